@@ -1,0 +1,81 @@
+//! Brings the record of a finished event to its destination.
+
+use std::sync::Arc;
+
+use crate::admission::Admission;
+use crate::destination::{Destination, InvocationRecord, Kind};
+use crate::error::InvokeError;
+use crate::event::{Options, RequestId};
+use crate::mailbox::Mailbox;
+use crate::payload::Payload;
+use crate::telemetry;
+
+/// The event that the record is about, as far as its successor inherits from it.
+pub(crate) struct Origin {
+    pub(crate) request_id: RequestId,
+    pub(crate) hops: u8,
+    pub(crate) trace_header: Option<Arc<str>>,
+}
+
+/// Delivers `record`. One that can't be delivered is counted and logged (MET-15), and not tried again (DST-17).
+/// `run` decides where a closure, which is user code, may run.
+pub(crate) fn deliver(
+    admission: &Arc<Admission>,
+    mailbox: &Arc<Mailbox>,
+    destination: &Destination,
+    record: InvocationRecord,
+    origin: Origin,
+    run: impl FnOnce(Box<dyn FnOnce() + Send>),
+) {
+    match &destination.0 {
+        Kind::Recipient(recipient) => {
+            if let Err(error) = recipient.try_send(record) {
+                failed(mailbox, origin.request_id, &error.to_string());
+            }
+        }
+        Kind::Closure(closure) => {
+            let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
+            run(Box::new(move || {
+                let called = std::panic::AssertUnwindSafe(|| closure(record));
+                if std::panic::catch_unwind(called).is_err() {
+                    failed(&mailbox, id, "the closure panicked");
+                }
+            }));
+        }
+        Kind::Function(function) => invoke(admission, mailbox, function, record, origin),
+    }
+}
+
+/// DST-13: a further asynchronous invocation, one hop on.
+fn invoke(admission: &Arc<Admission>, mailbox: &Arc<Mailbox>, function: &Arc<str>, record: InvocationRecord, origin: Origin) {
+    let Origin { request_id, hops, trace_header } = origin;
+    // As JSON: the other function's payload type is its own.
+    let payload = match serde_json::value::to_raw_value(&record) {
+        Ok(json) => Payload::from(json),
+        Err(error) => return failed(mailbox, request_id, &error.to_string()),
+    };
+    let hops = hops.saturating_add(1);
+    let options = Options { hops, trace_header, ..Options::default() };
+    let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
+    let (admission, source, target) = (admission.clone(), mailbox.clone(), function.clone());
+    let conclude = move |error: InvokeError| match (error, admission.mailbox(&target)) {
+        (InvokeError::Recursion { .. }, Some(looping)) if admission.dead_end(&looping, payload, hops).is_ok() => {}
+        (error, _) => failed(&source, request_id, &error.to_string()),
+    };
+    match admitting {
+        crate::admission::Admitting::Over(Ok(_)) => {}
+        crate::admission::Admitting::Over(Err(error)) => conclude(error),
+        crate::admission::Admitting::Storing(storing) => {
+            actix_rt::spawn(async move {
+                if let Err(error) = storing.await {
+                    conclude(error);
+                }
+            });
+        }
+    }
+}
+
+fn failed(mailbox: &Mailbox, request_id: RequestId, reason: &str) {
+    mailbox.meter(|meters| meters.destination_delivery_failures += 1);
+    telemetry::destination_failed(mailbox.name(), request_id, reason);
+}

@@ -1,0 +1,31 @@
+//! The messages between actors. Those of users stand with the actor that they are for.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use crate::failure::DeadLetter;
+use crate::mailbox::{Mailbox, Notice};
+use crate::queue::Ticket;
+
+impl Message for Notice {
+    type Result = ();
+}
+
+impl Message for DeadLetter {
+    type Result = ();
+}
+
+/// Supervisor to dead-letter queue: keep this, then tell its mailbox that it is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Bury {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) ticket: Ticket,
+    pub(crate) letter: DeadLetter,
+}
+
+/// Runtime to supervisor: the function is removed; wind it up.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Removed;

@@ -1,0 +1,28 @@
+//! The actors, and who tells whom what.
+//!
+//! ```text
+//!  Invoke ──▶ Router ──▶ admission ──▶ mailbox ◀── pull ── Worker   (arbiters of the pool)
+//!                                        │  ▲                │
+//!                            Notice::Attend │ rouse          │ Notice::Failed
+//!                                        ▼  │                ▼
+//!                                       Supervisor ◀─────────┘
+//!                                        │      ▲ Removed
+//!                                   Bury │      │
+//!                                        ▼      └── runtime
+//!                            DeadLetterQueue ──▶ subscribers (Recipient<DeadLetter>)
+//! ```
+//!
+//! Router, supervisors and the dead-letter queue are the control plane: they share one arbiter of their own and never
+//! run user code. Workers live on the arbiters of the pool.
+//!
+//! Who may write which transition of an event (`queue.rs`): admission takes in; a worker takes out and settles
+//! successes; the supervisor alone retries; the dead-letter queue alone buries, once it has the letter; a client may
+//! cancel. Each does so under the mailbox's lock and with a ticket, so that whoever comes late changes nothing.
+
+pub(crate) mod arbiters;
+pub(crate) mod dead_letter;
+mod delivery;
+pub(crate) mod message;
+pub(crate) mod router;
+pub(crate) mod supervisor;
+mod worker;

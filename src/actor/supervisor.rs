@@ -1,0 +1,182 @@
+//! The supervisor: the actor that owns a function's life. It starts workers when they are wanted, hears of
+//! every failure, and sends what is beyond help to the dead-letter queue. What to do is decided elsewhere, in
+//! pure files (`retry.rs`, `restart.rs`) and under the mailbox's lock; here it is done.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::actor::arbiters::Pool;
+use crate::actor::dead_letter::DeadLetterQueue;
+use crate::actor::delivery;
+use crate::actor::message::{Bury, Removed};
+use crate::actor::worker::{Shift, Worker, station};
+use crate::admission::Admission;
+use crate::destination::InvocationRecord;
+use crate::failure::{DeadLetter, Failure};
+use crate::mailbox::{Failed, Judgement, Mailbox, Notice, Overseer};
+use crate::queue::Ticket;
+use crate::store::Settlement;
+use crate::telemetry;
+use crate::time::Time;
+
+pub(crate) struct Supervisor {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) dead_letters: Addr<DeadLetterQueue>,
+    /// The one timer: for the earliest of delayed events, backoff, keep-alive and retention.
+    timer: Option<(SpawnHandle, Time)>,
+}
+
+/// The mailbox's line to its supervisor.
+struct Line(Addr<Supervisor>);
+
+impl Overseer for Line {
+    fn tell(&self, notice: Notice) {
+        self.0.do_send(notice);
+    }
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        admission: Arc<Admission>,
+        pool: Arc<Pool>,
+        dead_letters: Addr<DeadLetterQueue>,
+    ) -> Self {
+        Self { mailbox, admission, pool, dead_letters, timer: None }
+    }
+
+    /// The line through which a mailbox reaches the supervisor at `addr`.
+    pub(crate) fn line(addr: Addr<Self>) -> Box<dyn Overseer> {
+        Box::new(Line(addr))
+    }
+
+    fn now(&self) -> Time {
+        self.mailbox.clock.now()
+    }
+
+    fn attend(&mut self, ctx: &mut Context<Self>) {
+        self.mailbox.fail_waiting_calls(self.now());
+        let plan = self.mailbox.attend(self.now());
+        let start = if plan.probing { plan.start.min(1) } else { plan.start };
+        for _ in 0..start {
+            self.start_worker();
+        }
+        self.set_timer(plan.deadline, ctx);
+    }
+
+    fn start_worker(&self) {
+        let admission = self.admission.clone();
+        let station = station(&admission, &self.mailbox);
+        self.pool.run(
+            |mooring| Shift { seat: self.mailbox.seat(station, mooring.serial), admission, moored: mooring.moor() },
+            |shift| drop(Worker::new(shift).start()),
+        );
+    }
+
+    fn set_timer(&mut self, deadline: Option<Time>, ctx: &mut Context<Self>) {
+        if self.timer.as_ref().map(|(_, at)| *at) == deadline {
+            return;
+        }
+        if let Some((timer, _)) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = deadline.map(|at| {
+            let clock = self.mailbox.clock.clone();
+            let sleep = async move { clock.sleep_until(at).await };
+            let timer = ctx.spawn(sleep.into_actor(self).map(|(), supervisor, ctx| {
+                supervisor.timer = None;
+                supervisor.attend(ctx);
+            }));
+            (timer, at)
+        });
+    }
+
+    fn judge(&mut self, failed: Failed) {
+        let id = failed.ticket.id;
+        match self.mailbox.judge(failed, self.now()) {
+            Judgement::Superseded | Judgement::Answered => {}
+            Judgement::Bury(ticket, letter) => self.bury(ticket, letter),
+            Judgement::Retry { attempt, at } => {
+                let settlement = || Settlement::Rescheduled { attempt: attempt.number, due_at: self.mailbox.clock.wall(at) };
+                self.admission.settle(&self.mailbox, id, settlement);
+                telemetry::retried(self.mailbox.name(), id, &attempt, at.since(self.now()));
+            }
+        }
+    }
+
+    fn bury(&self, ticket: Ticket, letter: DeadLetter) {
+        telemetry::buried(self.mailbox.name(), letter.request_id, letter.condition, letter.failure());
+        if let Some(destination) = &self.mailbox.function.on_failure {
+            let record = InvocationRecord::failure(self.admission.identity.arn(self.mailbox.name()), &letter);
+            let origin = delivery::Origin {
+                request_id: letter.request_id,
+                hops: letter.hops,
+                trace_header: letter.trace_header.clone(),
+            };
+            delivery::deliver(&self.admission, &self.mailbox, destination, record, origin, |closure| {
+                self.pool.run(|_| closure, |closure| closure());
+            });
+        }
+        self.dead_letters.do_send(Bury { mailbox: self.mailbox.clone(), ticket, letter });
+    }
+
+    /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
+    /// are superseded when their timeout has passed, as they would have been by their own worker.
+    fn abandon(&mut self, arbiter: u64, ctx: &mut Context<Self>) {
+        let timeout = self.mailbox.settings().timeout;
+        for (ticket, started) in self.mailbox.abandon(arbiter) {
+            let deadline = started.after(timeout);
+            let clock = self.mailbox.clock.clone();
+            let sleep = async move { clock.sleep_until(deadline).await };
+            ctx.spawn(sleep.into_actor(self).map(move |(), supervisor, _| {
+                let failure = Failure::timeout(timeout);
+                supervisor.judge(Failed { ticket, failure, started, ended: supervisor.now() });
+            }));
+        }
+        self.attend(ctx);
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Notice> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        match notice {
+            Notice::Attend => self.attend(ctx),
+            Notice::Failed(failed) => self.judge(*failed),
+            Notice::Doomed(doomed) => doomed.into_iter().for_each(|(ticket, letter)| self.bury(ticket, letter)),
+            Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
+        }
+    }
+}
+
+/// Events that go to the dead-letter queue in one piece when a function is removed.
+const REMOVED_AT_ONCE: usize = 1_000;
+
+impl Handler<Removed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
+        let doomed = self.mailbox.remove(REMOVED_AT_ONCE);
+        if doomed.is_empty() {
+            // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
+            self.mailbox.retire(false);
+            let (mailbox, admission) = (self.mailbox.clone(), self.admission.clone());
+            let gone = async move { mailbox.emptied().await };
+            ctx.spawn(gone.into_actor(self).map(move |(), supervisor, ctx| {
+                admission.forget(supervisor.mailbox.number);
+                ctx.stop();
+            }));
+            return;
+        }
+        doomed.into_iter().for_each(|(ticket, letter)| self.bury(ticket, letter));
+        ctx.notify(removed);
+    }
+}

@@ -1,0 +1,293 @@
+//! A worker: one execution environment of a function. It pulls events from the mailbox and runs them one
+//! at a time; user code runs here and nowhere else, always under `catch_unwind`.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll};
+
+use actix::prelude::*;
+use tokio::time::Sleep;
+use tracing::Span;
+
+use crate::actor::arbiters::{Moored, Mooring};
+use crate::actor::delivery;
+use crate::admission::Admission;
+use crate::context::{Context, Station};
+use crate::destination::InvocationRecord;
+use crate::event::InvocationType;
+use crate::failure::{Failure, FailureKind};
+use crate::handler::Instance;
+use crate::mailbox::{Done, Failed, Mailbox, Seat, Turn};
+use crate::payload::Payload;
+use crate::queue::Taken;
+use crate::store::Settlement;
+use crate::telemetry;
+use crate::time::Time;
+
+/// Events in a row after which the worker lets the others on its arbiter have a turn.
+const ROW_MAX: u32 = 64;
+
+pub(crate) struct Worker {
+    shift: Option<Shift>,
+}
+
+/// All that a worker works with.
+pub(crate) struct Shift {
+    pub(crate) seat: Seat,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) moored: Moored,
+}
+
+impl Worker {
+    pub(crate) fn new(shift: Shift) -> Self {
+        Self { shift: Some(shift) }
+    }
+}
+
+impl Actor for Worker {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(shift) = self.shift.take() {
+            ctx.spawn(shift.serve().into_actor(self).map(|(), _, ctx| ctx.stop()));
+        }
+    }
+}
+
+/// How a run ended.
+enum Ran {
+    Well(Option<Payload>),
+    Badly(Failure),
+    /// Given up from outside: it was cancelled, or the runtime stops.
+    Aborted,
+}
+
+impl Shift {
+    fn mailbox(&self) -> &Arc<Mailbox> {
+        self.seat.mailbox()
+    }
+
+    fn now(&self) -> Time {
+        self.mailbox().clock.now()
+    }
+
+    async fn serve(self) {
+        poll_fn(|cx| {
+            self.seat.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        // Each turn of this loop is one life of the user's state.
+        loop {
+            let mut instance = match self.build().await {
+                Ok(instance) => instance,
+                Err(failure) => {
+                    telemetry::init_failed(self.mailbox().name(), &failure);
+                    self.mailbox().crashed(&failure, self.now());
+                    return;
+                }
+            };
+            let alive = self.live(&mut *instance).await;
+            let _ = self.guarded(move || drop(instance));
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    /// Runs the user's `init`, within its time and caught.
+    async fn build(&self) -> Result<Box<dyn Instance>, Failure> {
+        let settings = self.mailbox().settings();
+        let init = |failure: Failure| Failure { kind: FailureKind::Init, ..failure };
+        let mut building = self.guarded(|| self.mailbox().function.factory.build()).map_err(init)?;
+        let mut timeout = None;
+        let built = poll_fn(|cx| {
+            match self.guarded(|| building.as_mut().poll(cx)) {
+                Err(panic) => return Poll::Ready(Err(panic)),
+                Ok(Poll::Ready(built)) => return Poll::Ready(built),
+                Ok(Poll::Pending) => {}
+            }
+            let timeout = timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(settings.init_timeout)));
+            timeout.as_mut().poll(cx).map(|()| Err(Failure::timeout(settings.init_timeout)))
+        })
+        .await;
+        let dropped = self.guarded(move || drop(building));
+        let built = built.map_err(init)?;
+        dropped.map(|()| built).map_err(init)
+    }
+
+    /// Runs events until the state is lost (`true`: build another) or the worker is to go (`false`).
+    async fn live(&self, instance: &mut dyn Instance) -> bool {
+        let mut done = None;
+        let mut timer = None;
+        let mut row = 0;
+        loop {
+            let now = self.now();
+            let (turn, payload) = self.seat.turn(done.take(), now);
+            drop(payload);
+            let (taken, run) = match turn {
+                Turn::Run { taken, run } => (taken, run),
+                Turn::Stop => return false,
+                Turn::Idle => {
+                    row = 0;
+                    pause().await;
+                    continue;
+                }
+            };
+            let ran = self.run(instance, &taken, run, now, &mut timer).await;
+            let ended = self.guarded(|| instance.end());
+            let Taken { ticket, accepted, .. } = taken;
+            let whole = match (ran, ended) {
+                (Ran::Well(result), Ok(())) => {
+                    done = self.succeeded(&taken, Done { ticket, accepted, started: now, result });
+                    true
+                }
+                (Ran::Aborted, _) => {
+                    self.seat.aborted();
+                    true
+                }
+                (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
+                    let panicked = failure.kind == FailureKind::Panic;
+                    self.seat.failed(Failed { ticket, failure, started: now, ended: self.now() });
+                    !panicked
+                }
+            };
+            // After a success it is whole: the state came back with the result.
+            if !whole || !instance.is_whole() {
+                return true;
+            }
+            row += 1;
+            if row >= ROW_MAX {
+                row = 0;
+                yield_now().await;
+            }
+        }
+    }
+
+    /// One attempt. A timer is set only if the handler waits for something.
+    async fn run(&self, instance: &mut dyn Instance, taken: &Taken, run: u64, now: Time, timer: &mut Option<Pin<Box<Sleep>>>) -> Ran {
+        let mailbox = self.mailbox();
+        let timeout = mailbox.settings().timeout;
+        let deadline = now.after(timeout);
+        let span = telemetry::attempt_span(mailbox.name(), taken.ticket.id, taken.ticket.attempt, taken.trace_header.as_deref());
+        let mut begun = false;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            if begun && self.seat.station().abort.load(Ordering::Acquire) == run {
+                return Poll::Ready(Ran::Aborted);
+            }
+            let polled = self.guarded(|| {
+                in_span(&span, || {
+                    if !std::mem::replace(&mut begun, true) {
+                        if let Err(failure) = instance.begin(&taken.payload, self.context(taken, deadline)) {
+                            return Poll::Ready(Err(failure));
+                        }
+                    }
+                    instance.poll(cx)
+                })
+            });
+            match polled {
+                Ok(Poll::Ready(Ok(result))) => return Poll::Ready(Ran::Well(result)),
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Ran::Badly(failure)),
+                Ok(Poll::Pending) => {}
+            }
+            let instant = mailbox.clock.instant(deadline);
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(instant)));
+            if !std::mem::replace(&mut waiting, true) {
+                timer.as_mut().reset(instant);
+            }
+            timer.as_mut().poll(cx).map(|()| Ran::Badly(Failure::timeout(timeout)))
+        })
+        .await
+    }
+
+    fn context(&self, taken: &Taken, deadline: Time) -> Context {
+        Context {
+            request_id: taken.ticket.id,
+            attempt: taken.ticket.attempt,
+            hops: taken.hops,
+            accepted: taken.accepted,
+            deadline,
+            trace_header: taken.trace_header.clone(),
+            station: self.seat.station().clone(),
+        }
+    }
+
+    /// Where somebody else must hear of a success, it is settled first: a superseded one is nobody's business.
+    /// Otherwise it is given back, to be settled with the next turn.
+    fn succeeded(&self, taken: &Taken, done: Done) -> Option<Done> {
+        let mailbox = self.mailbox();
+        let destination = mailbox.function.on_success.as_ref();
+        let silent = destination.is_none() && self.admission.store.is_none();
+        if silent || taken.kind != InvocationType::Event {
+            return Some(done);
+        }
+        let (id, result, now) = (taken.ticket.id, done.result.clone(), self.now());
+        if !self.seat.settle(done, now) {
+            return None;
+        }
+        self.admission.settle(mailbox, id, || Settlement::Succeeded(result.clone()));
+        if let Some(destination) = destination {
+            let arn = self.admission.identity.arn(mailbox.name());
+            let wall = mailbox.clock.wall(now);
+            let record = InvocationRecord::success(arn, id, taken.ticket.attempt, taken.payload.clone(), result, wall);
+            let origin = delivery::Origin { request_id: id, hops: taken.hops, trace_header: taken.trace_header.clone() };
+            delivery::deliver(&self.admission, mailbox, destination, record, origin, |closure| {
+                let _ = self.guarded(closure);
+            });
+        }
+        None
+    }
+
+    /// Runs user code: watched, and with its panic caught.
+    fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
+        let function = self.mailbox().number;
+        let mooring: &Mooring = &self.moored.0;
+        mooring.watched(function, || catch_unwind(AssertUnwindSafe(code))).map_err(|panic| {
+            let failure = Failure::panic(&*panic);
+            // A panic's payload is the user's too, and so is its `Drop`.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+            failure
+        })
+    }
+}
+
+/// Most of the time nobody listens: then entering a span is not worth its call.
+fn in_span<R>(span: &Span, code: impl FnOnce() -> R) -> R {
+    if span.is_disabled() { code() } else { span.in_scope(code) }
+}
+
+/// Waits for somebody to wake the worker.
+async fn pause() {
+    wait_once(|_| ()).await;
+}
+
+/// Lets the other tasks of the arbiter have a turn.
+async fn yield_now() {
+    wait_once(|cx| cx.waker().wake_by_ref()).await;
+}
+
+async fn wait_once(before: impl Fn(&mut TaskContext<'_>)) {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        before(cx);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The station of a new worker.
+pub(crate) fn station(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<Station> {
+    Arc::new(Station {
+        function: mailbox.name().clone(),
+        clock: mailbox.clock.clone(),
+        home: admission.clone(),
+        abort: std::sync::atomic::AtomicU64::new(0),
+    })
+}

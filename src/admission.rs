@@ -1,0 +1,526 @@
+//! The door: all refusals happen here, before anything is kept. Shared by the router and every client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use actix_rt::ArbiterHandle;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as MapEntry;
+use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::error::{Bound, BuildError, InvokeError, StoreError};
+use crate::event::{
+    Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId, Side, Start,
+};
+use crate::failure::Condition;
+use crate::function::Function;
+use crate::mailbox::{End, Mailbox, Notice};
+use crate::payload::{Payload, PayloadError};
+use crate::queue::{Entry, Unadmitted};
+use crate::settings::{Fault, FunctionName};
+use crate::store::{EventStore, Settled, Settlement, StoredEvent};
+use crate::telemetry;
+use crate::time::Time;
+
+/// What holds for all functions.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) event_payload_max: usize,
+    pub(crate) call_payload_max: usize,
+}
+
+/// The address that AWS's records give a function.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) region: String,
+    pub(crate) account: String,
+}
+
+impl Identity {
+    pub(crate) fn arn(&self, function: &FunctionName) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{function}:$LATEST", self.region, self.account)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Door {
+    Open,
+    ShuttingDown,
+    /// Nobody is behind it any more.
+    Gone,
+}
+
+pub(crate) struct Admission {
+    names: DashMap<FunctionName, Arc<Mailbox>, FxBuildHasher>,
+    numbers: RwLock<Vec<Option<Arc<Mailbox>>>>,
+    /// Request ids that callers proposed: they don't say which function has them.
+    proposed: DashMap<RequestId, u32>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) identity: Identity,
+    pub(crate) store: Option<Arc<dyn EventStore>>,
+    /// Where appends are polled, so that a caller who goes away doesn't stop them half way.
+    control: ArbiterHandle,
+    door: AtomicU8,
+}
+
+/// An admission: over, or waiting for the store.
+pub(crate) enum Admitting<T> {
+    Over(Result<T, InvokeError>),
+    Storing(BoxFuture<'static, Result<T, InvokeError>>),
+}
+
+impl<T> Admitting<T> {
+    pub(crate) async fn wait(self) -> Result<T, InvokeError> {
+        match self {
+            Self::Over(result) => result,
+            Self::Storing(future) => future.await,
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(
+        clock: Clock,
+        limits: Limits,
+        identity: Identity,
+        store: Option<Arc<dyn EventStore>>,
+        control: ArbiterHandle,
+    ) -> Self {
+        Self {
+            names: DashMap::default(),
+            numbers: RwLock::default(),
+            proposed: DashMap::new(),
+            clock,
+            limits,
+            identity,
+            store,
+            control,
+            door: AtomicU8::new(Door::Open as u8),
+        }
+    }
+
+    // --- functions
+
+    /// Gives the function a mailbox and makes it known once `oversee` has found somebody to look after it.
+    pub(crate) fn register(&self, function: Function, oversee: impl FnOnce(&Arc<Mailbox>)) -> Result<(), BuildError> {
+        let name = function.name.clone();
+        let fault = |field, problem: String| {
+            BuildError::Settings(vec![Fault { function: name.to_string(), field, problem }])
+        };
+        let MapEntry::Vacant(vacant) = self.names.entry(name.clone()) else {
+            return Err(fault("name", "is taken by another function".to_owned()));
+        };
+        let mut numbers = self.numbers.write();
+        let free = numbers.iter().rev().take(1).position(Option::is_none).map(|_| numbers.len() - 1);
+        let number = free.unwrap_or(numbers.len());
+        if number >= FUNCTIONS_MAX as usize {
+            return Err(fault("name", format!("would be function number {FUNCTIONS_MAX}, more than can be told apart")));
+        }
+        let mailbox = Arc::new(Mailbox::new(function, number as u32, self.clock.clone()));
+        oversee(&mailbox);
+        if number == numbers.len() {
+            numbers.push(None);
+        }
+        numbers[number] = Some(mailbox.clone());
+        vacant.insert(mailbox);
+        Ok(())
+    }
+
+    /// Makes the function unknown. What it still has is the caller's to wind up; its events stay known by their ids until `forget`.
+    pub(crate) fn unregister(&self, name: &str) -> Option<Arc<Mailbox>> {
+        self.names.remove(name).map(|(_, mailbox)| mailbox)
+    }
+
+    /// Forgets a function that was unregistered and is empty.
+    pub(crate) fn forget(&self, number: u32) {
+        if let Some(place) = self.numbers.write().get_mut(number as usize) {
+            *place = None;
+        }
+    }
+
+    pub(crate) fn mailbox(&self, function: &str) -> Option<Arc<Mailbox>> {
+        self.names.get(function).map(|mailbox| mailbox.clone())
+    }
+
+    pub(crate) fn numbered(&self, number: u32) -> Option<Arc<Mailbox>> {
+        self.numbers.read().get(number as usize).cloned().flatten()
+    }
+
+    /// Every function, those that are being removed included, in the order of their registration.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.numbers.read().iter().flatten().cloned().collect()
+    }
+
+    /// The mailbox that knows the event, if one does.
+    pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
+        let number = self.proposed.get(&id).map_or(id.place().0, |number| *number);
+        self.numbered(number).filter(|mailbox| mailbox.view(id).is_some())
+    }
+
+    // --- the door
+
+    pub(crate) fn close(&self, door: Door) {
+        self.door.fetch_max(door as u8, Ordering::AcqRel);
+    }
+
+    fn ask_door(&self) -> Result<(), InvokeError> {
+        match self.door.load(Ordering::Acquire) {
+            0 => Ok(()),
+            1 => Err(InvokeError::ShuttingDown),
+            _ => Err(InvokeError::NoSystem),
+        }
+    }
+
+    /// Accepts an event, or says why not.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Result<Payload, PayloadError>,
+        options: Option<Box<Options>>,
+    ) -> Admitting<Receipt> {
+        if self.store.is_some() {
+            return self.accept_stored(function, payload, options);
+        }
+        Admitting::Over(self.accept_now(function, payload, options))
+    }
+
+    fn accept_now(
+        &self,
+        function: &str,
+        payload: Result<Payload, PayloadError>,
+        options: Option<Box<Options>>,
+    ) -> Result<Receipt, InvokeError> {
+        self.ask_door()?;
+        let mailbox = self.names.get(function).ok_or_else(|| unknown(function))?;
+        let now = self.clock.now();
+        let mut entry = self.entry(&mailbox, InvocationType::Event, payload, options.map(|options| *options), now)?;
+        let zero = mailbox.settings().reserved_zero;
+        if zero {
+            entry.start = NEVER;
+        }
+        let proposal = self.propose(&mailbox, entry.request_id)?;
+        let admitted = mailbox.admit(entry, self.clock.random(), now);
+        let request_id = self.conclude(&mailbox, proposal, admitted)?;
+        telemetry::accepted(mailbox.name(), request_id);
+        if zero {
+            doom(&mailbox, &[request_id], Condition::ZeroReservedConcurrency);
+        }
+        Ok(Receipt::new(request_id, Durability::Memory))
+    }
+
+    fn accept_stored(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Result<Payload, PayloadError>,
+        options: Option<Box<Options>>,
+    ) -> Admitting<Receipt> {
+        let prepared = self.ask_door().and_then(|()| {
+            let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+            let entry = self.entry(&mailbox, InvocationType::Event, payload, options.map(|options| *options), self.clock.now())?;
+            Ok((mailbox, vec![entry]))
+        });
+        match prepared.map(|(mailbox, entries)| self.store_all(mailbox, entries)) {
+            Ok(Admitting::Storing(storing)) => Admitting::Storing(Box::pin(async move {
+                let receipts = storing.await?;
+                receipts.first().copied().ok_or(InvokeError::NoSystem)
+            })),
+            Ok(Admitting::Over(over)) => Admitting::Over(over.and_then(|receipts| receipts.first().copied().ok_or(InvokeError::NoSystem))),
+            Err(refused) => Admitting::Over(Err(refused)),
+        }
+    }
+
+    /// Accepts all of `events` for one function or none of them.
+    pub(crate) fn accept_batch(self: &Arc<Self>, function: &str, events: Vec<Invoke>) -> Admitting<Vec<Receipt>> {
+        let prepared = self.ask_door().and_then(|()| {
+            let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+            let now = self.clock.now();
+            let entries: Result<Vec<_>, _> = events
+                .into_iter()
+                .map(|event| self.entry(&mailbox, InvocationType::Event, event.payload, event.options.map(|options| *options), now))
+                .collect();
+            Ok((mailbox, entries?))
+        });
+        match prepared {
+            Err(refused) => Admitting::Over(Err(refused)),
+            Ok((mailbox, entries)) if self.store.is_some() => self.store_all(mailbox, entries),
+            Ok((mailbox, entries)) => Admitting::Over(self.admit_all(&mailbox, entries)),
+        }
+    }
+
+    fn admit_all(&self, mailbox: &Mailbox, mut entries: Vec<Entry>) -> Result<Vec<Receipt>, InvokeError> {
+        let zero = mailbox.settings().reserved_zero;
+        if zero {
+            entries.iter_mut().for_each(|entry| entry.start = NEVER);
+        }
+        let proposals = self.propose_all(mailbox, &entries)?;
+        let entries = entries.into_iter().map(|entry| (entry, self.clock.random())).collect();
+        let admitted = mailbox.admit_all(entries, self.clock.now());
+        let ids = self.conclude(mailbox, proposals, admitted)?;
+        ids.iter().for_each(|&id| telemetry::accepted(mailbox.name(), id));
+        if zero {
+            doom(mailbox, &ids, Condition::ZeroReservedConcurrency);
+        }
+        Ok(ids.into_iter().map(|id| Receipt::new(id, Durability::Memory)).collect())
+    }
+
+    /// Keeps places, stores, and only then lets the events run and the caller know.
+    fn store_all(self: &Arc<Self>, mailbox: Arc<Mailbox>, mut entries: Vec<Entry>) -> Admitting<Vec<Receipt>> {
+        let Some(store) = self.store.clone() else { return Admitting::Over(Ok(Vec::new())) };
+        let zero = mailbox.settings().reserved_zero;
+        if zero {
+            entries.iter_mut().for_each(|entry| entry.start = NEVER);
+        }
+        let now = self.clock.now();
+        let mut events: Vec<_> = entries.iter().map(|entry| self.stored_event(&mailbox, entry, now)).collect();
+        let reserved = self.propose_all(&mailbox, &entries).and_then(|proposals| {
+            let entries = entries.into_iter().map(|entry| (entry, self.clock.random())).collect();
+            self.conclude(&mailbox, proposals, mailbox.reserve_all(entries, now))
+        });
+        let ids = match reserved {
+            Ok(ids) => ids,
+            Err(refused) => return Admitting::Over(Err(refused)),
+        };
+        for (event, &id) in events.iter_mut().zip(&ids) {
+            event.request_id = id;
+        }
+        let admission = self.clone();
+        let (sender, receiver) = oneshot::channel();
+        let append = async move {
+            let appended = store.append(events).await;
+            let result = match appended {
+                Ok(()) => {
+                    mailbox.confirm(&ids, admission.clock.now());
+                    ids.iter().for_each(|&id| telemetry::accepted(mailbox.name(), id));
+                    if zero {
+                        doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
+                    }
+                    Ok(ids.into_iter().map(|id| Receipt::new(id, Durability::Stored)).collect())
+                }
+                Err(error) => {
+                    mailbox.release(&ids);
+                    admission.unpropose(&mailbox);
+                    Err(InvokeError::Store(error))
+                }
+            };
+            let _ = sender.send(result);
+        };
+        if !self.control.spawn(append) {
+            return Admitting::Over(Err(InvokeError::NoSystem));
+        }
+        Admitting::Storing(Box::pin(async move { receiver.await.unwrap_or(Err(InvokeError::NoSystem)) }))
+    }
+
+    fn stored_event(&self, mailbox: &Mailbox, entry: &Entry, now: Time) -> StoredEvent {
+        let side = entry.side.as_deref();
+        StoredEvent {
+            request_id: entry.request_id.unwrap_or(RequestId::new(0, 0, 0)),
+            function: mailbox.name().clone(),
+            payload: entry.payload.clone(),
+            accepted_at: self.clock.wall(now),
+            not_before: self.clock.wall(if entry.start == NEVER { now } else { entry.start }),
+            hops: entry.hops,
+            trace_header: side.and_then(|side| side.trace_header.clone()),
+            redriven_from: side.and_then(|side| side.redriven_from),
+        }
+    }
+
+    /// Accepts a call, and answers where its end will be told.
+    pub(crate) fn accept_call(&self, invoke: Invoke) -> Result<(RequestId, oneshot::Receiver<End>), InvokeError> {
+        self.ask_door()?;
+        let function = &*invoke.function;
+        let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+        let now = self.clock.now();
+        let entry = self.entry(&mailbox, InvocationType::RequestResponse, invoke.payload, invoke.options.map(|options| *options), now)?;
+        self.callable(&mailbox)?;
+        let proposal = self.propose(&mailbox, entry.request_id)?;
+        let admitted = mailbox.admit_call(entry, self.clock.random(), now);
+        self.conclude(&mailbox, proposal, admitted)
+    }
+
+    /// Says whether an event would be accepted now, and keeps nothing.
+    pub(crate) fn dry_run(&self, invoke: Invoke) -> Result<(), InvokeError> {
+        self.ask_door()?;
+        let function = &*invoke.function;
+        let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+        let request_id = invoke.options.as_ref().and_then(|options| options.request_id);
+        if let Some(request_id) = request_id.filter(|&id| self.locate(id).is_some()) {
+            return Err(InvokeError::RequestIdTaken { request_id });
+        }
+        let entry = self.entry(&mailbox, InvocationType::Event, invoke.payload, invoke.options.map(|options| *options), self.clock.now())?;
+        let settings = mailbox.settings();
+        let full = if mailbox.pending() >= settings.mailbox_events_max {
+            Unadmitted::EventsMax
+        } else if mailbox.pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max {
+            Unadmitted::BytesMax
+        } else {
+            return Ok(());
+        };
+        Err(refusal(&mailbox, full, None))
+    }
+
+    /// An event that is one hop too many and has no caller to hear of it: it dies at once (REC-04, DST-22).
+    pub(crate) fn dead_end(&self, mailbox: &Mailbox, payload: Payload, hops: u8) -> Result<(), InvokeError> {
+        let now = self.clock.now();
+        let entry = Entry { payload, kind: InvocationType::Event, hops, side: None, request_id: None, start: NEVER };
+        let id = mailbox.admit(entry, self.clock.random(), now).map_err(|full| refusal(mailbox, full, None))?;
+        doom(mailbox, &[id], Condition::Recursion);
+        Ok(())
+    }
+
+    /// Checks all that can be checked of an event before its mailbox is asked.
+    fn entry(
+        &self,
+        mailbox: &Mailbox,
+        kind: InvocationType,
+        payload: Result<Payload, PayloadError>,
+        options: Option<Options>,
+        now: Time,
+    ) -> Result<Entry, InvokeError> {
+        let settings = mailbox.settings();
+        let function = || mailbox.name().to_string();
+        let payload = payload.map_err(|source| InvokeError::PayloadUnserialisable { function: function(), source })?;
+        let limit = match kind {
+            InvocationType::Event => self.limits.event_payload_max,
+            InvocationType::RequestResponse => self.limits.call_payload_max,
+        };
+        if payload.size() > limit {
+            return Err(InvokeError::PayloadTooLarge { function: function(), bytes: payload.size(), limit });
+        }
+        let Some(options) = options else {
+            return Ok(Entry { payload, kind, hops: 0, side: None, request_id: None, start: now });
+        };
+        let hops = options.hops;
+        if let Some(limit) = settings.hops_max.filter(|&limit| hops >= limit) {
+            mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
+            return Err(InvokeError::Recursion { function: function(), hops, limit });
+        }
+        if let Some(problem) = options.retry.as_ref().and_then(|policy| policy.fault()) {
+            return Err(InvokeError::Setting(Fault { function: function(), field: "retry", problem: problem.to_owned() }));
+        }
+        let start = match options.start {
+            Start::Now => now,
+            Start::After(delay) => now.after(delay),
+            Start::At(wall) => self.clock.time(wall),
+        };
+        let request_id = options.request_id;
+        Ok(Entry { payload, kind, hops, side: Side::of(options), request_id, start })
+    }
+
+    fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
+        let function = || mailbox.name().to_string();
+        if mailbox.settings().reserved_zero {
+            mailbox.meter(|meters| meters.throttles += 1);
+            return Err(InvokeError::ZeroReservedConcurrency { function: function() });
+        }
+        if mailbox.is_paused() {
+            return Err(InvokeError::Paused { function: function() });
+        }
+        Ok(())
+    }
+
+    // --- proposed request ids
+
+    /// Takes a proposed id for this function, so that no other event can have it.
+    fn propose(&self, mailbox: &Mailbox, id: Option<RequestId>) -> Result<Option<RequestId>, InvokeError> {
+        let Some(request_id) = id else { return Ok(None) };
+        self.unpropose(mailbox);
+        if self.locate(request_id).is_some() {
+            return Err(InvokeError::RequestIdTaken { request_id });
+        }
+        match self.proposed.entry(request_id) {
+            MapEntry::Occupied(_) => Err(InvokeError::RequestIdTaken { request_id }),
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(mailbox.number);
+                Ok(Some(request_id))
+            }
+        }
+    }
+
+    fn propose_all(&self, mailbox: &Mailbox, entries: &[Entry]) -> Result<Vec<RequestId>, InvokeError> {
+        let mut taken = Vec::new();
+        for entry in entries {
+            match self.propose(mailbox, entry.request_id) {
+                Ok(id) => taken.extend(id),
+                Err(refused) => {
+                    self.give_back(&taken);
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Gives the proposed ids back if the mailbox refused.
+    fn conclude<T>(
+        &self,
+        mailbox: &Mailbox,
+        proposals: impl IntoIterator<Item = RequestId>,
+        admitted: Result<T, Unadmitted>,
+    ) -> Result<T, InvokeError> {
+        admitted.map_err(|full| {
+            let mut first = None;
+            for id in proposals {
+                self.proposed.remove(&id);
+                first = first.or(Some(id));
+            }
+            refusal(mailbox, full, first)
+        })
+    }
+
+    /// Drops the ids of events that the mailbox has forgotten.
+    fn unpropose(&self, mailbox: &Mailbox) {
+        self.give_back(&mailbox.forgotten());
+    }
+
+    fn give_back(&self, ids: &[RequestId]) {
+        for id in ids {
+            self.proposed.remove(id);
+        }
+    }
+
+    // --- settling
+
+    /// Tells the store, if there is one, what became of an event.
+    pub(crate) fn settle(&self, mailbox: &Mailbox, request_id: RequestId, settlement: impl FnOnce() -> Settlement) {
+        let Some(store) = &self.store else { return };
+        if let Err(error) = store.settle(Settled::new(request_id, settlement())) {
+            self.unsettled(mailbox, request_id, &error);
+        }
+    }
+
+    fn unsettled(&self, mailbox: &Mailbox, request_id: RequestId, error: &StoreError) {
+        mailbox.meter(|meters| meters.store_errors += 1);
+        telemetry::settle_failed(mailbox.name(), request_id, &error.to_string());
+    }
+}
+
+/// The start of an event that is in the mailbox only until it is given up: no worker takes it before.
+const NEVER: Time = Time(u64::MAX);
+
+fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
+    let doomed: Vec<_> = ids.iter().filter_map(|&id| mailbox.doom(id, condition)).collect();
+    mailbox.tell(Notice::Doomed(doomed));
+}
+
+fn unknown(function: &str) -> InvokeError {
+    InvokeError::UnknownFunction { function: function.to_owned() }
+}
+
+fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) -> InvokeError {
+    let settings = mailbox.settings();
+    let bound = match (refused, proposal) {
+        (Unadmitted::RequestIdTaken, Some(request_id)) => return InvokeError::RequestIdTaken { request_id },
+        (Unadmitted::BytesMax, _) => Bound::Bytes(settings.mailbox_bytes_max),
+        (Unadmitted::EventsMax | Unadmitted::RequestIdTaken, _) => Bound::Events(settings.mailbox_events_max),
+    };
+    mailbox.meter(|meters| meters.throttles += 1);
+    let retry_after: Duration = mailbox.retry_after();
+    InvokeError::MailboxFull { function: mailbox.name().to_string(), bound, retry_after }
+}

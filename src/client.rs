@@ -1,0 +1,375 @@
+//! The client: invoke, call, and look in, from any thread.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admission::Admission;
+use crate::context::Context;
+use crate::error::{CallError, InvokeError};
+use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
+use crate::failure::{DeadLetter, Failure};
+use crate::mailbox::{End, Mailbox, View};
+use crate::payload::Payload;
+use crate::queue::Phase;
+use crate::settings::FunctionName;
+use crate::store::Settlement;
+use crate::telemetry::{Meters, Stats};
+
+/// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
+///
+/// It holds nothing back: when the runtime is gone, its methods say so.
+#[derive(Clone)]
+pub struct Client {
+    admission: Arc<Admission>,
+    chain: Option<Chain>,
+}
+
+/// What a client that comes from a handler's context passes on.
+#[derive(Clone)]
+struct Chain {
+    hops: u8,
+    trace_header: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("hops", &self.chain.as_ref().map_or(0, |chain| chain.hops)).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A client whose invocations are one hop further in this event's chain and carry its trace header, so that a
+    /// loop is noticed (REC-01).
+    ///
+    /// # Panics
+    /// Never for a context that a runtime made.
+    pub fn client(&self) -> Client {
+        let admission = self.station.home.clone().downcast::<Admission>();
+        let admission = admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
+        let chain = Chain { hops: self.hops.saturating_add(1), trace_header: self.trace_header.clone() };
+        Client { admission, chain: Some(chain) }
+    }
+}
+
+/// What is known of an event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Status {
+    /// It waits for a worker.
+    Accepted {
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It waits for its time: a delay, or the next attempt.
+    Delayed {
+        /// Until when.
+        until: SystemTime,
+        /// How many attempts it has behind it.
+        attempts: u32,
+        /// How the last one failed.
+        failure: Option<Failure>,
+    },
+    /// It is being run, or its failure is being decided on.
+    Running {
+        /// The attempt that runs.
+        attempt: u32,
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It ended well.
+    Succeeded {
+        /// What the function returned.
+        result: Payload,
+        /// The attempt that did it.
+        attempts: u32,
+    },
+    /// It will not be tried again.
+    Dead(DeadLetter),
+    /// It was a call, and its one attempt failed.
+    Failed(Failure),
+    /// The user cancelled it.
+    Cancelled,
+}
+
+impl Status {
+    /// Is it over, one way or another?
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Dead(_) | Self::Failed(_) | Self::Cancelled)
+    }
+}
+
+/// An event of a function, as [`Client::events`] lists it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EventStatus {
+    /// Its request id.
+    pub request_id: RequestId,
+    /// Whether somebody waits for its result.
+    pub invocation_type: InvocationType,
+    /// When it was accepted.
+    pub accepted_at: SystemTime,
+    /// Where it is.
+    pub status: Status,
+}
+
+/// Which events [`Client::events`] lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waiting for a worker.
+    Accepted,
+    /// Waiting for their time.
+    Delayed,
+    /// Being run.
+    Running,
+    /// Finished, and still remembered.
+    Finished,
+}
+
+impl State {
+    fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Reserved | Phase::Ready => Self::Accepted,
+            Phase::Delayed => Self::Delayed,
+            Phase::Running | Phase::Failed => Self::Running,
+            Phase::Succeeded | Phase::Dead | Phase::Cancelled => Self::Finished,
+        }
+    }
+}
+
+/// A page of a function's events.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EventPage {
+    /// The events, in no particular order. May be empty though there is a next page.
+    pub events: Vec<EventStatus>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<u32>,
+}
+
+impl Client {
+    pub(crate) fn new(admission: Arc<Admission>) -> Self {
+        Self { admission, chain: None }
+    }
+
+    // --- invocations
+
+    /// Has `function` run with `payload` in the background (AWS's `Event` invocation).
+    ///
+    /// Answers as soon as the event is kept: at once in memory, when it is durable with a store. Never waits for the function.
+    ///
+    /// # Errors
+    /// When the event is refused; then nothing of it is kept. Each variant says what to do.
+    pub async fn invoke<T>(&self, function: &str, payload: T) -> Result<Receipt, InvokeError>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        let options = self.chain.as_ref().map(|chain| Box::new(chain.options()));
+        self.admission.accept(function, Payload::new(payload), options).wait().await
+    }
+
+    /// [`invoke`](Self::invoke) with all that can be said of one event.
+    ///
+    /// # Errors
+    /// As for `invoke`.
+    pub async fn send(&self, invoke: Invoke) -> Result<Receipt, InvokeError> {
+        let invoke = self.chained(invoke);
+        self.admission.accept(&invoke.function, invoke.payload, invoke.options).wait().await
+    }
+
+    /// Has `function` run once for each of `payloads`: accepts all of them or none.
+    ///
+    /// # Errors
+    /// The first refusal; then none is kept.
+    pub async fn invoke_batch<T>(
+        &self,
+        function: &str,
+        payloads: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Receipt>, InvokeError>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        let events = payloads.into_iter().map(|payload| self.chained(Invoke::event("", payload))).collect();
+        self.admission.accept_batch(function, events).wait().await
+    }
+
+    /// Runs `function` and waits for its result (AWS's `RequestResponse` invocation). It isn't retried and no dead letter
+    /// comes of it. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// When it is refused, fails, is cancelled, or returns something other than an `R`.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        function: &str,
+        payload: impl Serialize + Send + Sync + 'static,
+    ) -> Result<R, CallError> {
+        self.call_with(Invoke::event(function.to_owned(), payload)).await
+    }
+
+    /// [`call`](Self::call) with all that can be said of one invocation; a retry policy is ignored.
+    ///
+    /// # Errors
+    /// As for `call`.
+    pub async fn call_with<R: DeserializeOwned>(&self, invoke: Invoke) -> Result<R, CallError> {
+        let (request_id, end) = self.admission.accept_call(self.chained(invoke))?;
+        let abandoned = CancelOnDrop(Some((self, request_id)));
+        let end = end.await.map_err(|_| CallError::Gone)?;
+        abandoned.disarm();
+        match end {
+            End::Succeeded(result) => result.unwrap_or_else(Payload::null).read().map_err(CallError::Result),
+            End::Failed(failure) => Err(CallError::Failed(failure)),
+            End::Dead(letter) => Err(letter.failure().cloned().map_or(CallError::Gone, CallError::Failed)),
+            End::Cancelled => Err(CallError::Cancelled),
+        }
+    }
+
+    /// Says whether an event would be accepted now, and keeps nothing (AWS's `DryRun` invocation).
+    ///
+    /// # Errors
+    /// The refusal that the event would meet.
+    pub fn dry_run(&self, invoke: Invoke) -> Result<(), InvokeError> {
+        self.admission.dry_run(self.chained(invoke))
+    }
+
+    fn chained(&self, invoke: Invoke) -> Invoke {
+        let Some(chain) = &self.chain else { return invoke };
+        invoke.option(|options| {
+            options.hops = options.hops.max(chain.hops);
+            if options.trace_header.is_none() {
+                options.trace_header.clone_from(&chain.trace_header);
+            }
+        })
+    }
+
+    // --- events
+
+    /// What is known of an event: always while it is pending, for a bounded time and number once it has finished
+    /// ([`Function::retain`](crate::Function::retain)).
+    pub fn status(&self, id: RequestId) -> Option<Status> {
+        let mailbox = self.admission.locate(id)?;
+        let view = mailbox.view(id)?;
+        Some(status(&mailbox, &view))
+    }
+
+    /// Waits until an event is over. `None` at once if nothing is known of it.
+    pub async fn wait(&self, id: RequestId) -> Option<Status> {
+        let mailbox = self.admission.locate(id)?;
+        let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
+        let end = mailbox.watch(id)?.await.ok()?;
+        Some(match end {
+            End::Succeeded(result) => Status::Succeeded {
+                result: result.unwrap_or_else(Payload::null),
+                attempts: mailbox.view(id).map_or(attempts, |view| view.attempt),
+            },
+            End::Dead(letter) => Status::Dead(letter),
+            End::Failed(failure) => Status::Failed(failure),
+            End::Cancelled => Status::Cancelled,
+        })
+    }
+
+    /// Ends a pending event: it never runs again, and a run that is under way is stopped at its next await point, its result
+    /// refused. Answers whether there was one to end.
+    pub fn cancel(&self, id: RequestId) -> bool {
+        let Some(mailbox) = self.admission.locate(id) else { return false };
+        let kind = mailbox.view(id).map(|view| view.kind);
+        let cancelled = mailbox.cancel(id);
+        if cancelled && kind == Some(InvocationType::Event) {
+            self.admission.settle(&mailbox, id, || Settlement::Cancelled);
+        }
+        cancelled
+    }
+
+    /// A page of a function's events in one state, from `cursor` (0 is the beginning). `None` if the function is unknown.
+    pub fn events(&self, function: &str, state: State, cursor: u32, limit: usize) -> Option<EventPage> {
+        let mailbox = self.admission.mailbox(function)?;
+        let (views, next) = mailbox.list(cursor, limit, |view| State::of(view.phase) == state);
+        let events = views.iter().map(|view| EventStatus {
+            request_id: view.id,
+            invocation_type: view.kind,
+            accepted_at: mailbox.clock.wall(view.accepted),
+            status: status(&mailbox, view),
+        });
+        Some(EventPage { events: events.collect(), next })
+    }
+
+    // --- functions
+
+    /// The names of all functions.
+    pub fn functions(&self) -> Vec<FunctionName> {
+        self.admission.mailboxes().iter().map(|mailbox| mailbox.name().clone()).collect()
+    }
+
+    /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.
+    /// Answers whether the function is known.
+    pub fn pause(&self, function: &str) -> bool {
+        self.admission.mailbox(function).map(|mailbox| mailbox.pause()).is_some()
+    }
+
+    /// Lets a paused function go on. Answers whether the function is known.
+    pub fn resume(&self, function: &str) -> bool {
+        self.admission.mailbox(function).map(|mailbox| mailbox.resume()).is_some()
+    }
+
+    /// The whole runtime's figures, of the functions that are registered now.
+    pub fn stats(&self) -> Stats {
+        let mut meters = Meters::default();
+        let mut total = Stats::default();
+        for mailbox in self.admission.mailboxes() {
+            let one = mailbox.stats(&mut meters);
+            total.events += one.events;
+            total.calls += one.calls;
+            total.workers += one.workers;
+            total.oldest_age = total.oldest_age.max(one.oldest_age);
+        }
+        let Stats { workers, oldest_age, events, calls, .. } = total;
+        Stats { workers, oldest_age, ..Stats::new(&meters, events, calls) }
+    }
+
+    /// One function's figures; its events by state are in `events`. `None` if it is unknown.
+    pub fn function_stats(&self, function: &str) -> Option<Stats> {
+        Some(self.admission.mailbox(function)?.stats(&mut Meters::default()))
+    }
+}
+
+impl Chain {
+    fn options(&self) -> Options {
+        Options { hops: self.hops, trace_header: self.trace_header.clone(), ..Options::default() }
+    }
+}
+
+fn status(mailbox: &Mailbox, view: &View) -> Status {
+    let wall = |time| mailbox.clock.wall(time);
+    match view.phase {
+        Phase::Reserved | Phase::Ready => Status::Accepted { since: wall(view.at) },
+        Phase::Delayed => Status::Delayed { until: wall(view.at), attempts: view.attempt, failure: view.failure.clone() },
+        Phase::Running | Phase::Failed => Status::Running { attempt: view.attempt, since: wall(view.at) },
+        Phase::Succeeded => {
+            Status::Succeeded { result: view.result.clone().unwrap_or_else(Payload::null), attempts: view.attempt }
+        }
+        Phase::Cancelled => Status::Cancelled,
+        Phase::Dead => match (&view.letter, &view.failure) {
+            (Some(letter), _) => Status::Dead(letter.clone()),
+            (None, failure) => Status::Failed(failure.clone().unwrap_or_else(Failure::worker_lost)),
+        },
+    }
+}
+
+/// Cancels a call whose caller went away.
+struct CancelOnDrop<'a>(Option<(&'a Client, RequestId)>);
+
+impl CancelOnDrop<'_> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some((client, id)) = self.0.take() {
+            client.cancel(id);
+        }
+    }
+}
+

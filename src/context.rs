@@ -1,0 +1,127 @@
+//! The event as its handler sees it: the payload, and around it who asks, how often, and until when.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Clock;
+use crate::event::RequestId;
+use crate::payload::Typed;
+use crate::settings::FunctionName;
+use crate::time::Time;
+
+/// An event, given to a handler. Dereferences to the payload.
+///
+/// The payload is shared: the event is kept for its next attempt until this one succeeds.
+pub struct Event<T> {
+    payload: Arc<Typed<T>>,
+    context: Context,
+}
+
+impl<T> Event<T> {
+    pub(crate) fn new(payload: Arc<Typed<T>>, context: Context) -> Self {
+        Self { payload, context }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &T {
+        self.payload.get()
+    }
+
+    /// Which attempt of which event this is, and how much time it has.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<T> Deref for Event<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.payload.get()
+    }
+}
+
+impl<T> fmt::Debug for Event<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// What a handler may know of the attempt it runs.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) request_id: RequestId,
+    pub(crate) attempt: u32,
+    pub(crate) hops: u8,
+    pub(crate) accepted: Time,
+    pub(crate) deadline: Time,
+    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) station: Arc<Station>,
+}
+
+/// What all attempts of one worker share.
+pub(crate) struct Station {
+    pub(crate) function: FunctionName,
+    pub(crate) clock: Clock,
+    /// The runtime that a client of the context talks to; `client.rs` knows its type.
+    pub(crate) home: Arc<dyn Any + Send + Sync>,
+    /// The number of the run that is to be given up, if it is still going on.
+    pub(crate) abort: AtomicU64,
+}
+
+impl Context {
+    /// The event's request id, the same on every attempt (ASY-04).
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// 1 for the first attempt.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The function that runs.
+    pub fn function(&self) -> &FunctionName {
+        &self.station.function
+    }
+
+    /// How many invocations stand before this one in its chain; 0 if it came from outside.
+    pub fn hops(&self) -> u8 {
+        self.hops
+    }
+
+    /// The caller's trace header, as given.
+    pub fn trace_header(&self) -> Option<&str> {
+        self.trace_header.as_deref()
+    }
+
+    /// When the event was accepted.
+    pub fn accepted_at(&self) -> SystemTime {
+        self.station.clock.wall(self.accepted)
+    }
+
+    /// When this attempt will be given up.
+    pub fn deadline(&self) -> SystemTime {
+        self.station.clock.wall(self.deadline)
+    }
+
+    /// How long this attempt may still run.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.since(self.station.clock.now())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("function", self.function())
+            .field("request_id", &self.request_id)
+            .field("attempt", &self.attempt)
+            .field("hops", &self.hops)
+            .finish_non_exhaustive()
+    }
+}

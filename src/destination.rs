@@ -1,0 +1,173 @@
+//! Where the record of a finished event goes, and what the record says.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix::{Message, Recipient};
+use serde::Serialize;
+
+use crate::event::RequestId;
+use crate::failure::{Condition, DeadLetter, Failure, rfc3339};
+use crate::payload::Payload;
+
+/// A receiver of [`InvocationRecord`]s.
+#[derive(Clone)]
+pub struct Destination(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Function(Arc<str>),
+    Recipient(Recipient<InvocationRecord>),
+    Closure(Arc<dyn Fn(InvocationRecord) + Send + Sync>),
+}
+
+impl Destination {
+    /// Another function: the record becomes an event of it (DST-13), one hop further.
+    pub fn function(name: impl Into<Arc<str>>) -> Self {
+        Self(Kind::Function(name.into()))
+    }
+
+    /// An actor. One whose mailbox is full or closed misses the record, which is counted and logged.
+    pub fn recipient(recipient: Recipient<InvocationRecord>) -> Self {
+        Self(Kind::Recipient(recipient))
+    }
+
+    /// A closure. It runs on an arbiter of the workers and must not block; a panic in it is counted and logged.
+    pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
+        Self(Kind::Closure(Arc::new(closure)))
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Function(name) => f.debug_tuple("Function").field(name).finish(),
+            Kind::Recipient(_) => f.write_str("Recipient"),
+            Kind::Closure(_) => f.write_str("Closure"),
+        }
+    }
+}
+
+/// The record of a finished event, in AWS's form, version 1.0 (DST-03 to DST-10).
+#[derive(Clone, Debug, Serialize, Message)]
+#[rtype(result = "()")]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct InvocationRecord {
+    /// Always `1.0`.
+    pub version: &'static str,
+    /// When the event finished.
+    #[serde(serialize_with = "rfc3339")]
+    pub timestamp: SystemTime,
+    /// Which event it was and how it ended.
+    pub request_context: RequestContext,
+    /// The payload, as JSON (DST-06).
+    pub request_payload: Payload,
+    /// Absent if it never ran (DST-10).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_context: Option<ResponseContext>,
+    /// The result, or the error as an object; absent if it never ran (DST-10).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_payload: Option<Payload>,
+}
+
+/// DST-04
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RequestContext {
+    /// The event's request id.
+    pub request_id: RequestId,
+    /// Always qualified.
+    pub function_arn: String,
+    /// `Success`, or a [`Condition`] by its name (DST-07).
+    pub condition: String,
+    /// How many attempts ran (DST-21).
+    pub approximate_invoke_count: u32,
+}
+
+/// DST-05
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ResponseContext {
+    /// Always 200: the function was reached.
+    pub status_code: u16,
+    /// Always `$LATEST`.
+    pub executed_version: &'static str,
+    /// `Unhandled` if the last attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_error: Option<&'static str>,
+}
+
+impl ResponseContext {
+    fn new(function_error: Option<&'static str>) -> Self {
+        Self { status_code: 200, executed_version: "$LATEST", function_error }
+    }
+}
+
+/// INV-21
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorObject<'a> {
+    error_message: &'a str,
+    error_type: &'a str,
+    request_id: RequestId,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stack_trace: &'a [String],
+}
+
+impl InvocationRecord {
+    /// The record of an event that succeeded at its attempt number `attempts`.
+    pub(crate) fn success(
+        arn: String,
+        request_id: RequestId,
+        attempts: u32,
+        payload: Payload,
+        result: Option<Payload>,
+        timestamp: SystemTime,
+    ) -> Self {
+        Self {
+            version: "1.0",
+            timestamp,
+            request_context: RequestContext {
+                request_id,
+                function_arn: arn,
+                condition: "Success".to_owned(),
+                approximate_invoke_count: attempts,
+            },
+            request_payload: payload,
+            response_context: Some(ResponseContext::new(None)),
+            response_payload: Some(result.unwrap_or_else(Payload::null)),
+        }
+    }
+
+    /// The record of an event that died.
+    pub(crate) fn failure(arn: String, letter: &DeadLetter) -> Self {
+        let failure = letter.failure().filter(|_| letter.condition != Condition::ZeroReservedConcurrency);
+        Self {
+            version: "1.0",
+            timestamp: letter.died_at,
+            request_context: RequestContext {
+                request_id: letter.request_id,
+                function_arn: arn,
+                condition: letter.condition.to_string(),
+                approximate_invoke_count: letter.attempt_count,
+            },
+            request_payload: letter.payload.clone(),
+            response_context: failure.map(|_| ResponseContext::new(Some("Unhandled"))),
+            response_payload: failure.and_then(|failure| error_object(letter.request_id, failure)),
+        }
+    }
+}
+
+fn error_object(request_id: RequestId, failure: &Failure) -> Option<Payload> {
+    let object = ErrorObject {
+        error_message: &failure.message,
+        error_type: &failure.error_type,
+        request_id,
+        stack_trace: &failure.causes,
+    };
+    serde_json::value::to_raw_value(&object).ok().map(Payload::from)
+}

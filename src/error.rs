@@ -1,0 +1,166 @@
+//! What can go wrong with redrive itself, by who decides on it: the caller of an invocation, whoever
+//! starts the runtime, the author of a store. A failing function is no error here; it is a `Failure`.
+
+use std::time::Duration;
+
+use crate::event::RequestId;
+use crate::failure::Failure;
+use crate::payload::PayloadError;
+use crate::settings::Fault;
+
+/// Why an invocation was refused. Nothing of a refused event is kept.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// Register the function, or correct its name.
+    #[error("function `{function}` is not registered")]
+    UnknownFunction {
+        /// The name that was given.
+        function: String,
+    },
+    /// Send less, or a reference to where the rest lies.
+    #[error("payload of {bytes} bytes for function `{function}` is larger than the limit of {limit} bytes")]
+    PayloadTooLarge {
+        /// The function.
+        function: String,
+        /// The payload's size as JSON.
+        bytes: usize,
+        /// The limit (INV-26, INV-27).
+        limit: usize,
+    },
+    /// Change the payload's type so that it can be written as JSON.
+    #[error("payload for function `{function}` can't be written as JSON: {source}")]
+    PayloadUnserialisable {
+        /// The function.
+        function: String,
+        /// What serde said.
+        source: PayloadError,
+    },
+    /// Try again after `retry_after`, raise the function's concurrency, or its mailbox's bound.
+    #[error("mailbox of function `{function}` is full ({bound}), try again in {retry_after:?}")]
+    MailboxFull {
+        /// The function.
+        function: String,
+        /// The bound that was met.
+        bound: Bound,
+        /// When room may be expected, from the function's recent pace.
+        retry_after: Duration,
+    },
+    /// Raise the function's reserved concurrency above 0. Only synchronous calls are refused so (ASY-28).
+    #[error("function `{function}` has a reserved concurrency of 0 and runs nothing")]
+    ZeroReservedConcurrency {
+        /// The function.
+        function: String,
+    },
+    /// Resume the function, or send an event in place of a call: events wait.
+    #[error("function `{function}` is paused and can't answer a call")]
+    Paused {
+        /// The function.
+        function: String,
+    },
+    /// Send it to the next process; this one is going away.
+    #[error("the runtime is shutting down and accepts nothing more")]
+    ShuttingDown,
+    /// Break the chain, or raise the function's `hops_max`.
+    #[error("invocation of function `{function}` is hop {hops} of its chain, and {limit} are allowed: is this a loop?")]
+    Recursion {
+        /// The function.
+        function: String,
+        /// How many invocations stand before this one.
+        hops: u8,
+        /// How many may (REC-01).
+        limit: u8,
+    },
+    /// Propose another id, or none. An event has this one.
+    #[error("request id {request_id} belongs to another event")]
+    RequestIdTaken {
+        /// The id that was proposed.
+        request_id: RequestId,
+    },
+    /// Correct the setting that was given with this one event.
+    #[error("{0}")]
+    Setting(Fault),
+    /// The store did not take the event; see why.
+    #[error("the event could not be stored: {0}")]
+    Store(#[from] StoreError),
+    /// Keep the actix `System` alive while the runtime is used.
+    #[error("no actix `System` runs any more, so nothing could run the event")]
+    NoSystem,
+}
+
+/// A bound of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// `mailbox_events_max`
+    Events(u32),
+    /// `mailbox_bytes_max`
+    Bytes(u64),
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Events(max) => write!(f, "{max} events"),
+            Self::Bytes(max) => write!(f, "{max} bytes"),
+        }
+    }
+}
+
+/// Why a synchronous call brought no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// It was refused and did not run.
+    #[error(transparent)]
+    Refused(#[from] InvokeError),
+    /// The function failed. It is not retried.
+    #[error("function failed: {0}")]
+    Failed(Failure),
+    /// Somebody cancelled it by its request id.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The function ran, but its result isn't of the type that was asked for.
+    #[error("result doesn't fit: {0}")]
+    Result(PayloadError),
+    /// The runtime went away while the call waited.
+    #[error("the runtime went away before the call ended")]
+    Gone,
+}
+
+/// Why a runtime did not start, or a function could not be added or removed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Start it inside `#[actix::main]`, `#[actix_web::main]` or `System::block_on`.
+    #[error("no actix `System` runs on this thread: start the runtime inside `#[actix::main]`")]
+    NoSystem,
+    /// Correct each of them.
+    #[error("{}", Faults(.0))]
+    Settings(Vec<Fault>),
+    /// The function to remove isn't there.
+    #[error("function `{0}` is not registered")]
+    UnknownFunction(String),
+}
+
+struct Faults<'a>(&'a [Fault]);
+
+impl std::fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} faulty settings", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+/// Why a store did not do what it was asked. Made by the authors of stores.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    message: String,
+}
+
+impl StoreError {
+    /// An error that says what happened, with which value, and what to do.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}

@@ -1,0 +1,231 @@
+//! An event: its request id, what a caller may say about it, and the receipt that says it is kept.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::failure::Attempt;
+use crate::failure::DeadLetter;
+use crate::payload::{Payload, PayloadError};
+use crate::retry::RetryPolicy;
+
+/// An event's UUID, the same on every attempt (ASY-04).
+///
+/// Those that the runtime gives are of version 8: 74 of their bits are random, so nobody guesses another's,
+/// and the rest says where the event lies, so that looking one up needs no index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(Uuid);
+
+/// Functions that a request id can number.
+pub(crate) const FUNCTIONS_MAX: u32 = 1 << 20;
+const SLOT_BITS: u32 = 28;
+
+impl RequestId {
+    /// The id of the event in `slot` of function number `function`.
+    pub(crate) fn new(function: u32, slot: u32, random: u128) -> Self {
+        let place = (u128::from(function) << SLOT_BITS) | u128::from(slot);
+        let bits = (place << 80) | (random & ((1 << 80) - 1));
+        Self(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid())
+    }
+
+    /// Where the event lies, if the runtime gave this id: function number and slot.
+    pub(crate) fn place(self) -> (u32, u32) {
+        let place = (self.0.as_u128() >> 80) as u64;
+        ((place >> SLOT_BITS) as u32, (place & ((1 << SLOT_BITS) - 1)) as u32)
+    }
+
+    /// The UUID itself.
+    pub fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+}
+
+impl From<Uuid> for RequestId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether somebody waits for the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum InvocationType {
+    /// Nobody waits: the event is kept, retried, and dead-lettered if nothing helps.
+    Event,
+    /// The caller waits: one attempt, no retry, no dead letter.
+    RequestResponse,
+}
+
+/// An invocation of a function, as a message to the [`Router`](crate::Router) or an argument of
+/// [`Client::send`](crate::Client::send).
+#[derive(Debug, Clone)]
+#[must_use = "an invocation does nothing until it is sent"]
+pub struct Invoke {
+    pub(crate) function: Cow<'static, str>,
+    pub(crate) payload: Result<Payload, PayloadError>,
+    pub(crate) options: Option<Box<Options>>,
+}
+
+/// What a caller may say of one event; most say nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) start: Start,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) hops: u8,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) event_age_max: Option<Duration>,
+    pub(crate) redriven_from: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Start {
+    #[default]
+    Now,
+    After(Duration),
+    At(SystemTime),
+}
+
+impl Invoke {
+    /// An event for `function`, to be run in the background.
+    ///
+    /// The payload is any serialisable value, or a [`Payload`]. One that can't be written as JSON is
+    /// refused when the invocation is sent.
+    pub fn event<T: Serialize + Send + Sync + 'static>(function: impl Into<Cow<'static, str>>, payload: T) -> Self {
+        Self { function: function.into(), payload: Payload::new(payload), options: None }
+    }
+
+    /// Runs it no sooner than `delay` after it was accepted.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.option(|options| options.start = Start::After(delay))
+    }
+
+    /// Runs it no sooner than `time`; one that has passed means at once.
+    pub fn not_before(self, time: SystemTime) -> Self {
+        self.option(|options| options.start = Start::At(time))
+    }
+
+    /// Proposes the event's request id. It is refused if an event the runtime knows has it already.
+    pub fn request_id(self, id: impl Into<RequestId>) -> Self {
+        self.option(|options| options.request_id = Some(id.into()))
+    }
+
+    /// Carries a trace header (`X-Amzn-Trace-Id`, `traceparent`) to the handler, as it is.
+    pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
+        self.option(|options| options.trace_header = Some(header.into()))
+    }
+
+    /// Says how many invocations stand before this one in its chain (REC-01). A client that comes from a
+    /// handler's context counts by itself.
+    pub fn hops(self, hops: u8) -> Self {
+        self.option(|options| options.hops = hops)
+    }
+
+    /// Replaces the function's retry policy for this event.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.option(|options| options.retry = Some(policy))
+    }
+
+    /// Replaces the function's maximum event age for this event.
+    pub fn event_age_max(self, age: Duration) -> Self {
+        self.option(|options| options.event_age_max = Some(age))
+    }
+
+    pub(crate) fn redriven_from(self, id: RequestId) -> Self {
+        self.option(|options| options.redriven_from = Some(id))
+    }
+
+    pub(crate) fn option(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(self.options.get_or_insert_default());
+        self
+    }
+}
+
+/// How safe an accepted event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Durability {
+    /// It lives as long as the process.
+    Memory,
+    /// The store has it.
+    Stored,
+}
+
+/// The proof that an event was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The event's id, for `status`, `wait` and `cancel`, and in logs and dead letters.
+    pub request_id: RequestId,
+    /// How safe it is.
+    pub durability: Durability,
+}
+
+impl Receipt {
+    pub(crate) fn new(request_id: RequestId, durability: Durability) -> Self {
+        Self { request_id, durability }
+    }
+}
+
+/// What only some events have; the others don't pay for it.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) event_age_max: Option<Duration>,
+    pub(crate) redriven_from: Option<RequestId>,
+    /// Its failed attempts.
+    pub(crate) attempts: Vec<Attempt>,
+    /// How many of them were throttles or system errors, which don't count (ASY-21).
+    pub(crate) uncounted: u32,
+    /// Set when it died.
+    pub(crate) letter: Option<DeadLetter>,
+}
+
+impl Side {
+    /// The side of an event with `options`; none if they say nothing that must be kept.
+    pub(crate) fn of(options: Options) -> Option<Box<Self>> {
+        let Options { trace_header, retry, event_age_max, redriven_from, .. } = options;
+        let said = trace_header.is_some() || retry.is_some() || event_age_max.is_some() || redriven_from.is_some();
+        said.then(|| Box::new(Self { trace_header, retry, event_age_max, redriven_from, ..Self::default() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_says_where_its_event_lies() {
+        for (function, slot) in [(0, 0), (1, 2), (FUNCTIONS_MAX - 1, (1 << SLOT_BITS) - 1)] {
+            let id = RequestId::new(function, slot, u128::MAX / 3);
+            assert_eq!(id.place(), (function, slot));
+            assert_eq!(id.as_uuid().get_version_num(), 8);
+            assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
+        }
+    }
+}

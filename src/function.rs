@@ -1,0 +1,195 @@
+//! A function: its name, its handler, its settings, and where the records of its events go.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Event;
+use crate::destination::Destination;
+use crate::handler::{self, Factory, Handler, HandlerError, Stateful};
+use crate::restart::RestartIntensity;
+use crate::retry::RetryPolicy;
+use crate::settings::{FunctionName, Settings};
+
+/// A named handler with its settings, to be registered with a runtime.
+///
+/// The settings are checked when it is registered, all at once.
+///
+/// ```
+/// # use redrive::{Event, Function, RetryPolicy};
+/// # use std::time::Duration;
+/// async fn greet(event: Event<String>) -> Result<String, std::io::Error> {
+///     Ok(format!("hello, {}", *event))
+/// }
+///
+/// let function = Function::new("greet", greet)
+///     .concurrency(8)
+///     .timeout(Duration::from_secs(30))
+///     .retry(RetryPolicy::exponential(5, Duration::from_secs(1), Duration::from_secs(60)));
+/// ```
+#[must_use = "a function does nothing until it is registered"]
+#[derive(Clone)]
+pub struct Function {
+    pub(crate) name: FunctionName,
+    pub(crate) settings: Settings,
+    pub(crate) factory: Arc<dyn Factory>,
+    pub(crate) on_success: Option<Destination>,
+    pub(crate) on_failure: Option<Destination>,
+}
+
+impl Function {
+    /// A function that runs `handler`: an `async fn(Event<T>) -> Result<R, E>` or a closure like it.
+    pub fn new<Args, H: Handler<Args>>(name: impl AsRef<str>, handler: H) -> Self {
+        Self::of(name.as_ref(), handler.factory())
+    }
+
+    /// A function whose workers each own a state, built by `init` when the worker starts.
+    ///
+    /// `init` may fail: then no event is touched, and the worker is started again within the restart
+    /// intensity.
+    pub fn stateful<I, Fut, S, E, K, L>(name: impl AsRef<str>, init: I) -> Self
+    where
+        I: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, E>> + 'static,
+        S: Stateful<Error: HandlerError<L>>,
+        E: HandlerError<K>,
+        K: 'static,
+        L: 'static,
+    {
+        Self::of(name.as_ref(), handler::stateful(init))
+    }
+
+    /// A function that blocks its thread: it runs on a thread for blocking work, off the arbiters.
+    ///
+    /// A thread can't be stopped. After a timeout its event is retried and its result refused, while the
+    /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`.
+    pub fn blocking<F, T, R, E, K>(name: impl AsRef<str>, handler: F) -> Self
+    where
+        F: Fn(Event<T>) -> Result<R, E> + Send + Sync + 'static,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+        R: Serialize + 'static,
+        E: HandlerError<K>,
+    {
+        Self::of(name.as_ref(), handler::blocking(handler))
+    }
+
+    fn of(name: &str, factory: Box<dyn Factory>) -> Self {
+        Self {
+            name: FunctionName::new(name),
+            settings: Settings::default(),
+            factory: factory.into(),
+            on_success: None,
+            on_failure: None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &FunctionName {
+        &self.name
+    }
+
+    /// How many events may run at once; each runs in a worker of its own. 10 unless set.
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.settings.concurrency = workers;
+        self
+    }
+
+    /// Reserves no concurrency for it: it runs nothing, new events go straight to the dead-letter queue
+    /// (ASY-26, ASY-27) and calls are refused (ASY-28). To hold events back, pause the function instead.
+    pub fn reserved_concurrency_zero(mut self) -> Self {
+        self.settings.reserved_zero = true;
+        self
+    }
+
+    /// How long one attempt may take, 3 s unless set (CON-06). Measured from the handler's start.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// How long `init` may take, 10 s unless set.
+    pub fn init_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.init_timeout = timeout;
+        self
+    }
+
+    /// When a failed event runs again; AWS's two retries unless set.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.settings.retry = policy;
+        self
+    }
+
+    /// How old an event may grow, from its acceptance; 6 h unless set (ASY-34). An event whose next retry
+    /// would come later is given up at once (ASY-17).
+    pub fn event_age_max(mut self, age: Duration) -> Self {
+        self.settings.event_age_max = age;
+        self
+    }
+
+    /// How many events may be pending, 100,000 unless set. Beyond it invocations are refused.
+    pub fn mailbox_events_max(mut self, events: u32) -> Self {
+        self.settings.mailbox_events_max = events;
+        self
+    }
+
+    /// How many bytes of payload may be pending, 256 MiB unless set. Beyond it invocations are refused.
+    pub fn mailbox_bytes_max(mut self, bytes: u64) -> Self {
+        self.settings.mailbox_bytes_max = bytes;
+        self
+    }
+
+    /// How long an idle worker keeps its state before it is let go, 60 s unless set.
+    pub fn keep_alive(mut self, idle: Duration) -> Self {
+        self.settings.keep_alive = idle;
+        self
+    }
+
+    /// How many invocations may stand before one of this function in its chain; 16 unless set (REC-01).
+    pub fn hops_max(mut self, hops: u8) -> Self {
+        self.settings.hops_max = Some(hops);
+        self
+    }
+
+    /// Lets it invoke itself without end (REC-06).
+    pub fn allow_recursion(mut self) -> Self {
+        self.settings.hops_max = None;
+        self
+    }
+
+    /// How many crashes of its workers are too many; 5 in 10 s unless set.
+    pub fn restarts(mut self, intensity: RestartIntensity) -> Self {
+        self.settings.restarts = intensity;
+        self
+    }
+
+    /// How many finished events are remembered, for how long, and with how many bytes of results, for
+    /// `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
+    pub fn retain(mut self, events: u32, age: Duration, bytes: u64) -> Self {
+        self.settings.retention.events_max = events;
+        self.settings.retention.age_max = age;
+        self.settings.retention.bytes_max = bytes;
+        self
+    }
+
+    /// Where the record of every event that succeeds goes.
+    pub fn on_success(mut self, destination: Destination) -> Self {
+        self.on_success = Some(destination);
+        self
+    }
+
+    /// Where the record of every event that dies goes, beside the dead-letter queue (DLQ-12).
+    pub fn on_failure(mut self, destination: Destination) -> Self {
+        self.on_failure = Some(destination);
+        self
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! What an event carries and what a function returns: a value, or its JSON, or both.
+//!
+//! A payload given as a Rust value stays one: it reaches a handler of the same type without being
+//! serialised. It becomes JSON once, when something needs bytes: a store, a record, a dead letter's
+//! reader. Its JSON size is known from the start, so that limits hold for typed payloads too.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::measure;
+
+/// A payload or a result: cheap to clone, shared, immutable.
+///
+/// Made from any serialisable value by [`Payload::new`], from JSON text by [`Payload::from_json`].
+/// Serialises as the JSON it stands for. `Debug` shows its size, never its contents.
+#[derive(Clone)]
+pub struct Payload(Arc<dyn Value>);
+
+/// Why a value can't be a payload, or a payload can't be read as a type.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct PayloadError {
+    message: String,
+}
+
+impl PayloadError {
+    fn new(error: impl fmt::Display) -> Self {
+        Self { message: error.to_string() }
+    }
+}
+
+impl Payload {
+    /// Keeps `value` as it is. Its JSON size is measured here, without building the JSON.
+    ///
+    /// # Errors
+    /// When `value` can't be written as JSON (a map whose keys aren't strings, say).
+    pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, PayloadError> {
+        if TypeId::of::<T>() == TypeId::of::<Self>() {
+            if let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>() {
+                return Ok(payload.clone());
+            }
+        }
+        let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
+        Ok(Self(Arc::new(Typed { value: Some(value), json: OnceLock::new(), bytes })))
+    }
+
+    /// Takes JSON text as it is; only its syntax is checked.
+    ///
+    /// # Errors
+    /// When `json` isn't one JSON value.
+    pub fn from_json(json: impl Into<String>) -> Result<Self, PayloadError> {
+        RawValue::from_string(json.into()).map(Self::from).map_err(PayloadError::new)
+    }
+
+    /// The JSON `null`: an absent payload and the result of a function that returns `()`.
+    pub fn null() -> Self {
+        static NULL: LazyLock<Payload> = LazyLock::new(|| RawValue::NULL.to_owned().into());
+        NULL.clone()
+    }
+
+    /// The payload as JSON. A value given as a Rust type is serialised on the first call only.
+    ///
+    /// # Errors
+    /// When its `Serialize` fails now though it did not when the payload was made.
+    pub fn json(&self) -> Result<&RawValue, PayloadError> {
+        self.0.json()
+    }
+
+    /// Reads the payload as a `T` of one's own.
+    ///
+    /// # Errors
+    /// When its JSON doesn't fit `T`; the text names the path of the field that doesn't.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        let mut json = serde_json::Deserializer::from_str(self.json()?.get());
+        serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string() {
+            path if path == "." => PayloadError::new(error.inner()),
+            path => PayloadError::new(format_args!("at `{path}`: {}", error.inner())),
+        })
+    }
+
+    /// Its size as JSON, in bytes. Exact for JSON; for a Rust value at least its exact size, at most
+    /// 24 bytes more per floating-point number.
+    pub fn size(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// The value itself if it is a `T` already, else a `T` read from its JSON.
+    pub(crate) fn typed<T>(&self) -> Result<Arc<Typed<T>>, PayloadError>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        if self.0.holds(TypeId::of::<T>()) {
+            let any: Arc<dyn Any + Send + Sync> = self.0.clone().into_any();
+            if let Ok(typed) = any.downcast::<Typed<T>>() {
+                return Ok(typed);
+            }
+        }
+        let value = self.read::<T>()?;
+        Ok(Arc::new(Typed { value: Some(value), json: OnceLock::new(), bytes: self.size() }))
+    }
+}
+
+impl From<Box<RawValue>> for Payload {
+    fn from(json: Box<RawValue>) -> Self {
+        Self(Arc::new(Json(json)))
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.size())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
+    }
+}
+
+trait Value: Any + Send + Sync {
+    fn json(&self) -> Result<&RawValue, PayloadError>;
+    fn bytes(&self) -> usize;
+    fn holds(&self, type_id: TypeId) -> bool;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+struct Json(Box<RawValue>);
+
+impl Value for Json {
+    fn json(&self) -> Result<&RawValue, PayloadError> {
+        Ok(&self.0)
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.get().len()
+    }
+
+    fn holds(&self, _: TypeId) -> bool {
+        false
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// A Rust value and, once somebody asked for it, its JSON.
+pub(crate) struct Typed<T> {
+    /// `None` only while it is being dropped.
+    value: Option<T>,
+    /// Boxed twice, so that the unused case costs one word: most payloads never become JSON.
+    json: OnceLock<Box<Box<RawValue>>>,
+    bytes: usize,
+}
+
+impl<T> Typed<T> {
+    pub(crate) fn get(&self) -> &T {
+        self.value.as_ref().expect("the value is taken by drop alone")
+    }
+}
+
+/// The last owner may be any thread, the control plane's among them: a `Drop` of the user's that
+/// panics must stay inside the value.
+impl<T> Drop for Typed<T> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>() {
+            let value = self.value.take();
+            if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+                tracing::error!(payload = std::any::type_name::<T>(), "payload panicked while it was dropped");
+            }
+        }
+    }
+}
+
+impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
+    fn json(&self) -> Result<&RawValue, PayloadError> {
+        if let Some(json) = self.json.get() {
+            return Ok(json);
+        }
+        let serialised = catch_unwind(AssertUnwindSafe(|| serde_json::value::to_raw_value(self.get())));
+        let json = match serialised {
+            Ok(json) => json.map_err(PayloadError::new)?,
+            Err(_) => return Err(PayloadError::new(format_args!("`{}` panicked in its Serialize", std::any::type_name::<T>()))),
+        };
+        Ok(self.json.get_or_init(|| Box::new(json)))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn holds(&self, type_id: TypeId) -> bool {
+        TypeId::of::<T>() == type_id
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Upload {
+        bucket: String,
+        sizes: Vec<u32>,
+    }
+
+    fn upload() -> Upload {
+        Upload { bucket: "photos".into(), sizes: vec![1, 22, 333] }
+    }
+
+    #[test]
+    fn a_value_reaches_its_own_type_without_json() {
+        let payload = Payload::new(upload()).unwrap();
+        assert_eq!(payload.typed::<Upload>().unwrap().get(), &upload());
+        let again = payload.typed::<Upload>().unwrap();
+        assert!(again.json.get().is_none());
+    }
+
+    #[test]
+    fn json_reaches_any_type_that_fits() {
+        let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,22,333]}"#).unwrap();
+        assert_eq!(payload.typed::<Upload>().unwrap().get(), &upload());
+    }
+
+    #[test]
+    fn a_misfit_names_its_path() {
+        let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,"two"]}"#).unwrap();
+        let error = payload.typed::<Upload>().err().unwrap().to_string();
+        assert!(error.starts_with("at `sizes[1]`: invalid type: string \"two\""), "{error}");
+    }
+
+    #[test]
+    fn the_measured_size_is_that_of_the_json() {
+        let payload = Payload::new(upload()).unwrap();
+        assert_eq!(payload.size(), payload.json().unwrap().get().len());
+    }
+
+    #[test]
+    fn a_panic_in_the_values_drop_stays_inside() {
+        #[derive(Serialize)]
+        struct Grenade;
+        impl Drop for Grenade {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        drop(Payload::new(Grenade).unwrap());
+    }
+}

@@ -1,0 +1,435 @@
+//! The runtime: what starts everything, and what brings it to a good end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use futures_util::future::join_all;
+
+use crate::actor::arbiters::{self, Pool};
+use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
+use crate::actor::message::Removed;
+use crate::actor::router::{Router, Shared};
+use crate::actor::supervisor::Supervisor;
+use crate::admission::{Admission, Door, Identity, Limits};
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::error::BuildError;
+use crate::event::RequestId;
+use crate::failure::DeadLetter;
+use crate::function::Function;
+use crate::mailbox::{Drain, Mailbox};
+use crate::queue::Phase;
+use crate::settings::{Fault, FunctionName};
+use crate::store::EventStore;
+use crate::telemetry;
+
+/// Functions, their mailboxes and workers, the router and the dead-letter queue, running inside an actix `System`.
+///
+/// Bring it to an end with [`shutdown`](Self::shutdown). Dropping it instead is safe and stops everything at once;
+/// the log then says how much was pending.
+pub struct Runtime {
+    parts: Arc<Parts>,
+    router: Addr<Router>,
+    ended: bool,
+}
+
+/// What outlives a `Runtime` that moves into a signal handler.
+struct Parts {
+    admission: Arc<Admission>,
+    pool: Arc<Pool>,
+    control: Control,
+    dead_letters: Addr<DeadLetterQueue>,
+    supervisors: dashmap::DashMap<FunctionName, Addr<Supervisor>>,
+}
+
+/// Where the control plane lives.
+#[derive(Clone)]
+enum Control {
+    Own(ArbiterHandle),
+    /// On the arbiter that started the runtime: virtual time needs one thread.
+    Here,
+}
+
+impl Control {
+    fn start<A>(&self, make: impl FnOnce() -> A + Send + 'static) -> Addr<A>
+    where
+        A: Actor<Context = actix::Context<A>>,
+    {
+        match self {
+            Self::Own(arbiter) => A::start_in_arbiter(arbiter, move |_| make()),
+            Self::Here => make().start(),
+        }
+    }
+}
+
+/// How a runtime is put together.
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder {
+    functions: Vec<Function>,
+    arbiters: Option<usize>,
+    blocked_after: Duration,
+    limits: Limits,
+    identity: Identity,
+    dead_letters: DeadLetterBounds,
+    store: Option<Arc<dyn EventStore>>,
+    signals: Option<Duration>,
+    simulated: Option<Clock>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("functions", &self.functions).field("arbiters", &self.arbiters).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self {
+            functions: Vec::new(),
+            arbiters: None,
+            blocked_after: Duration::from_secs(1),
+            limits: Limits { event_payload_max: 1 << 20, call_payload_max: 6 << 20 }, // INV-26, INV-27
+            identity: Identity { region: "us-east-1".to_owned(), account: "000000000000".to_owned() },
+            dead_letters: DeadLetterBounds::default(),
+            store: None,
+            signals: None,
+            simulated: None,
+        }
+    }
+
+    /// Registers a function.
+    pub fn function(mut self, function: Function) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// How many arbiters (threads) workers run on; one per core unless set.
+    pub fn arbiters(mut self, arbiters: usize) -> Self {
+        self.arbiters = Some(arbiters);
+        self
+    }
+
+    /// How long user code may keep its arbiter from going on before it is named in the log and the arbiter
+    /// replaced; 1 s unless set.
+    pub fn blocked_after(mut self, blocked: Duration) -> Self {
+        self.blocked_after = blocked;
+        self
+    }
+
+    /// The largest payload of an event, as JSON; 1 MiB unless set (INV-27).
+    pub fn event_payload_max(mut self, bytes: usize) -> Self {
+        self.limits.event_payload_max = bytes;
+        self
+    }
+
+    /// The largest payload of a call, as JSON; 6 MiB unless set (INV-26).
+    pub fn call_payload_max(mut self, bytes: usize) -> Self {
+        self.limits.call_payload_max = bytes;
+        self
+    }
+
+    /// The region and account that the function ARNs in records name; `us-east-1` and `000000000000` unless set.
+    pub fn identity(mut self, region: impl Into<String>, account: impl Into<String>) -> Self {
+        self.identity = Identity { region: region.into(), account: account.into() };
+        self
+    }
+
+    /// How much the dead-letter queue keeps, and what it does beyond.
+    pub fn dead_letters(mut self, bounds: DeadLetterBounds) -> Self {
+        self.dead_letters = bounds;
+        self
+    }
+
+    /// Keeps events in `store`, which is asked before a receipt is given and told how each event ends.
+    pub fn store(mut self, store: Arc<dyn EventStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Shuts the runtime down on SIGINT and SIGTERM, with this grace period, and then stops the actix `System`. Without it, signals
+    /// are the application's business alone.
+    pub fn stop_on_signals(mut self, grace: Duration) -> Self {
+        self.signals = Some(grace);
+        self
+    }
+
+    /// Runs everything on this arbiter and by this clock.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "the testing kit's way in"))]
+    pub(crate) fn simulated(mut self, clock: Clock) -> Self {
+        self.simulated = Some(clock);
+        self
+    }
+
+    /// Checks all settings and starts the runtime.
+    ///
+    /// # Errors
+    /// When no actix `System` runs on this thread, or settings are faulty; then all of them are named.
+    #[allow(clippy::unused_async, reason = "a store will be recovered here")]
+    pub async fn start(self) -> Result<Runtime, BuildError> {
+        if System::try_current().is_none() {
+            return Err(BuildError::NoSystem);
+        }
+        let faults = self.faults();
+        if !faults.is_empty() {
+            return Err(BuildError::Settings(faults));
+        }
+        let (control, pool, handle) = match &self.simulated {
+            Some(_) => (Control::Here, Pool::single(), Arbiter::current()),
+            None => {
+                let handle = Arbiter::new().handle();
+                let arbiters = self.arbiters.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+                (Control::Own(handle.clone()), Pool::new(arbiters), handle)
+            }
+        };
+        let pool = Arc::new(pool);
+        let clock = self.simulated.clone().unwrap_or_else(Clock::real);
+        let admission = Arc::new(Admission::new(clock, self.limits.clone(), self.identity.clone(), self.store.clone(), handle.clone()));
+        let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
+        let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
+        if self.simulated.is_none() {
+            handle.spawn(arbiters::watch(pool.clone(), admission.clone(), self.blocked_after));
+        }
+        let supervisors = dashmap::DashMap::new();
+        let parts = Arc::new(Parts { admission, pool, control, dead_letters, supervisors });
+        for function in self.functions {
+            parts.register(function)?;
+        }
+        let shared = parts.admission.clone();
+        let router = parts.control.start(move || Router { admission: Shared(shared) });
+        if let Some(grace) = self.signals {
+            actix_rt::spawn(stop_on_signals(parts.clone(), grace));
+        }
+        Ok(Runtime { parts, router, ended: false })
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<_> = self.functions.iter().flat_map(|function| function.settings.faults(&function.name)).collect();
+        let mut seen = std::collections::HashSet::new();
+        for function in &self.functions {
+            if !seen.insert(&function.name) {
+                let problem = "is given to two functions: give each its own".to_owned();
+                faults.push(Fault { function: function.name.to_string(), field: "name", problem });
+            }
+        }
+        let mut check = |field, faulty: bool, problem: &str| {
+            if faulty {
+                faults.push(Fault { function: String::new(), field, problem: problem.to_owned() });
+            }
+        };
+        check("arbiters", self.arbiters == Some(0), "is 0: workers need at least one");
+        check("blocked_after", self.blocked_after < Duration::from_millis(10), "is below 10 ms: the watch would do nothing else");
+        check("event_payload_max", self.limits.event_payload_max == 0, "is 0: no event would fit");
+        check("call_payload_max", self.limits.call_payload_max == 0, "is 0: no call would fit");
+        check("dead_letters", self.dead_letters.letters_max == 0, "keeps no letter: give it room for at least one");
+        faults
+    }
+}
+
+impl Parts {
+    fn register(&self, function: Function) -> Result<(), BuildError> {
+        let name = function.name.clone();
+        self.admission.register(function, |mailbox| {
+            let supervised = mailbox.clone();
+            let (admission, pool, dead_letters) = (self.admission.clone(), self.pool.clone(), self.dead_letters.clone());
+            let supervisor = self.control.start(move || Supervisor::new(supervised, admission, pool, dead_letters));
+            mailbox.oversee(Supervisor::line(supervisor.clone()));
+            self.supervisors.insert(name, supervisor);
+        })
+    }
+
+    async fn shutdown(&self, shutdown: Shutdown) -> ShutdownReport {
+        self.admission.close(Door::ShuttingDown);
+        let mailboxes = self.admission.mailboxes();
+        if shutdown.drain == Drain::InFlight {
+            mailboxes.iter().for_each(|mailbox| mailbox.pause());
+        }
+        let drained = join_all(mailboxes.iter().map(|mailbox| mailbox.drained(shutdown.drain)));
+        let _ = tokio::time::timeout(shutdown.grace, drained).await;
+        mailboxes.iter().for_each(|mailbox| mailbox.pause());
+        let unfinished = mailboxes.iter().flat_map(|mailbox| unfinished(mailbox)).collect();
+        mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
+        let gone = join_all(mailboxes.iter().map(|mailbox| mailbox.drained(Drain::Workers)));
+        // A handler that blocks its thread can't be stopped; it is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
+        let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
+        self.stop();
+        ShutdownReport { unfinished, dead_letters }
+    }
+
+    fn stop(&self) {
+        self.admission.close(Door::Gone);
+        self.pool.stop();
+        if let Control::Own(arbiter) = &self.control {
+            arbiter.stop();
+        }
+    }
+}
+
+fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
+    let mut all = Vec::new();
+    let mut from = Some(0);
+    while let Some(cursor) = from {
+        let (views, next) = mailbox.list(cursor, 10_000, |view| !view.phase.is_finished());
+        all.extend(views.into_iter().map(|view| Unfinished {
+            function: mailbox.name().clone(),
+            request_id: view.id,
+            attempts: view.attempt,
+            running: matches!(view.phase, Phase::Running | Phase::Failed),
+        }));
+        from = next;
+    }
+    all
+}
+
+async fn stop_on_signals(parts: Arc<Parts>, grace: Duration) {
+    wait_for_signal().await;
+    tracing::info!(?grace, "signal received, shutting down");
+    let report = parts.shutdown(Shutdown::new(grace)).await;
+    tracing::info!(unfinished = report.unfinished.len(), dead_letters = report.dead_letters.len(), "runtime stopped");
+    if let Some(system) = System::try_current() {
+        system.stop();
+    }
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            futures_util::future::select(Box::pin(tokio::signal::ctrl_c()), Box::pin(terminate.recv())).await;
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// How a runtime ends.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    grace: Duration,
+    drain: Drain,
+}
+
+impl Shutdown {
+    /// Finishes what runs, for at most `grace`; what waits is left.
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, drain: Drain::InFlight }
+    }
+
+    /// Runs what is ready too, as far as the grace period goes. What is delayed is left.
+    pub fn drain_mailboxes(mut self) -> Self {
+        self.drain = Drain::Ready;
+        self
+    }
+}
+
+impl From<Duration> for Shutdown {
+    fn from(grace: Duration) -> Self {
+        Self::new(grace)
+    }
+}
+
+/// What a runtime left behind.
+#[derive(Debug, Default)]
+#[must_use = "it names the events that did not finish"]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Every event that did not finish. In memory they are gone, unless the application keeps them.
+    pub unfinished: Vec<Unfinished>,
+    /// The letters that were in the dead-letter queue.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// An event that did not finish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// Its function.
+    pub function: FunctionName,
+    /// Its request id.
+    pub request_id: RequestId,
+    /// How many attempts began.
+    pub attempts: u32,
+    /// Was it running, and was stopped?
+    pub running: bool,
+}
+
+impl Runtime {
+    /// Puts a runtime together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A way in, from any thread.
+    pub fn client(&self) -> Client {
+        Client::new(self.parts.admission.clone())
+    }
+
+    /// The actor that accepts [`Invoke`](crate::Invoke) messages.
+    pub fn router(&self) -> Addr<Router> {
+        self.router.clone()
+    }
+
+    /// The actor that keeps dead letters: subscribe to it, list, redrive, purge.
+    pub fn dead_letters(&self) -> Addr<DeadLetterQueue> {
+        self.parts.dead_letters.clone()
+    }
+
+    /// Registers one more function.
+    ///
+    /// # Errors
+    /// When its settings are faulty or its name is taken.
+    pub fn add_function(&self, function: Function) -> Result<(), BuildError> {
+        let faults = function.settings.faults(&function.name);
+        if faults.is_empty() { self.parts.register(function) } else { Err(BuildError::Settings(faults)) }
+    }
+
+    /// Removes a function. What runs may end; what waits goes to the dead-letter queue with condition
+    /// [`FunctionRemoved`](crate::Condition::FunctionRemoved). The name is free at once.
+    ///
+    /// # Errors
+    /// When it is not registered.
+    pub fn remove_function(&self, name: &str) -> Result<(), BuildError> {
+        let removed = self.parts.admission.unregister(name).and_then(|_| self.parts.supervisors.remove(name));
+        let (_, supervisor) = removed.ok_or_else(|| BuildError::UnknownFunction(name.to_owned()))?;
+        supervisor.do_send(Removed);
+        Ok(())
+    }
+
+    /// Ends the runtime: refuses new work, finishes what runs (and, with [`Shutdown::drain_mailboxes`], what is ready) until the
+    /// grace period is over, cancels the rest, and names every event that did not finish.
+    pub async fn shutdown(mut self, shutdown: impl Into<Shutdown>) -> ShutdownReport {
+        self.ended = true;
+        self.parts.shutdown(shutdown.into()).await
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("functions", &self.parts.supervisors.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mailboxes = self.parts.admission.mailboxes();
+        telemetry::dropped_without_shutdown(mailboxes.iter().map(|mailbox| u64::from(mailbox.pending())).sum());
+        self.parts.admission.close(Door::ShuttingDown);
+        for mailbox in mailboxes {
+            mailbox.pause();
+            mailbox.retire(true);
+        }
+        self.parts.stop();
+    }
+}

@@ -1,0 +1,174 @@
+//! A function's name and settings, and what may be wrong with them.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::restart::RestartIntensity;
+use crate::retry::RetryPolicy;
+
+/// A function's name: 1 to 64 letters, digits, `-` and `_` (NAM-01). Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct FunctionName(Arc<str>);
+
+/// NAM-01
+const NAME_MAX: usize = 64;
+
+impl FunctionName {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn fault(&self) -> Option<String> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.0.is_empty() || self.0.len() > NAME_MAX {
+            Some(format!("has {} characters: use 1 to {NAME_MAX}", self.0.len()))
+        } else {
+            self.0.chars().find(|&c| !legal(c)).map(|c| format!("holds {c:?}: use letters, digits, `-` and `_`"))
+        }
+    }
+}
+
+impl Borrow<str> for FunctionName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// How many retained outcomes of finished events a function keeps, for `status`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Retention {
+    pub(crate) events_max: u32,
+    pub(crate) bytes_max: u64,
+    pub(crate) age_max: Duration,
+}
+
+/// A function's settings. The defaults are AWS's where AWS has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) concurrency: u32,
+    pub(crate) reserved_zero: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) init_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) event_age_max: Duration,
+    pub(crate) mailbox_events_max: u32,
+    pub(crate) mailbox_bytes_max: u64,
+    pub(crate) keep_alive: Duration,
+    pub(crate) hops_max: Option<u8>,
+    pub(crate) restarts: RestartIntensity,
+    pub(crate) retention: Retention,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 10,
+            reserved_zero: false,
+            timeout: Duration::from_secs(3),             // CON-06
+            init_timeout: Duration::from_secs(10),
+            retry: RetryPolicy::lambda(),                // ASY-13, ASY-14
+            event_age_max: Duration::from_secs(21_600),  // ASY-34
+            mailbox_events_max: 100_000,
+            mailbox_bytes_max: 256 << 20,
+            keep_alive: Duration::from_secs(60),
+            hops_max: Some(16), // REC-01
+            restarts: RestartIntensity::default(),
+            retention: Retention { events_max: 1_000, bytes_max: 8 << 20, age_max: Duration::from_secs(300) },
+        }
+    }
+}
+
+/// More pending events than a request id can number.
+const EVENTS_LIMIT: u32 = 1 << 27;
+const CONCURRENCY_LIMIT: u32 = 100_000;
+
+/// One setting that can't be used as given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The function whose setting it is; empty for the runtime's own.
+    pub function: String,
+    /// The setting, by the name of the method that sets it.
+    pub field: &'static str,
+    /// What is wrong with its value, and what to do.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.function.is_empty() {
+            write!(f, "runtime: {}: {}", self.field, self.problem)
+        } else {
+            write!(f, "function `{}`: {}: {}", self.function, self.field, self.problem)
+        }
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong with them, all at once.
+    pub(crate) fn faults(&self, name: &FunctionName) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |field, problem: Option<String>| {
+            faults.extend(problem.map(|problem| Fault { function: name.to_string(), field, problem }));
+        };
+        let positive = |duration: Duration| duration.is_zero().then(|| "is zero: give it at least a millisecond".to_owned());
+        let within = |value: u32, limit: u32| {
+            (value == 0 || value > limit).then(|| format!("is {value}: use 1 to {limit}"))
+        };
+        check("name", name.fault());
+        check("concurrency", within(self.concurrency, CONCURRENCY_LIMIT));
+        check("timeout", positive(self.timeout));
+        check("init_timeout", positive(self.init_timeout));
+        check("keep_alive", positive(self.keep_alive));
+        check("retry", self.retry.fault().map(str::to_owned));
+        check("event_age_max", positive(self.event_age_max));
+        check("mailbox_events_max", within(self.mailbox_events_max, EVENTS_LIMIT));
+        check("mailbox_bytes_max", (self.mailbox_bytes_max == 0).then(|| "is 0: no event would fit".to_owned()));
+        check("restarts", self.restarts.fault().map(str::to_owned));
+        check("retain", (self.retention.events_max > EVENTS_LIMIT).then(|| format!("is above {EVENTS_LIMIT} events")));
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let settings = Settings { concurrency: 0, timeout: Duration::ZERO, mailbox_events_max: 0, ..Settings::default() };
+        let faults = settings.faults(&FunctionName::new("re size"));
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["name", "concurrency", "timeout", "mailbox_events_max"]);
+        assert_eq!(faults[0].to_string(), "function `re size`: name: holds ' ': use letters, digits, `-` and `_`");
+    }
+
+    /// NAM-01
+    #[test]
+    fn names_have_1_to_64_legal_characters() {
+        let faulty = |name: &str| FunctionName::new(name).fault().is_some();
+        assert!(!faulty("a") && !faulty(&"a".repeat(64)) && !faulty("Resize_v2-x"));
+        assert!(faulty("") && faulty(&"a".repeat(65)) && faulty("ä") && faulty("a.b"));
+    }
+}

@@ -1,0 +1,235 @@
+//! Every span, log event and metric, by one name each; counters and histograms that can be read back.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use tracing::{Span, debug, error, info, warn};
+
+use crate::event::RequestId;
+use crate::failure::{Attempt, Condition, Failure};
+use crate::queue::Ledger;
+use crate::settings::FunctionName;
+
+/// The span of one attempt. Fields: `function`, `request_id`, `attempt`, and `trace_header` if there is one.
+pub(crate) fn attempt_span(function: &FunctionName, request_id: RequestId, attempt: u32, trace: Option<&str>) -> Span {
+    tracing::info_span!("attempt", %function, %request_id, attempt, trace_header = trace)
+}
+
+pub(crate) fn accepted(function: &FunctionName, request_id: RequestId) {
+    debug!(%function, %request_id, "accepted");
+}
+
+pub(crate) fn retried(function: &FunctionName, request_id: RequestId, attempt: &Attempt, delay: Duration) {
+    warn!(%function, %request_id, attempt = attempt.number, failure = %attempt.failure, ?delay, "attempt failed, retrying");
+}
+
+pub(crate) fn buried(function: &FunctionName, request_id: RequestId, condition: Condition, failure: Option<&Failure>) {
+    let failure = failure.map(tracing::field::display);
+    error!(%function, %request_id, %condition, failure, "event became a dead letter");
+}
+
+pub(crate) fn superseded(function: &FunctionName, request_id: RequestId, attempt: u32) {
+    warn!(%function, %request_id, attempt, "late result of a superseded attempt refused");
+}
+
+pub(crate) fn init_failed(function: &FunctionName, failure: &Failure) {
+    error!(%function, %failure, "worker could not start");
+}
+
+pub(crate) fn backing_off(function: &FunctionName, delay: Duration) {
+    error!(%function, ?delay, "workers crash too often, backing off");
+}
+
+pub(crate) fn recovered(function: &FunctionName) {
+    info!(%function, "workers run again, back to full concurrency");
+}
+
+pub(crate) fn arbiter_blocked(function: &str, blocked: Duration) {
+    error!(function, ?blocked, "handler blocks its arbiter, which is replaced; use Function::blocking for blocking work");
+}
+
+pub(crate) fn destination_failed(function: &FunctionName, request_id: RequestId, reason: &str) {
+    error!(%function, %request_id, reason, "record did not reach its destination");
+}
+
+pub(crate) fn settle_failed(function: &FunctionName, request_id: RequestId, reason: &str) {
+    error!(%function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
+}
+
+pub(crate) fn subscriber_gone(subscriber: u64) {
+    warn!(subscriber, "subscriber of dead letters is gone and was dropped");
+}
+
+pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
+    error!(%request_id, consequence, "dead-letter queue is full");
+}
+
+pub(crate) fn dropped_without_shutdown(pending: u64) {
+    warn!(pending, "runtime dropped without shutdown; what was pending in memory is lost");
+}
+
+/// A span of time's distribution, in microseconds, within 1 %. It grows with the longest value.
+#[derive(Debug, Default)]
+pub(crate) struct Distribution(Option<Box<Histogram<u32>>>);
+
+impl Distribution {
+    pub(crate) fn record(&mut self, value: Duration) {
+        let histogram = match &mut self.0 {
+            Some(histogram) => histogram,
+            None => {
+                let Ok(histogram) = Histogram::new(2) else { return };
+                self.0.insert(Box::new(histogram))
+            }
+        };
+        // One day is where it stops telling lengths apart, so that its size is bounded.
+        let micros = value.min(Duration::from_secs(86_400)).as_micros() as u64;
+        let _ = histogram.record(micros);
+    }
+
+    pub(crate) fn percentiles(&self) -> Percentiles {
+        let at = |quantile: f64| {
+            self.0.as_ref().map_or(Duration::ZERO, |h| Duration::from_micros(h.value_at_quantile(quantile)))
+        };
+        Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (Some(into), Some(from)) => {
+                let _ = into.add(&**from);
+            }
+            (into @ None, Some(from)) => *into = Some(from.clone()),
+        }
+    }
+}
+
+/// Percentiles of a span of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Percentiles {
+    /// Half are no longer.
+    pub p50: Duration,
+    /// Nine in ten are no longer.
+    pub p90: Duration,
+    /// 99 in a hundred are no longer.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// What a function's mailbox counts beside its ledger. Written under the mailbox's lock, which settling takes anyway.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    pub(crate) invocations: u64,
+    pub(crate) errors: u64,
+    pub(crate) throttles: u64,
+    pub(crate) dead_letter_errors: u64,
+    pub(crate) destination_delivery_failures: u64,
+    pub(crate) recursive_invocations_dropped: u64,
+    pub(crate) concurrent_executions_max: u64,
+    pub(crate) superseded: u64,
+    pub(crate) restarts: u64,
+    pub(crate) arbiters_blocked: u64,
+    pub(crate) store_errors: u64,
+    pub(crate) duration: Distribution,
+    pub(crate) duration_total: Duration,
+    pub(crate) age: Distribution,
+}
+
+impl std::ops::AddAssign<&Meters> for Meters {
+    fn add_assign(&mut self, other: &Meters) {
+        self.invocations += other.invocations;
+        self.errors += other.errors;
+        self.throttles += other.throttles;
+        self.dead_letter_errors += other.dead_letter_errors;
+        self.destination_delivery_failures += other.destination_delivery_failures;
+        self.recursive_invocations_dropped += other.recursive_invocations_dropped;
+        self.concurrent_executions_max += other.concurrent_executions_max;
+        self.superseded += other.superseded;
+        self.restarts += other.restarts;
+        self.arbiters_blocked += other.arbiters_blocked;
+        self.store_errors += other.store_errors;
+        self.duration.add(&other.duration);
+        self.duration_total += other.duration_total;
+        self.age.add(&other.age);
+    }
+}
+
+/// A function's figures, or the whole runtime's, by AWS's names and meaning where AWS has one (MET-04 to MET-15).
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct Stats {
+    /// Runs of the handler, with a success or an error (MET-04).
+    pub invocations: u64,
+    /// Runs that failed; each retry counts again (MET-05).
+    pub errors: u64,
+    /// Attempts refused for want of capacity: full mailbox, reserved concurrency 0, throttled by the handler (MET-06).
+    pub throttles: u64,
+    /// Time in the handler, without `init` (MET-07).
+    pub duration: Percentiles,
+    /// Events running now (MET-08).
+    pub concurrent_executions: u64,
+    /// The most that ran at once so far (MET-08, as its maximum); over functions, the sum of theirs.
+    pub concurrent_executions_max: u64,
+    /// Events accepted (MET-11).
+    pub async_events_received: u64,
+    /// From acceptance to the start of each attempt (MET-12).
+    pub async_event_age: Percentiles,
+    /// Events given up without a success, wherever they went then (MET-13).
+    pub async_events_dropped: u64,
+    /// Dead letters that a full queue dropped (MET-14).
+    pub dead_letter_errors: u64,
+    /// Records that did not reach their destination (MET-15).
+    pub destination_delivery_failures: u64,
+    /// Invocations refused as one hop too many (MET-16).
+    pub recursive_invocations_dropped: u64,
+    /// Late results of superseded attempts, refused.
+    pub superseded_results: u64,
+    /// Workers that crashed and were rebuilt.
+    pub restarts: u64,
+    /// How often a handler blocked its arbiter.
+    pub arbiters_blocked: u64,
+    /// Settlements that the store refused.
+    pub store_errors: u64,
+    /// Events waiting: ready and delayed.
+    pub mailbox_depth: u64,
+    /// How long the oldest ready event has waited.
+    pub oldest_age: Duration,
+    /// Workers that exist, busy or idle.
+    pub workers: u64,
+    /// Where the events are.
+    pub events: Ledger,
+    /// Where the synchronous calls are.
+    pub calls: Ledger,
+}
+
+impl Stats {
+    pub(crate) fn new(meters: &Meters, events: Ledger, calls: Ledger) -> Self {
+        Self {
+            invocations: meters.invocations,
+            errors: meters.errors,
+            throttles: meters.throttles,
+            duration: meters.duration.percentiles(),
+            concurrent_executions: events.running + calls.running,
+            concurrent_executions_max: meters.concurrent_executions_max,
+            async_events_received: events.accepted,
+            async_event_age: meters.age.percentiles(),
+            async_events_dropped: events.dead,
+            dead_letter_errors: meters.dead_letter_errors,
+            destination_delivery_failures: meters.destination_delivery_failures,
+            recursive_invocations_dropped: meters.recursive_invocations_dropped,
+            superseded_results: meters.superseded,
+            restarts: meters.restarts,
+            arbiters_blocked: meters.arbiters_blocked,
+            store_errors: meters.store_errors,
+            mailbox_depth: events.ready + events.delayed + calls.ready + calls.delayed,
+            oldest_age: Duration::ZERO,
+            workers: 0,
+            events,
+            calls,
+        }
+    }
+}
