@@ -84,10 +84,21 @@ pub(crate) struct Done {
 pub(crate) enum Turn {
     /// Run this; `run` is its number among the seat's runs, by which it can be given up.
     Run { taken: Taken, run: u64 },
+    /// Nothing to do yet: look again soon.
+    Linger,
     /// Nothing to do: it will be woken.
     Idle,
     /// Go away.
     Stop,
+}
+
+/// What a worker that finds nothing does.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Patience {
+    /// It looks again soon: events come fast, and being woken costs more than a look.
+    Linger,
+    /// It sleeps until it is woken.
+    Sleep,
 }
 
 /// What the supervisor is to do.
@@ -161,6 +172,12 @@ struct Inner {
     live: u32,
     /// Of them, those that have not asked for work yet.
     starting: u32,
+    /// Workers that are awake and about to look for work. While there is one, nobody else is woken for a new event: it
+    /// will find it, and wake the next one if it leaves work behind. So a burst costs few wakes.
+    searching: u32,
+    /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
+    /// a moment only.
+    searching_since: Time,
     /// The supervisor was told to attend and has not yet.
     summoned: bool,
     /// When the supervisor attends by itself.
@@ -204,10 +221,16 @@ struct Seating {
 enum Seated {
     Starting,
     Idle(Time),
+    /// Woken or lingering: it will look for work in a moment.
+    Searching,
+    /// Between two events.
     Awake,
     Busy(Ticket, Time),
     Vacant,
 }
+
+/// How long one worker's search keeps the others asleep.
+const SEARCH_MAX: Duration = Duration::from_millis(1);
 
 /// Whom to wake once the lock is released.
 #[derive(Default)]
@@ -228,6 +251,8 @@ impl Mailbox {
             idle: Vec::new(),
             live: 0,
             starting: 0,
+            searching: 0,
+            searching_since: Time::default(),
             summoned: false,
             armed: None,
             restarts: Restarts::new(&settings.restarts),
@@ -274,7 +299,7 @@ impl Mailbox {
     pub(crate) fn admit(&self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
         let mut inner = self.inner.lock();
         let id = inner.queue.admit(entry, random, now)?;
-        let wake = inner.rouse(self.settings());
+        let wake = inner.rouse(self.settings(), now);
         drop(inner);
         self.wake(wake);
         Ok(id)
@@ -295,7 +320,7 @@ impl Mailbox {
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.watchers.entry(slot).or_default().push(sender);
         }
-        let mut wake = inner.rouse(self.settings());
+        let mut wake = inner.rouse(self.settings(), now);
         // A function that backs off fails its callers at once rather than keep them waiting.
         wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
         drop(inner);
@@ -326,7 +351,7 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         for &id in ids {
             inner.queue.confirm(id, now);
-            wakes.push(inner.rouse(self.settings()));
+            wakes.push(inner.rouse(self.settings(), now));
         }
         drop(inner);
         wakes.into_iter().for_each(|wake| self.wake(wake));
@@ -388,7 +413,7 @@ impl Mailbox {
 
     /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
     /// counted, and gives its payload back.
-    fn turn(&self, index: u32, done: Option<Done>, now: Time) -> (Turn, Option<Payload>) {
+    fn turn(&self, index: u32, done: Option<Done>, patience: Patience, now: Time) -> (Turn, Option<Payload>) {
         let settings = self.settings();
         let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
@@ -396,21 +421,23 @@ impl Mailbox {
             Some(done) => inner.complete(done, settings, self.name(), now),
             None => (None, false),
         };
-        let turn = inner.next(index, now, |inner, ticket| doomed.push((ticket, self.letter(inner, ticket, Condition::EventAgeExceeded, now))), settings);
-        if matches!(turn, Turn::Idle) {
-            attend |= inner.wants_timer();
+        let turn = inner.next(index, patience, now, |inner, ticket| doomed.push((ticket, self.letter(inner, ticket, Condition::EventAgeExceeded, now))), settings);
+        let mut waker = None;
+        match turn.0 {
+            Turn::Idle => attend |= inner.wants_timer(),
+            // It searched and found: if it leaves work behind, the next one searches.
+            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => waker = inner.wake_idle(now),
+            _ => {}
         }
         attend &= !inner.summoned;
         inner.summoned |= attend;
         inner.check_drained();
         drop(inner);
-        if attend {
-            self.tell(Notice::Attend);
-        }
+        self.wake(Wake { waker, attend });
         if !doomed.is_empty() {
             self.tell(Notice::Doomed(doomed));
         }
-        (turn, payload)
+        (turn.0, payload)
     }
 
     /// What a waiting event that will not be tried again leaves behind.
@@ -470,13 +497,15 @@ impl Mailbox {
         };
         let mut takeable = inner.queue.takeable(now);
         while takeable > 0 {
-            let Some(waker) = inner.wake_idle() else { break };
+            let Some(waker) = inner.wake_idle(now) else { break };
             wakers.push(waker);
             takeable -= 1;
         }
+                let woken = wakers.len() as u64;
         inner.let_go(settings.keep_alive, now, &mut wakers);
-        let awake = inner.seats.iter().filter(|seat| seat.state == Seated::Awake && !seat.discounted).count() as u64;
-        let wanted = takeable.saturating_sub(u64::from(inner.starting) + awake.saturating_sub(wakers.len() as u64));
+        // Those who were about to look for work before take some of it; those woken just now are counted already.
+        let searching = u64::from(inner.searching).saturating_sub(woken);
+        let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
         let room = if inner.removed { 0 } else { settings.concurrency.saturating_sub(inner.live) };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(settings, now);
@@ -512,7 +541,7 @@ impl Mailbox {
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
-        let Inner { seats, idle, live, starting, .. } = &mut *inner;
+        let Inner { seats, idle, live, starting, searching, .. } = &mut *inner;
         let mut stuck = Vec::new();
         for (index, seat) in seats.iter_mut().enumerate() {
             if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
@@ -521,6 +550,10 @@ impl Mailbox {
             (seat.retired, seat.discounted) = (true, true);
             *live -= 1;
             *starting -= u32::from(seat.state == Seated::Starting);
+            if seat.state == Seated::Searching {
+                seat.state = Seated::Awake;
+                *searching -= 1;
+            }
             idle.retain(|&other| other as usize != index);
             if let Seated::Busy(ticket, started) = seat.state {
                 stuck.push((ticket, started));
@@ -576,7 +609,7 @@ impl Mailbox {
             }
             (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
                 inner.queue.retry(ticket, at, now);
-                (Judgement::Retry { attempt, at }, inner.rouse(settings), None)
+                (Judgement::Retry { attempt, at }, inner.rouse(settings, now), None)
             }
             (InvocationType::Event, verdict) => {
                 let condition = match verdict {
@@ -771,13 +804,13 @@ impl Mailbox {
 
 impl Inner {
     /// After something became ready or delayed: whom to wake for it.
-    fn rouse(&mut self, settings: &Settings) -> Wake {
+    fn rouse(&mut self, settings: &Settings, now: Time) -> Wake {
         if self.queue.paused || self.queue.allowance == 0 {
             return Wake::default();
         }
         let mut wake = Wake::default();
-        if self.queue.has_ready() {
-            wake.waker = self.wake_idle();
+        if self.queue.has_ready() && !self.is_searched(now) {
+            wake.waker = self.wake_idle(now);
             wake.attend = wake.waker.is_none() && self.live < settings.concurrency;
         }
         wake.attend |= self.wants_timer();
@@ -795,11 +828,20 @@ impl Inner {
         }
     }
 
-    fn wake_idle(&mut self) -> Option<Waker> {
+    fn wake_idle(&mut self, now: Time) -> Option<Waker> {
         let seat = self.idle.pop()?;
-        let seat = &mut self.seats[seat as usize];
-        seat.state = Seated::Awake;
-        seat.waker.clone()
+        self.search(seat, now);
+        self.seats[seat as usize].waker.clone()
+    }
+
+    fn search(&mut self, seat: u32, now: Time) {
+        self.seats[seat as usize].state = Seated::Searching;
+        self.searching += 1;
+        self.searching_since = now;
+    }
+
+    fn is_searched(&self, now: Time) -> bool {
+        self.searching > 0 && now.since(self.searching_since) < SEARCH_MAX
     }
 
     /// Retires idle workers whose time is up; `idle` is ordered by it but for those woken in between.
@@ -835,16 +877,25 @@ impl Inner {
         idle.min().into_iter().chain(due).chain(probe).chain(busy).chain(expiry).min()
     }
 
-    fn next(&mut self, index: u32, now: Time, mut too_old: impl FnMut(&Self, Ticket), settings: &Settings) -> Turn {
+    fn next(
+        &mut self,
+        index: u32,
+        patience: Patience,
+        now: Time,
+        mut too_old: impl FnMut(&Self, Ticket),
+        settings: &Settings,
+    ) -> (Turn, bool) {
         let seat = &mut self.seats[index as usize];
         if seat.state == Seated::Starting && !seat.discounted {
             self.starting -= 1;
         }
         // Woken by nobody of ours: it still stands among the idle.
         let strayed = matches!(seat.state, Seated::Idle(_));
+        let searched = seat.state == Seated::Searching;
+        self.searching -= u32::from(searched);
         seat.state = Seated::Awake;
         if seat.retired {
-            return Turn::Stop;
+            return (Turn::Stop, searched);
         }
         if strayed {
             self.idle.retain(|&other| other != index);
@@ -861,11 +912,15 @@ impl Inner {
             let seat = &mut self.seats[index as usize];
             seat.run += 1;
             seat.state = Seated::Busy(taken.ticket, now);
-            return Turn::Run { taken, run: seat.run };
+            return (Turn::Run { taken, run: seat.run }, searched);
+        }
+        if patience == Patience::Linger {
+            self.search(index, now);
+            return (Turn::Linger, searched);
         }
         self.seats[index as usize].state = Seated::Idle(now);
         self.idle.push(index);
-        Turn::Idle
+        (Turn::Idle, searched)
     }
 
     /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
@@ -978,8 +1033,8 @@ impl Seat {
     }
 
     /// Settles what was done, takes what comes next.
-    pub(crate) fn turn(&self, done: Option<Done>, now: Time) -> (Turn, Option<Payload>) {
-        self.mailbox.turn(self.index, done, now)
+    pub(crate) fn turn(&self, done: Option<Done>, patience: Patience, now: Time) -> (Turn, Option<Payload>) {
+        self.mailbox.turn(self.index, done, patience, now)
     }
 
     /// Settles what was done before anything is taken. Answers whether it still counted.
@@ -1033,6 +1088,7 @@ impl Drop for Seat {
             inner.live -= 1;
             inner.starting -= u32::from(state == Seated::Starting);
         }
+        inner.searching -= u32::from(state == Seated::Searching);
         inner.idle.retain(|&other| other != self.index);
         inner.vacant.push(self.index);
         let attend = !std::mem::replace(&mut inner.summoned, true);

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::Sleep;
@@ -20,7 +21,7 @@ use crate::destination::InvocationRecord;
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
-use crate::mailbox::{Done, Failed, Mailbox, Seat, Turn};
+use crate::mailbox::{Done, Failed, Mailbox, Patience, Seat, Turn};
 use crate::payload::Payload;
 use crate::queue::Taken;
 use crate::store::Settlement;
@@ -29,6 +30,11 @@ use crate::time::Time;
 
 /// Events in a row after which the worker lets the others on its arbiter have a turn.
 const ROW_MAX: u32 = 64;
+
+/// Events in a row after which a worker that finds no more lingers: so many mean that the next is near.
+const BUSY_ROW: u32 = 16;
+/// How long it lingers.
+const LINGER: Duration = Duration::from_micros(50);
 
 pub(crate) struct Worker {
     shift: Option<Shift>,
@@ -123,20 +129,29 @@ impl Shift {
     async fn live(&self, instance: &mut dyn Instance) -> bool {
         let mut done = None;
         let mut timer = None;
-        let mut row = 0;
+        let mut row: u32 = 0;
+        let mut lingering = None;
         loop {
             let now = self.now();
-            let (turn, payload) = self.seat.turn(done.take(), now);
+            let patient = row >= BUSY_ROW && lingering.is_none_or(|since| now.since(since) < LINGER);
+            let patience = if patient { Patience::Linger } else { Patience::Sleep };
+            let (turn, payload) = self.seat.turn(done.take(), patience, now);
             drop(payload);
             let (taken, run) = match turn {
                 Turn::Run { taken, run } => (taken, run),
                 Turn::Stop => return false,
+                Turn::Linger => {
+                    lingering.get_or_insert(now);
+                    yield_now().await;
+                    continue;
+                }
                 Turn::Idle => {
-                    row = 0;
+                    (row, lingering) = (0, None);
                     pause().await;
                     continue;
                 }
             };
+            lingering = None;
             let ran = self.run(instance, &taken, run, now, &mut timer).await;
             let ended = self.guarded(|| instance.end());
             let Taken { ticket, accepted, .. } = taken;
@@ -159,9 +174,8 @@ impl Shift {
             if !whole || !instance.is_whole() {
                 return true;
             }
-            row += 1;
-            if row >= ROW_MAX {
-                row = 0;
+            row = row.wrapping_add(1).max(1);
+            if row % ROW_MAX == 0 {
                 yield_now().await;
             }
         }
