@@ -54,6 +54,11 @@ const EVENTS: u64 = 2_000_000;
 const ROUNDS: usize = 5;
 
 fn main() {
+    match std::env::var("REDRIVE_BENCH_PART").as_deref() {
+        Ok("queued") => return queued(),
+        Ok("functions") => return functions(),
+        _ => {}
+    }
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |section: &str| only.is_empty() || only.iter().any(|name| name == section);
     println!("| measure | value | ratio |\n|---|---:|---:|");
@@ -66,6 +71,15 @@ fn main() {
     }
     if wanted("accept") {
         accept();
+    }
+    if wanted("latency") {
+        latency();
+    }
+    if wanted("memory") {
+        memory();
+    }
+    if wanted("delayed") {
+        delayed();
     }
 }
 
@@ -331,4 +345,194 @@ fn accept() {
         costs
     });
     row("accept, median of batches of 100", format!("{:.0} ns", median(costs)), "");
+}
+
+// --- latency
+
+/// From the caller to the handler, when the worker is idle.
+fn latency() {
+    let ours = in_system(async {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+        let function = Function::new("job", move |_: Event<Job>| {
+            let _ = sender.send(Instant::now());
+            async { Ok::<(), std::convert::Infallible>(()) }
+        });
+        let runtime = start(function).await;
+        let client = runtime.client();
+        let mut times = Vec::new();
+        for _ in 0..20_000 {
+            let started = Instant::now();
+            client.invoke("job", Job::new()).await.expect("there is room");
+            let ran = receiver.recv().await.expect("the handler sends");
+            times.push((ran - started).as_nanos() as f64);
+        }
+        stop(runtime).await;
+        times.split_off(1_000)
+    });
+    let bare = in_system(async {
+        let arbiter = Arbiter::new();
+        let (to, mut inbox) = tokio::sync::mpsc::unbounded_channel::<Job>();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+        arbiter.spawn(async move {
+            while inbox.recv().await.is_some() {
+                let _ = sender.send(Instant::now());
+            }
+        });
+        let mut times = Vec::new();
+        for _ in 0..20_000 {
+            let started = Instant::now();
+            let _ = to.send(Job::new());
+            let ran = receiver.recv().await.expect("the task sends");
+            times.push((ran - started).as_nanos() as f64);
+        }
+        arbiter.stop();
+        times.split_off(1_000)
+    });
+    let same = in_system(async {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let sender = std::sync::Mutex::new(Some(sender));
+        let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = times.clone();
+        let pong = Function::new("pong", move |event: Event<u64>| {
+            kept.lock().unwrap().push(NOW.with(|now| now.get().elapsed()).as_nanos() as f64);
+            let done = *event == 0;
+            if done {
+                let _ = sender.lock().unwrap().take().map(|sender| sender.send(()));
+            }
+            async { Ok::<(), std::convert::Infallible>(()) }
+        });
+        let ping = Function::new("ping", |event: Event<u64>| async move {
+            let client = event.context().client();
+            for left in (0..*event).rev() {
+                NOW.with(|now| now.set(Instant::now()));
+                client.invoke("pong", left).await.expect("there is room");
+                // Lets the other worker on this arbiter run.
+                tokio::task::yield_now().await;
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let builder = Runtime::builder().arbiters(1).function(ping.timeout(Duration::from_secs(60))).function(pong.concurrency(1));
+        let runtime = builder.start().await.expect("the settings are sound");
+        runtime.client().invoke("ping", 20_000_u64).await.expect("there is room");
+        receiver.await.expect("pong ends");
+        stop(runtime).await;
+        let mut times = std::mem::take(&mut *times.lock().unwrap());
+        times.split_off(1_000)
+    });
+    let at = |times: &mut Vec<f64>, quantile: f64| {
+        times.sort_by(f64::total_cmp);
+        times[(times.len() as f64 * quantile) as usize]
+    };
+    let (mut ours, mut bare, mut same) = (ours, bare, same);
+    for (name, quantile) in [("median", 0.5), ("p99", 0.99)] {
+        let (ours, bare, same) = (at(&mut ours, quantile), at(&mut bare, quantile), at(&mut same, quantile));
+        row(&format!("hand-over to an idle worker on another arbiter, {name}"), format!("{:.1} µs", ours / 1e3), format!("{:.2}× bare wake", ours / bare));
+        row(&format!("hand-over to an idle worker on the same arbiter, {name}"), format!("{:.2} µs", same / 1e3), "");
+    }
+}
+
+thread_local! {
+    static NOW: std::cell::Cell<Instant> = std::cell::Cell::new(Instant::now());
+}
+
+// --- memory
+
+/// Resident memory, in bytes.
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
+}
+
+/// Each in a process of its own: what one leaves in the allocator, the next would use.
+fn memory() {
+    for part in ["queued", "functions"] {
+        let this = std::env::current_exe().expect("this program has a path");
+        let output = std::process::Command::new(this).env("REDRIVE_BENCH_PART", part).output().expect("it runs");
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+fn queued() {
+    const QUEUED: u64 = 1_000_000;
+    in_system(async {
+        let runtime = start(job(Sink::new(u64::MAX))).await;
+        let client = runtime.client();
+        client.pause("job");
+        client.invoke("job", Job::new()).await.expect("there is room");
+        let before = resident();
+        produce(client, QUEUED).await;
+        let queued = resident() - before;
+        let before = resident();
+        let jobs: Vec<Box<Job>> = (0..QUEUED).map(|_| Box::new(Job::new())).collect();
+        let bare = resident() - before - (QUEUED * 8) as f64;
+        drop(jobs);
+        row("memory per queued event at 1 M, beyond its payload", format!("{:.0} bytes", (queued - bare) / QUEUED as f64), "");
+        stop(runtime).await;
+    });
+}
+
+fn functions() {
+    const FUNCTIONS: usize = 100_000;
+    in_system(async {
+        let before = resident();
+        let started = Instant::now();
+        let builder = (0..FUNCTIONS).fold(Runtime::builder(), |builder, number| {
+            builder.function(Function::new(format!("function-{number}"), |_: Event<Job>| async { Ok::<(), std::convert::Infallible>(()) }))
+        });
+        let runtime = builder.start().await.expect("the settings are sound");
+        // The last one answers: all supervisors are up.
+        let _: () = runtime.client().call(&format!("function-{}", FUNCTIONS - 1), Job::new()).await.expect("it answers");
+        let took = started.elapsed();
+        row("100,000 idle functions: memory", format!("{:.0} MiB", (resident() - before) / 1_048_576.0), "");
+        row("100,000 idle functions: start", format!("{:.2} s", took.as_secs_f64()), "");
+        let cpu = || {
+            let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+            stat.split(' ').skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        };
+        let before = cpu();
+        actix_rt::time::sleep(Duration::from_secs(5)).await;
+        row("100,000 idle functions: CPU", format!("{:.1} %", (cpu() - before) / 5.0), "");
+        stop(runtime).await;
+    });
+}
+
+// --- delayed
+
+/// 1 M events due in the same second, while another function is asked now and then.
+fn delayed() {
+    const DELAYED: u64 = 1_000_000;
+    in_system(async {
+        let sink = Sink::new(DELAYED);
+        let builder = Runtime::builder().function(job(sink.clone()).concurrency(1));
+        let bystander = Function::new("bystander", |event: Event<u64>| async move { Ok::<u64, std::convert::Infallible>(*event) });
+        let runtime = builder.function(bystander).start().await.expect("the settings are sound");
+        let client = runtime.client();
+        let p99 = async |until: &dyn Fn() -> bool| {
+            let mut times = Vec::new();
+            while !until() {
+                let started = Instant::now();
+                let _: u64 = client.call("bystander", 1_u64).await.expect("it answers");
+                times.push(started.elapsed().as_nanos() as f64);
+                actix_rt::time::sleep(Duration::from_millis(1)).await;
+            }
+            times.sort_by(f64::total_cmp);
+            times[times.len() * 99 / 100]
+        };
+        let began = Instant::now();
+        let quiet = p99(&|| began.elapsed() > Duration::from_secs(3)).await;
+        let before = resident();
+        let due = Instant::now() + Duration::from_secs(8);
+        let started = Instant::now();
+        for number in 0..DELAYED {
+            let delay = due.saturating_duration_since(Instant::now()) + Duration::from_nanos(number * 1_000);
+            client.send(Invoke::event("job", Job::new()).delay(delay)).await.expect("there is room");
+        }
+        row("1 M delayed events: accept", format!("{:.0} ns", started.elapsed().as_nanos() as f64 / DELAYED as f64), "");
+        row("1 M delayed events: memory each, with payload", format!("{:.0} bytes", (resident() - before) / DELAYED as f64), "");
+        tokio::time::sleep_until(due.into()).await;
+        let busy = p99(&|| sink.done.load(Ordering::Relaxed) >= DELAYED).await;
+        row("1 M delayed events due in one second: all run after", format!("{:.2} s", due.elapsed().as_secs_f64()), "");
+        row("p99 of another function's call meanwhile", format!("{:.0} µs", busy / 1e3), format!("{:.2}× when quiet", busy / quiet));
+        stop(runtime).await;
+    });
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
-use rand::{Rng, RngCore, SeedableRng};
+use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use crate::time::Time;
@@ -75,10 +75,9 @@ impl Clock {
 
     /// Bits for a request id.
     pub(crate) fn random(&self) -> u128 {
-        let bits = |rng: &mut dyn RngCore| (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
         match &self.chance {
-            Chance::Thread => bits(&mut rand::rng()),
-            Chance::Seeded(rng) => bits(&mut *rng.lock()),
+            Chance::Thread => rand::rng().random(),
+            Chance::Seeded(rng) => rng.lock().random(),
         }
     }
 

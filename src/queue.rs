@@ -16,7 +16,7 @@
 //! delayed ones. `accepted = succeeded + dead + cancelled + pending` holds after every method.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -216,7 +216,8 @@ pub(crate) struct Queue {
     calls: List,
     events: List,
     delayed: BinaryHeap<Reverse<Due>>,
-    finished: List,
+    /// Finished events that are remembered, the oldest first.
+    finished: VecDeque<u32>,
     finished_bytes: u64,
     /// Events whose id the caller proposed: it doesn't say where they lie.
     foreign: HashMap<RequestId, u32>,
@@ -242,7 +243,7 @@ impl Queue {
             calls: List::EMPTY,
             events: List::EMPTY,
             delayed: BinaryHeap::new(),
-            finished: List::EMPTY,
+            finished: VecDeque::new(),
             finished_bytes: 0,
             foreign: HashMap::new(),
             forgotten: Vec::new(),
@@ -548,7 +549,7 @@ impl Queue {
         let payload = self.leave_pending(slot);
         self.finished_bytes += result.as_ref().map_or(0, Payload::size) as u64;
         self.slots[slot].body = result;
-        self.finished.push(&mut self.slots, slot);
+        self.finished.push_back(slot);
         self.expire(now, 2);
         payload
     }
@@ -563,28 +564,23 @@ impl Queue {
     /// Forgets at most `budget` finished events that are beyond the retention.
     pub(crate) fn expire(&mut self, now: Time, budget: u32) {
         for _ in 0..budget {
-            let oldest = self.finished.head;
-            if oldest == NONE || !self.beyond_retention(oldest, now) {
-                break;
-            }
-            self.finished.unlink(&mut self.slots, oldest);
+            let Some(&oldest) = self.finished.front().filter(|&&oldest| self.beyond_retention(oldest, now)) else { break };
+            self.finished.pop_front();
             self.finished_bytes -= self.slots[oldest].body.as_ref().map_or(0, Payload::size) as u64;
             self.forget(oldest);
         }
     }
 
     fn beyond_retention(&self, slot: u32, now: Time) -> bool {
-        self.finished.len > self.retention.events_max
+        self.finished.len() as u32 > self.retention.events_max
             || self.finished_bytes > self.retention.bytes_max
             || now.since(self.slots[slot].at) > self.retention.age_max
     }
 
     /// When the oldest finished event is to be forgotten.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
-        (self.finished.head != NONE).then(|| {
-            let beyond = self.retention.age_max + Duration::from_nanos(1);
-            self.slots[self.finished.head].at.after(beyond)
-        })
+        let beyond = self.retention.age_max + Duration::from_nanos(1);
+        self.finished.front().map(|&oldest| self.slots[oldest].at.after(beyond))
     }
 
     fn forget(&mut self, slot: u32) {
