@@ -337,7 +337,27 @@ impl Queue {
         } else {
             self.enter(slot, Phase::Delayed, at);
             self.delayed.push(Reverse(Due { at, slot }));
+            self.sweep();
         }
+    }
+
+    /// Events that are cancelled or withdrawn leave stale entries in the heap, which may lie below one that is due in a
+    /// year. It never grows beyond twice what is delayed (and a few).
+    fn sweep(&mut self) {
+        let live = (self.event_ledger.delayed + self.call_ledger.delayed) as usize;
+        if self.delayed.len() <= 2 * live + 64 {
+            return;
+        }
+        let mut entries = std::mem::take(&mut self.delayed).into_vec();
+        entries.retain(|&Reverse(due)| self.is_current(due));
+        // A slot that was given to another event with the same due time makes the old entry look current.
+        entries.sort_unstable();
+        entries.dedup();
+        self.delayed = entries.into();
+    }
+
+    fn is_current(&self, due: Due) -> bool {
+        self.slots.get(due.slot).is_some_and(|slot| slot.phase == Phase::Delayed && slot.at == due.at)
     }
 
     /// The only place where an event changes its phase, so that the ledger can't disagree.
@@ -422,8 +442,7 @@ impl Queue {
     /// The delayed event that is due first; drops stale entries on the way.
     fn first_delayed(&mut self) -> Option<Due> {
         while let Some(&Reverse(due)) = self.delayed.peek() {
-            let current = self.slots.get(due.slot).is_some_and(|slot| slot.phase == Phase::Delayed && slot.at == due.at);
-            if current {
+            if self.is_current(due) {
                 return Some(due);
             }
             self.pop_delayed();
