@@ -37,6 +37,12 @@ impl Destination {
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
         Self(Kind::Closure(Arc::new(closure)))
     }
+
+    /// Does delivering to it run code of the user's? A function gets its record as JSON, and the payload's `Serialize`
+    /// is the user's.
+    pub(crate) fn runs_user_code(&self) -> bool {
+        !matches!(self.0, Kind::Recipient(_))
+    }
 }
 
 impl fmt::Debug for Destination {

@@ -542,7 +542,7 @@ impl Mailbox {
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
         let Inner { seats, idle, live, starting, searching, .. } = &mut *inner;
-        let mut stuck = Vec::new();
+        let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
         for (index, seat) in seats.iter_mut().enumerate() {
             if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
                 continue;
@@ -555,10 +555,14 @@ impl Mailbox {
                 *searching -= 1;
             }
             idle.retain(|&other| other as usize != index);
-            if let Seated::Busy(ticket, started) = seat.state {
-                stuck.push((ticket, started));
+            match seat.state {
+                Seated::Busy(ticket, started) => stuck.push((ticket, started)),
+                // Nobody else would ever wake it, and it is to go once its arbiter is free again.
+                _ => wakers.extend(seat.waker.clone()),
             }
         }
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
         stuck
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
@@ -25,6 +25,14 @@ struct Berth {
     mooring: Arc<Mooring>,
 }
 
+impl Berth {
+    /// Lets the arbiter go: its workers finish what they run, and with the last of them it stops.
+    fn leave(self) {
+        self.mooring.left.store(true, Ordering::SeqCst);
+        self.mooring.stop_if_deserted();
+    }
+}
+
 /// What a worker and the watch share about an arbiter.
 pub(crate) struct Mooring {
     pub(crate) serial: u64,
@@ -33,11 +41,27 @@ pub(crate) struct Mooring {
     beat: AtomicU64,
     /// The number of the function whose code is polled.
     function: AtomicU32,
+    handle: ArbiterHandle,
+    /// It was replaced: whoever leaves it last stops it.
+    left: AtomicBool,
 }
 
 impl Mooring {
-    fn new(serial: u64) -> Arc<Self> {
-        Arc::new(Self { serial, workers: AtomicU32::new(0), beat: AtomicU64::new(0), function: AtomicU32::new(0) })
+    fn new(serial: u64, handle: ArbiterHandle) -> Arc<Self> {
+        Arc::new(Self {
+            serial,
+            workers: AtomicU32::new(0),
+            beat: AtomicU64::new(0),
+            function: AtomicU32::new(0),
+            handle,
+            left: AtomicBool::new(false),
+        })
+    }
+
+    fn stop_if_deserted(&self) {
+        if self.left.load(Ordering::SeqCst) && self.workers.load(Ordering::SeqCst) == 0 {
+            self.handle.stop();
+        }
     }
 
     /// Runs user code under the watch.
@@ -52,7 +76,7 @@ impl Mooring {
 
     /// Counts a worker in for as long as the answer lives.
     pub(crate) fn moor(self: &Arc<Self>) -> Moored {
-        self.workers.fetch_add(1, Ordering::Relaxed);
+        self.workers.fetch_add(1, Ordering::SeqCst);
         Moored(self.clone())
     }
 }
@@ -61,7 +85,8 @@ pub(crate) struct Moored(pub(crate) Arc<Mooring>);
 
 impl Drop for Moored {
     fn drop(&mut self) {
-        self.0.workers.fetch_sub(1, Ordering::Relaxed);
+        self.0.workers.fetch_sub(1, Ordering::SeqCst);
+        self.0.stop_if_deserted();
     }
 }
 
@@ -82,7 +107,8 @@ impl Pool {
     }
 
     fn berth(&self, handle: ArbiterHandle) -> Berth {
-        Berth { handle, mooring: Mooring::new(self.serials.fetch_add(1, Ordering::Relaxed)) }
+        let mooring = Mooring::new(self.serials.fetch_add(1, Ordering::Relaxed), handle.clone());
+        Berth { handle, mooring }
     }
 
     /// Runs `code` on the arbiter with the fewest workers, after `prepare` has seen which one it is. An arbiter that
@@ -107,11 +133,11 @@ impl Pool {
         handle.spawn_fn(move || code(prepared));
     }
 
-    /// Puts a fresh arbiter in the place of a blocked one, which stops when it gets to it.
+    /// Puts a fresh arbiter in the place of a blocked one, which stops when its workers are gone.
     fn replace(&self, serial: u64) {
         let mut berths = self.berths.lock();
         if let Some(berth) = berths.iter_mut().find(|berth| berth.mooring.serial == serial) {
-            *berth = self.berth(Arbiter::new().handle());
+            std::mem::replace(berth, self.berth(Arbiter::new().handle())).leave();
         }
     }
 

@@ -116,9 +116,10 @@ impl Supervisor {
                 hops: letter.hops,
                 trace_header: letter.trace_header.clone(),
             };
-            delivery::deliver(&self.admission, &self.mailbox, destination, record, origin, |closure| {
-                self.pool.run(|_| closure, |closure| closure());
-            });
+            let (admission, mailbox, destination) = (self.admission.clone(), self.mailbox.clone(), destination.clone());
+            let here = !destination.runs_user_code();
+            let deliver = move || delivery::deliver(&admission, &mailbox, &destination, record, origin, |closure| closure());
+            if here { deliver() } else { self.pool.run(|_| (), move |()| deliver()) }
         }
         self.dead_letters.do_send(Bury { mailbox: self.mailbox.clone(), ticket, letter });
     }

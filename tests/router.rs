@@ -1,0 +1,281 @@
+//! The ways in and what can be seen from outside: router, clients on other threads, signals, spans and log events.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod common;
+
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read};
+use std::pin::pin;
+use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use actix::prelude::*;
+use redrive::{
+    Client, Durability, Event, Function, Invoke, InvokeError, RetryPolicy, Runtime, Status,
+};
+use tokio::sync::mpsc;
+use tracing::Level;
+
+/// Sends each payload on.
+fn relay(name: &str) -> (Function, mpsc::UnboundedReceiver<u32>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let handler = move |event: Event<u32>| {
+        let sent = sender.send(*event).map_err(|error| error.to_string());
+        async move { sent }
+    };
+    (Function::new(name, handler), receiver)
+}
+
+#[actix::test]
+async fn the_router_answers_a_message_with_a_receipt_or_a_refusal() {
+    let (function, mut seen) = relay("relay");
+    let runtime = Runtime::builder().function(function).start().await.unwrap();
+    let router = runtime.router();
+    let receipt = router
+        .send(Invoke::event("relay", 1_u32))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(receipt.durability, Durability::Memory);
+    let end = runtime.client().wait(receipt.request_id).await;
+    assert!(
+        matches!(end, Some(Status::Succeeded { attempts: 1, .. })),
+        "{end:?}"
+    );
+    assert_eq!(seen.recv().await, Some(1));
+
+    router.do_send(Invoke::event("relay", 2_u32));
+    assert_eq!(seen.recv().await, Some(2));
+
+    let refused = router
+        .send(Invoke::event("nobody", 3_u32))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(refused.to_string(), "function `nobody` is not registered");
+    let _ = runtime.shutdown(Duration::from_secs(10)).await;
+    let late = router.send(Invoke::event("relay", 4_u32)).await;
+    assert!(!matches!(late, Ok(Ok(_))), "{late:?}");
+}
+
+#[test]
+fn a_client_is_send_sync_clone_and_static() {
+    fn check<T: Send + Sync + Clone + 'static>() {}
+    check::<Client>();
+    fn check_future<T: Send>(_: &T) {}
+    fn futures_are_send(client: &Client) {
+        check_future(&client.invoke("f", 1_u32));
+        check_future(&client.send(Invoke::event("f", 1_u32)));
+        check_future(&client.call::<u32>("f", 1_u32));
+    }
+    let _ = futures_are_send;
+}
+
+#[actix::test]
+async fn clients_invoke_from_threads_without_an_executor() {
+    let (function, mut seen) = relay("threads");
+    let runtime = Runtime::builder().function(function).start().await.unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let client = runtime.client();
+            std::thread::spawn(move || {
+                for n in 0..100 {
+                    let accepting = pin!(client.invoke("threads", thread * 100 + n));
+                    // In memory, acceptance waits for nothing.
+                    let polled = accepting.poll(&mut Context::from_waker(Waker::noop()));
+                    assert!(matches!(polled, Poll::Ready(Ok(_))), "{polled:?}");
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    while all.len() < 400 {
+        all.push(seen.recv().await.unwrap());
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..400).collect::<Vec<u32>>());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    let _ = runtime.shutdown(Duration::from_secs(10)).await;
+}
+
+#[actix::test]
+async fn a_client_that_outlives_its_runtime_is_refused() {
+    let (function, _seen) = relay("gone");
+    let runtime = Runtime::builder().function(function).start().await.unwrap();
+    let client = runtime.client();
+    drop(runtime);
+    let refused = client.invoke("gone", 1_u32).await.unwrap_err();
+    assert!(
+        matches!(refused, InvokeError::ShuttingDown | InvokeError::NoSystem),
+        "{refused:?}"
+    );
+}
+
+#[actix::test]
+async fn each_attempt_has_one_span_and_each_event_is_logged_as_accepted_retried_and_buried() {
+    let log = common::log();
+    let handler = |event: Event<u32>| async move {
+        tracing::info!("before");
+        tokio::task::yield_now().await;
+        tracing::info!("after");
+        if event.context().attempt() <= *event {
+            Err("not yet")
+        } else {
+            Ok(())
+        }
+    };
+    let function = Function::new("seen", handler).retry(RetryPolicy::fixed(2, Duration::ZERO));
+    let runtime = Runtime::builder().function(function).start().await.unwrap();
+    let client = runtime.client();
+    let healed = client
+        .send(Invoke::event("seen", 2_u32).trace_header("Root=1-2"))
+        .await
+        .unwrap()
+        .request_id;
+    assert!(matches!(
+        client.wait(healed).await,
+        Some(Status::Succeeded { attempts: 3, .. })
+    ));
+    let dead = client.invoke("seen", 9_u32).await.unwrap().request_id;
+    assert!(matches!(client.wait(dead).await, Some(Status::Dead(_))));
+
+    for (id, trace) in [
+        (healed.to_string(), Some("Root=1-2")),
+        (dead.to_string(), None),
+    ] {
+        let spans = log.lines(|line| line.span && line.fields.get("request_id") == Some(&id));
+        assert!(
+            spans
+                .iter()
+                .all(|span| span.text == "attempt" && span.fields["function"] == "seen")
+        );
+        let attempts: Vec<_> = spans
+            .iter()
+            .map(|span| span.fields["attempt"].as_str())
+            .collect();
+        assert_eq!(attempts, ["1", "2", "3"]);
+        assert!(
+            spans
+                .iter()
+                .all(|span| span.fields.get("trace_header").map(String::as_str) == trace)
+        );
+        // What the handler logs, before and after it waited, is inside of it.
+        for text in ["before", "after"] {
+            let inside =
+                log.lines(|line| line.text == text && line.within.get("request_id") == Some(&id));
+            let attempts: Vec<_> = inside
+                .iter()
+                .map(|line| line.within["attempt"].as_str())
+                .collect();
+            assert_eq!(attempts, ["1", "2", "3"]);
+        }
+        let of_it = |line: &common::Line, text: &str| {
+            line.is("seen", text) && line.fields.get("request_id") == Some(&id)
+        };
+        assert_eq!(
+            log.lines(|line| of_it(line, "accepted") && line.level == Level::DEBUG)
+                .len(),
+            1
+        );
+        for attempt in ["1", "2"] {
+            let retried = log
+                .wait(|line| of_it(line, "retrying") && line.fields["attempt"] == attempt)
+                .await;
+            assert_eq!(
+                (retried.level, retried.fields["failure"].contains("not yet")),
+                (Level::WARN, true)
+            );
+        }
+    }
+    let buried = log.lines(|line| line.is("seen", "event became a dead letter"));
+    assert_eq!(buried.len(), 1);
+    assert_eq!(
+        (buried[0].level, &buried[0].fields["request_id"]),
+        (Level::ERROR, &dead.to_string())
+    );
+    assert_eq!(buried[0].fields["condition"], "RetriesExhausted");
+    let _ = runtime.shutdown(Duration::from_secs(10)).await;
+}
+
+/// What the next two tests run in a process of its own; does nothing otherwise.
+#[test]
+fn child() {
+    let Ok(mode) = std::env::var("REDRIVE_TEST_CHILD") else {
+        return;
+    };
+    let system = System::new();
+    let runtime = system.block_on(async {
+        let handler = |_: Event<u32>| async {
+            println!("started");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            println!("finished");
+            Ok::<_, String>(())
+        };
+        let mut builder = Runtime::builder().function(Function::new("slow", handler));
+        if mode == "stops" {
+            builder = builder.stop_on_signals(Duration::from_secs(10));
+        }
+        let runtime = builder.start().await.unwrap();
+        // Whoever started the child must see its signal handled: let the runtime begin to listen first.
+        tokio::task::yield_now().await;
+        runtime.client().invoke("slow", 1_u32).await.unwrap();
+        runtime
+    });
+    system.run().unwrap();
+    drop(runtime);
+    println!("over");
+}
+
+fn spawn_child(mode: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env("REDRIVE_TEST_CHILD", mode)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("started") {
+        line.clear();
+        assert!(
+            output.read_line(&mut line).unwrap() > 0,
+            "the child ended before it started"
+        );
+    }
+    (child, output)
+}
+
+#[cfg(unix)]
+fn terminate(child: &Child) {
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn stop_on_signals_finishes_what_runs_and_stops_the_system() {
+    let (mut child, mut output) = spawn_child("stops");
+    terminate(&child);
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("finished") && rest.contains("over"), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn without_stop_on_signals_a_signal_is_the_applications_business_alone() {
+    use std::os::unix::process::ExitStatusExt;
+    let (mut child, _output) = spawn_child("ignores");
+    terminate(&child);
+    let status = child.wait().unwrap();
+    // Nobody listens for it, so the system's default holds; tokio and actix listen for SIGINT at most.
+    assert_eq!(status.signal(), Some(15), "{status}");
+}
