@@ -479,7 +479,7 @@ impl Mailbox {
         let wanted = takeable.saturating_sub(u64::from(inner.starting) + awake.saturating_sub(wakers.len() as u64));
         let room = if inner.removed { 0 } else { settings.concurrency.saturating_sub(inner.live) };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
-        let deadline = inner.next_deadline(settings, now);
+        let deadline = inner.next_deadline(settings, start, now);
         inner.armed = deadline;
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -816,8 +816,8 @@ impl Inner {
         });
     }
 
-    /// When the supervisor must look again by itself.
-    fn next_deadline(&mut self, settings: &Settings, now: Time) -> Option<Time> {
+    /// When the supervisor must look again by itself, `start` workers later.
+    fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
         let due = self.queue.next_due().filter(|&at| at > now && !self.queue.paused);
         let probe = match self.restarts.gate() {
             Gate::BackingOff(until) => Some(until),
@@ -828,7 +828,7 @@ impl Inner {
             _ => None,
         });
         // Busy workers will be idle some day; look again a keep-alive later.
-        let busy = (self.live > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let busy = (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
