@@ -169,7 +169,10 @@ struct Inner {
     last_crash: Option<Failure>,
     watchers: HashMap<u32, Vec<oneshot::Sender<End>>>,
     meters: Meters,
+    /// The function was removed: nothing comes in or starts.
     removed: bool,
+    /// The runtime is gone: nothing ends.
+    deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
 }
 
@@ -235,6 +238,7 @@ impl Mailbox {
             watchers: HashMap::new(),
             meters: Meters::default(),
             removed: false,
+            deserted: false,
             drains: Vec::new(),
         };
         Self { function, number, clock, overseer: OnceLock::new(), inner: Mutex::new(inner) }
@@ -273,6 +277,7 @@ impl Mailbox {
     /// Takes the event in and wakes whoever may run it.
     pub(crate) fn admit(&self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         let wake = inner.rouse(self.settings());
         drop(inner);
@@ -291,6 +296,7 @@ impl Mailbox {
     pub(crate) fn admit_call(&self, entry: Entry, random: u128, now: Time) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.watchers.entry(slot).or_default().push(sender);
@@ -306,6 +312,7 @@ impl Mailbox {
     /// Keeps places for `entries`, all or none, while they are stored.
     pub(crate) fn reserve_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let mut ids = Vec::with_capacity(entries.len());
         for (entry, random) in entries {
             match inner.queue.reserve(entry, random, now) {
@@ -321,20 +328,30 @@ impl Mailbox {
         Ok(ids)
     }
 
+    /// Lets reserved events run. If the function was removed while they were stored, they die of it.
     pub(crate) fn confirm(&self, ids: &[RequestId], now: Time) {
         let mut wakes = Vec::new();
+        let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
         for &id in ids {
             inner.queue.confirm(id, now);
-            wakes.push(inner.rouse(self.settings()));
+            if !inner.removed {
+                wakes.push(inner.rouse(self.settings()));
+            } else if let Some(ticket) = inner.queue.withdraw(id, now) {
+                doomed.push((ticket, self.letter(&inner, ticket, Condition::FunctionRemoved, now)));
+            }
         }
         drop(inner);
         wakes.into_iter().for_each(|wake| self.wake(wake));
+        if !doomed.is_empty() {
+            self.tell(Notice::Doomed(doomed));
+        }
     }
 
     pub(crate) fn release(&self, ids: &[RequestId]) {
         let mut inner = self.inner.lock();
         let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
+        inner.check_drained();
         drop(inner);
         drop(payloads);
     }
@@ -703,6 +720,15 @@ impl Mailbox {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Nothing ends here any more: those who wait for an end hear that it won't come.
+    pub(crate) fn desert(&self) {
+        let mut inner = self.inner.lock();
+        inner.deserted = true;
+        let watchers = std::mem::take(&mut inner.watchers);
+        drop(inner);
+        drop(watchers);
+    }
+
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
@@ -718,6 +744,8 @@ impl Mailbox {
             if let Some(end) = View::new(entry).end() {
                 let _ = sender.send(end);
             }
+        } else if inner.deserted {
+            return None;
         } else {
             inner.watchers.entry(slot).or_default().push(sender);
         }
@@ -770,6 +798,11 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Nothing comes into a mailbox that nobody looks after any more.
+    fn ask_open(&self) -> Result<(), Unadmitted> {
+        if self.removed { Err(Unadmitted::Removed) } else { Ok(()) }
+    }
+
     /// After something became ready or delayed: whom to wake for it.
     fn rouse(&mut self, settings: &Settings) -> Wake {
         if self.queue.paused || self.queue.allowance == 0 {

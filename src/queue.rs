@@ -156,6 +156,8 @@ pub(crate) enum Unadmitted {
     EventsMax,
     BytesMax,
     RequestIdTaken,
+    /// The function was removed between the look-up and now.
+    Removed,
 }
 
 #[derive(Debug)]
