@@ -890,7 +890,7 @@ impl Inner {
                 }
                 continue;
             }
-            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.running());
+            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.executing());
             let seat = &mut self.seats[index as usize];
             seat.run += 1;
             seat.state = Seated::Busy(taken.ticket, now);
