@@ -158,6 +158,13 @@ impl Admission {
         self.numbers.read().iter().flatten().cloned().collect()
     }
 
+    /// The functions that can be invoked, in the order of their registration.
+    pub(crate) fn registered(&self) -> Vec<Arc<Mailbox>> {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.retain(|mailbox| self.names.get(mailbox.name()).is_some_and(|known| Arc::ptr_eq(&known, mailbox)));
+        mailboxes
+    }
+
     /// The mailbox that knows the event, if one does.
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
         let number = self.proposed.get(&id).map_or(id.place().0, |number| *number);
@@ -516,6 +523,7 @@ fn unknown(function: &str) -> InvokeError {
 fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) -> InvokeError {
     let settings = mailbox.settings();
     let bound = match (refused, proposal) {
+        (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),
         (Unadmitted::RequestIdTaken, Some(request_id)) => return InvokeError::RequestIdTaken { request_id },
         (Unadmitted::BytesMax, _) => Bound::Bytes(settings.mailbox_bytes_max),
         (Unadmitted::EventsMax | Unadmitted::RequestIdTaken, _) => Bound::Events(settings.mailbox_events_max),

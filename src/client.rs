@@ -253,7 +253,7 @@ impl Client {
         Some(status(&mailbox, &view))
     }
 
-    /// Waits until an event is over. `None` at once if nothing is known of it.
+    /// Waits until an event is over. `None` at once if nothing is known of it, and when the runtime goes away before.
     pub async fn wait(&self, id: RequestId) -> Option<Status> {
         let mailbox = self.admission.locate(id)?;
         let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
@@ -296,9 +296,9 @@ impl Client {
 
     // --- functions
 
-    /// The names of all functions.
+    /// The names of all functions that can be invoked.
     pub fn functions(&self) -> Vec<FunctionName> {
-        self.admission.mailboxes().iter().map(|mailbox| mailbox.name().clone()).collect()
+        self.admission.registered().iter().map(|mailbox| mailbox.name().clone()).collect()
     }
 
     /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.

@@ -186,7 +186,10 @@ struct Inner {
     last_crash: Option<Failure>,
     watchers: HashMap<u32, Vec<oneshot::Sender<End>>>,
     meters: Meters,
+    /// The function was removed: nothing comes in or starts.
     removed: bool,
+    /// The runtime is gone: nothing ends.
+    deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
 }
 
@@ -260,6 +263,7 @@ impl Mailbox {
             watchers: HashMap::new(),
             meters: Meters::default(),
             removed: false,
+            deserted: false,
             drains: Vec::new(),
         };
         Self { function, number, clock, overseer: OnceLock::new(), inner: Mutex::new(inner) }
@@ -298,6 +302,7 @@ impl Mailbox {
     /// Takes the event in and wakes whoever may run it.
     pub(crate) fn admit(&self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         let wake = inner.rouse(self.settings(), now);
         drop(inner);
@@ -316,6 +321,7 @@ impl Mailbox {
     pub(crate) fn admit_call(&self, entry: Entry, random: u128, now: Time) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.watchers.entry(slot).or_default().push(sender);
@@ -331,6 +337,7 @@ impl Mailbox {
     /// Keeps places for `entries`, all or none, while they are stored.
     pub(crate) fn reserve_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let mut ids = Vec::with_capacity(entries.len());
         for (entry, random) in entries {
             match inner.queue.reserve(entry, random, now) {
@@ -346,20 +353,30 @@ impl Mailbox {
         Ok(ids)
     }
 
+    /// Lets reserved events run. If the function was removed while they were stored, they die of it.
     pub(crate) fn confirm(&self, ids: &[RequestId], now: Time) {
         let mut wakes = Vec::new();
+        let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
         for &id in ids {
             inner.queue.confirm(id, now);
-            wakes.push(inner.rouse(self.settings(), now));
+            if !inner.removed {
+                wakes.push(inner.rouse(self.settings(), now));
+            } else if let Some(ticket) = inner.queue.withdraw(id, now) {
+                doomed.push((ticket, self.letter(&inner, ticket, Condition::FunctionRemoved, now)));
+            }
         }
         drop(inner);
         wakes.into_iter().for_each(|wake| self.wake(wake));
+        if !doomed.is_empty() {
+            self.tell(Notice::Doomed(doomed));
+        }
     }
 
     pub(crate) fn release(&self, ids: &[RequestId]) {
         let mut inner = self.inner.lock();
         let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
+        inner.check_drained();
         drop(inner);
         drop(payloads);
     }
@@ -501,14 +518,14 @@ impl Mailbox {
             wakers.push(waker);
             takeable -= 1;
         }
-                let woken = wakers.len() as u64;
+        let woken = wakers.len() as u64;
         inner.let_go(settings.keep_alive, now, &mut wakers);
         // Those who were about to look for work before take some of it; those woken just now are counted already.
         let searching = u64::from(inner.searching).saturating_sub(woken);
         let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
         let room = if inner.removed { 0 } else { settings.concurrency.saturating_sub(inner.live) };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
-        let deadline = inner.next_deadline(settings, now);
+        let deadline = inner.next_deadline(settings, start, now);
         inner.armed = deadline;
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -740,6 +757,15 @@ impl Mailbox {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Nothing ends here any more: those who wait for an end hear that it won't come.
+    pub(crate) fn desert(&self) {
+        let mut inner = self.inner.lock();
+        inner.deserted = true;
+        let watchers = std::mem::take(&mut inner.watchers);
+        drop(inner);
+        drop(watchers);
+    }
+
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
@@ -755,6 +781,8 @@ impl Mailbox {
             if let Some(end) = View::new(entry).end() {
                 let _ = sender.send(end);
             }
+        } else if inner.deserted {
+            return None;
         } else {
             inner.watchers.entry(slot).or_default().push(sender);
         }
@@ -807,6 +835,11 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Nothing comes into a mailbox that nobody looks after any more.
+    fn ask_open(&self) -> Result<(), Unadmitted> {
+        if self.removed { Err(Unadmitted::Removed) } else { Ok(()) }
+    }
+
     /// After something became ready or delayed: whom to wake for it.
     fn rouse(&mut self, settings: &Settings, now: Time) -> Wake {
         if self.queue.paused || self.queue.allowance == 0 {
@@ -862,8 +895,8 @@ impl Inner {
         });
     }
 
-    /// When the supervisor must look again by itself.
-    fn next_deadline(&mut self, settings: &Settings, now: Time) -> Option<Time> {
+    /// When the supervisor must look again by itself, `start` workers later.
+    fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
         let due = self.queue.next_due().filter(|&at| at > now && !self.queue.paused);
         let probe = match self.restarts.gate() {
             Gate::BackingOff(until) => Some(until),
@@ -874,7 +907,7 @@ impl Inner {
             _ => None,
         });
         // Busy workers will be idle some day; look again a keep-alive later.
-        let busy = (self.live > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let busy = (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
@@ -912,7 +945,7 @@ impl Inner {
                 }
                 continue;
             }
-            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.running());
+            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.executing());
             let seat = &mut self.seats[index as usize];
             seat.run += 1;
             seat.state = Seated::Busy(taken.ticket, now);

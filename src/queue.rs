@@ -156,6 +156,8 @@ pub(crate) enum Unadmitted {
     EventsMax,
     BytesMax,
     RequestIdTaken,
+    /// The function was removed between the look-up and now.
+    Removed,
 }
 
 #[derive(Debug)]
@@ -225,6 +227,8 @@ pub(crate) struct Queue {
     pub(crate) forgotten: Vec<RequestId>,
     pending: u32,
     pending_bytes: u64,
+    /// Of those that the ledgers count as running, how many failed and wait to be decided on or buried.
+    failed: u64,
     pub(crate) bounds: Bounds,
     pub(crate) retention: Retention,
     pub(crate) event_ledger: Ledger,
@@ -249,6 +253,7 @@ impl Queue {
             forgotten: Vec::new(),
             pending: 0,
             pending_bytes: 0,
+            failed: 0,
             bounds,
             retention,
             event_ledger: Ledger::default(),
@@ -366,6 +371,8 @@ impl Queue {
         let entry = &mut self.slots[slot];
         let old = std::mem::replace(&mut entry.phase, phase);
         entry.at = at;
+        self.failed += u64::from(phase == Phase::Failed);
+        self.failed -= u64::from(old == Phase::Failed);
         let ledger = self.ledger(slot);
         if let Some(count) = ledger.count(old) {
             *count -= 1;
@@ -384,7 +391,7 @@ impl Queue {
 
     /// Hands out the next event, if one may run now.
     pub(crate) fn take(&mut self, now: Time) -> Option<Taken> {
-        if self.paused || self.running() >= u64::from(self.allowance) {
+        if self.paused || self.executing() >= u64::from(self.allowance) {
             return None;
         }
         let index = self.next(now)?;
@@ -470,12 +477,17 @@ impl Queue {
         }
         let due = u64::from(self.next_due().is_some_and(|at| at <= now));
         let due = if due == 1 { self.event_ledger.delayed.max(1) } else { 0 };
-        let allowed = u64::from(self.allowance).saturating_sub(self.running());
+        let allowed = u64::from(self.allowance).saturating_sub(self.executing());
         (u64::from(self.calls.len) + u64::from(self.events.len) + due).min(allowed)
     }
 
     pub(crate) fn running(&self) -> u64 {
         self.event_ledger.running + self.call_ledger.running
+    }
+
+    /// Events that a worker has in hands. Letters that a full dead-letter queue holds back are not among them.
+    pub(crate) fn executing(&self) -> u64 {
+        self.running() - self.failed
     }
 
     pub(crate) fn pending(&self) -> u32 {

@@ -260,6 +260,7 @@ impl Parts {
 
     fn stop(&self) {
         self.admission.close(Door::Gone);
+        self.admission.mailboxes().iter().for_each(|mailbox| mailbox.desert());
         self.pool.stop();
         if let Control::Own(arbiter) = &self.control {
             arbiter.stop();
