@@ -19,7 +19,10 @@ struct Job {
 
 impl Job {
     fn new() -> Self {
-        Self { key: "thumbnail".to_owned(), body: vec![7; 64] }
+        Self {
+            key: "thumbnail".to_owned(),
+            body: vec![7; 64],
+        }
     }
 }
 
@@ -59,10 +62,16 @@ fn main() {
         Ok("functions") => return functions(),
         _ => {}
     }
-    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let wanted = |section: &str| only.is_empty() || only.iter().any(|name| name == section);
     println!("| measure | value | ratio |\n|---|---:|---:|");
-    if let Some(events) = only.first().and_then(|name| name.strip_prefix("only-client-")) {
+    if let Some(events) = only
+        .first()
+        .and_then(|name| name.strip_prefix("only-client-"))
+    {
         println!("{}", client(events.parse().unwrap()) / 1e6);
         return;
     }
@@ -131,13 +140,21 @@ fn throughput() {
     }
     let rates: Vec<f64> = rates.into_iter().map(median).collect();
     for ((name, _), rate) in contenders.iter().zip(&rates) {
-        let ratios = format!("{:.2}× spawn, {:.2}× actor", rate / rates[0], rate / rates[1]);
+        let ratios = format!(
+            "{:.2}× spawn, {:.2}× actor",
+            rate / rates[0],
+            rate / rates[1]
+        );
         row(&format!("end to end: {name}"), millions(*rate), ratios);
     }
 }
 
 fn tokio_runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn spawn_per_job() -> f64 {
@@ -165,7 +182,9 @@ fn channel() -> f64 {
             let (receiver, sink) = (receiver.clone(), sink.clone());
             tokio::spawn(async move {
                 loop {
-                    let Some(job) = receiver.lock().await.recv().await else { return };
+                    let Some(job) = receiver.lock().await.recv().await else {
+                        return;
+                    };
                     sink.take(&job);
                 }
             });
@@ -229,16 +248,25 @@ fn job(sink: Arc<Sink>) -> Function {
 }
 
 async fn start(function: Function) -> Runtime {
-    Runtime::builder().function(function).start().await.expect("the settings are sound")
+    Runtime::builder()
+        .function(function)
+        .start()
+        .await
+        .expect("the settings are sound")
 }
 
 async fn stop(runtime: Runtime) {
-    let _ = runtime.shutdown(Shutdown::new(Duration::from_secs(5))).await;
+    let _ = runtime
+        .shutdown(Shutdown::new(Duration::from_secs(5)))
+        .await;
 }
 
 async fn produce(client: Client, events: u64) {
     for _ in 0..events {
-        client.invoke("job", Job::new()).await.expect("there is room");
+        client
+            .invoke("job", Job::new())
+            .await
+            .expect("there is room");
     }
 }
 
@@ -259,7 +287,10 @@ fn client(producers: u64) -> f64 {
         let runtime = start(job(sink.clone())).await;
         let client = runtime.client();
         let started = Instant::now();
-        from_producers(producers, move |events| futures_util::FutureExt::now_or_never(produce(client.clone(), events)).unwrap()).await;
+        from_producers(producers, move |events| {
+            futures_util::FutureExt::now_or_never(produce(client.clone(), events)).unwrap()
+        })
+        .await;
         sink.wait().await;
         let rate = rate(EVENTS, started);
         stop(runtime).await;
@@ -273,7 +304,9 @@ fn router(producers: u64) -> f64 {
         let runtime = start(job(sink.clone())).await;
         let router = runtime.router();
         let started = Instant::now();
-        let send = move |events| (0..events).for_each(|_| router.do_send(Invoke::event("job", Job::new())));
+        let send = move |events| {
+            (0..events).for_each(|_| router.do_send(Invoke::event("job", Job::new())))
+        };
         from_producers(producers, send).await;
         sink.wait().await;
         let rate = rate(EVENTS, started);
@@ -310,7 +343,10 @@ fn failing() -> f64 {
         let started = Instant::now();
         for _ in 0..events {
             let number = counter.fetch_add(1, Ordering::Relaxed);
-            client.invoke("job", (number, Job::new())).await.expect("there is room");
+            client
+                .invoke("job", (number, Job::new()))
+                .await
+                .expect("there is room");
         }
         sink.wait().await;
         let rate = rate(events, started);
@@ -318,7 +354,10 @@ fn failing() -> f64 {
             actix_rt::time::sleep(Duration::from_millis(1)).await;
         }
         let stats = client.stats();
-        assert_eq!((stats.events.succeeded, stats.events.dead), (events * 99 / 100, events / 100));
+        assert_eq!(
+            (stats.events.succeeded, stats.events.dead),
+            (events * 99 / 100, events / 100)
+        );
         assert_eq!(stats.errors, events / 10 + events * 3 / 100);
         stop(runtime).await;
         rate
@@ -344,7 +383,11 @@ fn accept() {
         stop(runtime).await;
         costs
     });
-    row("accept, median of batches of 100", format!("{:.0} ns", median(costs)), "");
+    row(
+        "accept, median of batches of 100",
+        format!("{:.0} ns", median(costs)),
+        "",
+    );
 }
 
 // --- latency
@@ -362,7 +405,10 @@ fn latency() {
         let mut times = Vec::new();
         for _ in 0..20_000 {
             let started = Instant::now();
-            client.invoke("job", Job::new()).await.expect("there is room");
+            client
+                .invoke("job", Job::new())
+                .await
+                .expect("there is room");
             let ran = receiver.recv().await.expect("the handler sends");
             times.push((ran - started).as_nanos() as f64);
         }
@@ -394,7 +440,9 @@ fn latency() {
         let times = Arc::new(std::sync::Mutex::new(Vec::new()));
         let kept = times.clone();
         let pong = Function::new("pong", move |event: Event<u64>| {
-            kept.lock().unwrap().push(NOW.with(|now| now.get().elapsed()).as_nanos() as f64);
+            kept.lock()
+                .unwrap()
+                .push(NOW.with(|now| now.get().elapsed()).as_nanos() as f64);
             let done = *event == 0;
             if done {
                 let _ = sender.lock().unwrap().take().map(|sender| sender.send(()));
@@ -411,9 +459,16 @@ fn latency() {
             }
             Ok::<(), std::convert::Infallible>(())
         });
-        let builder = Runtime::builder().arbiters(1).function(ping.timeout(Duration::from_secs(60))).function(pong.concurrency(1));
+        let builder = Runtime::builder()
+            .arbiters(1)
+            .function(ping.timeout(Duration::from_secs(60)))
+            .function(pong.concurrency(1));
         let runtime = builder.start().await.expect("the settings are sound");
-        runtime.client().invoke("ping", 20_000_u64).await.expect("there is room");
+        runtime
+            .client()
+            .invoke("ping", 20_000_u64)
+            .await
+            .expect("there is room");
         receiver.await.expect("pong ends");
         stop(runtime).await;
         let mut times = std::mem::take(&mut *times.lock().unwrap());
@@ -425,9 +480,21 @@ fn latency() {
     };
     let (mut ours, mut bare, mut same) = (ours, bare, same);
     for (name, quantile) in [("median", 0.5), ("p99", 0.99)] {
-        let (ours, bare, same) = (at(&mut ours, quantile), at(&mut bare, quantile), at(&mut same, quantile));
-        row(&format!("hand-over to an idle worker on another arbiter, {name}"), format!("{:.1} µs", ours / 1e3), format!("{:.2}× bare wake", ours / bare));
-        row(&format!("hand-over to an idle worker on the same arbiter, {name}"), format!("{:.2} µs", same / 1e3), "");
+        let (ours, bare, same) = (
+            at(&mut ours, quantile),
+            at(&mut bare, quantile),
+            at(&mut same, quantile),
+        );
+        row(
+            &format!("hand-over to an idle worker on another arbiter, {name}"),
+            format!("{:.1} µs", ours / 1e3),
+            format!("{:.2}× bare wake", ours / bare),
+        );
+        row(
+            &format!("hand-over to an idle worker on the same arbiter, {name}"),
+            format!("{:.2} µs", same / 1e3),
+            "",
+        );
     }
 }
 
@@ -440,14 +507,22 @@ thread_local! {
 /// Resident memory, in bytes.
 fn resident() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
+    statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        * 4096.0
 }
 
 /// Each in a process of its own: what one leaves in the allocator, the next would use.
 fn memory() {
     for part in ["queued", "functions"] {
         let this = std::env::current_exe().expect("this program has a path");
-        let output = std::process::Command::new(this).env("REDRIVE_BENCH_PART", part).output().expect("it runs");
+        let output = std::process::Command::new(this)
+            .env("REDRIVE_BENCH_PART", part)
+            .output()
+            .expect("it runs");
         print!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }
@@ -458,7 +533,10 @@ fn queued() {
         let runtime = start(job(Sink::new(u64::MAX))).await;
         let client = runtime.client();
         client.pause("job");
-        client.invoke("job", Job::new()).await.expect("there is room");
+        client
+            .invoke("job", Job::new())
+            .await
+            .expect("there is room");
         let before = resident();
         produce(client, QUEUED).await;
         let queued = resident() - before;
@@ -466,7 +544,11 @@ fn queued() {
         let jobs: Vec<Box<Job>> = (0..QUEUED).map(|_| Box::new(Job::new())).collect();
         let bare = resident() - before - (QUEUED * 8) as f64;
         drop(jobs);
-        row("memory per queued event at 1 M, beyond its payload", format!("{:.0} bytes", (queued - bare) / QUEUED as f64), "");
+        row(
+            "memory per queued event at 1 M, beyond its payload",
+            format!("{:.0} bytes", (queued - bare) / QUEUED as f64),
+            "",
+        );
         stop(runtime).await;
     });
 }
@@ -477,21 +559,44 @@ fn functions() {
         let before = resident();
         let started = Instant::now();
         let builder = (0..FUNCTIONS).fold(Runtime::builder(), |builder, number| {
-            builder.function(Function::new(format!("function-{number}"), |_: Event<Job>| async { Ok::<(), std::convert::Infallible>(()) }))
+            builder.function(Function::new(
+                format!("function-{number}"),
+                |_: Event<Job>| async { Ok::<(), std::convert::Infallible>(()) },
+            ))
         });
         let runtime = builder.start().await.expect("the settings are sound");
         // The last one answers: all supervisors are up.
-        let _: () = runtime.client().call(&format!("function-{}", FUNCTIONS - 1), Job::new()).await.expect("it answers");
+        let _: () = runtime
+            .client()
+            .call(&format!("function-{}", FUNCTIONS - 1), Job::new())
+            .await
+            .expect("it answers");
         let took = started.elapsed();
-        row("100,000 idle functions: memory", format!("{:.0} MiB", (resident() - before) / 1_048_576.0), "");
-        row("100,000 idle functions: start", format!("{:.2} s", took.as_secs_f64()), "");
+        row(
+            "100,000 idle functions: memory",
+            format!("{:.0} MiB", (resident() - before) / 1_048_576.0),
+            "",
+        );
+        row(
+            "100,000 idle functions: start",
+            format!("{:.2} s", took.as_secs_f64()),
+            "",
+        );
         let cpu = || {
             let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-            stat.split(' ').skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+            stat.split(' ')
+                .skip(13)
+                .take(2)
+                .filter_map(|ticks| ticks.parse::<f64>().ok())
+                .sum::<f64>()
         };
         let before = cpu();
         actix_rt::time::sleep(Duration::from_secs(5)).await;
-        row("100,000 idle functions: CPU", format!("{:.1} %", (cpu() - before) / 5.0), "");
+        row(
+            "100,000 idle functions: CPU",
+            format!("{:.1} %", (cpu() - before) / 5.0),
+            "",
+        );
         stop(runtime).await;
     });
 }
@@ -504,8 +609,14 @@ fn delayed() {
     in_system(async {
         let sink = Sink::new(DELAYED);
         let builder = Runtime::builder().function(job(sink.clone()).concurrency(1));
-        let bystander = Function::new("bystander", |event: Event<u64>| async move { Ok::<u64, std::convert::Infallible>(*event) });
-        let runtime = builder.function(bystander).start().await.expect("the settings are sound");
+        let bystander = Function::new("bystander", |event: Event<u64>| async move {
+            Ok::<u64, std::convert::Infallible>(*event)
+        });
+        let runtime = builder
+            .function(bystander)
+            .start()
+            .await
+            .expect("the settings are sound");
         let client = runtime.client();
         let p99 = async |until: &dyn Fn() -> bool| {
             let mut times = Vec::new();
@@ -524,15 +635,38 @@ fn delayed() {
         let due = Instant::now() + Duration::from_secs(8);
         let started = Instant::now();
         for number in 0..DELAYED {
-            let delay = due.saturating_duration_since(Instant::now()) + Duration::from_nanos(number * 1_000);
-            client.send(Invoke::event("job", Job::new()).delay(delay)).await.expect("there is room");
+            let delay = due.saturating_duration_since(Instant::now())
+                + Duration::from_nanos(number * 1_000);
+            client
+                .send(Invoke::event("job", Job::new()).delay(delay))
+                .await
+                .expect("there is room");
         }
-        row("1 M delayed events: accept", format!("{:.0} ns", started.elapsed().as_nanos() as f64 / DELAYED as f64), "");
-        row("1 M delayed events: memory each, with payload", format!("{:.0} bytes", (resident() - before) / DELAYED as f64), "");
+        row(
+            "1 M delayed events: accept",
+            format!(
+                "{:.0} ns",
+                started.elapsed().as_nanos() as f64 / DELAYED as f64
+            ),
+            "",
+        );
+        row(
+            "1 M delayed events: memory each, with payload",
+            format!("{:.0} bytes", (resident() - before) / DELAYED as f64),
+            "",
+        );
         tokio::time::sleep_until(due.into()).await;
         let busy = p99(&|| sink.done.load(Ordering::Relaxed) >= DELAYED).await;
-        row("1 M delayed events due in one second: all run after", format!("{:.2} s", due.elapsed().as_secs_f64()), "");
-        row("p99 of another function's call meanwhile", format!("{:.0} µs", busy / 1e3), format!("{:.2}× when quiet", busy / quiet));
+        row(
+            "1 M delayed events due in one second: all run after",
+            format!("{:.2} s", due.elapsed().as_secs_f64()),
+            "",
+        );
+        row(
+            "p99 of another function's call meanwhile",
+            format!("{:.0} µs", busy / 1e3),
+            format!("{:.2}× when quiet", busy / quiet),
+        );
         stop(runtime).await;
     });
 }

@@ -30,13 +30,21 @@ enum Chance {
 
 impl Clock {
     pub(crate) fn real() -> Self {
-        Self { origin: Instant::now(), wall: None, chance: Chance::Thread }
+        Self {
+            origin: Instant::now(),
+            wall: None,
+            chance: Chance::Thread,
+        }
     }
 
     /// A clock whose wall time starts at `wall` and whose chances follow `seed`.
     pub(crate) fn simulated(seed: u64, wall: SystemTime) -> Self {
         let chance = Chance::Seeded(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
-        Self { origin: Instant::now(), wall: Some(wall), chance }
+        Self {
+            origin: Instant::now(),
+            wall: Some(wall),
+            chance,
+        }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -47,7 +55,11 @@ impl Clock {
     /// the past is counted back from it.
     pub(crate) fn wall(&self, time: Time) -> SystemTime {
         let (now, wall) = self.present();
-        if time > now { wall + time.since(now) } else { wall.checked_sub(now.since(time)).unwrap_or(wall) }
+        if time > now {
+            wall + time.since(now)
+        } else {
+            wall.checked_sub(now.since(time)).unwrap_or(wall)
+        }
     }
 
     /// The moment at which the wall clock shows `wall`, as far as can be told now.
@@ -61,7 +73,9 @@ impl Clock {
 
     fn present(&self) -> (Time, SystemTime) {
         let now = self.now();
-        let wall = self.wall.map_or_else(SystemTime::now, |origin| origin + now.since(Time::default()));
+        let wall = self.wall.map_or_else(SystemTime::now, |origin| {
+            origin + now.since(Time::default())
+        });
         (now, wall)
     }
 

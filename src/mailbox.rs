@@ -56,7 +56,10 @@ pub(crate) struct Failed {
 pub(crate) enum Judgement {
     /// A later attempt has begun, or the event was cancelled: it counts for nothing.
     Superseded,
-    Retry { attempt: Attempt, at: Time },
+    Retry {
+        attempt: Attempt,
+        at: Time,
+    },
     Bury(Ticket, DeadLetter),
     /// It was a call: its caller has the failure.
     Answered,
@@ -135,7 +138,9 @@ impl View {
             attempt: slot.attempt,
             result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
             letter: side.and_then(|side| side.letter.clone()),
-            failure: side.and_then(|side| side.attempts.last()).map(|attempt| attempt.failure.clone()),
+            failure: side
+                .and_then(|side| side.attempts.last())
+                .map(|attempt| attempt.failure.clone()),
         }
     }
 
@@ -246,7 +251,10 @@ struct Wake {
 impl Mailbox {
     pub(crate) fn new(function: Function, number: u32, clock: Clock) -> Self {
         let settings = &function.settings;
-        let bounds = Bounds { events_max: settings.mailbox_events_max, bytes_max: settings.mailbox_bytes_max };
+        let bounds = Bounds {
+            events_max: settings.mailbox_events_max,
+            bytes_max: settings.mailbox_bytes_max,
+        };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
             seats: Vec::new(),
@@ -266,7 +274,13 @@ impl Mailbox {
             deserted: false,
             drains: Vec::new(),
         };
-        Self { function, number, clock, overseer: OnceLock::new(), inner: Mutex::new(inner) }
+        Self {
+            function,
+            number,
+            clock,
+            overseer: OnceLock::new(),
+            inner: Mutex::new(inner),
+        }
     }
 
     pub(crate) fn name(&self) -> &FunctionName {
@@ -300,7 +314,12 @@ impl Mailbox {
     // --- admission
 
     /// Takes the event in and wakes whoever may run it.
-    pub(crate) fn admit(&self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
+    pub(crate) fn admit(
+        &self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<RequestId, Unadmitted> {
         let mut inner = self.inner.lock();
         inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
@@ -311,14 +330,23 @@ impl Mailbox {
     }
 
     /// Takes all of `entries` in or none.
-    pub(crate) fn admit_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
+    pub(crate) fn admit_all(
+        &self,
+        entries: Vec<(Entry, u128)>,
+        now: Time,
+    ) -> Result<Vec<RequestId>, Unadmitted> {
         let ids = self.reserve_all(entries, now)?;
         self.confirm(&ids, now);
         Ok(ids)
     }
 
     /// Takes a call in and answers where its end will be told.
-    pub(crate) fn admit_call(&self, entry: Entry, random: u128, now: Time) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
+    pub(crate) fn admit_call(
+        &self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner.lock();
         inner.ask_open()?;
@@ -335,7 +363,11 @@ impl Mailbox {
     }
 
     /// Keeps places for `entries`, all or none, while they are stored.
-    pub(crate) fn reserve_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
+    pub(crate) fn reserve_all(
+        &self,
+        entries: Vec<(Entry, u128)>,
+        now: Time,
+    ) -> Result<Vec<RequestId>, Unadmitted> {
         let mut inner = self.inner.lock();
         inner.ask_open()?;
         let mut ids = Vec::with_capacity(entries.len());
@@ -363,7 +395,10 @@ impl Mailbox {
             if !inner.removed {
                 wakes.push(inner.rouse(self.settings(), now));
             } else if let Some(ticket) = inner.queue.withdraw(id, now) {
-                doomed.push((ticket, self.letter(&inner, ticket, Condition::FunctionRemoved, now)));
+                doomed.push((
+                    ticket,
+                    self.letter(&inner, ticket, Condition::FunctionRemoved, now),
+                ));
             }
         }
         drop(inner);
@@ -384,10 +419,13 @@ impl Mailbox {
     /// When a full mailbox may have room, from the function's pace so far.
     pub(crate) fn retry_after(&self) -> Duration {
         let inner = self.inner.lock();
-        let runs = u32::try_from(inner.meters.invocations).unwrap_or(u32::MAX).max(1);
+        let runs = u32::try_from(inner.meters.invocations)
+            .unwrap_or(u32::MAX)
+            .max(1);
         let each = inner.meters.duration_total / runs / self.settings().concurrency.max(1);
         // Room for a tenth of what is pending is worth coming back for.
-        each.saturating_mul(inner.queue.pending() / 10 + 1).clamp(Duration::from_millis(10), Duration::from_secs(60))
+        each.saturating_mul(inner.queue.pending() / 10 + 1)
+            .clamp(Duration::from_millis(10), Duration::from_secs(60))
     }
 
     pub(crate) fn meter(&self, count: impl FnOnce(&mut Meters)) {
@@ -397,7 +435,6 @@ impl Mailbox {
     pub(crate) fn is_paused(&self) -> bool {
         self.inner.lock().queue.paused
     }
-
 
     // --- workers
 
@@ -425,12 +462,22 @@ impl Mailbox {
                 inner.seats.len() as u32 - 1
             }
         };
-        Seat { mailbox: self.clone(), index, station }
+        Seat {
+            mailbox: self.clone(),
+            index,
+            station,
+        }
     }
 
     /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
     /// counted, and gives its payload back.
-    fn turn(&self, index: u32, done: Option<Done>, patience: Patience, now: Time) -> (Turn, Option<Payload>) {
+    fn turn(
+        &self,
+        index: u32,
+        done: Option<Done>,
+        patience: Patience,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
         let settings = self.settings();
         let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
@@ -438,12 +485,25 @@ impl Mailbox {
             Some(done) => inner.complete(done, settings, self.name(), now),
             None => (None, false),
         };
-        let turn = inner.next(index, patience, now, |inner, ticket| doomed.push((ticket, self.letter(inner, ticket, Condition::EventAgeExceeded, now))), settings);
+        let turn = inner.next(
+            index,
+            patience,
+            now,
+            |inner, ticket| {
+                doomed.push((
+                    ticket,
+                    self.letter(inner, ticket, Condition::EventAgeExceeded, now),
+                ))
+            },
+            settings,
+        );
         let mut waker = None;
         match turn.0 {
             Turn::Idle => attend |= inner.wants_timer(),
             // It searched and found: if it leaves work behind, the next one searches.
-            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => waker = inner.wake_idle(now),
+            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => {
+                waker = inner.wake_idle(now)
+            }
             _ => {}
         }
         attend &= !inner.summoned;
@@ -464,7 +524,9 @@ impl Mailbox {
         DeadLetter::new(Letter {
             request_id: ticket.id,
             function: self.name().clone(),
-            payload: slot.and_then(|slot| slot.body.clone()).unwrap_or_else(Payload::null),
+            payload: slot
+                .and_then(|slot| slot.body.clone())
+                .unwrap_or_else(Payload::null),
             condition,
             attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
             attempt_count: ticket.attempt,
@@ -514,7 +576,9 @@ impl Mailbox {
         };
         let mut takeable = inner.queue.takeable(now);
         while takeable > 0 {
-            let Some(waker) = inner.wake_idle(now) else { break };
+            let Some(waker) = inner.wake_idle(now) else {
+                break;
+            };
             wakers.push(waker);
             takeable -= 1;
         }
@@ -523,13 +587,21 @@ impl Mailbox {
         // Those who were about to look for work before take some of it; those woken just now are counted already.
         let searching = u64::from(inner.searching).saturating_sub(woken);
         let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
-        let room = if inner.removed { 0 } else { settings.concurrency.saturating_sub(inner.live) };
+        let room = if inner.removed {
+            0
+        } else {
+            settings.concurrency.saturating_sub(inner.live)
+        };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(settings, start, now);
         inner.armed = deadline;
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
-        Plan { start, deadline, probing: gate == Gate::Probing }
+        Plan {
+            start,
+            deadline,
+            probing: gate == Gate::Probing,
+        }
     }
 
     /// If the function is held back: the failure that did it, for the callers that wait.
@@ -538,16 +610,24 @@ impl Mailbox {
         if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
             return;
         }
-        let failure = inner.last_crash.clone().unwrap_or_else(Failure::worker_lost);
+        let failure = inner
+            .last_crash
+            .clone()
+            .unwrap_or_else(Failure::worker_lost);
         let mut payloads = Vec::new(); // dropped once the lock is released
         while let Some(id) = inner.queue.first_call() {
-            let Some(ticket) = inner.queue.withdraw(id, now) else { break };
-            inner.remember_failure(ticket, Attempt {
-                number: ticket.attempt,
-                started_at: self.clock.wall(now),
-                duration: Duration::ZERO,
-                failure: failure.clone(),
-            });
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            inner.remember_failure(
+                ticket,
+                Attempt {
+                    number: ticket.attempt,
+                    started_at: self.clock.wall(now),
+                    duration: Duration::ZERO,
+                    failure: failure.clone(),
+                },
+            );
             payloads.push(inner.queue.bury(ticket, now));
             inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
         }
@@ -558,7 +638,14 @@ impl Mailbox {
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
-        let Inner { seats, idle, live, starting, searching, .. } = &mut *inner;
+        let Inner {
+            seats,
+            idle,
+            live,
+            starting,
+            searching,
+            ..
+        } = &mut *inner;
         let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
         for (index, seat) in seats.iter_mut().enumerate() {
             if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
@@ -587,7 +674,12 @@ impl Mailbox {
 
     /// Judges a failed attempt: again, or never, or not at all because it is over already.
     pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
-        let Failed { ticket, failure, started, ended } = failed;
+        let Failed {
+            ticket,
+            failure,
+            started,
+            ended,
+        } = failed;
         let settings = self.settings();
         let chance = self.clock.chance();
         let attempt = Attempt {
@@ -630,7 +722,11 @@ impl Mailbox {
             }
             (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
                 inner.queue.retry(ticket, at, now);
-                (Judgement::Retry { attempt, at }, inner.rouse(settings, now), None)
+                (
+                    Judgement::Retry { attempt, at },
+                    inner.rouse(settings, now),
+                    None,
+                )
             }
             (InvocationType::Event, verdict) => {
                 let condition = match verdict {
@@ -679,9 +775,17 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.removed = true;
         while doomed.len() < limit {
-            let Some(id) = inner.queue.any_waiting() else { break };
-            let Some(ticket) = inner.queue.withdraw(id, now) else { break };
-            if inner.queue.get(id).is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse) {
+            let Some(id) = inner.queue.any_waiting() else {
+                break;
+            };
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            if inner
+                .queue
+                .get(id)
+                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
+            {
                 drop(inner.queue.bury(ticket, now));
                 inner.watchers.remove(&ticket.slot);
                 continue;
@@ -696,7 +800,9 @@ impl Mailbox {
     pub(crate) fn cancel(&self, id: RequestId) -> bool {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else { return false };
+        let Some((running, payload)) = inner.queue.cancel(id, now) else {
+            return false;
+        };
         let waker = running.and_then(|ticket| inner.abort(ticket));
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.tell_watchers(slot, || End::Cancelled);
@@ -748,7 +854,9 @@ impl Mailbox {
         for seat in &mut inner.seats {
             seat.retired = true;
             if abort {
-                seat.station.abort.store(seat.run, std::sync::atomic::Ordering::Release);
+                seat.station
+                    .abort
+                    .store(seat.run, std::sync::atomic::Ordering::Release);
             }
             wakers.extend(seat.waker.clone());
         }
@@ -769,7 +877,12 @@ impl Mailbox {
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
-        self.inner.lock().queue.get(id).filter(|(_, slot)| slot.phase != Phase::Reserved).map(|(_, slot)| View::new(slot))
+        self.inner
+            .lock()
+            .queue
+            .get(id)
+            .filter(|(_, slot)| slot.phase != Phase::Reserved)
+            .map(|(_, slot)| View::new(slot))
     }
 
     /// Where the end of the event will be told; at once if it has ended.
@@ -791,7 +904,12 @@ impl Mailbox {
 
     /// Events in the order of their slots, from slot `from` on: at most `limit` of those that `wanted`
     /// accepts, and where to go on. Looks at a bounded number of slots, so that the lock is soon free again.
-    pub(crate) fn list(&self, from: u32, limit: usize, wanted: impl Fn(&View) -> bool) -> (Vec<View>, Option<u32>) {
+    pub(crate) fn list(
+        &self,
+        from: u32,
+        limit: usize,
+        wanted: impl Fn(&View) -> bool,
+    ) -> (Vec<View>, Option<u32>) {
         const LOOKS_MAX: usize = 10_000;
         let inner = self.inner.lock();
         let mut found = Vec::new();
@@ -814,9 +932,16 @@ impl Mailbox {
         let now = self.clock.now();
         let inner = self.inner.lock();
         *meters += &inner.meters;
-        let mut stats = Stats::new(&inner.meters, inner.queue.event_ledger, inner.queue.call_ledger);
+        let mut stats = Stats::new(
+            &inner.meters,
+            inner.queue.event_ledger,
+            inner.queue.call_ledger,
+        );
         stats.workers = u64::from(inner.live);
-        stats.oldest_age = inner.queue.oldest_ready().map_or(Duration::ZERO, |at| now.since(at));
+        stats.oldest_age = inner
+            .queue
+            .oldest_ready()
+            .map_or(Duration::ZERO, |at| now.since(at));
         stats
     }
 
@@ -837,7 +962,11 @@ impl Mailbox {
 impl Inner {
     /// Nothing comes into a mailbox that nobody looks after any more.
     fn ask_open(&self) -> Result<(), Unadmitted> {
-        if self.removed { Err(Unadmitted::Removed) } else { Ok(()) }
+        if self.removed {
+            Err(Unadmitted::Removed)
+        } else {
+            Ok(())
+        }
     }
 
     /// After something became ready or delayed: whom to wake for it.
@@ -897,21 +1026,34 @@ impl Inner {
 
     /// When the supervisor must look again by itself, `start` workers later.
     fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
-        let due = self.queue.next_due().filter(|&at| at > now && !self.queue.paused);
+        let due = self
+            .queue
+            .next_due()
+            .filter(|&at| at > now && !self.queue.paused);
         let probe = match self.restarts.gate() {
             Gate::BackingOff(until) => Some(until),
             _ => None,
         };
-        let idle = self.idle.iter().filter_map(|&index| match self.seats[index as usize].state {
-            Seated::Idle(since) => Some(since.after(settings.keep_alive)),
-            _ => None,
-        });
+        let idle = self
+            .idle
+            .iter()
+            .filter_map(|&index| match self.seats[index as usize].state {
+                Seated::Idle(since) => Some(since.after(settings.keep_alive)),
+                _ => None,
+            });
         // Busy workers will be idle some day; look again a keep-alive later.
-        let busy = (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let busy =
+            (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        idle.min().into_iter().chain(due).chain(probe).chain(busy).chain(expiry).min()
+        idle.min()
+            .into_iter()
+            .chain(due)
+            .chain(probe)
+            .chain(busy)
+            .chain(expiry)
+            .min()
     }
 
     fn next(
@@ -945,11 +1087,20 @@ impl Inner {
                 }
                 continue;
             }
-            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.executing());
+            self.meters.concurrent_executions_max = self
+                .meters
+                .concurrent_executions_max
+                .max(self.queue.executing());
             let seat = &mut self.seats[index as usize];
             seat.run += 1;
             seat.state = Seated::Busy(taken.ticket, now);
-            return (Turn::Run { taken, run: seat.run }, searched);
+            return (
+                Turn::Run {
+                    taken,
+                    run: seat.run,
+                },
+                searched,
+            );
         }
         if patience == Patience::Linger {
             self.search(index, now);
@@ -961,8 +1112,19 @@ impl Inner {
     }
 
     /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
-    fn complete(&mut self, done: Done, settings: &Settings, name: &FunctionName, now: Time) -> (Option<Payload>, bool) {
-        let Done { ticket, accepted, started, result } = done;
+    fn complete(
+        &mut self,
+        done: Done,
+        settings: &Settings,
+        name: &FunctionName,
+        now: Time,
+    ) -> (Option<Payload>, bool) {
+        let Done {
+            ticket,
+            accepted,
+            started,
+            result,
+        } = done;
         let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
         let Some(payload) = self.queue.succeed(ticket, result, now) else {
             self.meters.superseded += 1;
@@ -982,7 +1144,8 @@ impl Inner {
 
     /// A run ended without a crash: that may open the gate again.
     fn survived(&mut self, settings: &Settings, name: &FunctionName) -> bool {
-        let opened = self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
+        let opened =
+            self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
         if opened {
             self.queue.allowance = u32::MAX;
             telemetry::recovered(name);
@@ -1020,8 +1183,13 @@ impl Inner {
 
     /// Gives up the running attempt; answers its worker's waker.
     fn abort(&mut self, ticket: Ticket) -> Option<Waker> {
-        let seat = self.seats.iter().find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
-        seat.station.abort.store(seat.run, std::sync::atomic::Ordering::Release);
+        let seat = self
+            .seats
+            .iter()
+            .find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
+        seat.station
+            .abort
+            .store(seat.run, std::sync::atomic::Ordering::Release);
         seat.waker.clone()
     }
 
@@ -1070,7 +1238,12 @@ impl Seat {
     }
 
     /// Settles what was done, takes what comes next.
-    pub(crate) fn turn(&self, done: Option<Done>, patience: Patience, now: Time) -> (Turn, Option<Payload>) {
+    pub(crate) fn turn(
+        &self,
+        done: Option<Done>,
+        patience: Patience,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
         self.mailbox.turn(self.index, done, patience, now)
     }
 
@@ -1095,7 +1268,9 @@ impl Seat {
         // The attempt is the supervisor's from here on, not this seat's.
         inner.seats[self.index as usize].state = Seated::Awake;
         let crash = failed.failure.kind == crate::failure::FailureKind::Panic;
-        let attend = !crash && inner.survived(self.mailbox.settings(), self.mailbox.name()) && !inner.summoned;
+        let attend = !crash
+            && inner.survived(self.mailbox.settings(), self.mailbox.name())
+            && !inner.summoned;
         inner.summoned |= attend;
         drop(inner);
         if crash {
@@ -1137,7 +1312,12 @@ impl Drop for Seat {
             if !retired {
                 mailbox.crashed(&failure, ended);
             }
-            mailbox.tell(Notice::Failed(Box::new(Failed { ticket, failure, started, ended })));
+            mailbox.tell(Notice::Failed(Box::new(Failed {
+                ticket,
+                failure,
+                started,
+                ended,
+            })));
         }
         if attend {
             mailbox.tell(Notice::Attend);

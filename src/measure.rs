@@ -26,9 +26,17 @@ impl Measure {
         Ok(())
     }
 
-    fn compound(&mut self, opening: usize, closing: usize) -> Result<Compound<'_>, serde_json::Error> {
+    fn compound(
+        &mut self,
+        opening: usize,
+        closing: usize,
+    ) -> Result<Compound<'_>, serde_json::Error> {
         self.0 += opening;
-        Ok(Compound { measure: self, empty: true, closing })
+        Ok(Compound {
+            measure: self,
+            empty: true,
+            closing,
+        })
     }
 }
 
@@ -147,7 +155,13 @@ impl<'a> ser::Serializer for &'a mut Measure {
 
     fn serialize_bytes(self, value: &[u8]) -> Measured {
         let commas = value.len().saturating_sub(1);
-        self.add(2 + commas + value.iter().map(|&byte| digits(u64::from(byte))).sum::<usize>())
+        self.add(
+            2 + commas
+                + value
+                    .iter()
+                    .map(|&byte| digits(u64::from(byte)))
+                    .sum::<usize>(),
+        )
     }
 
     fn serialize_none(self) -> Measured {
@@ -170,7 +184,11 @@ impl<'a> ser::Serializer for &'a mut Measure {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Measured {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Measured {
         value.serialize(self)
     }
 
@@ -193,11 +211,21 @@ impl<'a> ser::Serializer for &'a mut Measure {
         self.serialize_seq(Some(len))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Self::Error> {
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
         self.serialize_seq(Some(len))
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Compound<'a>, Self::Error> {
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
         self.compound(quoted(variant) + 3, 2)
     }
 
@@ -209,7 +237,13 @@ impl<'a> ser::Serializer for &'a mut Measure {
         self.serialize_map(Some(len))
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Compound<'a>, Self::Error> {
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
         self.compound(quoted(variant) + 3, 2)
     }
 
@@ -247,7 +281,10 @@ impl ser::SerializeMap for Compound<'_> {
         self.comma();
         // serde_json writes numbers and booleans as quoted keys and refuses the rest; its own rule decides.
         let key = serde_json::to_value(std::iter::once((key, ())).collect::<KeyProbe<_>>())?;
-        let key = key.as_object().and_then(|map| map.keys().next()).map_or(2, |key| quoted(key));
+        let key = key
+            .as_object()
+            .and_then(|map| map.keys().next())
+            .map_or(2, |key| quoted(key));
         self.measure.add(key)
     }
 
@@ -307,7 +344,10 @@ mod tests {
         Unit,
         Newtype(u8),
         Tuple(i16, String),
-        Struct { deep: Vec<Option<u64>>, empty: [u8; 0] },
+        Struct {
+            deep: Vec<Option<u64>>,
+            empty: [u8; 0],
+        },
     }
 
     #[derive(Serialize)]
@@ -328,14 +368,33 @@ mod tests {
                 Shape::Unit,
                 Shape::Newtype(255),
                 Shape::Tuple(-32_768, String::new()),
-                Shape::Struct { deep: vec![None, Some(0), Some(9), Some(10), Some(999), Some(1_000), Some(u64::MAX)], empty: [] },
+                Shape::Struct {
+                    deep: vec![
+                        None,
+                        Some(0),
+                        Some(9),
+                        Some(10),
+                        Some(999),
+                        Some(1_000),
+                        Some(u64::MAX),
+                    ],
+                    empty: [],
+                },
             ],
             map: BTreeMap::from([(-1, (true, '"')), (10, (false, 'x'))]),
             unit: (),
             none: None,
         };
-        assert_eq!(json_size(&value).unwrap(), serde_json::to_string(&value).unwrap().len());
-        assert!(json_size(&[0.1, -1e300, f64::NAN]).unwrap() >= serde_json::to_string(&[0.1, -1e300, f64::NAN]).unwrap().len());
+        assert_eq!(
+            json_size(&value).unwrap(),
+            serde_json::to_string(&value).unwrap().len()
+        );
+        assert!(
+            json_size(&[0.1, -1e300, f64::NAN]).unwrap()
+                >= serde_json::to_string(&[0.1, -1e300, f64::NAN])
+                    .unwrap()
+                    .len()
+        );
     }
 
     #[test]

@@ -107,8 +107,13 @@ impl Shift {
     /// Runs the user's `init`, within its time and caught.
     async fn build(&self) -> Result<Box<dyn Instance>, Failure> {
         let settings = self.mailbox().settings();
-        let init = |failure: Failure| Failure { kind: FailureKind::Init, ..failure };
-        let mut building = self.guarded(|| self.mailbox().function.factory.build()).map_err(init)?;
+        let init = |failure: Failure| Failure {
+            kind: FailureKind::Init,
+            ..failure
+        };
+        let mut building = self
+            .guarded(|| self.mailbox().function.factory.build())
+            .map_err(init)?;
         let mut timeout = None;
         let built = poll_fn(|cx| {
             match self.guarded(|| building.as_mut().poll(cx)) {
@@ -116,8 +121,12 @@ impl Shift {
                 Ok(Poll::Ready(built)) => return Poll::Ready(built),
                 Ok(Poll::Pending) => {}
             }
-            let timeout = timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(settings.init_timeout)));
-            timeout.as_mut().poll(cx).map(|()| Err(Failure::timeout(settings.init_timeout)))
+            let timeout =
+                timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(settings.init_timeout)));
+            timeout
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(Failure::timeout(settings.init_timeout)))
         })
         .await;
         let dropped = self.guarded(move || drop(building));
@@ -133,8 +142,13 @@ impl Shift {
         let mut lingering = None;
         loop {
             let now = self.now();
-            let patient = row >= BUSY_ROW && lingering.is_none_or(|since| now.since(since) < LINGER);
-            let patience = if patient { Patience::Linger } else { Patience::Sleep };
+            let patient =
+                row >= BUSY_ROW && lingering.is_none_or(|since| now.since(since) < LINGER);
+            let patience = if patient {
+                Patience::Linger
+            } else {
+                Patience::Sleep
+            };
             let (turn, payload) = self.seat.turn(done.take(), patience, now);
             drop(payload);
             let (taken, run) = match turn {
@@ -154,10 +168,20 @@ impl Shift {
             lingering = None;
             let ran = self.run(instance, &taken, run, now, &mut timer).await;
             let ended = self.guarded(|| instance.end());
-            let Taken { ticket, accepted, .. } = taken;
+            let Taken {
+                ticket, accepted, ..
+            } = taken;
             let whole = match (ran, ended) {
                 (Ran::Well(result), Ok(())) => {
-                    done = self.succeeded(&taken, Done { ticket, accepted, started: now, result });
+                    done = self.succeeded(
+                        &taken,
+                        Done {
+                            ticket,
+                            accepted,
+                            started: now,
+                            result,
+                        },
+                    );
                     true
                 }
                 (Ran::Aborted, _) => {
@@ -166,7 +190,12 @@ impl Shift {
                 }
                 (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
                     let panicked = failure.kind == FailureKind::Panic;
-                    self.seat.failed(Failed { ticket, failure, started: now, ended: self.now() });
+                    self.seat.failed(Failed {
+                        ticket,
+                        failure,
+                        started: now,
+                        ended: self.now(),
+                    });
                     !panicked
                 }
             };
@@ -182,11 +211,23 @@ impl Shift {
     }
 
     /// One attempt. A timer is set only if the handler waits for something.
-    async fn run(&self, instance: &mut dyn Instance, taken: &Taken, run: u64, now: Time, timer: &mut Option<Pin<Box<Sleep>>>) -> Ran {
+    async fn run(
+        &self,
+        instance: &mut dyn Instance,
+        taken: &Taken,
+        run: u64,
+        now: Time,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+    ) -> Ran {
         let mailbox = self.mailbox();
         let timeout = mailbox.settings().timeout;
         let deadline = now.after(timeout);
-        let span = telemetry::attempt_span(mailbox.name(), taken.ticket.id, taken.ticket.attempt, taken.trace_header.as_deref());
+        let span = telemetry::attempt_span(
+            mailbox.name(),
+            taken.ticket.id,
+            taken.ticket.attempt,
+            taken.trace_header.as_deref(),
+        );
         let mut begun = false;
         let mut waiting = false;
         poll_fn(|cx| {
@@ -196,7 +237,9 @@ impl Shift {
             let polled = self.guarded(|| {
                 in_span(&span, || {
                     if !std::mem::replace(&mut begun, true) {
-                        if let Err(failure) = instance.begin(&taken.payload, self.context(taken, deadline)) {
+                        if let Err(failure) =
+                            instance.begin(&taken.payload, self.context(taken, deadline))
+                        {
                             return Poll::Ready(Err(failure));
                         }
                     }
@@ -205,7 +248,9 @@ impl Shift {
             });
             match polled {
                 Ok(Poll::Ready(Ok(result))) => return Poll::Ready(Ran::Well(result)),
-                Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Ran::Badly(failure)),
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => {
+                    return Poll::Ready(Ran::Badly(failure));
+                }
                 Ok(Poll::Pending) => {}
             }
             let instant = mailbox.clock.instant(deadline);
@@ -213,7 +258,10 @@ impl Shift {
             if !std::mem::replace(&mut waiting, true) {
                 timer.as_mut().reset(instant);
             }
-            timer.as_mut().poll(cx).map(|()| Ran::Badly(Failure::timeout(timeout)))
+            timer
+                .as_mut()
+                .poll(cx)
+                .map(|()| Ran::Badly(Failure::timeout(timeout)))
         })
         .await
     }
@@ -243,15 +291,34 @@ impl Shift {
         if !self.seat.settle(done, now) {
             return None;
         }
-        self.admission.settle(mailbox, id, || Settlement::Succeeded(result.clone()));
+        self.admission
+            .settle(mailbox, id, || Settlement::Succeeded(result.clone()));
         if let Some(destination) = destination {
             let arn = self.admission.identity.arn(mailbox.name());
             let wall = mailbox.clock.wall(now);
-            let record = InvocationRecord::success(arn, id, taken.ticket.attempt, taken.payload.clone(), result, wall);
-            let origin = delivery::Origin { request_id: id, hops: taken.hops, trace_header: taken.trace_header.clone() };
-            delivery::deliver(&self.admission, mailbox, destination, record, origin, |closure| {
-                let _ = self.guarded(closure);
-            });
+            let record = InvocationRecord::success(
+                arn,
+                id,
+                taken.ticket.attempt,
+                taken.payload.clone(),
+                result,
+                wall,
+            );
+            let origin = delivery::Origin {
+                request_id: id,
+                hops: taken.hops,
+                trace_header: taken.trace_header.clone(),
+            };
+            delivery::deliver(
+                &self.admission,
+                mailbox,
+                destination,
+                record,
+                origin,
+                |closure| {
+                    let _ = self.guarded(closure);
+                },
+            );
         }
         None
     }
@@ -260,18 +327,24 @@ impl Shift {
     fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
         let function = self.mailbox().number;
         let mooring: &Mooring = &self.moored.0;
-        mooring.watched(function, || catch_unwind(AssertUnwindSafe(code))).map_err(|panic| {
-            let failure = Failure::panic(&*panic);
-            // A panic's payload is the user's too, and so is its `Drop`.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-            failure
-        })
+        mooring
+            .watched(function, || catch_unwind(AssertUnwindSafe(code)))
+            .map_err(|panic| {
+                let failure = Failure::panic(&*panic);
+                // A panic's payload is the user's too, and so is its `Drop`.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+                failure
+            })
     }
 }
 
 /// Most of the time nobody listens: then entering a span is not worth its call.
 fn in_span<R>(span: &Span, code: impl FnOnce() -> R) -> R {
-    if span.is_disabled() { code() } else { span.in_scope(code) }
+    if span.is_disabled() {
+        code()
+    } else {
+        span.in_scope(code)
+    }
 }
 
 /// Waits for somebody to wake the worker.
