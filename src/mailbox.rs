@@ -913,12 +913,10 @@ impl Mailbox {
         const LOOKS_MAX: usize = 10_000;
         let inner = self.inner.lock();
         let mut found = Vec::new();
-        let mut looks = 0;
-        for (index, slot) in inner.queue.iter(from) {
+        for (looks, (index, slot)) in inner.queue.iter(from).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(index));
             }
-            looks += 1;
             let view = View::new(slot);
             if wanted(&view) {
                 found.push(view);

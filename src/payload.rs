@@ -43,10 +43,10 @@ impl Payload {
     /// # Errors
     /// When `value` can't be written as JSON (a map whose keys aren't strings, say).
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, PayloadError> {
-        if TypeId::of::<T>() == TypeId::of::<Self>() {
-            if let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>() {
-                return Ok(payload.clone());
-            }
+        if TypeId::of::<T>() == TypeId::of::<Self>()
+            && let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>()
+        {
+            return Ok(payload.clone());
         }
         let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
         Ok(Self(Arc::new(Typed {

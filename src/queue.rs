@@ -956,7 +956,7 @@ mod tests {
                 } else {
                     queue.admit(entry, random, now)
                 };
-                assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().map(|()| ()));
+                assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().copied());
                 let Ok(id) = placed else { return };
                 // An id that is proposed again once it is forgotten names another event.
                 model.forgotten.retain(|&other| other != id);
@@ -996,7 +996,7 @@ mod tests {
                 }
             }
             9..=12 => {
-                let held = queue.paused || queue.running() >= u64::from(queue.allowance);
+                let held = queue.paused || queue.executing() >= u64::from(queue.allowance);
                 let allowed = if held { Vec::new() } else { model.allowed() };
                 assert_eq!(queue.takeable(now) > 0, !allowed.is_empty());
                 let taken = queue.take(now);
@@ -1168,7 +1168,7 @@ mod tests {
             }
             prop_assert_eq!(queue.event_ledger.ready + queue.event_ledger.delayed, 0);
             queue.expire(Time(model.now), u32::MAX);
-            prop_assert!(queue.finished.len <= RETENTION.events_max && queue.finished_bytes <= RETENTION.bytes_max);
+            prop_assert!(queue.finished.len() as u32 <= RETENTION.events_max && queue.finished_bytes <= RETENTION.bytes_max);
         }
     }
 

@@ -204,7 +204,7 @@ impl Shift {
                 return true;
             }
             row = row.wrapping_add(1).max(1);
-            if row % ROW_MAX == 0 {
+            if row.is_multiple_of(ROW_MAX) {
                 yield_now().await;
             }
         }
@@ -236,12 +236,11 @@ impl Shift {
             }
             let polled = self.guarded(|| {
                 in_span(&span, || {
-                    if !std::mem::replace(&mut begun, true) {
-                        if let Err(failure) =
+                    if !std::mem::replace(&mut begun, true)
+                        && let Err(failure) =
                             instance.begin(&taken.payload, self.context(taken, deadline))
-                        {
-                            return Poll::Ready(Err(failure));
-                        }
+                    {
+                        return Poll::Ready(Err(failure));
                     }
                     instance.poll(cx)
                 })
