@@ -9,7 +9,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// The lines that the header of an example announces: the `//!` lines after `//! Output:`, without fences and empty lines.
+/// The lines that the header of an example announces: the `//!` lines after `//! Output:`, without fences and empty
+/// lines. Others may stand between them; a line `…` says that they do.
 fn announced(source: &str) -> Vec<String> {
     let header = source.lines().map_while(|line| line.strip_prefix("//!"));
     let block = header
@@ -17,7 +18,7 @@ fn announced(source: &str) -> Vec<String> {
         .skip_while(|line| *line != "Output:")
         .skip(1);
     block
-        .filter(|line| !line.is_empty() && !line.starts_with("```"))
+        .filter(|line| !line.is_empty() && *line != "…" && !line.starts_with("```"))
         .map(str::to_owned)
         .collect()
 }
@@ -115,7 +116,7 @@ examples!(
 
 #[test]
 fn announced_lines_are_found_in_their_order() {
-    let source = "//! An example.\n//!\n//! Output:\n//! ```text\n//! one\n//! t…o …\n//! ```\nfn main() {}\n//! no";
+    let source = "//! An example.\n//!\n//! Output:\n//! ```text\n//! one\n//! …\n//! t…o …\n//! ```\nfn main() {}\n//! no";
     let announced = announced(source);
     assert_eq!(announced, ["one", "t…o …"]);
     assert_eq!(missing("zero\none\ntwo three\n", &announced), None);
