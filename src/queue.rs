@@ -802,7 +802,7 @@ mod tests {
                 let random = u128::from(model.order) << 8 | u128::from(whom);
                 let reserved = what % 2 == 1;
                 let placed = if reserved { queue.reserve(entry, random, now) } else { queue.admit(entry, random, now) };
-                assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().map(|()| ()));
+                assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().copied());
                 let Ok(id) = placed else { return };
                 // An id that is proposed again once it is forgotten names another event.
                 model.forgotten.retain(|&other| other != id);
