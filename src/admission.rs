@@ -43,7 +43,10 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn arn(&self, function: &FunctionName) -> String {
-        format!("arn:aws:lambda:{}:{}:function:{function}:$LATEST", self.region, self.account)
+        format!(
+            "arn:aws:lambda:{}:{}:function:{function}:$LATEST",
+            self.region, self.account
+        )
     }
 }
 
@@ -109,19 +112,35 @@ impl Admission {
     // --- functions
 
     /// Gives the function a mailbox and makes it known once `oversee` has found somebody to look after it.
-    pub(crate) fn register(&self, function: Function, oversee: impl FnOnce(&Arc<Mailbox>)) -> Result<(), BuildError> {
+    pub(crate) fn register(
+        &self,
+        function: Function,
+        oversee: impl FnOnce(&Arc<Mailbox>),
+    ) -> Result<(), BuildError> {
         let name = function.name.clone();
         let fault = |field, problem: String| {
-            BuildError::Settings(vec![Fault { function: name.to_string(), field, problem }])
+            BuildError::Settings(vec![Fault {
+                function: name.to_string(),
+                field,
+                problem,
+            }])
         };
         let MapEntry::Vacant(vacant) = self.names.entry(name.clone()) else {
             return Err(fault("name", "is taken by another function".to_owned()));
         };
         let mut numbers = self.numbers.write();
-        let free = numbers.iter().rev().take(1).position(Option::is_none).map(|_| numbers.len() - 1);
+        let free = numbers
+            .iter()
+            .rev()
+            .take(1)
+            .position(Option::is_none)
+            .map(|_| numbers.len() - 1);
         let number = free.unwrap_or(numbers.len());
         if number >= FUNCTIONS_MAX as usize {
-            return Err(fault("name", format!("would be function number {FUNCTIONS_MAX}, more than can be told apart")));
+            return Err(fault(
+                "name",
+                format!("would be function number {FUNCTIONS_MAX}, more than can be told apart"),
+            ));
         }
         let mailbox = Arc::new(Mailbox::new(function, number as u32, self.clock.clone()));
         oversee(&mailbox);
@@ -158,10 +177,25 @@ impl Admission {
         self.numbers.read().iter().flatten().cloned().collect()
     }
 
+    /// The functions that can be invoked, in the order of their registration.
+    pub(crate) fn registered(&self) -> Vec<Arc<Mailbox>> {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.retain(|mailbox| {
+            self.names
+                .get(mailbox.name())
+                .is_some_and(|known| Arc::ptr_eq(&known, mailbox))
+        });
+        mailboxes
+    }
+
     /// The mailbox that knows the event, if one does.
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
-        let number = self.proposed.get(&id).map_or(id.place().0, |number| *number);
-        self.numbered(number).filter(|mailbox| mailbox.view(id).is_some())
+        let number = self
+            .proposed
+            .get(&id)
+            .map_or(id.place().0, |number| *number);
+        self.numbered(number)
+            .filter(|mailbox| mailbox.view(id).is_some())
     }
 
     // --- the door
@@ -200,7 +234,13 @@ impl Admission {
         self.ask_door()?;
         let mailbox = self.names.get(function).ok_or_else(|| unknown(function))?;
         let now = self.clock.now();
-        let mut entry = self.entry(&mailbox, InvocationType::Event, payload, options.map(|options| *options), now)?;
+        let mut entry = self.entry(
+            &mailbox,
+            InvocationType::Event,
+            payload,
+            options.map(|options| *options),
+            now,
+        )?;
         let zero = mailbox.settings().reserved_zero;
         if zero {
             entry.start = NEVER;
@@ -223,7 +263,13 @@ impl Admission {
     ) -> Admitting<Receipt> {
         let prepared = self.ask_door().and_then(|()| {
             let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
-            let entry = self.entry(&mailbox, InvocationType::Event, payload, options.map(|options| *options), self.clock.now())?;
+            let entry = self.entry(
+                &mailbox,
+                InvocationType::Event,
+                payload,
+                options.map(|options| *options),
+                self.clock.now(),
+            )?;
             Ok((mailbox, vec![entry]))
         });
         match prepared.map(|(mailbox, entries)| self.store_all(mailbox, entries)) {
@@ -231,19 +277,33 @@ impl Admission {
                 let receipts = storing.await?;
                 receipts.first().copied().ok_or(InvokeError::NoSystem)
             })),
-            Ok(Admitting::Over(over)) => Admitting::Over(over.and_then(|receipts| receipts.first().copied().ok_or(InvokeError::NoSystem))),
+            Ok(Admitting::Over(over)) => Admitting::Over(
+                over.and_then(|receipts| receipts.first().copied().ok_or(InvokeError::NoSystem)),
+            ),
             Err(refused) => Admitting::Over(Err(refused)),
         }
     }
 
     /// Accepts all of `events` for one function or none of them.
-    pub(crate) fn accept_batch(self: &Arc<Self>, function: &str, events: Vec<Invoke>) -> Admitting<Vec<Receipt>> {
+    pub(crate) fn accept_batch(
+        self: &Arc<Self>,
+        function: &str,
+        events: Vec<Invoke>,
+    ) -> Admitting<Vec<Receipt>> {
         let prepared = self.ask_door().and_then(|()| {
             let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
             let now = self.clock.now();
             let entries: Result<Vec<_>, _> = events
                 .into_iter()
-                .map(|event| self.entry(&mailbox, InvocationType::Event, event.payload, event.options.map(|options| *options), now))
+                .map(|event| {
+                    self.entry(
+                        &mailbox,
+                        InvocationType::Event,
+                        event.payload,
+                        event.options.map(|options| *options),
+                        now,
+                    )
+                })
                 .collect();
             Ok((mailbox, entries?))
         });
@@ -254,33 +314,56 @@ impl Admission {
         }
     }
 
-    fn admit_all(&self, mailbox: &Mailbox, mut entries: Vec<Entry>) -> Result<Vec<Receipt>, InvokeError> {
+    fn admit_all(
+        &self,
+        mailbox: &Mailbox,
+        mut entries: Vec<Entry>,
+    ) -> Result<Vec<Receipt>, InvokeError> {
         let zero = mailbox.settings().reserved_zero;
         if zero {
             entries.iter_mut().for_each(|entry| entry.start = NEVER);
         }
         let proposals = self.propose_all(mailbox, &entries)?;
-        let entries = entries.into_iter().map(|entry| (entry, self.clock.random())).collect();
+        let entries = entries
+            .into_iter()
+            .map(|entry| (entry, self.clock.random()))
+            .collect();
         let admitted = mailbox.admit_all(entries, self.clock.now());
         let ids = self.conclude(mailbox, proposals, admitted)?;
-        ids.iter().for_each(|&id| telemetry::accepted(mailbox.name(), id));
+        ids.iter()
+            .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         if zero {
             doom(mailbox, &ids, Condition::ZeroReservedConcurrency);
         }
-        Ok(ids.into_iter().map(|id| Receipt::new(id, Durability::Memory)).collect())
+        Ok(ids
+            .into_iter()
+            .map(|id| Receipt::new(id, Durability::Memory))
+            .collect())
     }
 
     /// Keeps places, stores, and only then lets the events run and the caller know.
-    fn store_all(self: &Arc<Self>, mailbox: Arc<Mailbox>, mut entries: Vec<Entry>) -> Admitting<Vec<Receipt>> {
-        let Some(store) = self.store.clone() else { return Admitting::Over(Ok(Vec::new())) };
+    fn store_all(
+        self: &Arc<Self>,
+        mailbox: Arc<Mailbox>,
+        mut entries: Vec<Entry>,
+    ) -> Admitting<Vec<Receipt>> {
+        let Some(store) = self.store.clone() else {
+            return Admitting::Over(Ok(Vec::new()));
+        };
         let zero = mailbox.settings().reserved_zero;
         if zero {
             entries.iter_mut().for_each(|entry| entry.start = NEVER);
         }
         let now = self.clock.now();
-        let mut events: Vec<_> = entries.iter().map(|entry| self.stored_event(&mailbox, entry, now)).collect();
+        let mut events: Vec<_> = entries
+            .iter()
+            .map(|entry| self.stored_event(&mailbox, entry, now))
+            .collect();
         let reserved = self.propose_all(&mailbox, &entries).and_then(|proposals| {
-            let entries = entries.into_iter().map(|entry| (entry, self.clock.random())).collect();
+            let entries = entries
+                .into_iter()
+                .map(|entry| (entry, self.clock.random()))
+                .collect();
             self.conclude(&mailbox, proposals, mailbox.reserve_all(entries, now))
         });
         let ids = match reserved {
@@ -297,11 +380,15 @@ impl Admission {
             let result = match appended {
                 Ok(()) => {
                     mailbox.confirm(&ids, admission.clock.now());
-                    ids.iter().for_each(|&id| telemetry::accepted(mailbox.name(), id));
+                    ids.iter()
+                        .for_each(|&id| telemetry::accepted(mailbox.name(), id));
                     if zero {
                         doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
                     }
-                    Ok(ids.into_iter().map(|id| Receipt::new(id, Durability::Stored)).collect())
+                    Ok(ids
+                        .into_iter()
+                        .map(|id| Receipt::new(id, Durability::Stored))
+                        .collect())
                 }
                 Err(error) => {
                     mailbox.release(&ids);
@@ -314,7 +401,9 @@ impl Admission {
         if !self.control.spawn(append) {
             return Admitting::Over(Err(InvokeError::NoSystem));
         }
-        Admitting::Storing(Box::pin(async move { receiver.await.unwrap_or(Err(InvokeError::NoSystem)) }))
+        Admitting::Storing(Box::pin(async move {
+            receiver.await.unwrap_or(Err(InvokeError::NoSystem))
+        }))
     }
 
     fn stored_event(&self, mailbox: &Mailbox, entry: &Entry, now: Time) -> StoredEvent {
@@ -324,7 +413,11 @@ impl Admission {
             function: mailbox.name().clone(),
             payload: entry.payload.clone(),
             accepted_at: self.clock.wall(now),
-            not_before: self.clock.wall(if entry.start == NEVER { now } else { entry.start }),
+            not_before: self.clock.wall(if entry.start == NEVER {
+                now
+            } else {
+                entry.start
+            }),
             hops: entry.hops,
             trace_header: side.and_then(|side| side.trace_header.clone()),
             redriven_from: side.and_then(|side| side.redriven_from),
@@ -332,12 +425,21 @@ impl Admission {
     }
 
     /// Accepts a call, and answers where its end will be told.
-    pub(crate) fn accept_call(&self, invoke: Invoke) -> Result<(RequestId, oneshot::Receiver<End>), InvokeError> {
+    pub(crate) fn accept_call(
+        &self,
+        invoke: Invoke,
+    ) -> Result<(RequestId, oneshot::Receiver<End>), InvokeError> {
         self.ask_door()?;
         let function = &*invoke.function;
         let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
         let now = self.clock.now();
-        let entry = self.entry(&mailbox, InvocationType::RequestResponse, invoke.payload, invoke.options.map(|options| *options), now)?;
+        let entry = self.entry(
+            &mailbox,
+            InvocationType::RequestResponse,
+            invoke.payload,
+            invoke.options.map(|options| *options),
+            now,
+        )?;
         self.callable(&mailbox)?;
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
@@ -349,15 +451,25 @@ impl Admission {
         self.ask_door()?;
         let function = &*invoke.function;
         let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
-        let request_id = invoke.options.as_ref().and_then(|options| options.request_id);
+        let request_id = invoke
+            .options
+            .as_ref()
+            .and_then(|options| options.request_id);
         if let Some(request_id) = request_id.filter(|&id| self.locate(id).is_some()) {
             return Err(InvokeError::RequestIdTaken { request_id });
         }
-        let entry = self.entry(&mailbox, InvocationType::Event, invoke.payload, invoke.options.map(|options| *options), self.clock.now())?;
+        let entry = self.entry(
+            &mailbox,
+            InvocationType::Event,
+            invoke.payload,
+            invoke.options.map(|options| *options),
+            self.clock.now(),
+        )?;
         let settings = mailbox.settings();
         let full = if mailbox.pending() >= settings.mailbox_events_max {
             Unadmitted::EventsMax
-        } else if mailbox.pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max {
+        } else if mailbox.pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max
+        {
             Unadmitted::BytesMax
         } else {
             return Ok(());
@@ -366,10 +478,24 @@ impl Admission {
     }
 
     /// An event that is one hop too many and has no caller to hear of it: it dies at once (REC-04, DST-22).
-    pub(crate) fn dead_end(&self, mailbox: &Mailbox, payload: Payload, hops: u8) -> Result<(), InvokeError> {
+    pub(crate) fn dead_end(
+        &self,
+        mailbox: &Mailbox,
+        payload: Payload,
+        hops: u8,
+    ) -> Result<(), InvokeError> {
         let now = self.clock.now();
-        let entry = Entry { payload, kind: InvocationType::Event, hops, side: None, request_id: None, start: NEVER };
-        let id = mailbox.admit(entry, self.clock.random(), now).map_err(|full| refusal(mailbox, full, None))?;
+        let entry = Entry {
+            payload,
+            kind: InvocationType::Event,
+            hops,
+            side: None,
+            request_id: None,
+            start: NEVER,
+        };
+        let id = mailbox
+            .admit(entry, self.clock.random(), now)
+            .map_err(|full| refusal(mailbox, full, None))?;
         doom(mailbox, &[id], Condition::Recursion);
         Ok(())
     }
@@ -385,24 +511,46 @@ impl Admission {
     ) -> Result<Entry, InvokeError> {
         let settings = mailbox.settings();
         let function = || mailbox.name().to_string();
-        let payload = payload.map_err(|source| InvokeError::PayloadUnserialisable { function: function(), source })?;
+        let payload = payload.map_err(|source| InvokeError::PayloadUnserialisable {
+            function: function(),
+            source,
+        })?;
         let limit = match kind {
             InvocationType::Event => self.limits.event_payload_max,
             InvocationType::RequestResponse => self.limits.call_payload_max,
         };
         if payload.size() > limit {
-            return Err(InvokeError::PayloadTooLarge { function: function(), bytes: payload.size(), limit });
+            return Err(InvokeError::PayloadTooLarge {
+                function: function(),
+                bytes: payload.size(),
+                limit,
+            });
         }
         let Some(options) = options else {
-            return Ok(Entry { payload, kind, hops: 0, side: None, request_id: None, start: now });
+            return Ok(Entry {
+                payload,
+                kind,
+                hops: 0,
+                side: None,
+                request_id: None,
+                start: now,
+            });
         };
         let hops = options.hops;
         if let Some(limit) = settings.hops_max.filter(|&limit| hops >= limit) {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
-            return Err(InvokeError::Recursion { function: function(), hops, limit });
+            return Err(InvokeError::Recursion {
+                function: function(),
+                hops,
+                limit,
+            });
         }
         if let Some(problem) = options.retry.as_ref().and_then(|policy| policy.fault()) {
-            return Err(InvokeError::Setting(Fault { function: function(), field: "retry", problem: problem.to_owned() }));
+            return Err(InvokeError::Setting(Fault {
+                function: function(),
+                field: "retry",
+                problem: problem.to_owned(),
+            }));
         }
         let start = match options.start {
             Start::Now => now,
@@ -410,17 +558,28 @@ impl Admission {
             Start::At(wall) => self.clock.time(wall),
         };
         let request_id = options.request_id;
-        Ok(Entry { payload, kind, hops, side: Side::of(options), request_id, start })
+        Ok(Entry {
+            payload,
+            kind,
+            hops,
+            side: Side::of(options),
+            request_id,
+            start,
+        })
     }
 
     fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
         let function = || mailbox.name().to_string();
         if mailbox.settings().reserved_zero {
             mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::ZeroReservedConcurrency { function: function() });
+            return Err(InvokeError::ZeroReservedConcurrency {
+                function: function(),
+            });
         }
         if mailbox.is_paused() {
-            return Err(InvokeError::Paused { function: function() });
+            return Err(InvokeError::Paused {
+                function: function(),
+            });
         }
         Ok(())
     }
@@ -428,8 +587,14 @@ impl Admission {
     // --- proposed request ids
 
     /// Takes a proposed id for this function, so that no other event can have it.
-    fn propose(&self, mailbox: &Mailbox, id: Option<RequestId>) -> Result<Option<RequestId>, InvokeError> {
-        let Some(request_id) = id else { return Ok(None) };
+    fn propose(
+        &self,
+        mailbox: &Mailbox,
+        id: Option<RequestId>,
+    ) -> Result<Option<RequestId>, InvokeError> {
+        let Some(request_id) = id else {
+            return Ok(None);
+        };
         self.unpropose(mailbox);
         if self.locate(request_id).is_some() {
             return Err(InvokeError::RequestIdTaken { request_id });
@@ -443,7 +608,11 @@ impl Admission {
         }
     }
 
-    fn propose_all(&self, mailbox: &Mailbox, entries: &[Entry]) -> Result<Vec<RequestId>, InvokeError> {
+    fn propose_all(
+        &self,
+        mailbox: &Mailbox,
+        entries: &[Entry],
+    ) -> Result<Vec<RequestId>, InvokeError> {
         let mut taken = Vec::new();
         for entry in entries {
             match self.propose(mailbox, entry.request_id) {
@@ -488,7 +657,12 @@ impl Admission {
     // --- settling
 
     /// Tells the store, if there is one, what became of an event.
-    pub(crate) fn settle(&self, mailbox: &Mailbox, request_id: RequestId, settlement: impl FnOnce() -> Settlement) {
+    pub(crate) fn settle(
+        &self,
+        mailbox: &Mailbox,
+        request_id: RequestId,
+        settlement: impl FnOnce() -> Settlement,
+    ) {
         let Some(store) = &self.store else { return };
         if let Err(error) = store.settle(Settled::new(request_id, settlement())) {
             self.unsettled(mailbox, request_id, &error);
@@ -505,22 +679,36 @@ impl Admission {
 const NEVER: Time = Time(u64::MAX);
 
 fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
-    let doomed: Vec<_> = ids.iter().filter_map(|&id| mailbox.doom(id, condition)).collect();
+    let doomed: Vec<_> = ids
+        .iter()
+        .filter_map(|&id| mailbox.doom(id, condition))
+        .collect();
     mailbox.tell(Notice::Doomed(doomed));
 }
 
 fn unknown(function: &str) -> InvokeError {
-    InvokeError::UnknownFunction { function: function.to_owned() }
+    InvokeError::UnknownFunction {
+        function: function.to_owned(),
+    }
 }
 
 fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) -> InvokeError {
     let settings = mailbox.settings();
     let bound = match (refused, proposal) {
-        (Unadmitted::RequestIdTaken, Some(request_id)) => return InvokeError::RequestIdTaken { request_id },
+        (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),
+        (Unadmitted::RequestIdTaken, Some(request_id)) => {
+            return InvokeError::RequestIdTaken { request_id };
+        }
         (Unadmitted::BytesMax, _) => Bound::Bytes(settings.mailbox_bytes_max),
-        (Unadmitted::EventsMax | Unadmitted::RequestIdTaken, _) => Bound::Events(settings.mailbox_events_max),
+        (Unadmitted::EventsMax | Unadmitted::RequestIdTaken, _) => {
+            Bound::Events(settings.mailbox_events_max)
+        }
     };
     mailbox.meter(|meters| meters.throttles += 1);
     let retry_after: Duration = mailbox.retry_after();
-    InvokeError::MailboxFull { function: mailbox.name().to_string(), bound, retry_after }
+    InvokeError::MailboxFull {
+        function: mailbox.name().to_string(),
+        bound,
+        retry_after,
+    }
 }

@@ -36,7 +36,9 @@ struct Chain {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("hops", &self.chain.as_ref().map_or(0, |chain| chain.hops)).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("hops", &self.chain.as_ref().map_or(0, |chain| chain.hops))
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,9 +50,16 @@ impl Context {
     /// Never for a context that a runtime made.
     pub fn client(&self) -> Client {
         let admission = self.station.home.clone().downcast::<Admission>();
-        let admission = admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
-        let chain = Chain { hops: self.hops.saturating_add(1), trace_header: self.trace_header.clone() };
-        Client { admission, chain: Some(chain) }
+        let admission =
+            admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
+        let chain = Chain {
+            hops: self.hops.saturating_add(1),
+            trace_header: self.trace_header.clone(),
+        };
+        Client {
+            admission,
+            chain: Some(chain),
+        }
     }
 }
 
@@ -97,7 +106,10 @@ pub enum Status {
 impl Status {
     /// Is it over, one way or another?
     pub fn is_finished(&self) -> bool {
-        matches!(self, Self::Succeeded { .. } | Self::Dead(_) | Self::Failed(_) | Self::Cancelled)
+        matches!(
+            self,
+            Self::Succeeded { .. } | Self::Dead(_) | Self::Failed(_) | Self::Cancelled
+        )
     }
 }
 
@@ -151,7 +163,10 @@ pub struct EventPage {
 
 impl Client {
     pub(crate) fn new(admission: Arc<Admission>) -> Self {
-        Self { admission, chain: None }
+        Self {
+            admission,
+            chain: None,
+        }
     }
 
     // --- invocations
@@ -167,7 +182,10 @@ impl Client {
         T: Serialize + Send + Sync + 'static,
     {
         let options = self.chain.as_ref().map(|chain| Box::new(chain.options()));
-        self.admission.accept(function, Payload::new(payload), options).wait().await
+        self.admission
+            .accept(function, Payload::new(payload), options)
+            .wait()
+            .await
     }
 
     /// [`invoke`](Self::invoke) with all that can be said of one event.
@@ -176,7 +194,10 @@ impl Client {
     /// As for `invoke`.
     pub async fn send(&self, invoke: Invoke) -> Result<Receipt, InvokeError> {
         let invoke = self.chained(invoke);
-        self.admission.accept(&invoke.function, invoke.payload, invoke.options).wait().await
+        self.admission
+            .accept(&invoke.function, invoke.payload, invoke.options)
+            .wait()
+            .await
     }
 
     /// Has `function` run once for each of `payloads`: accepts all of them or none.
@@ -191,7 +212,10 @@ impl Client {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        let events = payloads.into_iter().map(|payload| self.chained(Invoke::event("", payload))).collect();
+        let events = payloads
+            .into_iter()
+            .map(|payload| self.chained(Invoke::event("", payload)))
+            .collect();
         self.admission.accept_batch(function, events).wait().await
     }
 
@@ -205,7 +229,8 @@ impl Client {
         function: &str,
         payload: impl Serialize + Send + Sync + 'static,
     ) -> Result<R, CallError> {
-        self.call_with(Invoke::event(function.to_owned(), payload)).await
+        self.call_with(Invoke::event(function.to_owned(), payload))
+            .await
     }
 
     /// [`call`](Self::call) with all that can be said of one invocation; a retry policy is ignored.
@@ -218,9 +243,15 @@ impl Client {
         let end = end.await.map_err(|_| CallError::Gone)?;
         abandoned.disarm();
         match end {
-            End::Succeeded(result) => result.unwrap_or_else(Payload::null).read().map_err(CallError::Result),
+            End::Succeeded(result) => result
+                .unwrap_or_else(Payload::null)
+                .read()
+                .map_err(CallError::Result),
             End::Failed(failure) => Err(CallError::Failed(failure)),
-            End::Dead(letter) => Err(letter.failure().cloned().map_or(CallError::Gone, CallError::Failed)),
+            End::Dead(letter) => Err(letter
+                .failure()
+                .cloned()
+                .map_or(CallError::Gone, CallError::Failed)),
             End::Cancelled => Err(CallError::Cancelled),
         }
     }
@@ -234,7 +265,9 @@ impl Client {
     }
 
     fn chained(&self, invoke: Invoke) -> Invoke {
-        let Some(chain) = &self.chain else { return invoke };
+        let Some(chain) = &self.chain else {
+            return invoke;
+        };
         invoke.option(|options| {
             options.hops = options.hops.max(chain.hops);
             if options.trace_header.is_none() {
@@ -253,7 +286,7 @@ impl Client {
         Some(status(&mailbox, &view))
     }
 
-    /// Waits until an event is over. `None` at once if nothing is known of it.
+    /// Waits until an event is over. `None` at once if nothing is known of it, and when the runtime goes away before.
     pub async fn wait(&self, id: RequestId) -> Option<Status> {
         let mailbox = self.admission.locate(id)?;
         let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
@@ -272,17 +305,26 @@ impl Client {
     /// Ends a pending event: it never runs again, and a run that is under way is stopped at its next await point, its result
     /// refused. Answers whether there was one to end.
     pub fn cancel(&self, id: RequestId) -> bool {
-        let Some(mailbox) = self.admission.locate(id) else { return false };
+        let Some(mailbox) = self.admission.locate(id) else {
+            return false;
+        };
         let kind = mailbox.view(id).map(|view| view.kind);
         let cancelled = mailbox.cancel(id);
         if cancelled && kind == Some(InvocationType::Event) {
-            self.admission.settle(&mailbox, id, || Settlement::Cancelled);
+            self.admission
+                .settle(&mailbox, id, || Settlement::Cancelled);
         }
         cancelled
     }
 
     /// A page of a function's events in one state, from `cursor` (0 is the beginning). `None` if the function is unknown.
-    pub fn events(&self, function: &str, state: State, cursor: u32, limit: usize) -> Option<EventPage> {
+    pub fn events(
+        &self,
+        function: &str,
+        state: State,
+        cursor: u32,
+        limit: usize,
+    ) -> Option<EventPage> {
         let mailbox = self.admission.mailbox(function)?;
         let (views, next) = mailbox.list(cursor, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
@@ -291,25 +333,38 @@ impl Client {
             accepted_at: mailbox.clock.wall(view.accepted),
             status: status(&mailbox, view),
         });
-        Some(EventPage { events: events.collect(), next })
+        Some(EventPage {
+            events: events.collect(),
+            next,
+        })
     }
 
     // --- functions
 
-    /// The names of all functions.
+    /// The names of all functions that can be invoked.
     pub fn functions(&self) -> Vec<FunctionName> {
-        self.admission.mailboxes().iter().map(|mailbox| mailbox.name().clone()).collect()
+        self.admission
+            .registered()
+            .iter()
+            .map(|mailbox| mailbox.name().clone())
+            .collect()
     }
 
     /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.
     /// Answers whether the function is known.
     pub fn pause(&self, function: &str) -> bool {
-        self.admission.mailbox(function).map(|mailbox| mailbox.pause()).is_some()
+        self.admission
+            .mailbox(function)
+            .map(|mailbox| mailbox.pause())
+            .is_some()
     }
 
     /// Lets a paused function go on. Answers whether the function is known.
     pub fn resume(&self, function: &str) -> bool {
-        self.admission.mailbox(function).map(|mailbox| mailbox.resume()).is_some()
+        self.admission
+            .mailbox(function)
+            .map(|mailbox| mailbox.resume())
+            .is_some()
     }
 
     /// The whole runtime's figures, of the functions that are registered now.
@@ -323,31 +378,59 @@ impl Client {
             total.workers += one.workers;
             total.oldest_age = total.oldest_age.max(one.oldest_age);
         }
-        let Stats { workers, oldest_age, events, calls, .. } = total;
-        Stats { workers, oldest_age, ..Stats::new(&meters, events, calls) }
+        let Stats {
+            workers,
+            oldest_age,
+            events,
+            calls,
+            ..
+        } = total;
+        Stats {
+            workers,
+            oldest_age,
+            ..Stats::new(&meters, events, calls)
+        }
     }
 
     /// One function's figures; its events by state are in `events`. `None` if it is unknown.
     pub fn function_stats(&self, function: &str) -> Option<Stats> {
-        Some(self.admission.mailbox(function)?.stats(&mut Meters::default()))
+        Some(
+            self.admission
+                .mailbox(function)?
+                .stats(&mut Meters::default()),
+        )
     }
 }
 
 impl Chain {
     fn options(&self) -> Options {
-        Options { hops: self.hops, trace_header: self.trace_header.clone(), ..Options::default() }
+        Options {
+            hops: self.hops,
+            trace_header: self.trace_header.clone(),
+            ..Options::default()
+        }
     }
 }
 
 fn status(mailbox: &Mailbox, view: &View) -> Status {
     let wall = |time| mailbox.clock.wall(time);
     match view.phase {
-        Phase::Reserved | Phase::Ready => Status::Accepted { since: wall(view.at) },
-        Phase::Delayed => Status::Delayed { until: wall(view.at), attempts: view.attempt, failure: view.failure.clone() },
-        Phase::Running | Phase::Failed => Status::Running { attempt: view.attempt, since: wall(view.at) },
-        Phase::Succeeded => {
-            Status::Succeeded { result: view.result.clone().unwrap_or_else(Payload::null), attempts: view.attempt }
-        }
+        Phase::Reserved | Phase::Ready => Status::Accepted {
+            since: wall(view.at),
+        },
+        Phase::Delayed => Status::Delayed {
+            until: wall(view.at),
+            attempts: view.attempt,
+            failure: view.failure.clone(),
+        },
+        Phase::Running | Phase::Failed => Status::Running {
+            attempt: view.attempt,
+            since: wall(view.at),
+        },
+        Phase::Succeeded => Status::Succeeded {
+            result: view.result.clone().unwrap_or_else(Payload::null),
+            attempts: view.attempt,
+        },
         Phase::Cancelled => Status::Cancelled,
         Phase::Dead => match (&view.letter, &view.failure) {
             (Some(letter), _) => Status::Dead(letter.clone()),
@@ -372,4 +455,3 @@ impl Drop for CancelOnDrop<'_> {
         }
     }
 }
-

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
-use rand::{Rng, RngCore, SeedableRng};
+use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use crate::time::Time;
@@ -30,13 +30,21 @@ enum Chance {
 
 impl Clock {
     pub(crate) fn real() -> Self {
-        Self { origin: Instant::now(), wall: None, chance: Chance::Thread }
+        Self {
+            origin: Instant::now(),
+            wall: None,
+            chance: Chance::Thread,
+        }
     }
 
     /// A clock whose wall time starts at `wall` and whose chances follow `seed`.
     pub(crate) fn simulated(seed: u64, wall: SystemTime) -> Self {
         let chance = Chance::Seeded(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
-        Self { origin: Instant::now(), wall: Some(wall), chance }
+        Self {
+            origin: Instant::now(),
+            wall: Some(wall),
+            chance,
+        }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -47,7 +55,11 @@ impl Clock {
     /// the past is counted back from it.
     pub(crate) fn wall(&self, time: Time) -> SystemTime {
         let (now, wall) = self.present();
-        if time > now { wall + time.since(now) } else { wall.checked_sub(now.since(time)).unwrap_or(wall) }
+        if time > now {
+            wall + time.since(now)
+        } else {
+            wall.checked_sub(now.since(time)).unwrap_or(wall)
+        }
     }
 
     /// The moment at which the wall clock shows `wall`, as far as can be told now.
@@ -61,7 +73,9 @@ impl Clock {
 
     fn present(&self) -> (Time, SystemTime) {
         let now = self.now();
-        let wall = self.wall.map_or_else(SystemTime::now, |origin| origin + now.since(Time::default()));
+        let wall = self.wall.map_or_else(SystemTime::now, |origin| {
+            origin + now.since(Time::default())
+        });
         (now, wall)
     }
 
@@ -75,10 +89,9 @@ impl Clock {
 
     /// Bits for a request id.
     pub(crate) fn random(&self) -> u128 {
-        let bits = |rng: &mut dyn RngCore| (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
         match &self.chance {
-            Chance::Thread => bits(&mut rand::rng()),
-            Chance::Seeded(rng) => bits(&mut *rng.lock()),
+            Chance::Thread => rand::rng().random(),
+            Chance::Seeded(rng) => rng.lock().random(),
         }
     }
 

@@ -47,7 +47,9 @@ impl<T> Deref for Event<T> {
 
 impl<T> fmt::Debug for Event<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event").field("context", &self.context).finish_non_exhaustive()
+        f.debug_struct("Event")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }
 

@@ -109,7 +109,11 @@ pub struct ResponseContext {
 
 impl ResponseContext {
     fn new(function_error: Option<&'static str>) -> Self {
-        Self { status_code: 200, executed_version: "$LATEST", function_error }
+        Self {
+            status_code: 200,
+            executed_version: "$LATEST",
+            function_error,
+        }
     }
 }
 
@@ -151,7 +155,9 @@ impl InvocationRecord {
 
     /// The record of an event that died.
     pub(crate) fn failure(arn: String, letter: &DeadLetter) -> Self {
-        let failure = letter.failure().filter(|_| letter.condition != Condition::ZeroReservedConcurrency);
+        let failure = letter
+            .failure()
+            .filter(|_| letter.condition != Condition::ZeroReservedConcurrency);
         Self {
             version: "1.0",
             timestamp: letter.died_at,
@@ -175,5 +181,7 @@ fn error_object(request_id: RequestId, failure: &Failure) -> Option<Payload> {
         request_id,
         stack_trace: &failure.causes,
     };
-    serde_json::value::to_raw_value(&object).ok().map(Payload::from)
+    serde_json::value::to_raw_value(&object)
+        .ok()
+        .map(Payload::from)
 }

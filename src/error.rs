@@ -19,7 +19,9 @@ pub enum InvokeError {
         function: String,
     },
     /// Send less, or a reference to where the rest lies.
-    #[error("payload of {bytes} bytes for function `{function}` is larger than the limit of {limit} bytes")]
+    #[error(
+        "payload of {bytes} bytes for function `{function}` is larger than the limit of {limit} bytes"
+    )]
     PayloadTooLarge {
         /// The function.
         function: String,
@@ -62,7 +64,9 @@ pub enum InvokeError {
     #[error("the runtime is shutting down and accepts nothing more")]
     ShuttingDown,
     /// Break the chain, or raise the function's `hops_max`.
-    #[error("invocation of function `{function}` is hop {hops} of its chain, and {limit} are allowed: is this a loop?")]
+    #[error(
+        "invocation of function `{function}` is hop {hops} of its chain, and {limit} are allowed: is this a loop?"
+    )]
     Recursion {
         /// The function.
         function: String,
@@ -161,6 +165,8 @@ pub struct StoreError {
 impl StoreError {
     /// An error that says what happened, with which value, and what to do.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self {
+            message: message.into(),
+        }
     }
 }

@@ -37,7 +37,10 @@ impl RequestId {
     /// Where the event lies, if the runtime gave this id: function number and slot.
     pub(crate) fn place(self) -> (u32, u32) {
         let place = (self.0.as_u128() >> 80) as u64;
-        ((place >> SLOT_BITS) as u32, (place & ((1 << SLOT_BITS) - 1)) as u32)
+        (
+            (place >> SLOT_BITS) as u32,
+            (place & ((1 << SLOT_BITS) - 1)) as u32,
+        )
     }
 
     /// The UUID itself.
@@ -116,8 +119,15 @@ impl Invoke {
     ///
     /// The payload is any serialisable value, or a [`Payload`]. One that can't be written as JSON is
     /// refused when the invocation is sent.
-    pub fn event<T: Serialize + Send + Sync + 'static>(function: impl Into<Cow<'static, str>>, payload: T) -> Self {
-        Self { function: function.into(), payload: Payload::new(payload), options: None }
+    pub fn event<T: Serialize + Send + Sync + 'static>(
+        function: impl Into<Cow<'static, str>>,
+        payload: T,
+    ) -> Self {
+        Self {
+            function: function.into(),
+            payload: Payload::new(payload),
+            options: None,
+        }
     }
 
     /// Runs it no sooner than `delay` after it was accepted.
@@ -187,7 +197,10 @@ pub struct Receipt {
 
 impl Receipt {
     pub(crate) fn new(request_id: RequestId, durability: Durability) -> Self {
-        Self { request_id, durability }
+        Self {
+            request_id,
+            durability,
+        }
     }
 }
 
@@ -209,9 +222,26 @@ pub(crate) struct Side {
 impl Side {
     /// The side of an event with `options`; none if they say nothing that must be kept.
     pub(crate) fn of(options: Options) -> Option<Box<Self>> {
-        let Options { trace_header, retry, event_age_max, redriven_from, .. } = options;
-        let said = trace_header.is_some() || retry.is_some() || event_age_max.is_some() || redriven_from.is_some();
-        said.then(|| Box::new(Self { trace_header, retry, event_age_max, redriven_from, ..Self::default() }))
+        let Options {
+            trace_header,
+            retry,
+            event_age_max,
+            redriven_from,
+            ..
+        } = options;
+        let said = trace_header.is_some()
+            || retry.is_some()
+            || event_age_max.is_some()
+            || redriven_from.is_some();
+        said.then(|| {
+            Box::new(Self {
+                trace_header,
+                retry,
+                event_age_max,
+                redriven_from,
+                ..Self::default()
+            })
+        })
     }
 }
 

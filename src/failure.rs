@@ -58,8 +58,18 @@ pub(crate) enum Directive {
 }
 
 impl Failure {
-    pub(crate) fn new(kind: FailureKind, error_type: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, error_type: error_type.into(), message: message.into(), causes: Vec::new(), directive: None }
+    pub(crate) fn new(
+        kind: FailureKind,
+        error_type: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            error_type: error_type.into(),
+            message: message.into(),
+            causes: Vec::new(),
+            directive: None,
+        }
     }
 
     /// The failure that a handler's error stands for.
@@ -104,7 +114,11 @@ impl Failure {
     }
 
     pub(crate) fn worker_lost() -> Self {
-        Self::new(FailureKind::WorkerLost, "Runtime.ExitError", "the worker went away while it ran the event")
+        Self::new(
+            FailureKind::WorkerLost,
+            "Runtime.ExitError",
+            "the worker went away while it ran the event",
+        )
     }
 
     /// Did the function's own code fail, so that it counts as a run with an error (ASY-07, MET-05)?
@@ -116,7 +130,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.error_type, self.message)?;
-        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+        self.causes
+            .iter()
+            .try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -195,7 +211,10 @@ pub struct Final(Marker);
 impl Final {
     /// Marks `error` as final.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Marker { word: Word::Final, cause: error.into() })
+        Self(Marker {
+            word: Word::Final,
+            cause: error.into(),
+        })
     }
 }
 
@@ -210,7 +229,10 @@ pub struct RetryAfter(Marker);
 impl RetryAfter {
     /// Asks for the next attempt `delay` after this failure.
     pub fn new(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Marker { word: Word::After(delay), cause: error.into() })
+        Self(Marker {
+            word: Word::After(delay),
+            cause: error.into(),
+        })
     }
 }
 
@@ -226,12 +248,18 @@ pub struct Throttled(Marker);
 impl Throttled {
     /// Retried after the throttle delays.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Marker { word: Word::Throttled(None), cause: error.into() })
+        Self(Marker {
+            word: Word::Throttled(None),
+            cause: error.into(),
+        })
     }
 
     /// Retried `delay` after this failure (a `Retry-After` header, say).
     pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Marker { word: Word::Throttled(Some(delay)), cause: error.into() })
+        Self(Marker {
+            word: Word::Throttled(Some(delay)),
+            cause: error.into(),
+        })
     }
 }
 
@@ -358,20 +386,35 @@ mod tests {
     #[test]
     fn a_word_is_found_anywhere_in_the_chain() {
         assert_eq!(of(Final::new("no")).directive, Some(Directive::Final));
-        let outer = of(Outer(Box::new(RetryAfter::new(Duration::from_secs(5), "busy"))));
-        assert_eq!(outer.directive, Some(Directive::After(Duration::from_secs(5))));
-        assert_eq!((outer.message.as_str(), outer.causes), ("outer", vec!["busy".to_owned()]));
+        let outer = of(Outer(Box::new(RetryAfter::new(
+            Duration::from_secs(5),
+            "busy",
+        ))));
+        assert_eq!(
+            outer.directive,
+            Some(Directive::After(Duration::from_secs(5)))
+        );
+        assert_eq!(
+            (outer.message.as_str(), outer.causes),
+            ("outer", vec!["busy".to_owned()])
+        );
         let anyhow = anyhow::Error::from(Final::new("no")).context("while charging");
         let failure = Failure::of("anyhow::Error", &*Box::<dyn Error>::from(anyhow));
         assert_eq!(failure.directive, Some(Directive::Final));
-        let bare = Failure::of("anyhow::Error", &*Box::<dyn Error>::from(anyhow::Error::from(Final::new("no"))));
+        let bare = Failure::of(
+            "anyhow::Error",
+            &*Box::<dyn Error>::from(anyhow::Error::from(Final::new("no"))),
+        );
         assert_eq!(bare.directive, Some(Directive::Final));
     }
 
     #[test]
     fn a_throttle_is_a_kind_of_its_own() {
         let failure = of(Throttled::new("429"));
-        assert_eq!((failure.kind, failure.directive, failure.counts()), (FailureKind::Throttle, None, false));
+        assert_eq!(
+            (failure.kind, failure.directive, failure.counts()),
+            (FailureKind::Throttle, None, false)
+        );
     }
 
     #[test]
@@ -387,9 +430,20 @@ mod tests {
         let mut attempts = Vec::new();
         for number in 1..=250 {
             let failure = Failure::worker_lost();
-            remember(&mut attempts, Attempt { number, started_at: SystemTime::UNIX_EPOCH, duration: Duration::ZERO, failure });
+            remember(
+                &mut attempts,
+                Attempt {
+                    number,
+                    started_at: SystemTime::UNIX_EPOCH,
+                    duration: Duration::ZERO,
+                    failure,
+                },
+            );
         }
         assert_eq!(attempts.len(), ATTEMPTS_MAX);
-        assert_eq!((attempts[0].number, attempts[1].number, attempts[99].number), (1, 152, 250));
+        assert_eq!(
+            (attempts[0].number, attempts[1].number, attempts[99].number),
+            (1, 152, 250)
+        );
     }
 }

@@ -52,7 +52,10 @@ pub trait Stateful: 'static {
     type Error: 'static;
 
     /// Handles one event; the worker gives it one at a time.
-    fn handle(&mut self, event: Event<Self::Payload>) -> impl Future<Output = Result<Self::Output, Self::Error>>;
+    fn handle(
+        &mut self,
+        event: Event<Self::Payload>,
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>>;
 }
 
 /// An error that a handler may return: any `std::error::Error`, `anyhow::Error`, `Box<dyn Error>` with or without
@@ -98,7 +101,10 @@ pub(crate) type Outcome = Result<Option<Payload>, Failure>;
 
 #[doc(hidden)]
 pub trait Factory: Send + Sync {
-    #[allow(private_interfaces, reason = "sealed: the trait is public in name only")]
+    #[allow(
+        private_interfaces,
+        reason = "sealed: the trait is public in name only"
+    )]
     fn build(&self) -> LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>>;
 }
 
@@ -170,7 +176,10 @@ where
     K: 'static,
     L: 'static,
 {
-    Box::new(Initialised { init, kinds: PhantomData })
+    Box::new(Initialised {
+        init,
+        kinds: PhantomData,
+    })
 }
 
 /// Builds its instances at once.
@@ -218,7 +227,12 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
     Fut: Future<Output = (S, Outcome)> + 'static,
 {
-    Box::new(Running { state: Some(state), run, future: Box::pin(None), payload: PhantomData })
+    Box::new(Running {
+        state: Some(state),
+        run,
+        future: Box::pin(None),
+        payload: PhantomData,
+    })
 }
 
 /// The state goes into the future and comes back with its outcome: what a panic or a timeout
@@ -238,7 +252,10 @@ where
 {
     fn begin(&mut self, payload: &Payload, context: Context) -> Result<(), Failure> {
         let payload = payload.typed::<T>().map_err(|error| {
-            let message = format!("payload doesn't fit `{}`: {error}", std::any::type_name::<T>());
+            let message = format!(
+                "payload doesn't fit `{}`: {error}",
+                std::any::type_name::<T>()
+            );
             Failure::new(FailureKind::Payload, "PayloadMismatch", message)
         })?;
         let state = self.state.take().ok_or_else(Failure::worker_lost)?;
@@ -275,13 +292,23 @@ fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) 
     if TypeId::of::<R>() == TypeId::of::<()>() {
         return Ok(None);
     }
-    let json = serde_json::value::to_raw_value(&value)
-        .map_err(|error| Failure::new(FailureKind::Response, "Runtime.MarshalError", error.to_string()))?;
+    let json = serde_json::value::to_raw_value(&value).map_err(|error| {
+        Failure::new(
+            FailureKind::Response,
+            "Runtime.MarshalError",
+            error.to_string(),
+        )
+    })?;
     // INV-24 adds 100 bytes to the limit that it names.
     let limit = RESULT_MAX + 100;
     if json.get().len() > limit {
-        let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
-        return Err(Failure::new(FailureKind::Response, "Function.ResponseSizeTooLarge", message));
+        let message =
+            format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
+        return Err(Failure::new(
+            FailureKind::Response,
+            "Function.ResponseSizeTooLarge",
+            message,
+        ));
     }
     Ok(Some(json.into()))
 }

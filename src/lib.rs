@@ -2,8 +2,16 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
-#![warn(clippy::unwrap_used, clippy::todo, clippy::dbg_macro, clippy::await_holding_lock)]
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should"))]
+#![warn(
+    clippy::unwrap_used,
+    clippy::todo,
+    clippy::dbg_macro,
+    clippy::await_holding_lock
+)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")
+)]
 
 mod actor;
 mod admission;
@@ -47,7 +55,8 @@ pub use context::{Context, Event};
 pub use failure::{Final, RetryAfter, Throttled};
 
 pub use actor::dead_letter::{
-    DeadLetterBounds, DeadLetterQueue, Filter, Get, List, Page, Purge, Redrive, Redriven, Subscribe, WhenFull,
+    DeadLetterBounds, DeadLetterQueue, Filter, Get, List, Page, Purge, Redrive, Redriven,
+    Subscribe, WhenFull,
 };
 pub use actor::router::Router;
 pub use destination::{Destination, InvocationRecord, RequestContext, ResponseContext};

@@ -56,7 +56,10 @@ pub(crate) struct Failed {
 pub(crate) enum Judgement {
     /// A later attempt has begun, or the event was cancelled: it counts for nothing.
     Superseded,
-    Retry { attempt: Attempt, at: Time },
+    Retry {
+        attempt: Attempt,
+        at: Time,
+    },
     Bury(Ticket, DeadLetter),
     /// It was a call: its caller has the failure.
     Answered,
@@ -84,10 +87,21 @@ pub(crate) struct Done {
 pub(crate) enum Turn {
     /// Run this; `run` is its number among the seat's runs, by which it can be given up.
     Run { taken: Taken, run: u64 },
+    /// Nothing to do yet: look again soon.
+    Linger,
     /// Nothing to do: it will be woken.
     Idle,
     /// Go away.
     Stop,
+}
+
+/// What a worker that finds nothing does.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Patience {
+    /// It looks again soon: events come fast, and being woken costs more than a look.
+    Linger,
+    /// It sleeps until it is woken.
+    Sleep,
 }
 
 /// What the supervisor is to do.
@@ -124,7 +138,9 @@ impl View {
             attempt: slot.attempt,
             result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
             letter: side.and_then(|side| side.letter.clone()),
-            failure: side.and_then(|side| side.attempts.last()).map(|attempt| attempt.failure.clone()),
+            failure: side
+                .and_then(|side| side.attempts.last())
+                .map(|attempt| attempt.failure.clone()),
         }
     }
 
@@ -161,6 +177,12 @@ struct Inner {
     live: u32,
     /// Of them, those that have not asked for work yet.
     starting: u32,
+    /// Workers that are awake and about to look for work. While there is one, nobody else is woken for a new event: it
+    /// will find it, and wake the next one if it leaves work behind. So a burst costs few wakes.
+    searching: u32,
+    /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
+    /// a moment only.
+    searching_since: Time,
     /// The supervisor was told to attend and has not yet.
     summoned: bool,
     /// When the supervisor attends by itself.
@@ -169,7 +191,10 @@ struct Inner {
     last_crash: Option<Failure>,
     watchers: HashMap<u32, Vec<oneshot::Sender<End>>>,
     meters: Meters,
+    /// The function was removed: nothing comes in or starts.
     removed: bool,
+    /// The runtime is gone: nothing ends.
+    deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
 }
 
@@ -204,10 +229,16 @@ struct Seating {
 enum Seated {
     Starting,
     Idle(Time),
+    /// Woken or lingering: it will look for work in a moment.
+    Searching,
+    /// Between two events.
     Awake,
     Busy(Ticket, Time),
     Vacant,
 }
+
+/// How long one worker's search keeps the others asleep.
+const SEARCH_MAX: Duration = Duration::from_millis(1);
 
 /// Whom to wake once the lock is released.
 #[derive(Default)]
@@ -220,7 +251,10 @@ struct Wake {
 impl Mailbox {
     pub(crate) fn new(function: Function, number: u32, clock: Clock) -> Self {
         let settings = &function.settings;
-        let bounds = Bounds { events_max: settings.mailbox_events_max, bytes_max: settings.mailbox_bytes_max };
+        let bounds = Bounds {
+            events_max: settings.mailbox_events_max,
+            bytes_max: settings.mailbox_bytes_max,
+        };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
             seats: Vec::new(),
@@ -228,6 +262,8 @@ impl Mailbox {
             idle: Vec::new(),
             live: 0,
             starting: 0,
+            searching: 0,
+            searching_since: Time::default(),
             summoned: false,
             armed: None,
             restarts: Restarts::new(&settings.restarts),
@@ -235,9 +271,16 @@ impl Mailbox {
             watchers: HashMap::new(),
             meters: Meters::default(),
             removed: false,
+            deserted: false,
             drains: Vec::new(),
         };
-        Self { function, number, clock, overseer: OnceLock::new(), inner: Mutex::new(inner) }
+        Self {
+            function,
+            number,
+            clock,
+            overseer: OnceLock::new(),
+            inner: Mutex::new(inner),
+        }
     }
 
     pub(crate) fn name(&self) -> &FunctionName {
@@ -271,31 +314,47 @@ impl Mailbox {
     // --- admission
 
     /// Takes the event in and wakes whoever may run it.
-    pub(crate) fn admit(&self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
+    pub(crate) fn admit(
+        &self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<RequestId, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
-        let wake = inner.rouse(self.settings());
+        let wake = inner.rouse(self.settings(), now);
         drop(inner);
         self.wake(wake);
         Ok(id)
     }
 
     /// Takes all of `entries` in or none.
-    pub(crate) fn admit_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
+    pub(crate) fn admit_all(
+        &self,
+        entries: Vec<(Entry, u128)>,
+        now: Time,
+    ) -> Result<Vec<RequestId>, Unadmitted> {
         let ids = self.reserve_all(entries, now)?;
         self.confirm(&ids, now);
         Ok(ids)
     }
 
     /// Takes a call in and answers where its end will be told.
-    pub(crate) fn admit_call(&self, entry: Entry, random: u128, now: Time) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
+    pub(crate) fn admit_call(
+        &self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.watchers.entry(slot).or_default().push(sender);
         }
-        let mut wake = inner.rouse(self.settings());
+        let mut wake = inner.rouse(self.settings(), now);
         // A function that backs off fails its callers at once rather than keep them waiting.
         wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
         drop(inner);
@@ -304,8 +363,13 @@ impl Mailbox {
     }
 
     /// Keeps places for `entries`, all or none, while they are stored.
-    pub(crate) fn reserve_all(&self, entries: Vec<(Entry, u128)>, now: Time) -> Result<Vec<RequestId>, Unadmitted> {
+    pub(crate) fn reserve_all(
+        &self,
+        entries: Vec<(Entry, u128)>,
+        now: Time,
+    ) -> Result<Vec<RequestId>, Unadmitted> {
         let mut inner = self.inner.lock();
+        inner.ask_open()?;
         let mut ids = Vec::with_capacity(entries.len());
         for (entry, random) in entries {
             match inner.queue.reserve(entry, random, now) {
@@ -321,20 +385,33 @@ impl Mailbox {
         Ok(ids)
     }
 
+    /// Lets reserved events run. If the function was removed while they were stored, they die of it.
     pub(crate) fn confirm(&self, ids: &[RequestId], now: Time) {
         let mut wakes = Vec::new();
+        let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
         for &id in ids {
             inner.queue.confirm(id, now);
-            wakes.push(inner.rouse(self.settings()));
+            if !inner.removed {
+                wakes.push(inner.rouse(self.settings(), now));
+            } else if let Some(ticket) = inner.queue.withdraw(id, now) {
+                doomed.push((
+                    ticket,
+                    self.letter(&inner, ticket, Condition::FunctionRemoved, now),
+                ));
+            }
         }
         drop(inner);
         wakes.into_iter().for_each(|wake| self.wake(wake));
+        if !doomed.is_empty() {
+            self.tell(Notice::Doomed(doomed));
+        }
     }
 
     pub(crate) fn release(&self, ids: &[RequestId]) {
         let mut inner = self.inner.lock();
         let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
+        inner.check_drained();
         drop(inner);
         drop(payloads);
     }
@@ -342,10 +419,13 @@ impl Mailbox {
     /// When a full mailbox may have room, from the function's pace so far.
     pub(crate) fn retry_after(&self) -> Duration {
         let inner = self.inner.lock();
-        let runs = u32::try_from(inner.meters.invocations).unwrap_or(u32::MAX).max(1);
+        let runs = u32::try_from(inner.meters.invocations)
+            .unwrap_or(u32::MAX)
+            .max(1);
         let each = inner.meters.duration_total / runs / self.settings().concurrency.max(1);
         // Room for a tenth of what is pending is worth coming back for.
-        each.saturating_mul(inner.queue.pending() / 10 + 1).clamp(Duration::from_millis(10), Duration::from_secs(60))
+        each.saturating_mul(inner.queue.pending() / 10 + 1)
+            .clamp(Duration::from_millis(10), Duration::from_secs(60))
     }
 
     pub(crate) fn meter(&self, count: impl FnOnce(&mut Meters)) {
@@ -355,7 +435,6 @@ impl Mailbox {
     pub(crate) fn is_paused(&self) -> bool {
         self.inner.lock().queue.paused
     }
-
 
     // --- workers
 
@@ -383,12 +462,22 @@ impl Mailbox {
                 inner.seats.len() as u32 - 1
             }
         };
-        Seat { mailbox: self.clone(), index, station }
+        Seat {
+            mailbox: self.clone(),
+            index,
+            station,
+        }
     }
 
     /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
     /// counted, and gives its payload back.
-    fn turn(&self, index: u32, done: Option<Done>, now: Time) -> (Turn, Option<Payload>) {
+    fn turn(
+        &self,
+        index: u32,
+        done: Option<Done>,
+        patience: Patience,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
         let settings = self.settings();
         let mut doomed = Vec::new();
         let mut inner = self.inner.lock();
@@ -396,21 +485,36 @@ impl Mailbox {
             Some(done) => inner.complete(done, settings, self.name(), now),
             None => (None, false),
         };
-        let turn = inner.next(index, now, |inner, ticket| doomed.push((ticket, self.letter(inner, ticket, Condition::EventAgeExceeded, now))), settings);
-        if matches!(turn, Turn::Idle) {
-            attend |= inner.wants_timer();
+        let turn = inner.next(
+            index,
+            patience,
+            now,
+            |inner, ticket| {
+                doomed.push((
+                    ticket,
+                    self.letter(inner, ticket, Condition::EventAgeExceeded, now),
+                ))
+            },
+            settings,
+        );
+        let mut waker = None;
+        match turn.0 {
+            Turn::Idle => attend |= inner.wants_timer(),
+            // It searched and found: if it leaves work behind, the next one searches.
+            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => {
+                waker = inner.wake_idle(now)
+            }
+            _ => {}
         }
         attend &= !inner.summoned;
         inner.summoned |= attend;
         inner.check_drained();
         drop(inner);
-        if attend {
-            self.tell(Notice::Attend);
-        }
+        self.wake(Wake { waker, attend });
         if !doomed.is_empty() {
             self.tell(Notice::Doomed(doomed));
         }
-        (turn, payload)
+        (turn.0, payload)
     }
 
     /// What a waiting event that will not be tried again leaves behind.
@@ -420,7 +524,9 @@ impl Mailbox {
         DeadLetter::new(Letter {
             request_id: ticket.id,
             function: self.name().clone(),
-            payload: slot.and_then(|slot| slot.body.clone()).unwrap_or_else(Payload::null),
+            payload: slot
+                .and_then(|slot| slot.body.clone())
+                .unwrap_or_else(Payload::null),
             condition,
             attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
             attempt_count: ticket.attempt,
@@ -470,20 +576,32 @@ impl Mailbox {
         };
         let mut takeable = inner.queue.takeable(now);
         while takeable > 0 {
-            let Some(waker) = inner.wake_idle() else { break };
+            let Some(waker) = inner.wake_idle(now) else {
+                break;
+            };
             wakers.push(waker);
             takeable -= 1;
         }
+        let woken = wakers.len() as u64;
         inner.let_go(settings.keep_alive, now, &mut wakers);
-        let awake = inner.seats.iter().filter(|seat| seat.state == Seated::Awake && !seat.discounted).count() as u64;
-        let wanted = takeable.saturating_sub(u64::from(inner.starting) + awake.saturating_sub(wakers.len() as u64));
-        let room = if inner.removed { 0 } else { settings.concurrency.saturating_sub(inner.live) };
+        // Those who were about to look for work before take some of it; those woken just now are counted already.
+        let searching = u64::from(inner.searching).saturating_sub(woken);
+        let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
+        let room = if inner.removed {
+            0
+        } else {
+            settings.concurrency.saturating_sub(inner.live)
+        };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
-        let deadline = inner.next_deadline(settings, now);
+        let deadline = inner.next_deadline(settings, start, now);
         inner.armed = deadline;
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
-        Plan { start, deadline, probing: gate == Gate::Probing }
+        Plan {
+            start,
+            deadline,
+            probing: gate == Gate::Probing,
+        }
     }
 
     /// If the function is held back: the failure that did it, for the callers that wait.
@@ -492,16 +610,24 @@ impl Mailbox {
         if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
             return;
         }
-        let failure = inner.last_crash.clone().unwrap_or_else(Failure::worker_lost);
+        let failure = inner
+            .last_crash
+            .clone()
+            .unwrap_or_else(Failure::worker_lost);
         let mut payloads = Vec::new(); // dropped once the lock is released
         while let Some(id) = inner.queue.first_call() {
-            let Some(ticket) = inner.queue.withdraw(id, now) else { break };
-            inner.remember_failure(ticket, Attempt {
-                number: ticket.attempt,
-                started_at: self.clock.wall(now),
-                duration: Duration::ZERO,
-                failure: failure.clone(),
-            });
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            inner.remember_failure(
+                ticket,
+                Attempt {
+                    number: ticket.attempt,
+                    started_at: self.clock.wall(now),
+                    duration: Duration::ZERO,
+                    failure: failure.clone(),
+                },
+            );
             payloads.push(inner.queue.bury(ticket, now));
             inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
         }
@@ -512,7 +638,14 @@ impl Mailbox {
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
-        let Inner { seats, idle, live, starting, .. } = &mut *inner;
+        let Inner {
+            seats,
+            idle,
+            live,
+            starting,
+            searching,
+            ..
+        } = &mut *inner;
         let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
         for (index, seat) in seats.iter_mut().enumerate() {
             if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
@@ -521,6 +654,10 @@ impl Mailbox {
             (seat.retired, seat.discounted) = (true, true);
             *live -= 1;
             *starting -= u32::from(seat.state == Seated::Starting);
+            if seat.state == Seated::Searching {
+                seat.state = Seated::Awake;
+                *searching -= 1;
+            }
             idle.retain(|&other| other as usize != index);
             match seat.state {
                 Seated::Busy(ticket, started) => stuck.push((ticket, started)),
@@ -537,7 +674,12 @@ impl Mailbox {
 
     /// Judges a failed attempt: again, or never, or not at all because it is over already.
     pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
-        let Failed { ticket, failure, started, ended } = failed;
+        let Failed {
+            ticket,
+            failure,
+            started,
+            ended,
+        } = failed;
         let settings = self.settings();
         let chance = self.clock.chance();
         let attempt = Attempt {
@@ -580,7 +722,11 @@ impl Mailbox {
             }
             (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
                 inner.queue.retry(ticket, at, now);
-                (Judgement::Retry { attempt, at }, inner.rouse(settings), None)
+                (
+                    Judgement::Retry { attempt, at },
+                    inner.rouse(settings, now),
+                    None,
+                )
             }
             (InvocationType::Event, verdict) => {
                 let condition = match verdict {
@@ -629,9 +775,17 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.removed = true;
         while doomed.len() < limit {
-            let Some(id) = inner.queue.any_waiting() else { break };
-            let Some(ticket) = inner.queue.withdraw(id, now) else { break };
-            if inner.queue.get(id).is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse) {
+            let Some(id) = inner.queue.any_waiting() else {
+                break;
+            };
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            if inner
+                .queue
+                .get(id)
+                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
+            {
                 drop(inner.queue.bury(ticket, now));
                 inner.watchers.remove(&ticket.slot);
                 continue;
@@ -646,7 +800,9 @@ impl Mailbox {
     pub(crate) fn cancel(&self, id: RequestId) -> bool {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else { return false };
+        let Some((running, payload)) = inner.queue.cancel(id, now) else {
+            return false;
+        };
         let waker = running.and_then(|ticket| inner.abort(ticket));
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.tell_watchers(slot, || End::Cancelled);
@@ -698,7 +854,9 @@ impl Mailbox {
         for seat in &mut inner.seats {
             seat.retired = true;
             if abort {
-                seat.station.abort.store(seat.run, std::sync::atomic::Ordering::Release);
+                seat.station
+                    .abort
+                    .store(seat.run, std::sync::atomic::Ordering::Release);
             }
             wakers.extend(seat.waker.clone());
         }
@@ -707,10 +865,24 @@ impl Mailbox {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Nothing ends here any more: those who wait for an end hear that it won't come.
+    pub(crate) fn desert(&self) {
+        let mut inner = self.inner.lock();
+        inner.deserted = true;
+        let watchers = std::mem::take(&mut inner.watchers);
+        drop(inner);
+        drop(watchers);
+    }
+
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
-        self.inner.lock().queue.get(id).filter(|(_, slot)| slot.phase != Phase::Reserved).map(|(_, slot)| View::new(slot))
+        self.inner
+            .lock()
+            .queue
+            .get(id)
+            .filter(|(_, slot)| slot.phase != Phase::Reserved)
+            .map(|(_, slot)| View::new(slot))
     }
 
     /// Where the end of the event will be told; at once if it has ended.
@@ -722,6 +894,8 @@ impl Mailbox {
             if let Some(end) = View::new(entry).end() {
                 let _ = sender.send(end);
             }
+        } else if inner.deserted {
+            return None;
         } else {
             inner.watchers.entry(slot).or_default().push(sender);
         }
@@ -730,16 +904,19 @@ impl Mailbox {
 
     /// Events in the order of their slots, from slot `from` on: at most `limit` of those that `wanted`
     /// accepts, and where to go on. Looks at a bounded number of slots, so that the lock is soon free again.
-    pub(crate) fn list(&self, from: u32, limit: usize, wanted: impl Fn(&View) -> bool) -> (Vec<View>, Option<u32>) {
+    pub(crate) fn list(
+        &self,
+        from: u32,
+        limit: usize,
+        wanted: impl Fn(&View) -> bool,
+    ) -> (Vec<View>, Option<u32>) {
         const LOOKS_MAX: usize = 10_000;
         let inner = self.inner.lock();
         let mut found = Vec::new();
-        let mut looks = 0;
-        for (index, slot) in inner.queue.iter(from) {
+        for (looks, (index, slot)) in inner.queue.iter(from).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(index));
             }
-            looks += 1;
             let view = View::new(slot);
             if wanted(&view) {
                 found.push(view);
@@ -753,9 +930,16 @@ impl Mailbox {
         let now = self.clock.now();
         let inner = self.inner.lock();
         *meters += &inner.meters;
-        let mut stats = Stats::new(&inner.meters, inner.queue.event_ledger, inner.queue.call_ledger);
+        let mut stats = Stats::new(
+            &inner.meters,
+            inner.queue.event_ledger,
+            inner.queue.call_ledger,
+        );
         stats.workers = u64::from(inner.live);
-        stats.oldest_age = inner.queue.oldest_ready().map_or(Duration::ZERO, |at| now.since(at));
+        stats.oldest_age = inner
+            .queue
+            .oldest_ready()
+            .map_or(Duration::ZERO, |at| now.since(at));
         stats
     }
 
@@ -774,14 +958,23 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Nothing comes into a mailbox that nobody looks after any more.
+    fn ask_open(&self) -> Result<(), Unadmitted> {
+        if self.removed {
+            Err(Unadmitted::Removed)
+        } else {
+            Ok(())
+        }
+    }
+
     /// After something became ready or delayed: whom to wake for it.
-    fn rouse(&mut self, settings: &Settings) -> Wake {
+    fn rouse(&mut self, settings: &Settings, now: Time) -> Wake {
         if self.queue.paused || self.queue.allowance == 0 {
             return Wake::default();
         }
         let mut wake = Wake::default();
-        if self.queue.has_ready() {
-            wake.waker = self.wake_idle();
+        if self.queue.has_ready() && !self.is_searched(now) {
+            wake.waker = self.wake_idle(now);
             wake.attend = wake.waker.is_none() && self.live < settings.concurrency;
         }
         wake.attend |= self.wants_timer();
@@ -799,11 +992,20 @@ impl Inner {
         }
     }
 
-    fn wake_idle(&mut self) -> Option<Waker> {
+    fn wake_idle(&mut self, now: Time) -> Option<Waker> {
         let seat = self.idle.pop()?;
-        let seat = &mut self.seats[seat as usize];
-        seat.state = Seated::Awake;
-        seat.waker.clone()
+        self.search(seat, now);
+        self.seats[seat as usize].waker.clone()
+    }
+
+    fn search(&mut self, seat: u32, now: Time) {
+        self.seats[seat as usize].state = Seated::Searching;
+        self.searching += 1;
+        self.searching_since = now;
+    }
+
+    fn is_searched(&self, now: Time) -> bool {
+        self.searching > 0 && now.since(self.searching_since) < SEARCH_MAX
     }
 
     /// Retires idle workers whose time is up; `idle` is ordered by it but for those woken in between.
@@ -820,35 +1022,57 @@ impl Inner {
         });
     }
 
-    /// When the supervisor must look again by itself.
-    fn next_deadline(&mut self, settings: &Settings, now: Time) -> Option<Time> {
-        let due = self.queue.next_due().filter(|&at| at > now && !self.queue.paused);
+    /// When the supervisor must look again by itself, `start` workers later.
+    fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
+        let due = self
+            .queue
+            .next_due()
+            .filter(|&at| at > now && !self.queue.paused);
         let probe = match self.restarts.gate() {
             Gate::BackingOff(until) => Some(until),
             _ => None,
         };
-        let idle = self.idle.iter().filter_map(|&index| match self.seats[index as usize].state {
-            Seated::Idle(since) => Some(since.after(settings.keep_alive)),
-            _ => None,
-        });
+        let idle = self
+            .idle
+            .iter()
+            .filter_map(|&index| match self.seats[index as usize].state {
+                Seated::Idle(since) => Some(since.after(settings.keep_alive)),
+                _ => None,
+            });
         // Busy workers will be idle some day; look again a keep-alive later.
-        let busy = (self.live > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let busy =
+            (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        idle.min().into_iter().chain(due).chain(probe).chain(busy).chain(expiry).min()
+        idle.min()
+            .into_iter()
+            .chain(due)
+            .chain(probe)
+            .chain(busy)
+            .chain(expiry)
+            .min()
     }
 
-    fn next(&mut self, index: u32, now: Time, mut too_old: impl FnMut(&Self, Ticket), settings: &Settings) -> Turn {
+    fn next(
+        &mut self,
+        index: u32,
+        patience: Patience,
+        now: Time,
+        mut too_old: impl FnMut(&Self, Ticket),
+        settings: &Settings,
+    ) -> (Turn, bool) {
         let seat = &mut self.seats[index as usize];
         if seat.state == Seated::Starting && !seat.discounted {
             self.starting -= 1;
         }
         // Woken by nobody of ours: it still stands among the idle.
         let strayed = matches!(seat.state, Seated::Idle(_));
+        let searched = seat.state == Seated::Searching;
+        self.searching -= u32::from(searched);
         seat.state = Seated::Awake;
         if seat.retired {
-            return Turn::Stop;
+            return (Turn::Stop, searched);
         }
         if strayed {
             self.idle.retain(|&other| other != index);
@@ -861,20 +1085,44 @@ impl Inner {
                 }
                 continue;
             }
-            self.meters.concurrent_executions_max = self.meters.concurrent_executions_max.max(self.queue.running());
+            self.meters.concurrent_executions_max = self
+                .meters
+                .concurrent_executions_max
+                .max(self.queue.executing());
             let seat = &mut self.seats[index as usize];
             seat.run += 1;
             seat.state = Seated::Busy(taken.ticket, now);
-            return Turn::Run { taken, run: seat.run };
+            return (
+                Turn::Run {
+                    taken,
+                    run: seat.run,
+                },
+                searched,
+            );
+        }
+        if patience == Patience::Linger {
+            self.search(index, now);
+            return (Turn::Linger, searched);
         }
         self.seats[index as usize].state = Seated::Idle(now);
         self.idle.push(index);
-        Turn::Idle
+        (Turn::Idle, searched)
     }
 
     /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
-    fn complete(&mut self, done: Done, settings: &Settings, name: &FunctionName, now: Time) -> (Option<Payload>, bool) {
-        let Done { ticket, accepted, started, result } = done;
+    fn complete(
+        &mut self,
+        done: Done,
+        settings: &Settings,
+        name: &FunctionName,
+        now: Time,
+    ) -> (Option<Payload>, bool) {
+        let Done {
+            ticket,
+            accepted,
+            started,
+            result,
+        } = done;
         let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
         let Some(payload) = self.queue.succeed(ticket, result, now) else {
             self.meters.superseded += 1;
@@ -894,7 +1142,8 @@ impl Inner {
 
     /// A run ended without a crash: that may open the gate again.
     fn survived(&mut self, settings: &Settings, name: &FunctionName) -> bool {
-        let opened = self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
+        let opened =
+            self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
         if opened {
             self.queue.allowance = u32::MAX;
             telemetry::recovered(name);
@@ -932,8 +1181,13 @@ impl Inner {
 
     /// Gives up the running attempt; answers its worker's waker.
     fn abort(&mut self, ticket: Ticket) -> Option<Waker> {
-        let seat = self.seats.iter().find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
-        seat.station.abort.store(seat.run, std::sync::atomic::Ordering::Release);
+        let seat = self
+            .seats
+            .iter()
+            .find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
+        seat.station
+            .abort
+            .store(seat.run, std::sync::atomic::Ordering::Release);
         seat.waker.clone()
     }
 
@@ -982,8 +1236,13 @@ impl Seat {
     }
 
     /// Settles what was done, takes what comes next.
-    pub(crate) fn turn(&self, done: Option<Done>, now: Time) -> (Turn, Option<Payload>) {
-        self.mailbox.turn(self.index, done, now)
+    pub(crate) fn turn(
+        &self,
+        done: Option<Done>,
+        patience: Patience,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
+        self.mailbox.turn(self.index, done, patience, now)
     }
 
     /// Settles what was done before anything is taken. Answers whether it still counted.
@@ -1007,7 +1266,9 @@ impl Seat {
         // The attempt is the supervisor's from here on, not this seat's.
         inner.seats[self.index as usize].state = Seated::Awake;
         let crash = failed.failure.kind == crate::failure::FailureKind::Panic;
-        let attend = !crash && inner.survived(self.mailbox.settings(), self.mailbox.name()) && !inner.summoned;
+        let attend = !crash
+            && inner.survived(self.mailbox.settings(), self.mailbox.name())
+            && !inner.summoned;
         inner.summoned |= attend;
         drop(inner);
         if crash {
@@ -1037,6 +1298,7 @@ impl Drop for Seat {
             inner.live -= 1;
             inner.starting -= u32::from(state == Seated::Starting);
         }
+        inner.searching -= u32::from(state == Seated::Searching);
         inner.idle.retain(|&other| other != self.index);
         inner.vacant.push(self.index);
         let attend = !std::mem::replace(&mut inner.summoned, true);
@@ -1048,7 +1310,12 @@ impl Drop for Seat {
             if !retired {
                 mailbox.crashed(&failure, ended);
             }
-            mailbox.tell(Notice::Failed(Box::new(Failed { ticket, failure, started, ended })));
+            mailbox.tell(Notice::Failed(Box::new(Failed {
+                ticket,
+                failure,
+                started,
+                ended,
+            })));
         }
         if attend {
             mailbox.tell(Notice::Attend);

@@ -9,58 +9,75 @@ use serde::ser::{self, Serialize};
 const FLOAT_MAX: usize = 24;
 
 pub(crate) fn json_size<T: Serialize + ?Sized>(value: &T) -> Result<usize, serde_json::Error> {
-    let mut measure = Measure { size: 0, first: true };
+    let mut measure = Measure(0);
     value.serialize(&mut measure)?;
-    Ok(measure.size)
+    Ok(measure.0)
 }
 
-struct Measure {
-    size: usize,
-    /// No element of the innermost open array or object was counted yet, so no comma either.
-    first: bool,
-}
+/// Bytes so far.
+struct Measure(usize);
 
 type Measured = Result<(), serde_json::Error>;
 
 impl Measure {
+    #[inline]
     fn add(&mut self, bytes: usize) -> Measured {
-        self.size += bytes;
+        self.0 += bytes;
         Ok(())
     }
 
-    fn open(&mut self, bytes: usize) {
-        self.size += bytes;
-        self.first = true;
-    }
-
-    fn close(&mut self, bytes: usize) -> Measured {
-        self.first = false;
-        self.add(bytes)
-    }
-
-    fn comma(&mut self) {
-        if !std::mem::take(&mut self.first) {
-            self.size += 1;
-        }
-    }
-
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Measured {
-        self.comma();
-        value.serialize(&mut *self)?;
-        self.first = false;
-        Ok(())
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Measured {
-        self.comma();
-        self.size += quoted(key) + 1;
-        value.serialize(&mut *self)?;
-        self.first = false;
-        Ok(())
+    fn compound(
+        &mut self,
+        opening: usize,
+        closing: usize,
+    ) -> Result<Compound<'_>, serde_json::Error> {
+        self.0 += opening;
+        Ok(Compound {
+            measure: self,
+            empty: true,
+            closing,
+        })
     }
 }
 
+/// An array or object that is being measured.
+struct Compound<'a> {
+    measure: &'a mut Measure,
+    empty: bool,
+    closing: usize,
+}
+
+impl Compound<'_> {
+    /// The comma before all elements but the first.
+    #[inline]
+    fn comma(&mut self) {
+        self.measure.0 += usize::from(!std::mem::replace(&mut self.empty, false));
+    }
+
+    #[inline]
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Measured {
+        self.comma();
+        value.serialize(&mut *self.measure)
+    }
+
+    #[inline]
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Measured {
+        self.comma();
+        self.measure.0 += quoted(key) + 1;
+        value.serialize(&mut *self.measure)
+    }
+
+    fn close(self) -> Measured {
+        self.measure.add(self.closing)
+    }
+}
+
+#[inline]
 fn digits(value: u64) -> usize {
+    // Bytes and other small numbers are what long arrays are made of.
+    if value < 1_000 {
+        return 1 + usize::from(value > 9) + usize::from(value > 99);
+    }
     value.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
@@ -94,16 +111,16 @@ macro_rules! measure_signed {
     )*};
 }
 
-impl ser::Serializer for &mut Measure {
+impl<'a> ser::Serializer for &'a mut Measure {
     type Ok = ();
     type Error = serde_json::Error;
-    type SerializeSeq = Self;
-    type SerializeTuple = Self;
-    type SerializeTupleStruct = Self;
-    type SerializeTupleVariant = Self;
-    type SerializeMap = Self;
-    type SerializeStruct = Self;
-    type SerializeStructVariant = Self;
+    type SerializeSeq = Compound<'a>;
+    type SerializeTuple = Compound<'a>;
+    type SerializeTupleStruct = Compound<'a>;
+    type SerializeTupleVariant = Compound<'a>;
+    type SerializeMap = Compound<'a>;
+    type SerializeStruct = Compound<'a>;
+    type SerializeStructVariant = Compound<'a>;
 
     measure_unsigned!(serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64);
     measure_signed!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64);
@@ -138,7 +155,13 @@ impl ser::Serializer for &mut Measure {
 
     fn serialize_bytes(self, value: &[u8]) -> Measured {
         let commas = value.len().saturating_sub(1);
-        self.add(2 + commas + value.iter().map(|&byte| digits(u64::from(byte))).sum::<usize>())
+        self.add(
+            2 + commas
+                + value
+                    .iter()
+                    .map(|&byte| digits(u64::from(byte)))
+                    .sum::<usize>(),
+        )
     }
 
     fn serialize_none(self) -> Measured {
@@ -161,7 +184,11 @@ impl ser::Serializer for &mut Measure {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Measured {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Measured {
         value.serialize(self)
     }
 
@@ -172,40 +199,52 @@ impl ser::Serializer for &mut Measure {
         variant: &'static str,
         value: &T,
     ) -> Measured {
-        self.size += quoted(variant) + 3;
+        self.0 += quoted(variant) + 3;
         value.serialize(self)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Self::Error> {
-        self.open(1);
-        Ok(self)
+    fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a>, Self::Error> {
+        self.compound(1, 1)
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Self, Self::Error> {
+    fn serialize_tuple(self, len: usize) -> Result<Compound<'a>, Self::Error> {
         self.serialize_seq(Some(len))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Self, Self::Error> {
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
         self.serialize_seq(Some(len))
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self, Self::Error> {
-        self.open(quoted(variant) + 3);
-        Ok(self)
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
+        self.compound(quoted(variant) + 3, 2)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self, Self::Error> {
-        self.open(1);
-        Ok(self)
+    fn serialize_map(self, _: Option<usize>) -> Result<Compound<'a>, Self::Error> {
+        self.compound(1, 1)
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Self, Self::Error> {
+    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Self::Error> {
         self.serialize_map(Some(len))
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self, Self::Error> {
-        self.open(quoted(variant) + 3);
-        Ok(self)
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a>, Self::Error> {
+        self.compound(quoted(variant) + 3, 2)
     }
 
     fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Measured {
@@ -214,27 +253,27 @@ impl ser::Serializer for &mut Measure {
 }
 
 macro_rules! measure_elements {
-    ($($trait:ident: $method:ident, closing $closing:literal;)*) => {$(
-        impl ser::$trait for &mut Measure {
+    ($($trait:ident: $method:ident;)*) => {$(
+        impl ser::$trait for Compound<'_> {
             type Ok = ();
             type Error = serde_json::Error;
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Measured { self.element(value) }
 
-            fn end(self) -> Measured { self.close($closing) }
+            fn end(self) -> Measured { self.close() }
         }
     )*};
 }
 
 measure_elements! {
-    SerializeSeq: serialize_element, closing 1;
-    SerializeTuple: serialize_element, closing 1;
-    SerializeTupleStruct: serialize_field, closing 1;
-    SerializeTupleVariant: serialize_field, closing 2;
+    SerializeSeq: serialize_element;
+    SerializeTuple: serialize_element;
+    SerializeTupleStruct: serialize_field;
+    SerializeTupleVariant: serialize_field;
 }
 
-impl ser::SerializeMap for &mut Measure {
+impl ser::SerializeMap for Compound<'_> {
     type Ok = ();
     type Error = serde_json::Error;
 
@@ -242,19 +281,20 @@ impl ser::SerializeMap for &mut Measure {
         self.comma();
         // serde_json writes numbers and booleans as quoted keys and refuses the rest; its own rule decides.
         let key = serde_json::to_value(std::iter::once((key, ())).collect::<KeyProbe<_>>())?;
-        let key = key.as_object().and_then(|map| map.keys().next()).map_or(2, |key| quoted(key));
-        self.add(key)
+        let key = key
+            .as_object()
+            .and_then(|map| map.keys().next())
+            .map_or(2, |key| quoted(key));
+        self.measure.add(key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Measured {
-        self.size += 1;
-        value.serialize(&mut **self)?;
-        self.first = false;
-        Ok(())
+        self.measure.0 += 1;
+        value.serialize(&mut *self.measure)
     }
 
     fn end(self) -> Measured {
-        self.close(1)
+        self.close()
     }
 }
 
@@ -274,8 +314,8 @@ impl<K: Serialize> Serialize for KeyProbe<K> {
 }
 
 macro_rules! measure_fields {
-    ($($trait:ident closing $closing:literal),*) => {$(
-        impl ser::$trait for &mut Measure {
+    ($($trait:ident),*) => {$(
+        impl ser::$trait for Compound<'_> {
             type Ok = ();
             type Error = serde_json::Error;
 
@@ -284,9 +324,81 @@ macro_rules! measure_fields {
                 self.field(key, value)
             }
 
-            fn end(self) -> Measured { self.close($closing) }
+            fn end(self) -> Measured { self.close() }
         }
     )*};
 }
 
-measure_fields!(SerializeStruct closing 1, SerializeStructVariant closing 2);
+measure_fields!(SerializeStruct, SerializeStructVariant);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+
+    use super::json_size;
+
+    #[derive(Serialize)]
+    enum Shape {
+        Unit,
+        Newtype(u8),
+        Tuple(i16, String),
+        Struct {
+            deep: Vec<Option<u64>>,
+            empty: [u8; 0],
+        },
+    }
+
+    #[derive(Serialize)]
+    struct All {
+        text: String,
+        shapes: Vec<Shape>,
+        map: BTreeMap<i32, (bool, char)>,
+        unit: (),
+        none: Option<u8>,
+    }
+
+    /// Floats aside, which are bounded from above.
+    #[test]
+    fn the_size_is_that_of_the_json() {
+        let value = All {
+            text: "a \"quoted\" \\ line\n\u{1} und ö".to_owned(),
+            shapes: vec![
+                Shape::Unit,
+                Shape::Newtype(255),
+                Shape::Tuple(-32_768, String::new()),
+                Shape::Struct {
+                    deep: vec![
+                        None,
+                        Some(0),
+                        Some(9),
+                        Some(10),
+                        Some(999),
+                        Some(1_000),
+                        Some(u64::MAX),
+                    ],
+                    empty: [],
+                },
+            ],
+            map: BTreeMap::from([(-1, (true, '"')), (10, (false, 'x'))]),
+            unit: (),
+            none: None,
+        };
+        assert_eq!(
+            json_size(&value).unwrap(),
+            serde_json::to_string(&value).unwrap().len()
+        );
+        assert!(
+            json_size(&[0.1, -1e300, f64::NAN]).unwrap()
+                >= serde_json::to_string(&[0.1, -1e300, f64::NAN])
+                    .unwrap()
+                    .len()
+        );
+    }
+
+    #[test]
+    fn what_json_can_not_say_is_an_error() {
+        assert!(json_size(&BTreeMap::from([(vec![1], 1)])).is_err());
+    }
+}

@@ -31,7 +31,9 @@ pub struct PayloadError {
 
 impl PayloadError {
     fn new(error: impl fmt::Display) -> Self {
-        Self { message: error.to_string() }
+        Self {
+            message: error.to_string(),
+        }
     }
 }
 
@@ -41,13 +43,17 @@ impl Payload {
     /// # Errors
     /// When `value` can't be written as JSON (a map whose keys aren't strings, say).
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, PayloadError> {
-        if TypeId::of::<T>() == TypeId::of::<Self>() {
-            if let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>() {
-                return Ok(payload.clone());
-            }
+        if TypeId::of::<T>() == TypeId::of::<Self>()
+            && let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>()
+        {
+            return Ok(payload.clone());
         }
         let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
-        Ok(Self(Arc::new(Typed { value: Some(value), json: OnceLock::new(), bytes })))
+        Ok(Self(Arc::new(Typed {
+            value: Some(value),
+            json: OnceLock::new(),
+            bytes,
+        })))
     }
 
     /// Takes JSON text as it is; only its syntax is checked.
@@ -55,7 +61,9 @@ impl Payload {
     /// # Errors
     /// When `json` isn't one JSON value.
     pub fn from_json(json: impl Into<String>) -> Result<Self, PayloadError> {
-        RawValue::from_string(json.into()).map(Self::from).map_err(PayloadError::new)
+        RawValue::from_string(json.into())
+            .map(Self::from)
+            .map_err(PayloadError::new)
     }
 
     /// The JSON `null`: an absent payload and the result of a function that returns `()`.
@@ -78,9 +86,11 @@ impl Payload {
     /// When its JSON doesn't fit `T`; the text names the path of the field that doesn't.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         let mut json = serde_json::Deserializer::from_str(self.json()?.get());
-        serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string() {
-            path if path == "." => PayloadError::new(error.inner()),
-            path => PayloadError::new(format_args!("at `{path}`: {}", error.inner())),
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            match error.path().to_string() {
+                path if path == "." => PayloadError::new(error.inner()),
+                path => PayloadError::new(format_args!("at `{path}`: {}", error.inner())),
+            }
         })
     }
 
@@ -102,7 +112,11 @@ impl Payload {
             }
         }
         let value = self.read::<T>()?;
-        Ok(Arc::new(Typed { value: Some(value), json: OnceLock::new(), bytes: self.size() }))
+        Ok(Arc::new(Typed {
+            value: Some(value),
+            json: OnceLock::new(),
+            bytes: self.size(),
+        }))
     }
 }
 
@@ -120,7 +134,9 @@ impl fmt::Debug for Payload {
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.json().map_err(serde::ser::Error::custom)?.serialize(serializer)
+        self.json()
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
     }
 }
 
@@ -168,7 +184,9 @@ pub(crate) struct Typed<T> {
 
 impl<T> Typed<T> {
     pub(crate) fn get(&self) -> &T {
-        self.value.as_ref().expect("the value is taken by drop alone")
+        self.value
+            .as_ref()
+            .expect("the value is taken by drop alone")
     }
 }
 
@@ -179,7 +197,10 @@ impl<T> Drop for Typed<T> {
         if std::mem::needs_drop::<T>() {
             let value = self.value.take();
             if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
-                tracing::error!(payload = std::any::type_name::<T>(), "payload panicked while it was dropped");
+                tracing::error!(
+                    payload = std::any::type_name::<T>(),
+                    "payload panicked while it was dropped"
+                );
             }
         }
     }
@@ -190,10 +211,17 @@ impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
         if let Some(json) = self.json.get() {
             return Ok(json);
         }
-        let serialised = catch_unwind(AssertUnwindSafe(|| serde_json::value::to_raw_value(self.get())));
+        let serialised = catch_unwind(AssertUnwindSafe(|| {
+            serde_json::value::to_raw_value(self.get())
+        }));
         let json = match serialised {
             Ok(json) => json.map_err(PayloadError::new)?,
-            Err(_) => return Err(PayloadError::new(format_args!("`{}` panicked in its Serialize", std::any::type_name::<T>()))),
+            Err(_) => {
+                return Err(PayloadError::new(format_args!(
+                    "`{}` panicked in its Serialize",
+                    std::any::type_name::<T>()
+                )));
+            }
         };
         Ok(self.json.get_or_init(|| Box::new(json)))
     }
@@ -222,7 +250,10 @@ mod tests {
     }
 
     fn upload() -> Upload {
-        Upload { bucket: "photos".into(), sizes: vec![1, 22, 333] }
+        Upload {
+            bucket: "photos".into(),
+            sizes: vec![1, 22, 333],
+        }
     }
 
     #[test]
@@ -243,7 +274,10 @@ mod tests {
     fn a_misfit_names_its_path() {
         let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,"two"]}"#).unwrap();
         let error = payload.typed::<Upload>().err().unwrap().to_string();
-        assert!(error.starts_with("at `sizes[1]`: invalid type: string \"two\""), "{error}");
+        assert!(
+            error.starts_with("at `sizes[1]`: invalid type: string \"two\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! delayed ones. `accepted = succeeded + dead + cancelled + pending` holds after every method.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -156,6 +156,8 @@ pub(crate) enum Unadmitted {
     EventsMax,
     BytesMax,
     RequestIdTaken,
+    /// The function was removed between the look-up and now.
+    Removed,
 }
 
 #[derive(Debug)]
@@ -173,7 +175,11 @@ struct List {
 }
 
 impl List {
-    const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
+    const EMPTY: Self = Self {
+        head: NONE,
+        tail: NONE,
+        len: 0,
+    };
 
     fn push(&mut self, slots: &mut Slab<Slot>, index: u32) {
         let tail = std::mem::replace(&mut self.tail, index);
@@ -216,7 +222,8 @@ pub(crate) struct Queue {
     calls: List,
     events: List,
     delayed: BinaryHeap<Reverse<Due>>,
-    finished: List,
+    /// Finished events that are remembered, the oldest first.
+    finished: VecDeque<u32>,
     finished_bytes: u64,
     /// Events whose id the caller proposed: it doesn't say where they lie.
     foreign: HashMap<RequestId, u32>,
@@ -224,6 +231,8 @@ pub(crate) struct Queue {
     pub(crate) forgotten: Vec<RequestId>,
     pending: u32,
     pending_bytes: u64,
+    /// Of those that the ledgers count as running, how many failed and wait to be decided on or buried.
+    failed: u64,
     pub(crate) bounds: Bounds,
     pub(crate) retention: Retention,
     pub(crate) event_ledger: Ledger,
@@ -242,12 +251,13 @@ impl Queue {
             calls: List::EMPTY,
             events: List::EMPTY,
             delayed: BinaryHeap::new(),
-            finished: List::EMPTY,
+            finished: VecDeque::new(),
             finished_bytes: 0,
             foreign: HashMap::new(),
             forgotten: Vec::new(),
             pending: 0,
             pending_bytes: 0,
+            failed: 0,
             bounds,
             retention,
             event_ledger: Ledger::default(),
@@ -258,19 +268,37 @@ impl Queue {
     }
 
     /// Keeps a place for `entry` while it is stored; `confirm` or `release` must follow.
-    pub(crate) fn reserve(&mut self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
-        self.place(entry, random, now).map(|slot| self.slots[slot].id)
+    pub(crate) fn reserve(
+        &mut self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<RequestId, Unadmitted> {
+        self.place(entry, random, now)
+            .map(|slot| self.slots[slot].id)
     }
 
     /// Takes `entry` in. Ready at once unless it starts later.
-    pub(crate) fn admit(&mut self, entry: Entry, random: u128, now: Time) -> Result<RequestId, Unadmitted> {
+    pub(crate) fn admit(
+        &mut self,
+        entry: Entry,
+        random: u128,
+        now: Time,
+    ) -> Result<RequestId, Unadmitted> {
         let slot = self.place(entry, random, now)?;
         self.accept(slot, now);
         Ok(self.slots[slot].id)
     }
 
     fn place(&mut self, entry: Entry, random: u128, now: Time) -> Result<u32, Unadmitted> {
-        let Entry { payload, kind, hops, side, request_id, start } = entry;
+        let Entry {
+            payload,
+            kind,
+            hops,
+            side,
+            request_id,
+            start,
+        } = entry;
         let bytes = payload.size() as u64;
         if self.pending >= self.bounds.events_max {
             return Err(Unadmitted::EventsMax);
@@ -306,14 +334,19 @@ impl Queue {
 
     /// The reserved event is stored: it may run.
     pub(crate) fn confirm(&mut self, id: RequestId, now: Time) {
-        if let Some(slot) = self.find(id).filter(|&slot| self.slots[slot].phase == Phase::Reserved) {
+        if let Some(slot) = self
+            .find(id)
+            .filter(|&slot| self.slots[slot].phase == Phase::Reserved)
+        {
             self.accept(slot, now);
         }
     }
 
     /// The reserved event could not be stored: it never was.
     pub(crate) fn release(&mut self, id: RequestId) -> Option<Payload> {
-        let slot = self.find(id).filter(|&slot| self.slots[slot].phase == Phase::Reserved)?;
+        let slot = self
+            .find(id)
+            .filter(|&slot| self.slots[slot].phase == Phase::Reserved)?;
         let body = self.leave_pending(slot);
         self.forget(slot);
         body
@@ -357,7 +390,9 @@ impl Queue {
     }
 
     fn is_current(&self, due: Due) -> bool {
-        self.slots.get(due.slot).is_some_and(|slot| slot.phase == Phase::Delayed && slot.at == due.at)
+        self.slots
+            .get(due.slot)
+            .is_some_and(|slot| slot.phase == Phase::Delayed && slot.at == due.at)
     }
 
     /// The only place where an event changes its phase, so that the ledger can't disagree.
@@ -365,6 +400,8 @@ impl Queue {
         let entry = &mut self.slots[slot];
         let old = std::mem::replace(&mut entry.phase, phase);
         entry.at = at;
+        self.failed += u64::from(phase == Phase::Failed);
+        self.failed -= u64::from(old == Phase::Failed);
         let ledger = self.ledger(slot);
         if let Some(count) = ledger.count(old) {
             *count -= 1;
@@ -383,7 +420,7 @@ impl Queue {
 
     /// Hands out the next event, if one may run now.
     pub(crate) fn take(&mut self, now: Time) -> Option<Taken> {
-        if self.paused || self.running() >= u64::from(self.allowance) {
+        if self.paused || self.executing() >= u64::from(self.allowance) {
             return None;
         }
         let index = self.next(now)?;
@@ -391,12 +428,19 @@ impl Queue {
         let slot = &mut self.slots[index];
         slot.attempt += 1;
         Some(Taken {
-            ticket: Ticket { id: slot.id, slot: index, attempt: slot.attempt },
+            ticket: Ticket {
+                id: slot.id,
+                slot: index,
+                attempt: slot.attempt,
+            },
             payload: slot.body.clone()?,
             accepted: slot.accepted,
             hops: slot.hops,
             kind: slot.kind,
-            trace_header: slot.side.as_ref().and_then(|side| side.trace_header.clone()),
+            trace_header: slot
+                .side
+                .as_ref()
+                .and_then(|side| side.trace_header.clone()),
             event_age_max: slot.side.as_ref().and_then(|side| side.event_age_max),
         })
     }
@@ -406,7 +450,10 @@ impl Queue {
         let slot = self.fenced(ticket, Phase::Running)?;
         self.enter(slot, Phase::Failed, now);
         self.slots[slot].attempt -= 1;
-        Some(Ticket { attempt: ticket.attempt - 1, ..ticket })
+        Some(Ticket {
+            attempt: ticket.attempt - 1,
+            ..ticket
+        })
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -468,13 +515,22 @@ impl Queue {
             return 0;
         }
         let due = u64::from(self.next_due().is_some_and(|at| at <= now));
-        let due = if due == 1 { self.event_ledger.delayed.max(1) } else { 0 };
-        let allowed = u64::from(self.allowance).saturating_sub(self.running());
+        let due = if due == 1 {
+            self.event_ledger.delayed.max(1)
+        } else {
+            0
+        };
+        let allowed = u64::from(self.allowance).saturating_sub(self.executing());
         (u64::from(self.calls.len) + u64::from(self.events.len) + due).min(allowed)
     }
 
     pub(crate) fn running(&self) -> u64 {
         self.event_ledger.running + self.call_ledger.running
+    }
+
+    /// Events that a worker has in hands. Letters that a full dead-letter queue holds back are not among them.
+    pub(crate) fn executing(&self) -> u64 {
+        self.running() - self.failed
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -488,12 +544,18 @@ impl Queue {
     /// The slot of the attempt, if that attempt still counts.
     fn fenced(&self, ticket: Ticket, phase: Phase) -> Option<u32> {
         let slot = self.slots.get(ticket.slot)?;
-        (slot.id == ticket.id && slot.attempt == ticket.attempt && slot.phase == phase).then_some(ticket.slot)
+        (slot.id == ticket.id && slot.attempt == ticket.attempt && slot.phase == phase)
+            .then_some(ticket.slot)
     }
 
     /// The attempt succeeded. Gives the payload back, to be dropped outside of any lock; `None` if the attempt was
     /// superseded, in which case its result counts for nothing.
-    pub(crate) fn succeed(&mut self, ticket: Ticket, result: Option<Payload>, now: Time) -> Option<Payload> {
+    pub(crate) fn succeed(
+        &mut self,
+        ticket: Ticket,
+        result: Option<Payload>,
+        now: Time,
+    ) -> Option<Payload> {
         let slot = self.fenced(ticket, Phase::Running)?;
         self.finish(slot, Phase::Succeeded, result, now)
     }
@@ -507,7 +569,9 @@ impl Queue {
 
     /// The failed event runs again at `at`.
     pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> bool {
-        let Some(slot) = self.fenced(ticket, Phase::Failed) else { return false };
+        let Some(slot) = self.fenced(ticket, Phase::Failed) else {
+            return false;
+        };
         self.schedule(slot, at, now);
         true
     }
@@ -523,12 +587,18 @@ impl Queue {
         let slot = self.find(id)?;
         self.unlink_waiting(slot)?;
         self.enter(slot, Phase::Failed, now);
-        Some(Ticket { id, slot, attempt: self.slots[slot].attempt })
+        Some(Ticket {
+            id,
+            slot,
+            attempt: self.slots[slot].attempt,
+        })
     }
 
     /// Any event that waits, for withdrawing them all; calls first.
     pub(crate) fn any_waiting(&mut self) -> Option<RequestId> {
-        let ready = [self.calls.head, self.events.head].into_iter().find(|&head| head != NONE);
+        let ready = [self.calls.head, self.events.head]
+            .into_iter()
+            .find(|&head| head != NONE);
         let slot = ready.or_else(|| self.first_delayed().map(|due| due.slot))?;
         Some(self.slots[slot].id)
     }
@@ -541,7 +611,9 @@ impl Queue {
     fn unlink_waiting(&mut self, slot: u32) -> Option<()> {
         match (self.slots[slot].phase, self.slots[slot].kind) {
             (Phase::Ready, InvocationType::Event) => self.events.unlink(&mut self.slots, slot),
-            (Phase::Ready, InvocationType::RequestResponse) => self.calls.unlink(&mut self.slots, slot),
+            (Phase::Ready, InvocationType::RequestResponse) => {
+                self.calls.unlink(&mut self.slots, slot)
+            }
             (Phase::Delayed, _) => {} // its entry in the heap is stale from here on
             _ => return None,
         }
@@ -549,11 +621,19 @@ impl Queue {
     }
 
     /// Ends a pending event. Answers the ticket of the attempt that was running, if one was.
-    pub(crate) fn cancel(&mut self, id: RequestId, now: Time) -> Option<(Option<Ticket>, Option<Payload>)> {
+    pub(crate) fn cancel(
+        &mut self,
+        id: RequestId,
+        now: Time,
+    ) -> Option<(Option<Ticket>, Option<Payload>)> {
         let slot = self.find(id)?;
         let entry = &self.slots[slot];
         let running = match entry.phase {
-            Phase::Running => Some(Ticket { id, slot, attempt: entry.attempt }),
+            Phase::Running => Some(Ticket {
+                id,
+                slot,
+                attempt: entry.attempt,
+            }),
             Phase::Ready | Phase::Delayed => None,
             // A failed event is in somebody's hands and about to be decided; a finished one is over.
             _ => return None,
@@ -562,12 +642,18 @@ impl Queue {
         Some((running, self.finish(slot, Phase::Cancelled, None, now)))
     }
 
-    fn finish(&mut self, slot: u32, phase: Phase, result: Option<Payload>, now: Time) -> Option<Payload> {
+    fn finish(
+        &mut self,
+        slot: u32,
+        phase: Phase,
+        result: Option<Payload>,
+        now: Time,
+    ) -> Option<Payload> {
         self.enter(slot, phase, now);
         let payload = self.leave_pending(slot);
         self.finished_bytes += result.as_ref().map_or(0, Payload::size) as u64;
         self.slots[slot].body = result;
-        self.finished.push(&mut self.slots, slot);
+        self.finished.push_back(slot);
         self.expire(now, 2);
         payload
     }
@@ -582,28 +668,31 @@ impl Queue {
     /// Forgets at most `budget` finished events that are beyond the retention.
     pub(crate) fn expire(&mut self, now: Time, budget: u32) {
         for _ in 0..budget {
-            let oldest = self.finished.head;
-            if oldest == NONE || !self.beyond_retention(oldest, now) {
+            let Some(&oldest) = self
+                .finished
+                .front()
+                .filter(|&&oldest| self.beyond_retention(oldest, now))
+            else {
                 break;
-            }
-            self.finished.unlink(&mut self.slots, oldest);
+            };
+            self.finished.pop_front();
             self.finished_bytes -= self.slots[oldest].body.as_ref().map_or(0, Payload::size) as u64;
             self.forget(oldest);
         }
     }
 
     fn beyond_retention(&self, slot: u32, now: Time) -> bool {
-        self.finished.len > self.retention.events_max
+        self.finished.len() as u32 > self.retention.events_max
             || self.finished_bytes > self.retention.bytes_max
             || now.since(self.slots[slot].at) > self.retention.age_max
     }
 
     /// When the oldest finished event is to be forgotten.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
-        (self.finished.head != NONE).then(|| {
-            let beyond = self.retention.age_max + Duration::from_nanos(1);
-            self.slots[self.finished.head].at.after(beyond)
-        })
+        let beyond = self.retention.age_max + Duration::from_nanos(1);
+        self.finished
+            .front()
+            .map(|&oldest| self.slots[oldest].at.after(beyond))
     }
 
     fn forget(&mut self, slot: u32) {
@@ -633,13 +722,18 @@ impl Queue {
 
     /// Pending and remembered events in the order of their slots, from slot `from` on.
     pub(crate) fn iter(&self, from: u32) -> impl Iterator<Item = (u32, &Slot)> {
-        self.slots.iter(from).filter(|(_, slot)| slot.phase != Phase::Reserved)
+        self.slots
+            .iter(from)
+            .filter(|(_, slot)| slot.phase != Phase::Reserved)
     }
 
     /// When the event that has waited longest became ready.
     pub(crate) fn oldest_ready(&self) -> Option<Time> {
         let at = |head: u32| (head != NONE).then(|| self.slots[head].at);
-        [at(self.calls.head), at(self.events.head)].into_iter().flatten().min()
+        [at(self.calls.head), at(self.events.head)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -651,16 +745,35 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { events_max: 12, bytes_max: 100 };
-    const RETENTION: Retention = Retention { events_max: 5, bytes_max: 20, age_max: Duration::from_nanos(30) };
+    const BOUNDS: Bounds = Bounds {
+        events_max: 12,
+        bytes_max: 100,
+    };
+    const RETENTION: Retention = Retention {
+        events_max: 5,
+        bytes_max: 20,
+        age_max: Duration::from_nanos(30),
+    };
 
     fn queue() -> Queue {
         Queue::new(3, BOUNDS, RETENTION)
     }
 
-    fn entry(kind: InvocationType, request_id: Option<RequestId>, bytes: usize, start: u64) -> Entry {
+    fn entry(
+        kind: InvocationType,
+        request_id: Option<RequestId>,
+        bytes: usize,
+        start: u64,
+    ) -> Entry {
         let payload = Payload::new("x".repeat(bytes)).unwrap();
-        Entry { payload, kind, hops: 0, side: None, request_id, start: Time(start) }
+        Entry {
+            payload,
+            kind,
+            hops: 0,
+            side: None,
+            request_id,
+            start: Time(start),
+        }
     }
 
     fn foreign(number: u64) -> RequestId {
@@ -698,7 +811,8 @@ mod tests {
         }
 
         fn holds(&mut self, ticket: Ticket, phase: Phase) -> bool {
-            self.get(ticket.id).is_some_and(|known| known.attempt == ticket.attempt && known.phase == phase)
+            self.get(ticket.id)
+                .is_some_and(|known| known.attempt == ticket.attempt && known.phase == phase)
         }
 
         fn pending(&self) -> impl Iterator<Item = &Known> {
@@ -728,11 +842,20 @@ mod tests {
 
         fn expire(&mut self, budget: u32) {
             for _ in 0..budget {
-                let finished: Vec<_> = self.known.iter().filter(|known| known.phase.is_finished()).collect();
+                let finished: Vec<_> = self
+                    .known
+                    .iter()
+                    .filter(|known| known.phase.is_finished())
+                    .collect();
                 let bytes: u64 = finished.iter().map(|known| known.bytes).sum();
-                let Some(oldest) = finished.iter().min_by_key(|known| known.order) else { return };
+                let Some(oldest) = finished.iter().min_by_key(|known| known.order) else {
+                    return;
+                };
                 let old = Duration::from_nanos(self.now - oldest.at) > RETENTION.age_max;
-                if !old && finished.len() <= RETENTION.events_max as usize && bytes <= RETENTION.bytes_max {
+                if !old
+                    && finished.len() <= RETENTION.events_max as usize
+                    && bytes <= RETENTION.bytes_max
+                {
                     return;
                 }
                 let id = oldest.id;
@@ -742,7 +865,12 @@ mod tests {
         }
 
         fn ledger(&self, kind: InvocationType) -> Ledger {
-            let count = |phase: Phase| self.known.iter().filter(|k| k.kind == kind && k.phase == phase).count() as u64;
+            let count = |phase: Phase| {
+                self.known
+                    .iter()
+                    .filter(|k| k.kind == kind && k.phase == phase)
+                    .count() as u64
+            };
             let [succeeded, dead, cancelled] = self.ended[kind as usize];
             Ledger {
                 accepted: self.accepted[kind as usize],
@@ -758,7 +886,10 @@ mod tests {
         /// The events that the rules allow to be handed out next.
         fn allowed(&self) -> Vec<RequestId> {
             let ready = |kind| {
-                let all = self.known.iter().filter(move |known| known.kind == kind && known.phase == Phase::Ready);
+                let all = self
+                    .known
+                    .iter()
+                    .filter(move |known| known.kind == kind && known.phase == Phase::Ready);
                 all.min_by_key(|known| known.order)
             };
             if let Some(call) = ready(InvocationType::RequestResponse) {
@@ -768,7 +899,13 @@ mod tests {
             let soonest = self.known.iter().filter(due).map(|known| known.at).min();
             match (soonest, ready(InvocationType::Event)) {
                 (Some(at), Some(event)) if event.at < at => vec![event.id],
-                (Some(at), _) => self.known.iter().filter(due).filter(|known| known.at == at).map(|known| known.id).collect(),
+                (Some(at), _) => self
+                    .known
+                    .iter()
+                    .filter(due)
+                    .filter(|known| known.at == at)
+                    .map(|known| known.id)
+                    .collect(),
                 (None, event) => event.map(|event| event.id).into_iter().collect(),
             }
         }
@@ -781,14 +918,27 @@ mod tests {
         let now = Time(model.now);
         let pick = |len: usize| usize::from(whom) % len.max(1);
         let ticket = model.tickets.get(pick(model.tickets.len())).copied();
-        let id = model.known.get(pick(model.known.len())).map(|known| known.id);
+        let id = model
+            .known
+            .get(pick(model.known.len()))
+            .map(|known| known.id);
         match what {
             0..=5 => {
-                let kind = if whom % 4 == 0 { InvocationType::RequestResponse } else { InvocationType::Event };
+                let kind = if whom % 4 == 0 {
+                    InvocationType::RequestResponse
+                } else {
+                    InvocationType::Event
+                };
                 let proposed = (whom % 5 == 1).then(|| foreign(amount));
-                let start = if what < 4 { model.now } else { model.now + amount };
+                let start = if what < 4 {
+                    model.now
+                } else {
+                    model.now + amount
+                };
                 let bytes = amount + 2;
-                let (count, sum) = model.pending().fold((0, 0), |(n, sum), known| (n + 1, sum + known.bytes));
+                let (count, sum) = model
+                    .pending()
+                    .fold((0, 0), |(n, sum), known| (n + 1, sum + known.bytes));
                 let expected = if count >= BOUNDS.events_max {
                     Err(Unadmitted::EventsMax)
                 } else if sum + bytes > BOUNDS.bytes_max {
@@ -801,14 +951,27 @@ mod tests {
                 let entry = entry(kind, proposed, amount as usize, start);
                 let random = u128::from(model.order) << 8 | u128::from(whom);
                 let reserved = what % 2 == 1;
-                let placed = if reserved { queue.reserve(entry, random, now) } else { queue.admit(entry, random, now) };
+                let placed = if reserved {
+                    queue.reserve(entry, random, now)
+                } else {
+                    queue.admit(entry, random, now)
+                };
                 assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().copied());
                 let Ok(id) = placed else { return };
                 // An id that is proposed again once it is forgotten names another event.
                 model.forgotten.retain(|&other| other != id);
                 model.tickets.retain(|ticket| ticket.id != id);
                 let phase = Phase::Reserved;
-                model.known.push(Known { id, kind, phase, at: start, order: 0, attempt: 0, bytes, foreign: proposed.is_some() });
+                model.known.push(Known {
+                    id,
+                    kind,
+                    phase,
+                    at: start,
+                    order: 0,
+                    attempt: 0,
+                    bytes,
+                    foreign: proposed.is_some(),
+                });
                 if !reserved {
                     model.accepted[kind as usize] += 1;
                     model.set(id, Phase::Ready, start);
@@ -833,13 +996,18 @@ mod tests {
                 }
             }
             9..=12 => {
-                let held = queue.paused || queue.running() >= u64::from(queue.allowance);
+                let held = queue.paused || queue.executing() >= u64::from(queue.allowance);
                 let allowed = if held { Vec::new() } else { model.allowed() };
                 assert_eq!(queue.takeable(now) > 0, !allowed.is_empty());
                 let taken = queue.take(now);
                 assert_eq!(taken.is_some(), !allowed.is_empty());
-                let Some(Taken { ticket, .. }) = taken else { return };
-                assert!(allowed.contains(&ticket.id), "{ticket:?} was handed out, not one of {allowed:?}");
+                let Some(Taken { ticket, .. }) = taken else {
+                    return;
+                };
+                assert!(
+                    allowed.contains(&ticket.id),
+                    "{ticket:?} was handed out, not one of {allowed:?}"
+                );
                 model.get(ticket.id).unwrap().attempt += 1;
                 model.set(ticket.id, Phase::Running, model.now);
                 model.tickets.push_front(ticket);
@@ -865,7 +1033,10 @@ mod tests {
             }
             16 | 17 => {
                 let Some(ticket) = ticket else { return };
-                assert_eq!(queue.fail(ticket, now).is_some(), model.holds(ticket, Phase::Running));
+                assert_eq!(
+                    queue.fail(ticket, now).is_some(),
+                    model.holds(ticket, Phase::Running)
+                );
                 if model.holds(ticket, Phase::Running) {
                     model.set(ticket.id, Phase::Failed, model.now);
                 }
@@ -873,14 +1044,20 @@ mod tests {
             18 | 19 => {
                 let Some(ticket) = ticket else { return };
                 let at = model.now + if what == 18 { 0 } else { amount };
-                assert_eq!(queue.retry(ticket, Time(at), now), model.holds(ticket, Phase::Failed));
+                assert_eq!(
+                    queue.retry(ticket, Time(at), now),
+                    model.holds(ticket, Phase::Failed)
+                );
                 if model.holds(ticket, Phase::Failed) {
                     model.set(ticket.id, Phase::Ready, at);
                 }
             }
             20 => {
                 let Some(ticket) = ticket else { return };
-                assert_eq!(queue.bury(ticket, now).is_some(), model.holds(ticket, Phase::Failed));
+                assert_eq!(
+                    queue.bury(ticket, now).is_some(),
+                    model.holds(ticket, Phase::Failed)
+                );
                 if model.holds(ticket, Phase::Failed) {
                     model.finish(ticket.id, Phase::Dead, 0);
                 }
@@ -889,9 +1066,15 @@ mod tests {
                 let Some(id) = id else { return };
                 let phase = model.get(id).unwrap().phase;
                 let cancelled = queue.cancel(id, now);
-                assert_eq!(cancelled.is_some(), matches!(phase, Phase::Ready | Phase::Delayed | Phase::Running));
+                assert_eq!(
+                    cancelled.is_some(),
+                    matches!(phase, Phase::Ready | Phase::Delayed | Phase::Running)
+                );
                 if let Some((running, payload)) = cancelled {
-                    assert_eq!((running.is_some(), payload.is_some()), (phase == Phase::Running, true));
+                    assert_eq!(
+                        (running.is_some(), payload.is_some()),
+                        (phase == Phase::Running, true)
+                    );
                     model.finish(id, Phase::Cancelled, 0);
                 }
             }
@@ -911,7 +1094,13 @@ mod tests {
                 model.expire(budget.min(1_000));
             }
             24 => queue.paused = whom % 4 == 0,
-            25 => queue.allowance = if whom % 2 == 0 { u32::MAX } else { amount as u32 },
+            25 => {
+                queue.allowance = if whom % 2 == 0 {
+                    u32::MAX
+                } else {
+                    amount as u32
+                }
+            }
             _ => model.now += amount,
         }
         model.tickets.truncate(8);
@@ -919,20 +1108,45 @@ mod tests {
 
     fn agree(queue: &mut Queue, model: &Model) {
         assert_eq!(queue.event_ledger, model.ledger(InvocationType::Event));
-        assert_eq!(queue.call_ledger, model.ledger(InvocationType::RequestResponse));
+        assert_eq!(
+            queue.call_ledger,
+            model.ledger(InvocationType::RequestResponse)
+        );
         for ledger in [queue.event_ledger, queue.call_ledger] {
-            assert_eq!(ledger.accepted, ledger.succeeded + ledger.dead + ledger.cancelled + ledger.pending());
+            assert_eq!(
+                ledger.accepted,
+                ledger.succeeded + ledger.dead + ledger.cancelled + ledger.pending()
+            );
         }
         assert_eq!(queue.pending() as usize, model.pending().count());
-        assert_eq!(queue.pending_bytes(), model.pending().map(|known| known.bytes).sum::<u64>());
-        let due = model.known.iter().filter(|known| known.phase == Phase::Delayed).map(|known| Time(known.at)).min();
+        assert_eq!(
+            queue.pending_bytes(),
+            model.pending().map(|known| known.bytes).sum::<u64>()
+        );
+        let due = model
+            .known
+            .iter()
+            .filter(|known| known.phase == Phase::Delayed)
+            .map(|known| Time(known.at))
+            .min();
         assert_eq!(queue.next_due(), due);
         for known in &model.known {
-            let (_, slot) = queue.get(known.id).expect("what is pending or retained is known");
-            assert_eq!((slot.id, slot.phase, slot.attempt, slot.at), (known.id, known.phase, known.attempt, Time(known.at)));
+            let (_, slot) = queue
+                .get(known.id)
+                .expect("what is pending or retained is known");
+            assert_eq!(
+                (slot.id, slot.phase, slot.attempt, slot.at),
+                (known.id, known.phase, known.attempt, Time(known.at))
+            );
         }
-        assert!(model.forgotten.iter().all(|&id| queue.get(id).is_none()), "what is forgotten is unknown");
-        assert_eq!(queue.foreign.len(), model.known.iter().filter(|known| known.foreign).count());
+        assert!(
+            model.forgotten.iter().all(|&id| queue.get(id).is_none()),
+            "what is forgotten is unknown"
+        );
+        assert_eq!(
+            queue.foreign.len(),
+            model.known.iter().filter(|known| known.foreign).count()
+        );
     }
 
     proptest! {
@@ -954,7 +1168,7 @@ mod tests {
             }
             prop_assert_eq!(queue.event_ledger.ready + queue.event_ledger.delayed, 0);
             queue.expire(Time(model.now), u32::MAX);
-            prop_assert!(queue.finished.len <= RETENTION.events_max && queue.finished_bytes <= RETENTION.bytes_max);
+            prop_assert!(queue.finished.len() as u32 <= RETENTION.events_max && queue.finished_bytes <= RETENTION.bytes_max);
         }
     }
 
@@ -962,40 +1176,72 @@ mod tests {
     fn delayed_events_that_were_cancelled_leave_nothing_behind() {
         let mut queue = queue();
         for _ in 0..10_000 {
-            let id = queue.admit(entry(InvocationType::Event, None, 0, 1 << 40), 7, Time(0)).unwrap();
+            let id = queue
+                .admit(entry(InvocationType::Event, None, 0, 1 << 40), 7, Time(0))
+                .unwrap();
             assert!(queue.cancel(id, Time(0)).is_some());
         }
-        assert!(queue.delayed.len() < 100, "{} stale entries", queue.delayed.len());
+        assert!(
+            queue.delayed.len() < 100,
+            "{} stale entries",
+            queue.delayed.len()
+        );
     }
 
     #[test]
     fn the_heap_of_delayed_events_shrinks_once_they_ran() {
-        let mut queue = Queue::new(3, Bounds { events_max: 10_000, bytes_max: 1 << 20 }, RETENTION);
+        let mut queue = Queue::new(
+            3,
+            Bounds {
+                events_max: 10_000,
+                bytes_max: 1 << 20,
+            },
+            RETENTION,
+        );
         for start in 1..=10_000 {
-            queue.admit(entry(InvocationType::Event, None, 0, start), u128::from(start), Time(0)).unwrap();
+            queue
+                .admit(
+                    entry(InvocationType::Event, None, 0, start),
+                    u128::from(start),
+                    Time(0),
+                )
+                .unwrap();
         }
         let full = queue.delayed.capacity();
         for _ in 0..10_000 {
             let taken = queue.take(Time(10_000)).unwrap();
             queue.succeed(taken.ticket, None, Time(10_000)).unwrap();
         }
-        assert!(queue.delayed.capacity() < full / 8, "{} of {full}", queue.delayed.capacity());
+        assert!(
+            queue.delayed.capacity() < full / 8,
+            "{} of {full}",
+            queue.delayed.capacity()
+        );
     }
 
     #[test]
     fn an_event_with_a_proposed_id_is_found_until_it_is_forgotten() {
         let mut queue = queue();
         let id = foreign(1);
-        assert_eq!(queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)), Ok(id));
+        assert_eq!(
+            queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)),
+            Ok(id)
+        );
         let again = queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0));
         assert_eq!(again, Err(Unadmitted::RequestIdTaken));
         let taken = queue.take(Time(0)).unwrap();
         queue.succeed(taken.ticket, None, Time(0)).unwrap();
-        assert_eq!(queue.get(id).map(|(_, slot)| slot.phase), Some(Phase::Succeeded));
+        assert_eq!(
+            queue.get(id).map(|(_, slot)| slot.phase),
+            Some(Phase::Succeeded)
+        );
         assert!(queue.forgotten.is_empty());
         queue.expire(queue.next_expiry().unwrap(), 1);
         assert!(queue.get(id).is_none() && queue.foreign.is_empty());
         assert_eq!(std::mem::take(&mut queue.forgotten), [id]);
-        assert_eq!(queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)), Ok(id));
+        assert_eq!(
+            queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)),
+            Ok(id)
+        );
     }
 }

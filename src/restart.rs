@@ -21,7 +21,11 @@ pub struct RestartIntensity {
 impl RestartIntensity {
     /// At most `restarts_max` crashes `within` a sliding span of time.
     pub fn new(restarts_max: u32, within: Duration) -> Self {
-        Self { restarts_max, within, ..Self::default() }
+        Self {
+            restarts_max,
+            within,
+            ..Self::default()
+        }
     }
 
     /// No crash holds the function back: each event alone pays for its panics.
@@ -37,7 +41,9 @@ impl RestartIntensity {
 
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if self.backoff_min.is_zero() {
-            Some("the first backoff is zero: a crash loop would spin; give it at least a millisecond")
+            Some(
+                "the first backoff is zero: a crash loop would spin; give it at least a millisecond",
+            )
         } else if self.backoff_max < self.backoff_min {
             Some("the longest backoff is below the first: raise it")
         } else {
@@ -80,7 +86,12 @@ pub(crate) struct Restarts {
 
 impl Restarts {
     pub(crate) fn new(intensity: &RestartIntensity) -> Self {
-        Self { recent: VecDeque::new(), gate: Gate::Open, backoff: intensity.backoff_min, total: 0 }
+        Self {
+            recent: VecDeque::new(),
+            gate: Gate::Open,
+            backoff: intensity.backoff_min,
+            total: 0,
+        }
     }
 
     pub(crate) fn gate(&self) -> Gate {
@@ -98,7 +109,11 @@ impl Restarts {
             Gate::Probing => self.back_off(intensity, now),
             Gate::Open => {
                 self.recent.push_back(now);
-                while self.recent.front().is_some_and(|&first| now.since(first) > intensity.within) {
+                while self
+                    .recent
+                    .front()
+                    .is_some_and(|&first| now.since(first) > intensity.within)
+                {
                     self.recent.pop_front();
                 }
                 if self.recent.len() > intensity.restarts_max as usize {
@@ -165,12 +180,21 @@ mod tests {
         let mut restarts = Restarts::new(&intensity);
         let mut now = 0;
         for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            assert_eq!(restarts.crashed(&intensity, at(now)), Gate::BackingOff(at(now + wait)));
-            assert_eq!(restarts.probe(at(now + wait - 1)), Gate::BackingOff(at(now + wait)));
+            assert_eq!(
+                restarts.crashed(&intensity, at(now)),
+                Gate::BackingOff(at(now + wait))
+            );
+            assert_eq!(
+                restarts.probe(at(now + wait - 1)),
+                Gate::BackingOff(at(now + wait))
+            );
             now += wait;
             assert_eq!(restarts.probe(at(now)), Gate::Probing);
         }
         assert!(restarts.survived(&intensity));
-        assert_eq!(restarts.crashed(&intensity, at(now)), Gate::BackingOff(at(now + 1)));
+        assert_eq!(
+            restarts.crashed(&intensity, at(now)),
+            Gate::BackingOff(at(now + 1))
+        );
     }
 }

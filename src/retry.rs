@@ -19,9 +19,17 @@ pub struct RetryPolicy {
 #[derive(Clone, Debug, PartialEq)]
 enum Delays {
     /// `delay`, twice `delay`, three times `delay` …
-    Linear { delay: Duration },
-    Fixed { delay: Duration },
-    Exponential { base: Duration, cap: Duration, jitter: Jitter },
+    Linear {
+        delay: Duration,
+    },
+    Fixed {
+        delay: Duration,
+    },
+    Exponential {
+        base: Duration,
+        cap: Duration,
+        jitter: Jitter,
+    },
     Listed(Vec<Duration>),
 }
 
@@ -38,7 +46,12 @@ pub enum Jitter {
 impl RetryPolicy {
     /// AWS Lambda's: two retries, after 60 s and 120 s (ASY-13, ASY-14).
     pub fn lambda() -> Self {
-        Self { retries: 2, delays: Delays::Linear { delay: Duration::from_secs(60) } }
+        Self {
+            retries: 2,
+            delays: Delays::Linear {
+                delay: Duration::from_secs(60),
+            },
+        }
     }
 
     /// No retry: the first failure is the last.
@@ -48,18 +61,31 @@ impl RetryPolicy {
 
     /// `retries` retries, each `delay` after the failure.
     pub fn fixed(retries: u32, delay: Duration) -> Self {
-        Self { retries, delays: Delays::Fixed { delay } }
+        Self {
+            retries,
+            delays: Delays::Fixed { delay },
+        }
     }
 
     /// `retries` retries after `base`, twice `base`, four times `base` …, never more than `cap`.
     pub fn exponential(retries: u32, base: Duration, cap: Duration) -> Self {
-        Self { retries, delays: Delays::Exponential { base, cap, jitter: Jitter::None } }
+        Self {
+            retries,
+            delays: Delays::Exponential {
+                base,
+                cap,
+                jitter: Jitter::None,
+            },
+        }
     }
 
     /// One retry after each of `delays`, in their order.
     pub fn delays(delays: impl Into<Vec<Duration>>) -> Self {
         let delays = delays.into();
-        Self { retries: u32::try_from(delays.len()).unwrap_or(u32::MAX), delays: Delays::Listed(delays) }
+        Self {
+            retries: u32::try_from(delays.len()).unwrap_or(u32::MAX),
+            delays: Delays::Listed(delays),
+        }
     }
 
     /// Spreads exponential delays at random; the other delays are meant as given and stay.
@@ -98,8 +124,12 @@ impl RetryPolicy {
     /// What is wrong with it, if anything.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match &self.delays {
-            Delays::Exponential { base, .. } if base.is_zero() => Some("the exponential delay starts at zero and stays there: give a base above zero"),
-            Delays::Exponential { base, cap, .. } if cap < base => Some("the cap is below the base: raise the cap or use a fixed delay"),
+            Delays::Exponential { base, .. } if base.is_zero() => {
+                Some("the exponential delay starts at zero and stays there: give a base above zero")
+            }
+            Delays::Exponential { base, cap, .. } if cap < base => {
+                Some("the cap is below the base: raise the cap or use a fixed delay")
+            }
             _ => None,
         }
     }
@@ -148,12 +178,19 @@ pub(crate) enum Verdict {
 /// Looks ahead (ASY-17): a retry that would come after the event's maximum age is not waited for.
 pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
     let delay = match (failed.kind, failed.directive) {
-        (FailureKind::Payload, _) | (_, Some(Directive::Final)) => return Verdict::GiveUp(Condition::Final),
-        (FailureKind::Throttle | FailureKind::System, None) => {
-            doubled(THROTTLE_BASE, failed.uncounted.saturating_sub(1), THROTTLE_CAP)
+        (FailureKind::Payload, _) | (_, Some(Directive::Final)) => {
+            return Verdict::GiveUp(Condition::Final);
         }
+        (FailureKind::Throttle | FailureKind::System, None) => doubled(
+            THROTTLE_BASE,
+            failed.uncounted.saturating_sub(1),
+            THROTTLE_CAP,
+        ),
         (FailureKind::Throttle | FailureKind::System, Some(Directive::After(delay))) => delay,
-        (_, directive) => match (failed.policy.delay(failed.counted, failed.chance), directive) {
+        (_, directive) => match (
+            failed.policy.delay(failed.counted, failed.chance),
+            directive,
+        ) {
             (None, _) => return Verdict::GiveUp(Condition::RetriesExhausted),
             (Some(_), Some(Directive::After(delay))) => delay,
             (Some(delay), _) => delay,
@@ -196,7 +233,10 @@ mod tests {
         let decide_at = |n, now| decide(&failed(&policy, FailureKind::Error, n), now);
         assert_eq!(decide_at(1, at(5)), Verdict::RetryAt(at(65)));
         assert_eq!(decide_at(2, at(70)), Verdict::RetryAt(at(190)));
-        assert_eq!(decide_at(3, at(200)), Verdict::GiveUp(Condition::RetriesExhausted));
+        assert_eq!(
+            decide_at(3, at(200)),
+            Verdict::GiveUp(Condition::RetriesExhausted)
+        );
     }
 
     /// ASY-17
@@ -205,11 +245,17 @@ mod tests {
         let policy = RetryPolicy::default();
         let mut event = failed(&policy, FailureKind::Error, 1);
         event.age_max = SECOND * 60;
-        assert_eq!(decide(&event, at(1)), Verdict::GiveUp(Condition::EventAgeExceeded));
+        assert_eq!(
+            decide(&event, at(1)),
+            Verdict::GiveUp(Condition::EventAgeExceeded)
+        );
         event.age_max = SECOND * 90;
         assert_eq!(decide(&event, at(1)), Verdict::RetryAt(at(61)));
         event.counted = 2;
-        assert_eq!(decide(&event, at(61)), Verdict::GiveUp(Condition::EventAgeExceeded));
+        assert_eq!(
+            decide(&event, at(61)),
+            Verdict::GiveUp(Condition::EventAgeExceeded)
+        );
     }
 
     /// ASY-20, ASY-21
@@ -217,8 +263,11 @@ mod tests {
     fn throttles_and_system_errors_back_off_to_five_minutes_until_the_event_is_too_old() {
         let policy = RetryPolicy::none();
         for kind in [FailureKind::Throttle, FailureKind::System] {
-            let delays: Vec<_> = (1..=11).map(|n| decide(&failed(&policy, kind, n), at(0))).collect();
-            let expected: [Verdict; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| Verdict::RetryAt(at(s)));
+            let delays: Vec<_> = (1..=11)
+                .map(|n| decide(&failed(&policy, kind, n), at(0)))
+                .collect();
+            let expected: [Verdict; 11] =
+                [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| Verdict::RetryAt(at(s)));
             assert_eq!(delays, expected);
             let aged = decide(&failed(&policy, kind, 40), at(21_400));
             assert_eq!(aged, Verdict::GiveUp(Condition::EventAgeExceeded));
@@ -232,7 +281,10 @@ mod tests {
         event.directive = Some(Directive::After(SECOND * 7));
         assert_eq!(decide(&event, at(0)), Verdict::RetryAt(at(7)));
         event.counted = 2;
-        assert_eq!(decide(&event, at(0)), Verdict::GiveUp(Condition::RetriesExhausted));
+        assert_eq!(
+            decide(&event, at(0)),
+            Verdict::GiveUp(Condition::RetriesExhausted)
+        );
         event.counted = 1;
         event.directive = Some(Directive::Final);
         assert_eq!(decide(&event, at(0)), Verdict::GiveUp(Condition::Final));
@@ -241,16 +293,30 @@ mod tests {
     #[test]
     fn a_payload_that_does_not_fit_is_final() {
         let policy = RetryPolicy::default();
-        assert_eq!(decide(&failed(&policy, FailureKind::Payload, 1), at(0)), Verdict::GiveUp(Condition::Final));
+        assert_eq!(
+            decide(&failed(&policy, FailureKind::Payload, 1), at(0)),
+            Verdict::GiveUp(Condition::Final)
+        );
     }
 
     #[test]
     fn each_policy_keeps_its_curve() {
-        let delays = |policy: &RetryPolicy| (1..=5).map_while(|n| policy.delay(n, 0.5)).map(|d| d.as_secs()).collect::<Vec<_>>();
+        let delays = |policy: &RetryPolicy| {
+            (1..=5)
+                .map_while(|n| policy.delay(n, 0.5))
+                .map(|d| d.as_secs())
+                .collect::<Vec<_>>()
+        };
         assert!(delays(&RetryPolicy::none()).is_empty());
         assert_eq!(delays(&RetryPolicy::fixed(2, SECOND * 3)), [3, 3]);
-        assert_eq!(delays(&RetryPolicy::exponential(4, SECOND, SECOND * 5)), [1, 2, 4, 5]);
-        assert_eq!(delays(&RetryPolicy::exponential(3, SECOND * 2, SECOND * 8).jitter(Jitter::Full)), [1, 2, 4]);
+        assert_eq!(
+            delays(&RetryPolicy::exponential(4, SECOND, SECOND * 5)),
+            [1, 2, 4, 5]
+        );
+        assert_eq!(
+            delays(&RetryPolicy::exponential(3, SECOND * 2, SECOND * 8).jitter(Jitter::Full)),
+            [1, 2, 4]
+        );
         assert_eq!(delays(&RetryPolicy::delays([SECOND * 9, SECOND])), [9, 1]);
     }
 
@@ -258,6 +324,9 @@ mod tests {
     fn no_number_of_failures_overflows_a_delay() {
         let policy = RetryPolicy::exponential(u32::MAX, SECOND, Duration::MAX);
         assert!(policy.delay(u32::MAX, 1.0).is_some());
-        assert!(matches!(decide(&failed(&policy, FailureKind::Error, 400), at(0)), Verdict::GiveUp(_)));
+        assert!(matches!(
+            decide(&failed(&policy, FailureKind::Error, 400), at(0)),
+            Verdict::GiveUp(_)
+        ));
     }
 }

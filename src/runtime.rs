@@ -80,7 +80,10 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("functions", &self.functions).field("arbiters", &self.arbiters).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("functions", &self.functions)
+            .field("arbiters", &self.arbiters)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,8 +93,14 @@ impl Builder {
             functions: Vec::new(),
             arbiters: None,
             blocked_after: Duration::from_secs(1),
-            limits: Limits { event_payload_max: 1 << 20, call_payload_max: 6 << 20 }, // INV-26, INV-27
-            identity: Identity { region: "us-east-1".to_owned(), account: "000000000000".to_owned() },
+            limits: Limits {
+                event_payload_max: 1 << 20,
+                call_payload_max: 6 << 20,
+            }, // INV-26, INV-27
+            identity: Identity {
+                region: "us-east-1".to_owned(),
+                account: "000000000000".to_owned(),
+            },
             dead_letters: DeadLetterBounds::default(),
             store: None,
             signals: None,
@@ -132,7 +141,10 @@ impl Builder {
 
     /// The region and account that the function ARNs in records name; `us-east-1` and `000000000000` unless set.
     pub fn identity(mut self, region: impl Into<String>, account: impl Into<String>) -> Self {
-        self.identity = Identity { region: region.into(), account: account.into() };
+        self.identity = Identity {
+            region: region.into(),
+            account: account.into(),
+        };
         self
     }
 
@@ -156,7 +168,10 @@ impl Builder {
     }
 
     /// Runs everything on this arbiter and by this clock.
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "the testing kit's way in"))]
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's way in")
+    )]
     pub(crate) fn simulated(mut self, clock: Clock) -> Self {
         self.simulated = Some(clock);
         self
@@ -179,50 +194,106 @@ impl Builder {
             Some(_) => (Control::Here, Pool::single(), Arbiter::current()),
             None => {
                 let handle = Arbiter::new().handle();
-                let arbiters = self.arbiters.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+                let arbiters = self
+                    .arbiters
+                    .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
                 (Control::Own(handle.clone()), Pool::new(arbiters), handle)
             }
         };
         let pool = Arc::new(pool);
         let clock = self.simulated.clone().unwrap_or_else(Clock::real);
-        let admission = Arc::new(Admission::new(clock, self.limits.clone(), self.identity.clone(), self.store.clone(), handle.clone()));
+        let admission = Arc::new(Admission::new(
+            clock,
+            self.limits.clone(),
+            self.identity.clone(),
+            self.store.clone(),
+            handle.clone(),
+        ));
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
         let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
         if self.simulated.is_none() {
-            handle.spawn(arbiters::watch(pool.clone(), admission.clone(), self.blocked_after));
+            handle.spawn(arbiters::watch(
+                pool.clone(),
+                admission.clone(),
+                self.blocked_after,
+            ));
         }
         let supervisors = dashmap::DashMap::new();
-        let parts = Arc::new(Parts { admission, pool, control, dead_letters, supervisors });
+        let parts = Arc::new(Parts {
+            admission,
+            pool,
+            control,
+            dead_letters,
+            supervisors,
+        });
         for function in self.functions {
             parts.register(function)?;
         }
         let shared = parts.admission.clone();
-        let router = parts.control.start(move || Router { admission: Shared(shared) });
+        let router = parts.control.start(move || Router {
+            admission: Shared(shared),
+        });
         if let Some(grace) = self.signals {
             actix_rt::spawn(stop_on_signals(parts.clone(), grace));
         }
-        Ok(Runtime { parts, router, ended: false })
+        Ok(Runtime {
+            parts,
+            router,
+            ended: false,
+        })
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> = self.functions.iter().flat_map(|function| function.settings.faults(&function.name)).collect();
+        let mut faults: Vec<_> = self
+            .functions
+            .iter()
+            .flat_map(|function| function.settings.faults(&function.name))
+            .collect();
         let mut seen = std::collections::HashSet::new();
         for function in &self.functions {
             if !seen.insert(&function.name) {
                 let problem = "is given to two functions: give each its own".to_owned();
-                faults.push(Fault { function: function.name.to_string(), field: "name", problem });
+                faults.push(Fault {
+                    function: function.name.to_string(),
+                    field: "name",
+                    problem,
+                });
             }
         }
         let mut check = |field, faulty: bool, problem: &str| {
             if faulty {
-                faults.push(Fault { function: String::new(), field, problem: problem.to_owned() });
+                faults.push(Fault {
+                    function: String::new(),
+                    field,
+                    problem: problem.to_owned(),
+                });
             }
         };
-        check("arbiters", self.arbiters == Some(0), "is 0: workers need at least one");
-        check("blocked_after", self.blocked_after < Duration::from_millis(10), "is below 10 ms: the watch would do nothing else");
-        check("event_payload_max", self.limits.event_payload_max == 0, "is 0: no event would fit");
-        check("call_payload_max", self.limits.call_payload_max == 0, "is 0: no call would fit");
-        check("dead_letters", self.dead_letters.letters_max == 0, "keeps no letter: give it room for at least one");
+        check(
+            "arbiters",
+            self.arbiters == Some(0),
+            "is 0: workers need at least one",
+        );
+        check(
+            "blocked_after",
+            self.blocked_after < Duration::from_millis(10),
+            "is below 10 ms: the watch would do nothing else",
+        );
+        check(
+            "event_payload_max",
+            self.limits.event_payload_max == 0,
+            "is 0: no event would fit",
+        );
+        check(
+            "call_payload_max",
+            self.limits.call_payload_max == 0,
+            "is 0: no call would fit",
+        );
+        check(
+            "dead_letters",
+            self.dead_letters.letters_max == 0,
+            "keeps no letter: give it room for at least one",
+        );
         faults
     }
 }
@@ -232,8 +303,14 @@ impl Parts {
         let name = function.name.clone();
         self.admission.register(function, |mailbox| {
             let supervised = mailbox.clone();
-            let (admission, pool, dead_letters) = (self.admission.clone(), self.pool.clone(), self.dead_letters.clone());
-            let supervisor = self.control.start(move || Supervisor::new(supervised, admission, pool, dead_letters));
+            let (admission, pool, dead_letters) = (
+                self.admission.clone(),
+                self.pool.clone(),
+                self.dead_letters.clone(),
+            );
+            let supervisor = self
+                .control
+                .start(move || Supervisor::new(supervised, admission, pool, dead_letters));
             mailbox.oversee(Supervisor::line(supervisor.clone()));
             self.supervisors.insert(name, supervisor);
         })
@@ -245,21 +322,39 @@ impl Parts {
         if shutdown.drain == Drain::InFlight {
             mailboxes.iter().for_each(|mailbox| mailbox.pause());
         }
-        let drained = join_all(mailboxes.iter().map(|mailbox| mailbox.drained(shutdown.drain)));
+        let drained = join_all(
+            mailboxes
+                .iter()
+                .map(|mailbox| mailbox.drained(shutdown.drain)),
+        );
         let _ = tokio::time::timeout(shutdown.grace, drained).await;
         mailboxes.iter().for_each(|mailbox| mailbox.pause());
-        let unfinished = mailboxes.iter().flat_map(|mailbox| unfinished(mailbox)).collect();
+        let unfinished = mailboxes
+            .iter()
+            .flat_map(|mailbox| unfinished(mailbox))
+            .collect();
         mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
-        let gone = join_all(mailboxes.iter().map(|mailbox| mailbox.drained(Drain::Workers)));
+        let gone = join_all(
+            mailboxes
+                .iter()
+                .map(|mailbox| mailbox.drained(Drain::Workers)),
+        );
         // A handler that blocks its thread can't be stopped; it is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
         let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
         self.stop();
-        ShutdownReport { unfinished, dead_letters }
+        ShutdownReport {
+            unfinished,
+            dead_letters,
+        }
     }
 
     fn stop(&self) {
         self.admission.close(Door::Gone);
+        self.admission
+            .mailboxes()
+            .iter()
+            .for_each(|mailbox| mailbox.desert());
         self.pool.stop();
         if let Control::Own(arbiter) = &self.control {
             arbiter.stop();
@@ -287,7 +382,11 @@ async fn stop_on_signals(parts: Arc<Parts>, grace: Duration) {
     wait_for_signal().await;
     tracing::info!(?grace, "signal received, shutting down");
     let report = parts.shutdown(Shutdown::new(grace)).await;
-    tracing::info!(unfinished = report.unfinished.len(), dead_letters = report.dead_letters.len(), "runtime stopped");
+    tracing::info!(
+        unfinished = report.unfinished.len(),
+        dead_letters = report.dead_letters.len(),
+        "runtime stopped"
+    );
     if let Some(system) = System::try_current() {
         system.stop();
     }
@@ -298,7 +397,11 @@ async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
-            futures_util::future::select(Box::pin(tokio::signal::ctrl_c()), Box::pin(terminate.recv())).await;
+            futures_util::future::select(
+                Box::pin(tokio::signal::ctrl_c()),
+                Box::pin(terminate.recv()),
+            )
+            .await;
         }
         Err(_) => {
             let _ = tokio::signal::ctrl_c().await;
@@ -321,7 +424,10 @@ pub struct Shutdown {
 impl Shutdown {
     /// Finishes what runs, for at most `grace`; what waits is left.
     pub fn new(grace: Duration) -> Self {
-        Self { grace, drain: Drain::InFlight }
+        Self {
+            grace,
+            drain: Drain::InFlight,
+        }
     }
 
     /// Runs what is ready too, as far as the grace period goes. What is delayed is left.
@@ -389,7 +495,11 @@ impl Runtime {
     /// When its settings are faulty or its name is taken.
     pub fn add_function(&self, function: Function) -> Result<(), BuildError> {
         let faults = function.settings.faults(&function.name);
-        if faults.is_empty() { self.parts.register(function) } else { Err(BuildError::Settings(faults)) }
+        if faults.is_empty() {
+            self.parts.register(function)
+        } else {
+            Err(BuildError::Settings(faults))
+        }
     }
 
     /// Removes a function. What runs may end; what waits goes to the dead-letter queue with condition
@@ -398,8 +508,13 @@ impl Runtime {
     /// # Errors
     /// When it is not registered.
     pub fn remove_function(&self, name: &str) -> Result<(), BuildError> {
-        let removed = self.parts.admission.unregister(name).and_then(|_| self.parts.supervisors.remove(name));
-        let (_, supervisor) = removed.ok_or_else(|| BuildError::UnknownFunction(name.to_owned()))?;
+        let removed = self
+            .parts
+            .admission
+            .unregister(name)
+            .and_then(|_| self.parts.supervisors.remove(name));
+        let (_, supervisor) =
+            removed.ok_or_else(|| BuildError::UnknownFunction(name.to_owned()))?;
         supervisor.do_send(Removed);
         Ok(())
     }
@@ -414,7 +529,9 @@ impl Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("functions", &self.parts.supervisors.len()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("functions", &self.parts.supervisors.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -424,7 +541,12 @@ impl Drop for Runtime {
             return;
         }
         let mailboxes = self.parts.admission.mailboxes();
-        telemetry::dropped_without_shutdown(mailboxes.iter().map(|mailbox| u64::from(mailbox.pending())).sum());
+        telemetry::dropped_without_shutdown(
+            mailboxes
+                .iter()
+                .map(|mailbox| u64::from(mailbox.pending()))
+                .sum(),
+        );
         self.parts.admission.close(Door::ShuttingDown);
         for mailbox in mailboxes {
             mailbox.pause();

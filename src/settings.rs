@@ -31,9 +31,15 @@ impl FunctionName {
     fn fault(&self) -> Option<String> {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if self.0.is_empty() || self.0.len() > NAME_MAX {
-            Some(format!("has {} characters: use 1 to {NAME_MAX}", self.0.len()))
+            Some(format!(
+                "has {} characters: use 1 to {NAME_MAX}",
+                self.0.len()
+            ))
         } else {
-            self.0.chars().find(|&c| !legal(c)).map(|c| format!("holds {c:?}: use letters, digits, `-` and `_`"))
+            self.0
+                .chars()
+                .find(|&c| !legal(c))
+                .map(|c| format!("holds {c:?}: use letters, digits, `-` and `_`"))
         }
     }
 }
@@ -86,16 +92,20 @@ impl Default for Settings {
         Self {
             concurrency: 10,
             reserved_zero: false,
-            timeout: Duration::from_secs(3),             // CON-06
+            timeout: Duration::from_secs(3), // CON-06
             init_timeout: Duration::from_secs(10),
-            retry: RetryPolicy::lambda(),                // ASY-13, ASY-14
-            event_age_max: Duration::from_secs(21_600),  // ASY-34
+            retry: RetryPolicy::lambda(),               // ASY-13, ASY-14
+            event_age_max: Duration::from_secs(21_600), // ASY-34
             mailbox_events_max: 100_000,
             mailbox_bytes_max: 256 << 20,
             keep_alive: Duration::from_secs(60),
             hops_max: Some(16), // REC-01
             restarts: RestartIntensity::default(),
-            retention: Retention { events_max: 1_000, bytes_max: 8 << 20, age_max: Duration::from_secs(300) },
+            retention: Retention {
+                events_max: 1_000,
+                bytes_max: 8 << 20,
+                age_max: Duration::from_secs(300),
+            },
         }
     }
 }
@@ -120,7 +130,11 @@ impl fmt::Display for Fault {
         if self.function.is_empty() {
             write!(f, "runtime: {}: {}", self.field, self.problem)
         } else {
-            write!(f, "function `{}`: {}: {}", self.function, self.field, self.problem)
+            write!(
+                f,
+                "function `{}`: {}: {}",
+                self.function, self.field, self.problem
+            )
         }
     }
 }
@@ -130,9 +144,17 @@ impl Settings {
     pub(crate) fn faults(&self, name: &FunctionName) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut check = |field, problem: Option<String>| {
-            faults.extend(problem.map(|problem| Fault { function: name.to_string(), field, problem }));
+            faults.extend(problem.map(|problem| Fault {
+                function: name.to_string(),
+                field,
+                problem,
+            }));
         };
-        let positive = |duration: Duration| duration.is_zero().then(|| "is zero: give it at least a millisecond".to_owned());
+        let positive = |duration: Duration| {
+            duration
+                .is_zero()
+                .then(|| "is zero: give it at least a millisecond".to_owned())
+        };
         let within = |value: u32, limit: u32| {
             (value == 0 || value > limit).then(|| format!("is {value}: use 1 to {limit}"))
         };
@@ -143,10 +165,20 @@ impl Settings {
         check("keep_alive", positive(self.keep_alive));
         check("retry", self.retry.fault().map(str::to_owned));
         check("event_age_max", positive(self.event_age_max));
-        check("mailbox_events_max", within(self.mailbox_events_max, EVENTS_LIMIT));
-        check("mailbox_bytes_max", (self.mailbox_bytes_max == 0).then(|| "is 0: no event would fit".to_owned()));
+        check(
+            "mailbox_events_max",
+            within(self.mailbox_events_max, EVENTS_LIMIT),
+        );
+        check(
+            "mailbox_bytes_max",
+            (self.mailbox_bytes_max == 0).then(|| "is 0: no event would fit".to_owned()),
+        );
         check("restarts", self.restarts.fault().map(str::to_owned));
-        check("retain", (self.retention.events_max > EVENTS_LIMIT).then(|| format!("is above {EVENTS_LIMIT} events")));
+        check(
+            "retain",
+            (self.retention.events_max > EVENTS_LIMIT)
+                .then(|| format!("is above {EVENTS_LIMIT} events")),
+        );
         faults
     }
 }
@@ -157,11 +189,22 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_at_once() {
-        let settings = Settings { concurrency: 0, timeout: Duration::ZERO, mailbox_events_max: 0, ..Settings::default() };
+        let settings = Settings {
+            concurrency: 0,
+            timeout: Duration::ZERO,
+            mailbox_events_max: 0,
+            ..Settings::default()
+        };
         let faults = settings.faults(&FunctionName::new("re size"));
         let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
-        assert_eq!(fields, ["name", "concurrency", "timeout", "mailbox_events_max"]);
-        assert_eq!(faults[0].to_string(), "function `re size`: name: holds ' ': use letters, digits, `-` and `_`");
+        assert_eq!(
+            fields,
+            ["name", "concurrency", "timeout", "mailbox_events_max"]
+        );
+        assert_eq!(
+            faults[0].to_string(),
+            "function `re size`: name: holds ' ': use letters, digits, `-` and `_`"
+        );
     }
 
     /// NAM-01

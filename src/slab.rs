@@ -30,7 +30,10 @@ enum Cell<T> {
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), roomy: Vec::new() }
+        Self {
+            chunks: Vec::new(),
+            roomy: Vec::new(),
+        }
     }
 
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32) -> T) -> u32 {
@@ -51,7 +54,11 @@ impl<T> Slab<T> {
 
     fn grow(&mut self) -> u32 {
         let number = self.chunks.len() as u32;
-        self.chunks.push(Chunk { cells: Vec::new(), free: NONE, used: 0 });
+        self.chunks.push(Chunk {
+            cells: Vec::new(),
+            free: NONE,
+            used: 0,
+        });
         self.roomy.push(number);
         number
     }
@@ -78,14 +85,24 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        match self.chunks.get(index as usize / CHUNK)?.cells.get(index as usize % CHUNK)? {
+        match self
+            .chunks
+            .get(index as usize / CHUNK)?
+            .cells
+            .get(index as usize % CHUNK)?
+        {
             Cell::Used(value) => Some(value),
             Cell::Free { .. } => None,
         }
     }
 
     fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        match self.chunks.get_mut(index as usize / CHUNK)?.cells.get_mut(index as usize % CHUNK)? {
+        match self
+            .chunks
+            .get_mut(index as usize / CHUNK)?
+            .cells
+            .get_mut(index as usize % CHUNK)?
+        {
             Cell::Used(value) => Some(value),
             Cell::Free { .. } => None,
         }
@@ -94,13 +111,26 @@ impl<T> Slab<T> {
     /// The used slots with their numbers, from number `from` on.
     pub(crate) fn iter(&self, from: u32) -> impl Iterator<Item = (u32, &T)> {
         let first = from as usize / CHUNK;
-        self.chunks.iter().enumerate().skip(first).flat_map(move |(number, chunk)| {
-            let skip = if number == first { from as usize % CHUNK } else { 0 };
-            chunk.cells.iter().enumerate().skip(skip).filter_map(move |(cell, content)| match content {
-                Cell::Used(value) => Some(((number * CHUNK + cell) as u32, value)),
-                Cell::Free { .. } => None,
+        self.chunks
+            .iter()
+            .enumerate()
+            .skip(first)
+            .flat_map(move |(number, chunk)| {
+                let skip = if number == first {
+                    from as usize % CHUNK
+                } else {
+                    0
+                };
+                chunk
+                    .cells
+                    .iter()
+                    .enumerate()
+                    .skip(skip)
+                    .filter_map(move |(cell, content)| match content {
+                        Cell::Used(value) => Some(((number * CHUNK + cell) as u32, value)),
+                        Cell::Free { .. } => None,
+                    })
             })
-        })
     }
 }
 
@@ -148,8 +178,18 @@ mod tests {
         for &index in &numbers[10..] {
             slab.remove(index);
         }
-        assert_eq!(slab.chunks.iter().map(|chunk| chunk.cells.capacity()).filter(|&c| c > 0).count(), 1);
-        assert_eq!(slab.iter(3).map(|(_, &n)| n).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(
+            slab.chunks
+                .iter()
+                .map(|chunk| chunk.cells.capacity())
+                .filter(|&c| c > 0)
+                .count(),
+            1
+        );
+        assert_eq!(
+            slab.iter(3).map(|(_, &n)| n).collect::<Vec<_>>(),
+            [3, 4, 5, 6, 7, 8, 9]
+        );
         let again: Vec<u32> = (0..5_000_u32).map(|n| slab.insert_with(|_| n)).collect();
         assert_eq!(slab.iter(0).count(), 5_010);
         assert!(again.iter().all(|&index| (10..5_120).contains(&index)));

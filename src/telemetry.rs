@@ -12,7 +12,12 @@ use crate::queue::Ledger;
 use crate::settings::FunctionName;
 
 /// The span of one attempt. Fields: `function`, `request_id`, `attempt`, and `trace_header` if there is one.
-pub(crate) fn attempt_span(function: &FunctionName, request_id: RequestId, attempt: u32, trace: Option<&str>) -> Span {
+pub(crate) fn attempt_span(
+    function: &FunctionName,
+    request_id: RequestId,
+    attempt: u32,
+    trace: Option<&str>,
+) -> Span {
     tracing::info_span!("attempt", %function, %request_id, attempt, trace_header = trace)
 }
 
@@ -20,11 +25,21 @@ pub(crate) fn accepted(function: &FunctionName, request_id: RequestId) {
     debug!(%function, %request_id, "accepted");
 }
 
-pub(crate) fn retried(function: &FunctionName, request_id: RequestId, attempt: &Attempt, delay: Duration) {
+pub(crate) fn retried(
+    function: &FunctionName,
+    request_id: RequestId,
+    attempt: &Attempt,
+    delay: Duration,
+) {
     warn!(%function, %request_id, attempt = attempt.number, failure = %attempt.failure, ?delay, "attempt failed, retrying");
 }
 
-pub(crate) fn buried(function: &FunctionName, request_id: RequestId, condition: Condition, failure: Option<&Failure>) {
+pub(crate) fn buried(
+    function: &FunctionName,
+    request_id: RequestId,
+    condition: Condition,
+    failure: Option<&Failure>,
+) {
     let failure = failure.map(tracing::field::display);
     error!(%function, %request_id, %condition, failure, "event became a dead letter");
 }
@@ -46,7 +61,11 @@ pub(crate) fn recovered(function: &FunctionName) {
 }
 
 pub(crate) fn arbiter_blocked(function: &str, blocked: Duration) {
-    error!(function, ?blocked, "handler blocks its arbiter, which is replaced; use Function::blocking for blocking work");
+    error!(
+        function,
+        ?blocked,
+        "handler blocks its arbiter, which is replaced; use Function::blocking for blocking work"
+    );
 }
 
 pub(crate) fn destination_failed(function: &FunctionName, request_id: RequestId, reason: &str) {
@@ -58,7 +77,10 @@ pub(crate) fn settle_failed(function: &FunctionName, request_id: RequestId, reas
 }
 
 pub(crate) fn subscriber_gone(subscriber: u64) {
-    warn!(subscriber, "subscriber of dead letters is gone and was dropped");
+    warn!(
+        subscriber,
+        "subscriber of dead letters is gone and was dropped"
+    );
 }
 
 pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
@@ -66,7 +88,10 @@ pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
 }
 
 pub(crate) fn dropped_without_shutdown(pending: u64) {
-    warn!(pending, "runtime dropped without shutdown; what was pending in memory is lost");
+    warn!(
+        pending,
+        "runtime dropped without shutdown; what was pending in memory is lost"
+    );
 }
 
 /// A span of time's distribution, in microseconds, within 1 %. It grows with the longest value.
@@ -78,7 +103,9 @@ impl Distribution {
         let histogram = match &mut self.0 {
             Some(histogram) => histogram,
             None => {
-                let Ok(histogram) = Histogram::new(2) else { return };
+                let Ok(histogram) = Histogram::new(2) else {
+                    return;
+                };
                 self.0.insert(Box::new(histogram))
             }
         };
@@ -89,9 +116,16 @@ impl Distribution {
 
     pub(crate) fn percentiles(&self) -> Percentiles {
         let at = |quantile: f64| {
-            self.0.as_ref().map_or(Duration::ZERO, |h| Duration::from_micros(h.value_at_quantile(quantile)))
+            self.0.as_ref().map_or(Duration::ZERO, |h| {
+                Duration::from_micros(h.value_at_quantile(quantile))
+            })
         };
-        Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+        Percentiles {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: at(1.0),
+        }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {

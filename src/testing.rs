@@ -46,7 +46,11 @@ use crate::telemetry::Stats;
 pub fn run<R>(test: impl Future<Output = R>) -> R {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().start_paused(true).build().expect("a runtime on this thread can be built")
+        builder
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime on this thread can be built")
     };
     actix::System::with_tokio_rt(runtime).block_on(test)
 }
@@ -70,7 +74,9 @@ impl Simulation {
     /// As [`Builder::start`].
     pub async fn start(seed: u64, builder: Builder) -> Result<Self, BuildError> {
         let clock = Clock::simulated(seed, SystemTime::UNIX_EPOCH + EPOCH);
-        Ok(Self { runtime: builder.simulated(clock).start().await? })
+        Ok(Self {
+            runtime: builder.simulated(clock).start().await?,
+        })
     }
 
     /// The runtime.
@@ -103,7 +109,9 @@ impl Simulation {
     /// # Panics
     /// When it is not registered.
     pub fn stats(&self, function: &str) -> Stats {
-        self.client().function_stats(function).expect("the function is registered")
+        self.client()
+            .function_stats(function)
+            .expect("the function is registered")
     }
 
     /// Events accepted so far.
@@ -140,7 +148,10 @@ impl Simulation {
             let stats = self.stats(function.as_str());
             let events = stats.events;
             let known = events.succeeded + events.dead + events.cancelled + events.pending();
-            assert_eq!(events.accepted, known, "events of function `{function}`: {events:?}");
+            assert_eq!(
+                events.accepted, known,
+                "events of function `{function}`: {events:?}"
+            );
         }
     }
 }
@@ -195,7 +206,11 @@ impl Script {
 
     fn step(&self, attempt: u32) -> Step {
         let index = (attempt as usize).saturating_sub(1);
-        self.0.get(index).or(self.0.last()).cloned().unwrap_or(Step::Succeed)
+        self.0
+            .get(index)
+            .or(self.0.last())
+            .cloned()
+            .unwrap_or(Step::Succeed)
     }
 }
 
@@ -255,7 +270,11 @@ pub struct Faults {
 impl Faults {
     /// No faults yet.
     pub fn new(seed: u64) -> Self {
-        Self { rng: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))), rates: Vec::new(), chosen: Vec::new() }
+        Self {
+            rng: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
+            rates: Vec::new(),
+            chosen: Vec::new(),
+        }
     }
 
     /// Errors, in this share of all attempts (0 to 1).
@@ -286,7 +305,10 @@ impl Faults {
     }
 
     /// `handler`, with the faults before it.
-    pub fn inject<T, R, E, F, Fut>(self, handler: F) -> impl Fn(Event<T>) -> LocalBoxFuture<'static, Result<R, AnyError>> + Send + Sync + 'static
+    pub fn inject<T, R, E, F, Fut>(
+        self,
+        handler: F,
+    ) -> impl Fn(Event<T>) -> LocalBoxFuture<'static, Result<R, AnyError>> + Send + Sync + 'static
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
         R: Serialize + 'static,
@@ -382,7 +404,10 @@ impl EventStore for RecordingStore {
         let (fails, hangs) = {
             let mut told = self.told.lock();
             told.appends += 1;
-            (told.fail_append == Some(told.appends), told.hang_append == Some(told.appends))
+            (
+                told.fail_append == Some(told.appends),
+                told.hang_append == Some(told.appends),
+            )
         };
         Box::pin(async move {
             if hangs {

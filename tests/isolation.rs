@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
-mod common;
+mod listening;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -85,7 +85,7 @@ async fn death(client: &Client, id: RequestId) -> DeadLetter {
 
 #[actix::test]
 async fn a_handler_that_blocks_its_arbiter_is_named_counted_and_superseded_while_others_go_on() {
-    let log = common::log();
+    let log = listening::log();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let blocker = stubborn("blocker", &gate, &sender).timeout(Duration::from_millis(400));
     let runtime = Runtime::builder()
@@ -159,7 +159,7 @@ async fn the_thread_of_a_replaced_arbiter_ends_once_it_is_free_again() {
         .unwrap();
     let id = invoke(&runtime.client(), "leaver", 1).await;
     stuck.recv().await.unwrap();
-    common::log()
+    listening::log()
         .wait(|line| line.is("leaver", "blocks its arbiter"))
         .await;
     gate.open();
@@ -236,8 +236,8 @@ impl Handler<DeadLetter> for Mortal {
 
 #[actix::test]
 async fn a_subscriber_that_dies_is_dropped_with_a_log_line_and_the_others_miss_nothing() {
-    common::hush();
-    let log = common::log();
+    listening::hush();
+    let log = listening::log();
     let handler = |_: Event<u32>| async { Err::<(), _>("no") };
     let runtime = Runtime::builder()
         .function(Function::new("mourned", handler).retry(RetryPolicy::none()))
@@ -357,7 +357,7 @@ async fn a_future_need_not_be_send() {
 
 #[actix::test]
 async fn blocking_functions_block_no_arbiter_and_their_panics_and_timeouts_are_caught() {
-    common::hush();
+    listening::hush();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let passing = gate.clone();
     let handler = move |event: Event<String>| {
@@ -478,8 +478,8 @@ impl Stateful for State {
 
 #[actix::test]
 async fn the_control_plane_runs_no_user_code() {
-    common::hush();
-    let log = common::log();
+    listening::hush();
+    let log = listening::log();
     let seen = Seen::default();
     let (ended, mut ends) = mpsc::unbounded_channel();
     let closure = |what: &'static str| {

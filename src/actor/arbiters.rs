@@ -92,15 +92,25 @@ impl Drop for Moored {
 
 impl Pool {
     pub(crate) fn new(arbiters: usize) -> Self {
-        let pool = Self { berths: Mutex::default(), serials: AtomicU64::new(0), single: false };
-        let berths = (0..arbiters).map(|_| pool.berth(Arbiter::new().handle())).collect();
+        let pool = Self {
+            berths: Mutex::default(),
+            serials: AtomicU64::new(0),
+            single: false,
+        };
+        let berths = (0..arbiters)
+            .map(|_| pool.berth(Arbiter::new().handle()))
+            .collect();
         *pool.berths.lock() = berths;
         pool
     }
 
     /// Only the present arbiter, and nobody to watch it.
     pub(crate) fn single() -> Self {
-        let pool = Self { berths: Mutex::default(), serials: AtomicU64::new(0), single: true };
+        let pool = Self {
+            berths: Mutex::default(),
+            serials: AtomicU64::new(0),
+            single: true,
+        };
         let berth = pool.berth(Arbiter::current());
         pool.berths.lock().push(berth);
         pool
@@ -113,8 +123,11 @@ impl Pool {
 
     /// Runs `code` on the arbiter with the fewest workers, after `prepare` has seen which one it is. An arbiter that
     /// turns out to be gone (somebody stopped it) is replaced first.
-    pub(crate) fn run<P>(&self, prepare: impl FnOnce(&Arc<Mooring>) -> P, code: impl FnOnce(P) + Send + 'static)
-    where
+    pub(crate) fn run<P>(
+        &self,
+        prepare: impl FnOnce(&Arc<Mooring>) -> P,
+        code: impl FnOnce(P) + Send + 'static,
+    ) where
         P: Send + 'static,
     {
         let mut berths = self.berths.lock();
@@ -126,7 +139,12 @@ impl Pool {
                 }
             }
         }
-        let Some(berth) = berths.iter().min_by_key(|berth| berth.mooring.workers.load(Ordering::Relaxed)) else { return };
+        let Some(berth) = berths
+            .iter()
+            .min_by_key(|berth| berth.mooring.workers.load(Ordering::Relaxed))
+        else {
+            return;
+        };
         let prepared = prepare(&berth.mooring);
         let handle = berth.handle.clone();
         drop(berths);
@@ -136,7 +154,10 @@ impl Pool {
     /// Puts a fresh arbiter in the place of a blocked one, which stops when its workers are gone.
     fn replace(&self, serial: u64) {
         let mut berths = self.berths.lock();
-        if let Some(berth) = berths.iter_mut().find(|berth| berth.mooring.serial == serial) {
+        if let Some(berth) = berths
+            .iter_mut()
+            .find(|berth| berth.mooring.serial == serial)
+        {
             std::mem::replace(berth, self.berth(Arbiter::new().handle())).leave();
         }
     }
@@ -150,7 +171,11 @@ impl Pool {
     }
 
     fn moorings(&self) -> Vec<Arc<Mooring>> {
-        self.berths.lock().iter().map(|berth| berth.mooring.clone()).collect()
+        self.berths
+            .lock()
+            .iter()
+            .map(|berth| berth.mooring.clone())
+            .collect()
     }
 }
 
@@ -175,11 +200,18 @@ pub(crate) async fn watch(pool: Arc<Pool>, admission: Arc<Admission>, blocked: D
             if beat % 2 == 0 {
                 continue;
             }
-            let known = suspects.iter().find(|suspect| suspect.mooring.serial == mooring.serial && suspect.beat == beat);
+            let known = suspects
+                .iter()
+                .find(|suspect| suspect.mooring.serial == mooring.serial && suspect.beat == beat);
             let looks = known.map_or(0, |suspect| suspect.looks.get() + 1);
             if looks >= LOOKS {
                 let function = admission.numbered(mooring.function.load(Ordering::Relaxed));
-                telemetry::arbiter_blocked(function.as_ref().map_or("?", |mailbox| mailbox.name().as_str()), blocked);
+                telemetry::arbiter_blocked(
+                    function
+                        .as_ref()
+                        .map_or("?", |mailbox| mailbox.name().as_str()),
+                    blocked,
+                );
                 if let Some(mailbox) = function {
                     mailbox.meter(|meters| meters.arbiters_blocked += 1);
                 }
@@ -189,7 +221,11 @@ pub(crate) async fn watch(pool: Arc<Pool>, admission: Arc<Admission>, blocked: D
                 }
                 continue;
             }
-            next.push(Suspect { mooring, beat, looks: Cell::new(looks) });
+            next.push(Suspect {
+                mooring,
+                beat,
+                looks: Cell::new(looks),
+            });
         }
         suspects = next;
     }

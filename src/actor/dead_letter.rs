@@ -30,7 +30,11 @@ pub struct DeadLetterBounds {
 impl DeadLetterBounds {
     /// At most so many letters with so many bytes of payloads and error texts, and what happens beyond.
     pub fn new(letters_max: usize, bytes_max: u64, when_full: WhenFull) -> Self {
-        Self { letters_max, bytes_max, when_full }
+        Self {
+            letters_max,
+            bytes_max,
+            when_full,
+        }
     }
 }
 
@@ -70,7 +74,10 @@ pub struct DeadLetterQueue {
 
 impl std::fmt::Debug for DeadLetterQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeadLetterQueue").field("letters", &self.letters.len()).field("held", &self.held.len()).finish_non_exhaustive()
+        f.debug_struct("DeadLetterQueue")
+            .field("letters", &self.letters.len())
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +94,15 @@ fn size(letter: &DeadLetter) -> u64 {
     let texts: usize = letter
         .attempts
         .iter()
-        .map(|attempt| attempt.failure.message.len() + attempt.failure.causes.iter().map(String::len).sum::<usize>())
+        .map(|attempt| {
+            attempt.failure.message.len()
+                + attempt
+                    .failure
+                    .causes
+                    .iter()
+                    .map(String::len)
+                    .sum::<usize>()
+        })
         .sum();
     LETTER_BYTES + (letter.payload.size() + texts) as u64
 }
@@ -110,7 +125,8 @@ impl DeadLetterQueue {
     fn has_room(&self, letter: &DeadLetter) -> bool {
         // One letter always fits: a bound below its size must not hold it for ever.
         self.letters.is_empty()
-            || (self.letters.len() < self.bounds.letters_max && self.bytes + size(letter) <= self.bounds.bytes_max)
+            || (self.letters.len() < self.bounds.letters_max
+                && self.bytes + size(letter) <= self.bounds.bytes_max)
     }
 
     fn keep(&mut self, letter: DeadLetter) {
@@ -133,7 +149,11 @@ impl DeadLetterQueue {
 
     /// Keeps what was held for want of room.
     fn take_held(&mut self) {
-        while self.held.front().is_some_and(|bury| self.has_room(&bury.letter)) {
+        while self
+            .held
+            .front()
+            .is_some_and(|bury| self.has_room(&bury.letter))
+        {
             if let Some(bury) = self.held.pop_front() {
                 self.conclude(&bury);
                 self.keep(bury.letter);
@@ -143,7 +163,11 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.admission.0.settle(&bury.mailbox, bury.letter.request_id, || Settlement::Buried(bury.letter.clone()));
+        self.admission
+            .0
+            .settle(&bury.mailbox, bury.letter.request_id, || {
+                Settlement::Buried(bury.letter.clone())
+            });
         bury.mailbox.bury(bury.ticket, &bury.letter);
     }
 
@@ -164,13 +188,19 @@ impl DeadLetterQueue {
 
     fn publish(&mut self, letter: &DeadLetter) {
         self.subscribers.retain(|subscriber| {
-            let wanted = subscriber.function.as_ref().is_none_or(|name| name == letter.function.as_str());
-            !wanted && !subscriber.letters.is_closed() || wanted && subscriber.letters.send(letter.clone()).is_ok()
+            let wanted = subscriber
+                .function
+                .as_ref()
+                .is_none_or(|name| name == letter.function.as_str());
+            !wanted && !subscriber.letters.is_closed()
+                || wanted && subscriber.letters.send(letter.clone()).is_ok()
         });
     }
 
     fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a DeadLetter> {
-        self.letters.values().filter(|letter| filter.matches(letter))
+        self.letters
+            .values()
+            .filter(|letter| filter.matches(letter))
     }
 }
 
@@ -191,7 +221,10 @@ impl Handler<Bury> for DeadLetterQueue {
         if !self.has_room(&bury.letter) {
             match self.bounds.when_full {
                 WhenFull::Hold => {
-                    telemetry::dead_letters_full(bury.letter.request_id, "the event is held in its mailbox until there is room");
+                    telemetry::dead_letters_full(
+                        bury.letter.request_id,
+                        "the event is held in its mailbox until there is room",
+                    );
                     self.held.push_back(bury);
                     return;
                 }
@@ -260,9 +293,16 @@ impl Filter {
 
     fn matches(&self, letter: &DeadLetter) -> bool {
         let error_type = || letter.failure().map(|failure| failure.error_type.as_str());
-        self.function.as_ref().is_none_or(|name| name == letter.function.as_str())
-            && self.condition.is_none_or(|condition| condition == letter.condition)
-            && self.error_type.as_ref().is_none_or(|wanted| error_type() == Some(wanted))
+        self.function
+            .as_ref()
+            .is_none_or(|name| name == letter.function.as_str())
+            && self
+                .condition
+                .is_none_or(|condition| condition == letter.condition)
+            && self
+                .error_type
+                .as_ref()
+                .is_none_or(|wanted| error_type() == Some(wanted))
             && self.since.is_none_or(|since| letter.died_at >= since)
             && self.until.is_none_or(|until| letter.died_at < until)
     }
@@ -282,7 +322,10 @@ pub struct Subscribe {
 impl Subscribe {
     /// All dead letters.
     pub fn new(recipient: Recipient<DeadLetter>) -> Self {
-        Self { recipient, function: None }
+        Self {
+            recipient,
+            function: None,
+        }
     }
 
     /// Only those of one function.
@@ -294,7 +337,9 @@ impl Subscribe {
 
 impl std::fmt::Debug for Subscribe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscribe").field("function", &self.function).finish_non_exhaustive()
+        f.debug_struct("Subscribe")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
     }
 }
 
@@ -304,13 +349,20 @@ impl Handler<Subscribe> for DeadLetterQueue {
     fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
         let (sender, letters) = mpsc::unbounded_channel();
         self.subscriptions += 1;
-        self.subscribers.push(Subscriber { function: subscribe.function, letters: sender });
+        self.subscribers.push(Subscriber {
+            function: subscribe.function,
+            letters: sender,
+        });
         actix_rt::spawn(forward(letters, subscribe.recipient, self.subscriptions));
     }
 }
 
 /// Hands letters on in order, no faster than the subscriber takes them.
-async fn forward(mut letters: mpsc::UnboundedReceiver<DeadLetter>, recipient: Recipient<DeadLetter>, subscriber: u64) {
+async fn forward(
+    mut letters: mpsc::UnboundedReceiver<DeadLetter>,
+    recipient: Recipient<DeadLetter>,
+    subscriber: u64,
+) {
     while let Some(letter) = letters.recv().await {
         let sent = match recipient.try_send(letter) {
             Ok(()) => true,
@@ -350,7 +402,11 @@ pub struct List {
 impl List {
     /// The first page, of 100 letters.
     pub fn new(filter: Filter) -> Self {
-        Self { filter, after: 0, limit: 100 }
+        Self {
+            filter,
+            after: 0,
+            limit: 100,
+        }
     }
 
     /// The page that begins where another ended: its `next`.
@@ -383,18 +439,26 @@ impl Handler<List> for DeadLetterQueue {
 
     fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
         let mut letters = Vec::new();
-        let found = self.letters.range(list.after + 1..).filter(|(_, letter)| list.filter.matches(letter)).try_fold(list.after, |last, (&place, letter)| {
-            if letters.len() >= list.limit {
-                return ControlFlow::Break(last);
-            }
-            letters.push(letter.clone());
-            ControlFlow::Continue(place)
-        });
+        let found = self
+            .letters
+            .range(list.after + 1..)
+            .filter(|(_, letter)| list.filter.matches(letter))
+            .try_fold(list.after, |last, (&place, letter)| {
+                if letters.len() >= list.limit {
+                    return ControlFlow::Break(last);
+                }
+                letters.push(letter.clone());
+                ControlFlow::Continue(place)
+            });
         let next = match found {
             ControlFlow::Break(last) => Some(last),
             ControlFlow::Continue(_) => None,
         };
-        Page { letters, next, total: self.letters.len() }
+        Page {
+            letters,
+            next,
+            total: self.letters.len(),
+        }
     }
 }
 
@@ -407,7 +471,10 @@ impl Handler<Purge> for DeadLetterQueue {
     type Result = usize;
 
     fn handle(&mut self, Purge(filter): Purge, _: &mut Self::Context) -> usize {
-        let ids: Vec<_> = self.matching(&filter).map(|letter| letter.request_id).collect();
+        let ids: Vec<_> = self
+            .matching(&filter)
+            .map(|letter| letter.request_id)
+            .collect();
         ids.iter().for_each(|&id| drop(self.remove(id)));
         self.take_held();
         ids.len()
@@ -435,7 +502,12 @@ enum Which {
 
 impl Redrive {
     fn of(which: Which) -> Self {
-        Self { which, per_second: None, payload: None, dry_run: false }
+        Self {
+            which,
+            per_second: None,
+            payload: None,
+            dry_run: false,
+        }
     }
 
     /// One letter.
@@ -492,8 +564,16 @@ impl Handler<Redrive> for DeadLetterQueue {
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
         let ids: Vec<_> = match &redrive.which {
-            Which::One(id) => self.places.contains_key(id).then_some(*id).into_iter().collect(),
-            Which::All(filter) => self.matching(filter).map(|letter| letter.request_id).collect(),
+            Which::One(id) => self
+                .places
+                .contains_key(id)
+                .then_some(*id)
+                .into_iter()
+                .collect(),
+            Which::All(filter) => self
+                .matching(filter)
+                .map(|letter| letter.request_id)
+                .collect(),
         };
         let queue = ctx.address();
         let pause = redrive.pause();
@@ -503,7 +583,11 @@ impl Handler<Redrive> for DeadLetterQueue {
                 if let Some(pause) = pause.filter(|_| index > 0 && !redrive.dry_run) {
                     tokio::time::sleep(pause).await;
                 }
-                let one = RedriveOne { id, payload: redrive.payload.clone(), dry_run: redrive.dry_run };
+                let one = RedriveOne {
+                    id,
+                    payload: redrive.payload.clone(),
+                    dry_run: redrive.dry_run,
+                };
                 match queue.send(one).await {
                     Ok(Some(Ok(new))) => redriven.sent.push((id, new)),
                     Ok(Some(Err(refused))) => redriven.refused.push((id, refused)),
@@ -533,7 +617,8 @@ impl Handler<RedriveOne> for DeadLetterQueue {
             return Box::pin(actix::fut::ready(None));
         };
         let payload = one.payload.unwrap_or_else(|| letter.payload.clone());
-        let mut invoke = Invoke::event(letter.function.to_string(), payload).redriven_from(letter.request_id);
+        let mut invoke =
+            Invoke::event(letter.function.to_string(), payload).redriven_from(letter.request_id);
         if let Some(header) = &letter.trace_header {
             invoke = invoke.trace_header(header.clone());
         }
@@ -542,14 +627,22 @@ impl Handler<RedriveOne> for DeadLetterQueue {
             self.restore(place, letter);
             return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
         }
-        let admitting = self.admission.0.accept(&invoke.function, invoke.payload, invoke.options);
-        Box::pin(admitting.wait().into_actor(self).map(move |result, queue, _| {
-            match &result {
-                Ok(_) => queue.take_held(),
-                Err(_) => queue.restore(place, letter),
-            }
-            Some(result.map(|receipt| receipt.request_id))
-        }))
+        let admitting = self
+            .admission
+            .0
+            .accept(&invoke.function, invoke.payload, invoke.options);
+        Box::pin(
+            admitting
+                .wait()
+                .into_actor(self)
+                .map(move |result, queue, _| {
+                    match &result {
+                        Ok(_) => queue.take_held(),
+                        Err(_) => queue.restore(place, letter),
+                    }
+                    Some(result.map(|receipt| receipt.request_id))
+                }),
+        )
     }
 }
 
@@ -563,6 +656,8 @@ impl Handler<HandOver> for DeadLetterQueue {
 
     fn handle(&mut self, _: HandOver, _: &mut Self::Context) -> Self::Result {
         let letters = std::mem::take(&mut self.letters).into_values();
-        letters.chain(self.held.drain(..).map(|bury| bury.letter)).collect()
+        letters
+            .chain(self.held.drain(..).map(|bury| bury.letter))
+            .collect()
     }
 }

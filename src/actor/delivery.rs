@@ -47,19 +47,34 @@ pub(crate) fn deliver(
 }
 
 /// DST-13: a further asynchronous invocation, one hop on.
-fn invoke(admission: &Arc<Admission>, mailbox: &Arc<Mailbox>, function: &Arc<str>, record: InvocationRecord, origin: Origin) {
-    let Origin { request_id, hops, trace_header } = origin;
+fn invoke(
+    admission: &Arc<Admission>,
+    mailbox: &Arc<Mailbox>,
+    function: &Arc<str>,
+    record: InvocationRecord,
+    origin: Origin,
+) {
+    let Origin {
+        request_id,
+        hops,
+        trace_header,
+    } = origin;
     // As JSON: the other function's payload type is its own.
     let payload = match serde_json::value::to_raw_value(&record) {
         Ok(json) => Payload::from(json),
         Err(error) => return failed(mailbox, request_id, &error.to_string()),
     };
     let hops = hops.saturating_add(1);
-    let options = Options { hops, trace_header, ..Options::default() };
+    let options = Options {
+        hops,
+        trace_header,
+        ..Options::default()
+    };
     let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
     let (admission, source, target) = (admission.clone(), mailbox.clone(), function.clone());
     let conclude = move |error: InvokeError| match (error, admission.mailbox(&target)) {
-        (InvokeError::Recursion { .. }, Some(looping)) if admission.dead_end(&looping, payload, hops).is_ok() => {}
+        (InvokeError::Recursion { .. }, Some(looping))
+            if admission.dead_end(&looping, payload, hops).is_ok() => {}
         (error, _) => failed(&source, request_id, &error.to_string()),
     };
     match admitting {

@@ -43,7 +43,11 @@ impl Handler<Invoke> for Router {
     type Result = Response<Result<Receipt, InvokeError>>;
 
     fn handle(&mut self, invoke: Invoke, _: &mut Self::Context) -> Self::Result {
-        match self.admission.0.accept(&invoke.function, invoke.payload, invoke.options) {
+        match self
+            .admission
+            .0
+            .accept(&invoke.function, invoke.payload, invoke.options)
+        {
             Admitting::Over(result) => Response::reply(result),
             Admitting::Storing(storing) => Response::fut(storing),
         }

@@ -45,7 +45,13 @@ impl Supervisor {
         pool: Arc<Pool>,
         dead_letters: Addr<DeadLetterQueue>,
     ) -> Self {
-        Self { mailbox, admission, pool, dead_letters, timer: None }
+        Self {
+            mailbox,
+            admission,
+            pool,
+            dead_letters,
+            timer: None,
+        }
     }
 
     /// The line through which a mailbox reaches the supervisor at `addr`.
@@ -60,7 +66,11 @@ impl Supervisor {
     fn attend(&mut self, ctx: &mut Context<Self>) {
         self.mailbox.fail_waiting_calls(self.now());
         let plan = self.mailbox.attend(self.now());
-        let start = if plan.probing { plan.start.min(1) } else { plan.start };
+        let start = if plan.probing {
+            plan.start.min(1)
+        } else {
+            plan.start
+        };
         for _ in 0..start {
             self.start_worker();
         }
@@ -71,7 +81,11 @@ impl Supervisor {
         let admission = self.admission.clone();
         let station = station(&admission, &self.mailbox);
         self.pool.run(
-            |mooring| Shift { seat: self.mailbox.seat(station, mooring.serial), admission, moored: mooring.moor() },
+            |mooring| Shift {
+                seat: self.mailbox.seat(station, mooring.serial),
+                admission,
+                moored: mooring.moor(),
+            },
             |shift| drop(Worker::new(shift).start()),
         );
     }
@@ -100,7 +114,10 @@ impl Supervisor {
             Judgement::Superseded | Judgement::Answered => {}
             Judgement::Bury(ticket, letter) => self.bury(ticket, letter),
             Judgement::Retry { attempt, at } => {
-                let settlement = || Settlement::Rescheduled { attempt: attempt.number, due_at: self.mailbox.clock.wall(at) };
+                let settlement = || Settlement::Rescheduled {
+                    attempt: attempt.number,
+                    due_at: self.mailbox.clock.wall(at),
+                };
                 self.admission.settle(&self.mailbox, id, settlement);
                 telemetry::retried(self.mailbox.name(), id, &attempt, at.since(self.now()));
             }
@@ -108,20 +125,49 @@ impl Supervisor {
     }
 
     fn bury(&self, ticket: Ticket, letter: DeadLetter) {
-        telemetry::buried(self.mailbox.name(), letter.request_id, letter.condition, letter.failure());
+        telemetry::buried(
+            self.mailbox.name(),
+            letter.request_id,
+            letter.condition,
+            letter.failure(),
+        );
         if let Some(destination) = &self.mailbox.function.on_failure {
-            let record = InvocationRecord::failure(self.admission.identity.arn(self.mailbox.name()), &letter);
+            let record = InvocationRecord::failure(
+                self.admission.identity.arn(self.mailbox.name()),
+                &letter,
+            );
             let origin = delivery::Origin {
                 request_id: letter.request_id,
                 hops: letter.hops,
                 trace_header: letter.trace_header.clone(),
             };
-            let (admission, mailbox, destination) = (self.admission.clone(), self.mailbox.clone(), destination.clone());
+            let (admission, mailbox, destination) = (
+                self.admission.clone(),
+                self.mailbox.clone(),
+                destination.clone(),
+            );
             let here = !destination.runs_user_code();
-            let deliver = move || delivery::deliver(&admission, &mailbox, &destination, record, origin, |closure| closure());
-            if here { deliver() } else { self.pool.run(|_| (), move |()| deliver()) }
+            let deliver = move || {
+                delivery::deliver(
+                    &admission,
+                    &mailbox,
+                    &destination,
+                    record,
+                    origin,
+                    |closure| closure(),
+                )
+            };
+            if here {
+                deliver()
+            } else {
+                self.pool.run(|_| (), move |()| deliver())
+            }
         }
-        self.dead_letters.do_send(Bury { mailbox: self.mailbox.clone(), ticket, letter });
+        self.dead_letters.do_send(Bury {
+            mailbox: self.mailbox.clone(),
+            ticket,
+            letter,
+        });
     }
 
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
@@ -134,7 +180,12 @@ impl Supervisor {
             let sleep = async move { clock.sleep_until(deadline).await };
             ctx.spawn(sleep.into_actor(self).map(move |(), supervisor, _| {
                 let failure = Failure::timeout(timeout);
-                supervisor.judge(Failed { ticket, failure, started, ended: supervisor.now() });
+                supervisor.judge(Failed {
+                    ticket,
+                    failure,
+                    started,
+                    ended: supervisor.now(),
+                });
             }));
         }
         self.attend(ctx);
@@ -152,7 +203,9 @@ impl Handler<Notice> for Supervisor {
         match notice {
             Notice::Attend => self.attend(ctx),
             Notice::Failed(failed) => self.judge(*failed),
-            Notice::Doomed(doomed) => doomed.into_iter().for_each(|(ticket, letter)| self.bury(ticket, letter)),
+            Notice::Doomed(doomed) => doomed
+                .into_iter()
+                .for_each(|(ticket, letter)| self.bury(ticket, letter)),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
         }
     }
@@ -177,7 +230,9 @@ impl Handler<Removed> for Supervisor {
             }));
             return;
         }
-        doomed.into_iter().for_each(|(ticket, letter)| self.bury(ticket, letter));
+        doomed
+            .into_iter()
+            .for_each(|(ticket, letter)| self.bury(ticket, letter));
         ctx.notify(removed);
     }
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::Sleep;
@@ -20,7 +21,7 @@ use crate::destination::InvocationRecord;
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
-use crate::mailbox::{Done, Failed, Mailbox, Seat, Turn};
+use crate::mailbox::{Done, Failed, Mailbox, Patience, Seat, Turn};
 use crate::payload::Payload;
 use crate::queue::Taken;
 use crate::store::Settlement;
@@ -29,6 +30,11 @@ use crate::time::Time;
 
 /// Events in a row after which the worker lets the others on its arbiter have a turn.
 const ROW_MAX: u32 = 64;
+
+/// Events in a row after which a worker that finds no more lingers: so many mean that the next is near.
+const BUSY_ROW: u32 = 16;
+/// How long it lingers.
+const LINGER: Duration = Duration::from_micros(50);
 
 pub(crate) struct Worker {
     shift: Option<Shift>,
@@ -101,8 +107,13 @@ impl Shift {
     /// Runs the user's `init`, within its time and caught.
     async fn build(&self) -> Result<Box<dyn Instance>, Failure> {
         let settings = self.mailbox().settings();
-        let init = |failure: Failure| Failure { kind: FailureKind::Init, ..failure };
-        let mut building = self.guarded(|| self.mailbox().function.factory.build()).map_err(init)?;
+        let init = |failure: Failure| Failure {
+            kind: FailureKind::Init,
+            ..failure
+        };
+        let mut building = self
+            .guarded(|| self.mailbox().function.factory.build())
+            .map_err(init)?;
         let mut timeout = None;
         let built = poll_fn(|cx| {
             match self.guarded(|| building.as_mut().poll(cx)) {
@@ -110,8 +121,12 @@ impl Shift {
                 Ok(Poll::Ready(built)) => return Poll::Ready(built),
                 Ok(Poll::Pending) => {}
             }
-            let timeout = timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(settings.init_timeout)));
-            timeout.as_mut().poll(cx).map(|()| Err(Failure::timeout(settings.init_timeout)))
+            let timeout =
+                timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(settings.init_timeout)));
+            timeout
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(Failure::timeout(settings.init_timeout)))
         })
         .await;
         let dropped = self.guarded(move || drop(building));
@@ -123,26 +138,50 @@ impl Shift {
     async fn live(&self, instance: &mut dyn Instance) -> bool {
         let mut done = None;
         let mut timer = None;
-        let mut row = 0;
+        let mut row: u32 = 0;
+        let mut lingering = None;
         loop {
             let now = self.now();
-            let (turn, payload) = self.seat.turn(done.take(), now);
+            let patient =
+                row >= BUSY_ROW && lingering.is_none_or(|since| now.since(since) < LINGER);
+            let patience = if patient {
+                Patience::Linger
+            } else {
+                Patience::Sleep
+            };
+            let (turn, payload) = self.seat.turn(done.take(), patience, now);
             drop(payload);
             let (taken, run) = match turn {
                 Turn::Run { taken, run } => (taken, run),
                 Turn::Stop => return false,
+                Turn::Linger => {
+                    lingering.get_or_insert(now);
+                    yield_now().await;
+                    continue;
+                }
                 Turn::Idle => {
-                    row = 0;
+                    (row, lingering) = (0, None);
                     pause().await;
                     continue;
                 }
             };
+            lingering = None;
             let ran = self.run(instance, &taken, run, now, &mut timer).await;
             let ended = self.guarded(|| instance.end());
-            let Taken { ticket, accepted, .. } = taken;
+            let Taken {
+                ticket, accepted, ..
+            } = taken;
             let whole = match (ran, ended) {
                 (Ran::Well(result), Ok(())) => {
-                    done = self.succeeded(&taken, Done { ticket, accepted, started: now, result });
+                    done = self.succeeded(
+                        &taken,
+                        Done {
+                            ticket,
+                            accepted,
+                            started: now,
+                            result,
+                        },
+                    );
                     true
                 }
                 (Ran::Aborted, _) => {
@@ -151,7 +190,12 @@ impl Shift {
                 }
                 (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
                     let panicked = failure.kind == FailureKind::Panic;
-                    self.seat.failed(Failed { ticket, failure, started: now, ended: self.now() });
+                    self.seat.failed(Failed {
+                        ticket,
+                        failure,
+                        started: now,
+                        ended: self.now(),
+                    });
                     !panicked
                 }
             };
@@ -159,20 +203,31 @@ impl Shift {
             if !whole || !instance.is_whole() {
                 return true;
             }
-            row += 1;
-            if row >= ROW_MAX {
-                row = 0;
+            row = row.wrapping_add(1).max(1);
+            if row.is_multiple_of(ROW_MAX) {
                 yield_now().await;
             }
         }
     }
 
     /// One attempt. A timer is set only if the handler waits for something.
-    async fn run(&self, instance: &mut dyn Instance, taken: &Taken, run: u64, now: Time, timer: &mut Option<Pin<Box<Sleep>>>) -> Ran {
+    async fn run(
+        &self,
+        instance: &mut dyn Instance,
+        taken: &Taken,
+        run: u64,
+        now: Time,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+    ) -> Ran {
         let mailbox = self.mailbox();
         let timeout = mailbox.settings().timeout;
         let deadline = now.after(timeout);
-        let span = telemetry::attempt_span(mailbox.name(), taken.ticket.id, taken.ticket.attempt, taken.trace_header.as_deref());
+        let span = telemetry::attempt_span(
+            mailbox.name(),
+            taken.ticket.id,
+            taken.ticket.attempt,
+            taken.trace_header.as_deref(),
+        );
         let mut begun = false;
         let mut waiting = false;
         poll_fn(|cx| {
@@ -181,17 +236,20 @@ impl Shift {
             }
             let polled = self.guarded(|| {
                 in_span(&span, || {
-                    if !std::mem::replace(&mut begun, true) {
-                        if let Err(failure) = instance.begin(&taken.payload, self.context(taken, deadline)) {
-                            return Poll::Ready(Err(failure));
-                        }
+                    if !std::mem::replace(&mut begun, true)
+                        && let Err(failure) =
+                            instance.begin(&taken.payload, self.context(taken, deadline))
+                    {
+                        return Poll::Ready(Err(failure));
                     }
                     instance.poll(cx)
                 })
             });
             match polled {
                 Ok(Poll::Ready(Ok(result))) => return Poll::Ready(Ran::Well(result)),
-                Ok(Poll::Ready(Err(failure))) | Err(failure) => return Poll::Ready(Ran::Badly(failure)),
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => {
+                    return Poll::Ready(Ran::Badly(failure));
+                }
                 Ok(Poll::Pending) => {}
             }
             let instant = mailbox.clock.instant(deadline);
@@ -199,7 +257,10 @@ impl Shift {
             if !std::mem::replace(&mut waiting, true) {
                 timer.as_mut().reset(instant);
             }
-            timer.as_mut().poll(cx).map(|()| Ran::Badly(Failure::timeout(timeout)))
+            timer
+                .as_mut()
+                .poll(cx)
+                .map(|()| Ran::Badly(Failure::timeout(timeout)))
         })
         .await
     }
@@ -229,15 +290,34 @@ impl Shift {
         if !self.seat.settle(done, now) {
             return None;
         }
-        self.admission.settle(mailbox, id, || Settlement::Succeeded(result.clone()));
+        self.admission
+            .settle(mailbox, id, || Settlement::Succeeded(result.clone()));
         if let Some(destination) = destination {
             let arn = self.admission.identity.arn(mailbox.name());
             let wall = mailbox.clock.wall(now);
-            let record = InvocationRecord::success(arn, id, taken.ticket.attempt, taken.payload.clone(), result, wall);
-            let origin = delivery::Origin { request_id: id, hops: taken.hops, trace_header: taken.trace_header.clone() };
-            delivery::deliver(&self.admission, mailbox, destination, record, origin, |closure| {
-                let _ = self.guarded(closure);
-            });
+            let record = InvocationRecord::success(
+                arn,
+                id,
+                taken.ticket.attempt,
+                taken.payload.clone(),
+                result,
+                wall,
+            );
+            let origin = delivery::Origin {
+                request_id: id,
+                hops: taken.hops,
+                trace_header: taken.trace_header.clone(),
+            };
+            delivery::deliver(
+                &self.admission,
+                mailbox,
+                destination,
+                record,
+                origin,
+                |closure| {
+                    let _ = self.guarded(closure);
+                },
+            );
         }
         None
     }
@@ -246,18 +326,24 @@ impl Shift {
     fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
         let function = self.mailbox().number;
         let mooring: &Mooring = &self.moored.0;
-        mooring.watched(function, || catch_unwind(AssertUnwindSafe(code))).map_err(|panic| {
-            let failure = Failure::panic(&*panic);
-            // A panic's payload is the user's too, and so is its `Drop`.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-            failure
-        })
+        mooring
+            .watched(function, || catch_unwind(AssertUnwindSafe(code)))
+            .map_err(|panic| {
+                let failure = Failure::panic(&*panic);
+                // A panic's payload is the user's too, and so is its `Drop`.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+                failure
+            })
     }
 }
 
 /// Most of the time nobody listens: then entering a span is not worth its call.
 fn in_span<R>(span: &Span, code: impl FnOnce() -> R) -> R {
-    if span.is_disabled() { code() } else { span.in_scope(code) }
+    if span.is_disabled() {
+        code()
+    } else {
+        span.in_scope(code)
+    }
 }
 
 /// Waits for somebody to wake the worker.

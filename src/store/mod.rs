@@ -78,7 +78,10 @@ pub struct Settled {
 
 impl Settled {
     pub(crate) fn new(request_id: RequestId, settlement: Settlement) -> Self {
-        Self { request_id, settlement }
+        Self {
+            request_id,
+            settlement,
+        }
     }
 }
 

@@ -1,0 +1,301 @@
+//! How a runtime ends, and how one function of it does.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod common;
+
+use std::collections::HashSet;
+
+use common::{fail, invoke, letter, letters, secs, simulate, steps};
+use redrive::testing::{Script, Step, scripted};
+use redrive::{
+    BuildError, CallError, Condition, InvokeError, Redrive, RequestId, RetryPolicy, Shutdown,
+    Status,
+};
+use tokio::time::Instant;
+
+fn take(seconds: u64) -> Script {
+    steps([Step::Take(secs(seconds))])
+}
+
+#[test]
+fn shutdown_finishes_what_runs_and_names_what_waited() {
+    simulate(
+        [scripted("f").concurrency(1).timeout(secs(60))],
+        |s| async move {
+            let running = invoke(&s, "f", take(20)).await;
+            let ready = invoke(&s, "f", Script::succeeds()).await;
+            s.settle().await;
+            let client = s.client();
+            let began = Instant::now();
+            let report = s.into_runtime().shutdown(secs(30)).await;
+            assert_eq!(began.elapsed().as_secs(), 19);
+            let [event] = &report.unfinished[..] else {
+                panic!("{report:?}")
+            };
+            assert_eq!(
+                (event.request_id, event.attempts, event.running),
+                (ready, 0, false)
+            );
+            assert_eq!(event.function.as_str(), "f");
+            assert!(matches!(
+                client.status(running),
+                Some(Status::Succeeded { .. })
+            ));
+        },
+    );
+}
+
+#[test]
+fn shutdown_drains_the_mailboxes_when_asked() {
+    simulate([scripted("f").concurrency(1)], |s| async move {
+        for _ in 0..5 {
+            invoke(&s, "f", take(2)).await;
+        }
+        let delayed = invoke(&s, "f", steps([fail(), Step::Succeed])).await;
+        let client = s.client();
+        let report = s
+            .into_runtime()
+            .shutdown(Shutdown::new(secs(30)).drain_mailboxes())
+            .await;
+        let [event] = &report.unfinished[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!((event.request_id, event.attempts), (delayed, 1));
+        assert_eq!(client.function_stats("f").unwrap().events.succeeded, 5);
+    });
+}
+
+#[test]
+fn at_the_end_of_the_grace_period_what_runs_is_cancelled() {
+    let functions = [
+        scripted("f").timeout(secs(60)),
+        scripted("g").timeout(secs(60)),
+    ];
+    simulate(functions, |s| async move {
+        let dead = invoke(&s, "f", steps([Step::Final("no".into())])).await;
+        let mut expected = HashSet::new();
+        for function in ["f", "f", "g"] {
+            expected.insert(invoke(&s, function, steps([Step::Hang])).await);
+        }
+        expected.insert(invoke(&s, "g", steps([fail(), Step::Succeed])).await);
+        s.settle().await;
+        let began = Instant::now();
+        let report = s
+            .into_runtime()
+            .shutdown(Shutdown::new(secs(10)).drain_mailboxes())
+            .await;
+        assert_eq!(began.elapsed().as_secs(), 10);
+        let named: Vec<_> = report
+            .unfinished
+            .iter()
+            .map(|event| event.request_id)
+            .collect();
+        assert_eq!(named.len(), 4, "each is named once");
+        assert_eq!(named.into_iter().collect::<HashSet<_>>(), expected);
+        let running = report.unfinished.iter().filter(|event| event.running);
+        assert_eq!(
+            running.map(|event| event.attempts).collect::<Vec<_>>(),
+            [1, 1, 1]
+        );
+        assert_eq!(report.dead_letters.len(), 1);
+        assert_eq!(report.dead_letters[0].request_id, dead);
+    });
+}
+
+#[test]
+fn an_event_that_dies_during_the_shutdown_is_among_its_dead_letters() {
+    let function = scripted("f").retry(RetryPolicy::none()).timeout(secs(5));
+    simulate([function], |s| async move {
+        let id = invoke(&s, "f", steps([Step::Hang])).await;
+        s.settle().await;
+        let report = s.into_runtime().shutdown(secs(10)).await;
+        assert!(report.unfinished.is_empty());
+        assert_eq!(report.dead_letters[0].request_id, id);
+    });
+}
+
+#[test]
+fn nothing_is_accepted_once_the_shutdown_began() {
+    simulate([scripted("f").timeout(secs(60))], |s| async move {
+        invoke(&s, "f", take(20)).await;
+        s.settle().await;
+        let client = s.client();
+        let router = s.runtime().router();
+        let shutdown = tokio::task::spawn_local(s.into_runtime().shutdown(secs(30)));
+        tokio::time::sleep(secs(1)).await;
+        let refused = client.invoke("f", Script::succeeds()).await;
+        assert!(matches!(refused, Err(InvokeError::ShuttingDown)));
+        let refused = client.call::<RequestId>("f", Script::succeeds()).await;
+        assert!(matches!(
+            refused,
+            Err(CallError::Refused(InvokeError::ShuttingDown))
+        ));
+        let event = redrive::Invoke::event("f", Script::succeeds());
+        let refused = router.send(event.clone()).await.unwrap();
+        assert!(matches!(refused, Err(InvokeError::ShuttingDown)));
+        assert!(shutdown.await.unwrap().unfinished.is_empty());
+        assert!(matches!(client.dry_run(event), Err(InvokeError::NoSystem)));
+        assert_eq!(client.function_stats("f").unwrap().events.accepted, 1);
+    });
+}
+
+#[test]
+fn a_call_that_waits_is_told_when_the_runtime_goes_away() {
+    simulate(
+        [scripted("f").concurrency(1).timeout(secs(60))],
+        |s| async move {
+            let client = s.client();
+            let calls = [take(5), take(50)].map(|script| {
+                let client = client.clone();
+                tokio::task::spawn_local(async move { client.call::<RequestId>("f", script).await })
+            });
+            s.settle().await;
+            let report = s.into_runtime().shutdown(secs(10)).await;
+            let [first, second] = calls;
+            assert!(first.await.unwrap().is_ok());
+            assert_eq!(report.unfinished.len(), 1);
+            drop(client);
+            let second = tokio::time::timeout(secs(60), second).await;
+            assert!(second.is_ok(), "a call must not hang");
+        },
+    );
+}
+
+#[test]
+fn dropping_the_runtime_is_safe_and_stops_everything() {
+    simulate(
+        [scripted("f").concurrency(2).timeout(secs(60))],
+        |s| async move {
+            let client = s.client();
+            let ids = [take(20), steps([Step::Hang]), Script::succeeds()];
+            for script in ids {
+                invoke(&s, "f", script).await;
+            }
+            s.settle().await;
+            drop(s);
+            tokio::time::sleep(secs(3_600)).await;
+            let stats = client.function_stats("f").unwrap();
+            assert_eq!((stats.events.succeeded, stats.workers), (0, 0));
+            let refused = client.invoke("f", Script::succeeds()).await;
+            assert!(matches!(refused, Err(InvokeError::NoSystem)));
+        },
+    );
+}
+
+#[test]
+fn events_of_a_removed_function_become_dead_letters_while_the_running_one_ends() {
+    simulate(
+        [
+            scripted("f").concurrency(1).timeout(secs(60)),
+            scripted("g"),
+        ],
+        |s| async move {
+            let running = invoke(&s, "f", take(20)).await;
+            let ready = invoke(&s, "f", Script::succeeds()).await;
+            let later = redrive::Invoke::event("f", Script::succeeds()).delay(secs(600));
+            let delayed = s.client().send(later).await.unwrap().request_id;
+            s.settle().await;
+            s.runtime().remove_function("f").unwrap();
+            s.settle().await;
+            for id in [ready, delayed] {
+                let letter = letter(&s, id).await;
+                assert_eq!(
+                    (letter.condition, letter.attempt_count),
+                    (Condition::FunctionRemoved, 0)
+                );
+            }
+            let refused = s.client().invoke("f", Script::succeeds()).await;
+            assert!(matches!(refused, Err(InvokeError::UnknownFunction { .. })));
+            let end = s.client().wait(running).await;
+            assert!(matches!(end, Some(Status::Succeeded { .. })));
+            s.settle().await;
+            assert_eq!(letters(&s).await.len(), 2);
+            let again = s.runtime().remove_function("f");
+            assert!(matches!(again, Err(BuildError::UnknownFunction(name)) if name == "f"));
+            invoke(&s, "g", Script::succeeds()).await;
+            s.settle().await;
+            assert_eq!(s.succeeded("g"), 1);
+        },
+    );
+}
+
+#[test]
+fn a_running_event_of_a_removed_function_is_not_retried() {
+    simulate([scripted("f")], |s| async move {
+        let id = invoke(&s, "f", steps([Step::Hang, Step::Succeed])).await;
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        s.advance(secs(4)).await;
+        let letter = letter(&s, id).await;
+        assert_eq!(
+            (letter.condition, letter.attempt_count),
+            (Condition::FunctionRemoved, 1)
+        );
+    });
+}
+
+#[test]
+fn a_removed_functions_name_is_free_at_once_and_its_letters_can_be_redriven() {
+    simulate([scripted("f").timeout(secs(60))], |s| async move {
+        invoke(&s, "f", take(20)).await;
+        let later = redrive::Invoke::event("f", Script::succeeds()).delay(secs(600));
+        let delayed = s.client().send(later).await.unwrap().request_id;
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        s.runtime().add_function(scripted("f")).unwrap();
+        let new = invoke(&s, "f", Script::succeeds()).await;
+        s.settle().await;
+        assert_eq!((s.accepted("f"), s.succeeded("f")), (1, 1));
+        let redriven = common::dead_letters(&s)
+            .send(Redrive::one(delayed))
+            .await
+            .unwrap();
+        assert_eq!(redriven.sent.len(), 1);
+        s.advance(secs(60)).await;
+        assert_eq!((s.accepted("f"), s.succeeded("f")), (2, 2));
+        assert!(s.client().status(new).is_some());
+        let names: Vec<_> = s
+            .client()
+            .functions()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(names, ["f"]);
+        let taken = s.runtime().add_function(scripted("f"));
+        assert!(matches!(taken, Err(BuildError::Settings(faults)) if faults[0].field == "name"));
+    });
+}
+
+#[test]
+fn a_function_that_is_being_removed_is_not_listed() {
+    simulate([scripted("f").timeout(secs(60))], |s| async move {
+        invoke(&s, "f", take(20)).await;
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        s.settle().await;
+        assert!(s.client().functions().is_empty());
+        assert!(s.client().function_stats("f").is_none());
+        s.assert_nothing_lost();
+        s.runtime().add_function(scripted("f")).unwrap();
+        assert_eq!(s.client().functions().len(), 1);
+        let report = s.into_runtime().shutdown(secs(1)).await;
+        assert_eq!(
+            report.unfinished.len(),
+            1,
+            "what still runs of it is not forgotten"
+        );
+    });
+}
+
+#[test]
+fn a_function_with_many_events_waiting_is_removed_without_losing_one() {
+    simulate([scripted("f")], |s| async move {
+        s.client().pause("f");
+        let batch = vec![Script::succeeds(); 5_000];
+        s.client().invoke_batch("f", batch).await.unwrap();
+        s.runtime().remove_function("f").unwrap();
+        s.settle().await;
+        assert_eq!(letters(&s).await.len(), 5_000);
+    });
+}

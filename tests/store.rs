@@ -1,0 +1,317 @@
+//! The seam to a store: asked before a receipt is given, told how each event ends.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod common;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{fail, invoke, letters, secs, simulate_with, steps};
+use redrive::store::Settlement;
+use redrive::testing::{RecordingStore, Script, Simulation, Step, scripted};
+use redrive::{
+    Condition, Durability, Function, Invoke, InvokeError, RequestId, RetryPolicy, Runtime, Status,
+};
+
+/// Runs `test` on a simulation of `f` and `g` with a store.
+fn stored<F, Fut>(test: F)
+where
+    F: FnOnce(Simulation, Arc<RecordingStore>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let store = RecordingStore::new();
+    let zero = scripted("zero").reserved_concurrency_zero();
+    let builder = Runtime::builder()
+        .function(scripted("f"))
+        .function(scripted("g"))
+        .function(zero);
+    simulate_with(builder.store(store.clone()), |s| test(s, store));
+}
+
+/// What the store was told, a word each.
+fn told(store: &RecordingStore, id: RequestId) -> Vec<String> {
+    let settled = store
+        .settled()
+        .into_iter()
+        .filter(|settled| settled.request_id == id);
+    let word = |settlement| match settlement {
+        Settlement::Succeeded(result) => {
+            assert_eq!(result.unwrap().read::<RequestId>().unwrap(), id);
+            "succeeded".to_owned()
+        }
+        Settlement::Rescheduled { attempt, .. } => format!("rescheduled {attempt}"),
+        Settlement::Buried(letter) => format!("buried {}", letter.condition),
+        Settlement::Cancelled => "cancelled".to_owned(),
+        other => format!("{other:?}"),
+    };
+    settled.map(|settled| word(settled.settlement)).collect()
+}
+
+#[test]
+fn an_event_is_appended_before_its_receipt_and_runs_after_it() {
+    stored(|s, store| async move {
+        store.hang_append(1);
+        let client = s.client();
+        let invoke =
+            tokio::task::spawn_local(async move { client.invoke("f", Script::succeeds()).await });
+        s.advance(secs(3_600)).await;
+        assert!(!invoke.is_finished());
+        assert_eq!((s.accepted("f"), s.stats("f").invocations), (0, 0));
+        store.release();
+        let receipt = invoke.await.unwrap().unwrap();
+        assert_eq!(receipt.durability, Durability::Stored);
+        s.settle().await;
+        assert_eq!((s.accepted("f"), s.succeeded("f")), (1, 1));
+        assert_eq!(store.appended()[0].request_id, receipt.request_id);
+    });
+}
+
+#[test]
+fn the_store_has_all_that_was_said_of_the_event() {
+    stored(|s, store| async move {
+        let invoke = Invoke::event("f", steps([Step::Take(secs(1))]));
+        let invoke = invoke.delay(secs(60)).trace_header("Root=1").hops(3);
+        s.client().send(invoke).await.unwrap();
+        let event = &store.appended()[0];
+        assert_eq!(event.function.as_str(), "f");
+        let script: Script = event.payload.read().unwrap();
+        assert_eq!(script, steps([Step::Take(secs(1))]));
+        let wait = event.not_before.duration_since(event.accepted_at).unwrap();
+        assert_eq!((wait, event.hops), (secs(60), 3));
+        assert_eq!(
+            (event.trace_header.as_deref(), event.redriven_from),
+            (Some("Root=1"), None)
+        );
+    });
+}
+
+#[test]
+fn an_event_whose_caller_went_away_runs_once_it_is_stored() {
+    stored(|s, store| async move {
+        store.hang_append(1);
+        let client = s.client();
+        let invoke = client.invoke("f", Script::succeeds());
+        assert!(tokio::time::timeout(secs(5), invoke).await.is_err());
+        store.release();
+        s.settle().await;
+        assert_eq!((store.appended().len(), s.succeeded("f")), (1, 1));
+    });
+}
+
+#[test]
+fn an_event_that_can_not_be_stored_is_refused_and_nothing_of_it_is_kept() {
+    stored(|s, store| async move {
+        store.fail_append(1);
+        let id: RequestId = "018f3c5e-0000-7000-8000-000000000001".parse().unwrap();
+        let event = || Invoke::event("f", Script::succeeds()).request_id(id);
+        let refused = s.client().send(event()).await;
+        assert!(matches!(refused, Err(InvokeError::Store(_))));
+        s.advance(secs(60)).await;
+        assert_eq!((s.accepted("f"), s.stats("f").mailbox_depth), (0, 0));
+        assert!(s.client().status(id).is_none() && store.appended().is_empty());
+        let receipt = s.client().send(event()).await.unwrap();
+        assert_eq!(receipt.request_id, id, "the id is free again");
+        s.settle().await;
+        assert_eq!(s.succeeded("f"), 1);
+    });
+}
+
+#[test]
+fn an_event_that_is_being_stored_holds_its_place() {
+    let store = RecordingStore::new();
+    let builder = Runtime::builder().function(scripted("f").mailbox_events_max(1));
+    simulate_with(builder.store(store.clone()), |s| async move {
+        store.hang_append(1);
+        let client = s.client();
+        let first =
+            tokio::task::spawn_local(async move { client.invoke("f", Script::succeeds()).await });
+        s.settle().await;
+        let second = s.client().invoke("f", Script::succeeds()).await;
+        assert!(matches!(second, Err(InvokeError::MailboxFull { .. })));
+        store.release();
+        first.await.unwrap().unwrap();
+        s.settle().await;
+        s.client().invoke("f", Script::succeeds()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_batch_is_one_append() {
+    stored(|s, store| async move {
+        store.fail_append(1);
+        let batch = || vec![Script::succeeds(), Script::succeeds(), Script::succeeds()];
+        let refused = s.client().invoke_batch("f", batch()).await;
+        assert!(matches!(refused, Err(InvokeError::Store(_))));
+        assert_eq!((s.accepted("f"), store.appended().len()), (0, 0));
+        let receipts = s.client().invoke_batch("f", batch()).await.unwrap();
+        let appended: Vec<_> = store
+            .appended()
+            .iter()
+            .map(|event| event.request_id)
+            .collect();
+        assert_eq!(
+            receipts.iter().map(|r| r.request_id).collect::<Vec<_>>(),
+            appended
+        );
+        s.settle().await;
+        assert_eq!(s.succeeded("f"), 3);
+    });
+}
+
+#[test]
+fn the_store_is_told_of_every_settlement_in_order() {
+    stored(|s, store| async move {
+        let succeeds = invoke(&s, "f", Script::fails(1)).await;
+        let dies = invoke(&s, "f", steps([fail(), Step::Panic, fail()])).await;
+        let ends = invoke(&s, "f", steps([Step::Final("no".into())])).await;
+        let cancelled = invoke(&s, "g", Script::fails(1)).await;
+        let running = invoke(&s, "g", steps([Step::Hang])).await;
+        let zero = invoke(&s, "zero", Script::succeeds()).await;
+        s.advance(secs(1)).await;
+        assert!(s.client().cancel(cancelled) && s.client().cancel(running));
+        s.advance(secs(300)).await;
+        assert_eq!(told(&store, succeeds), ["rescheduled 1", "succeeded"]);
+        let course = ["rescheduled 1", "rescheduled 2", "buried RetriesExhausted"];
+        assert_eq!(told(&store, dies), course);
+        assert_eq!(told(&store, ends), ["buried Final"]);
+        assert_eq!(told(&store, cancelled), ["rescheduled 1", "cancelled"]);
+        assert_eq!(told(&store, running), ["cancelled"]);
+        assert_eq!(told(&store, zero), ["buried ZeroReservedConcurrency"]);
+        let due = store
+            .settled()
+            .into_iter()
+            .find_map(|settled| match settled.settlement {
+                Settlement::Rescheduled { due_at, .. } => Some(due_at),
+                _ => None,
+            });
+        let accepted = store.appended()[0].accepted_at;
+        assert_eq!(common::seconds_between(accepted, due.unwrap()), 60);
+    });
+}
+
+#[test]
+fn a_redriven_event_is_stored_with_its_link() {
+    stored(|s, store| async move {
+        let dead = invoke(&s, "f", steps([Step::Final("no".into())])).await;
+        s.settle().await;
+        let queue = common::dead_letters(&s);
+        let redriven = queue.send(redrive::Redrive::one(dead)).await.unwrap();
+        let [(_, new)] = redriven.sent[..] else {
+            panic!("one was sent")
+        };
+        let event = store
+            .appended()
+            .into_iter()
+            .find(|event| event.request_id == new)
+            .unwrap();
+        assert_eq!(event.redriven_from, Some(dead));
+        store.fail_append(3);
+        s.settle().await;
+        let redriven = queue.send(redrive::Redrive::one(new)).await.unwrap();
+        assert!(matches!(redriven.refused[..], [(id, InvokeError::Store(_))] if id == new));
+        assert_eq!(
+            letters(&s).await.len(),
+            1,
+            "a letter that could not be sent stays"
+        );
+    });
+}
+
+#[test]
+fn a_settlement_that_the_store_refuses_is_counted_and_stops_nothing() {
+    stored(|s, store| async move {
+        for call in 1..=4 {
+            store.fail_settle(call);
+            invoke(&s, "f", steps([Step::Final("no".into())])).await;
+            s.settle().await;
+        }
+        assert_eq!((s.dead("f"), s.stats("f").store_errors), (4, 4));
+        assert_eq!(letters(&s).await.len(), 4);
+        store.fail_settle(5);
+        let id = invoke(&s, "f", Script::succeeds()).await;
+        s.settle().await;
+        assert!(matches!(
+            s.client().status(id),
+            Some(Status::Succeeded { .. })
+        ));
+        store.fail_settle(6);
+        let id = invoke(&s, "f", Script::fails(1)).await;
+        s.advance(secs(61)).await;
+        assert!(matches!(
+            s.client().status(id),
+            Some(Status::Succeeded { .. })
+        ));
+        assert_eq!(s.stats("f").store_errors, 6);
+        assert_eq!(told(&store, id), ["succeeded"]);
+    });
+}
+
+#[test]
+fn a_call_is_not_stored() {
+    stored(|s, store| async move {
+        let _: RequestId = s.client().call("f", Script::succeeds()).await.unwrap();
+        let failed = s
+            .client()
+            .call::<RequestId>("f", Script::always_fails())
+            .await;
+        assert!(failed.is_err());
+        let hanging = s.client();
+        let call = hanging.call::<RequestId>("f", steps([Step::Hang]));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), call)
+                .await
+                .is_err()
+        );
+        s.settle().await;
+        assert!(store.appended().is_empty() && store.settled().is_empty());
+    });
+}
+
+#[test]
+fn an_event_that_was_being_stored_when_its_function_was_removed_is_a_dead_letter() {
+    stored(|s, store| async move {
+        store.hang_append(1);
+        let client = s.client();
+        let invoke =
+            tokio::task::spawn_local(async move { client.invoke("f", Script::succeeds()).await });
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        s.settle().await;
+        store.release();
+        let receipt = invoke.await.unwrap().unwrap();
+        s.settle().await;
+        let letters = letters(&s).await;
+        assert_eq!(letters.len(), 1);
+        assert_eq!(letters[0].request_id, receipt.request_id);
+        assert_eq!(letters[0].condition, Condition::FunctionRemoved);
+        assert_eq!(told(&store, receipt.request_id), ["buried FunctionRemoved"]);
+    });
+}
+
+#[test]
+fn an_event_that_was_being_stored_at_shutdown_is_kept_for_the_next_process() {
+    let store = RecordingStore::new();
+    let function: Function = scripted("f").retry(RetryPolicy::none());
+    simulate_with(
+        Runtime::builder().function(function).store(store.clone()),
+        |s| async move {
+            store.hang_append(1);
+            let client = s.client();
+            let invoke =
+                tokio::task::spawn_local(
+                    async move { client.invoke("f", Script::succeeds()).await },
+                );
+            s.settle().await;
+            let report = s.into_runtime().shutdown(secs(1)).await;
+            assert!(report.unfinished.is_empty());
+            store.release();
+            assert_eq!(
+                invoke.await.unwrap().unwrap().durability,
+                Durability::Stored
+            );
+            assert!(store.settled().is_empty());
+        },
+    );
+}
