@@ -80,6 +80,7 @@ pub struct Plain;
 #[derive(Debug)]
 pub struct Boxed;
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<Box<dyn Error>> + 'static> HandlerError<Plain> for E {
     fn into_error(self) -> Box<dyn Error> {
         self.into()

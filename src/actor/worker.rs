@@ -35,6 +35,8 @@ const ROW_MAX: u32 = 64;
 const BUSY_ROW: u32 = 16;
 /// How long it lingers.
 const LINGER: Duration = Duration::from_micros(50);
+/// How often it looks meanwhile: a virtual clock stands still as long as anybody has something to do.
+const LINGER_LOOKS: u32 = 1_000;
 
 pub(crate) struct Worker {
     shift: Option<Shift>,
@@ -139,11 +141,12 @@ impl Shift {
         let mut done = None;
         let mut timer = None;
         let mut row: u32 = 0;
-        let mut lingering = None;
+        let (mut lingering, mut looks) = (None, 0);
         loop {
             let now = self.now();
-            let patient =
-                row >= BUSY_ROW && lingering.is_none_or(|since| now.since(since) < LINGER);
+            let patient = row >= BUSY_ROW
+                && looks < LINGER_LOOKS
+                && lingering.is_none_or(|since| now.since(since) < LINGER);
             let patience = if patient {
                 Patience::Linger
             } else {
@@ -156,16 +159,17 @@ impl Shift {
                 Turn::Stop => return false,
                 Turn::Linger => {
                     lingering.get_or_insert(now);
+                    looks += 1;
                     yield_now().await;
                     continue;
                 }
                 Turn::Idle => {
-                    (row, lingering) = (0, None);
+                    (row, lingering, looks) = (0, None, 0);
                     pause().await;
                     continue;
                 }
             };
-            lingering = None;
+            (lingering, looks) = (None, 0);
             let ran = self.run(instance, &taken, run, now, &mut timer).await;
             let ended = self.guarded(|| instance.end());
             let Taken {

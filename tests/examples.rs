@@ -1,0 +1,130 @@
+//! Each example runs, ends well, and prints what its header says.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// The lines that the header of an example announces: the `//!` lines after `//! Output:`, without fences and empty
+/// lines. Others may stand between them; a line `…` says that they do.
+fn announced(source: &str) -> Vec<String> {
+    let header = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let block = header
+        .map(str::trim)
+        .skip_while(|line| *line != "Output:")
+        .skip(1);
+    block
+        .filter(|line| !line.is_empty() && *line != "…" && !line.starts_with("```"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Does `line` say what was announced? An `…` stands for anything.
+fn fits(line: &str, announced: &str) -> bool {
+    let mut parts = announced.split('…').map(str::trim);
+    let Some(mut rest) = line.trim().strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+        last = Some(part);
+    }
+    // After a closing `…` anything may follow; else the line ends where the announcement does.
+    match last {
+        Some("") => true,
+        Some(part) => rest.is_empty() || line.trim().ends_with(part),
+        None => rest.is_empty(),
+    }
+}
+
+/// The first announced line that is missing from the output, in order.
+fn missing<'a>(output: &str, announced: &'a [String]) -> Option<&'a str> {
+    let mut lines = output.lines();
+    announced
+        .iter()
+        .find(|wanted| !lines.any(|line| fits(line, wanted)))
+        .map(String::as_str)
+}
+
+fn run(name: &str) {
+    let source = std::fs::read_to_string(folder().join(name).with_extension("rs")).unwrap();
+    let announced = announced(&source);
+    assert!(
+        !announced.is_empty(),
+        "examples/{name}.rs says nothing of its output: add an `//! Output:` block"
+    );
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "run",
+            "--quiet",
+            "--offline",
+            "--all-features",
+            "--example",
+            name,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{printed}\n{complaint}",
+        output.status
+    );
+    let missing = missing(&printed, &announced);
+    assert_eq!(
+        missing, None,
+        "missing from the output of examples/{name}.rs:\n{printed}\n{complaint}"
+    );
+}
+
+macro_rules! examples {
+    ($($name:ident),*) => {
+        $(#[test] fn $name() { run(stringify!($name)); })*
+
+        #[test]
+        fn every_example_is_run_here() {
+            let known = [$(stringify!($name)),*];
+            for entry in std::fs::read_dir(folder()).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "rs") {
+                    let name = path.file_stem().unwrap().to_str().unwrap();
+                    assert!(known.contains(&name), "examples/{name}.rs is run by no test: add it to tests/examples.rs");
+                }
+            }
+        }
+    };
+}
+
+examples!(
+    quickstart,
+    actix_web,
+    dead_letters,
+    stateful,
+    request_response,
+    thumbnails
+);
+
+#[test]
+fn announced_lines_are_found_in_their_order() {
+    let source = "//! An example.\n//!\n//! Output:\n//! ```text\n//! one\n//! …\n//! t…o …\n//! ```\nfn main() {}\n//! no";
+    let announced = announced(source);
+    assert_eq!(announced, ["one", "t…o …"]);
+    assert_eq!(missing("zero\none\ntwo three\n", &announced), None);
+    assert_eq!(missing("two three\none\n", &announced), Some("t…o …"));
+    assert_eq!(missing("one more\ntwo three\n", &announced), Some("one"));
+    assert!(
+        fits("took 12 ms", "took … ms")
+            && !fits("took 12 ms more", "took … ms")
+            && fits("anything", "…")
+    );
+}
