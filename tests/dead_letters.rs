@@ -448,6 +448,21 @@ fn a_function_with_held_letters_recovers_from_its_crashes() {
 }
 
 #[test]
+fn the_report_of_a_shutdown_names_held_letters_once() {
+    bounded(WhenFull::Hold, |s| async move {
+        let ids = die(&s, "f", 4).await;
+        let report = s.into_runtime().shutdown(secs(1)).await;
+        let named: Vec<_> = report
+            .dead_letters
+            .iter()
+            .map(|letter| letter.request_id)
+            .collect();
+        assert_eq!(named, ids);
+        assert!(report.unfinished.is_empty());
+    });
+}
+
+#[test]
 fn a_redrive_makes_room_for_what_is_held() {
     bounded(WhenFull::Hold, |s| async move {
         die(&s, "f", 5).await;
