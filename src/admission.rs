@@ -140,6 +140,7 @@ impl Admission {
 
     /// Forgets a function that was unregistered and is empty.
     pub(crate) fn forget(&self, number: u32) {
+        self.proposed.retain(|_, owner| *owner != number);
         if let Some(place) = self.numbers.write().get_mut(number as usize) {
             *place = None;
         }
@@ -438,6 +439,11 @@ impl Admission {
     fn propose(&self, mailbox: &Mailbox, id: Option<RequestId>) -> Result<Option<RequestId>, InvokeError> {
         let Some(request_id) = id else { return Ok(None) };
         self.unpropose(mailbox);
+        // Its last owner may have forgotten it and not said so yet.
+        let owner = self.proposed.get(&request_id).map(|number| *number).filter(|&number| number != mailbox.number);
+        if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
+            self.unpropose(&owner);
+        }
         if self.locate(request_id).is_some() {
             return Err(InvokeError::RequestIdTaken { request_id });
         }
