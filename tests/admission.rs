@@ -189,7 +189,7 @@ fn an_event_that_invokes_its_own_function_is_stopped_at_the_16th_hop() {
         |s| async move {
             invoke(&s, "f", ()).await;
             s.settle().await;
-            let refusals = refusals.lock().unwrap();
+            let refusals = std::mem::take(&mut *refusals.lock().unwrap());
             let [
                 (
                     15,

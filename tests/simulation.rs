@@ -284,10 +284,10 @@ impl Course {
             }
             10 | 11 => self.call(name),
             12 => {
-                if let Some(&id) = self.accepted.choose(&mut self.rng) {
-                    if client.cancel(id) {
-                        self.journal.ended(id, "cancelled");
-                    }
+                if let Some(&id) = self.accepted.choose(&mut self.rng)
+                    && client.cancel(id)
+                {
+                    self.journal.ended(id, "cancelled");
                 }
             }
             13 => assert!(client.pause(name) || name == "passing"),
