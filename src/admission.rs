@@ -159,6 +159,7 @@ impl Admission {
 
     /// Forgets a function that was unregistered and is empty.
     pub(crate) fn forget(&self, number: u32) {
+        self.proposed.retain(|_, owner| *owner != number);
         if let Some(place) = self.numbers.write().get_mut(number as usize) {
             *place = None;
         }
@@ -596,6 +597,11 @@ impl Admission {
             return Ok(None);
         };
         self.unpropose(mailbox);
+        // Its last owner may have forgotten it and not said so yet.
+        let owner = self.proposed.get(&request_id).map(|number| *number).filter(|&number| number != mailbox.number);
+        if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
+            self.unpropose(&owner);
+        }
         if self.locate(request_id).is_some() {
             return Err(InvokeError::RequestIdTaken { request_id });
         }

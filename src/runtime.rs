@@ -1,5 +1,6 @@
 //! The runtime: what starts everything, and what brings it to a good end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -244,12 +245,8 @@ impl Builder {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> = self
-            .functions
-            .iter()
-            .flat_map(|function| function.settings.faults(&function.name))
-            .collect();
-        let mut seen = std::collections::HashSet::new();
+        let mut faults: Vec<_> = self.functions.iter().flat_map(|function| function.settings.faults(&function.name)).collect();
+        let mut seen = HashSet::new();
         for function in &self.functions {
             if !seen.insert(&function.name) {
                 let problem = "is given to two functions: give each its own".to_owned();
@@ -329,10 +326,7 @@ impl Parts {
         );
         let _ = tokio::time::timeout(shutdown.grace, drained).await;
         mailboxes.iter().for_each(|mailbox| mailbox.pause());
-        let unfinished = mailboxes
-            .iter()
-            .flat_map(|mailbox| unfinished(mailbox))
-            .collect();
+        let mut unfinished: Vec<_> = mailboxes.iter().flat_map(|mailbox| unfinished(mailbox)).collect();
         mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
         let gone = join_all(
             mailboxes
@@ -342,6 +336,9 @@ impl Parts {
         // A handler that blocks its thread can't be stopped; it is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
         let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
+        // What a full queue held, or a function on its way out gave up just now, is a letter and nothing else.
+        let letters: HashSet<_> = dead_letters.iter().map(|letter| letter.request_id).collect();
+        unfinished.retain(|event| !letters.contains(&event.request_id));
         self.stop();
         ShutdownReport {
             unfinished,
@@ -448,7 +445,7 @@ impl From<Duration> for Shutdown {
 #[must_use = "it names the events that did not finish"]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Every event that did not finish. In memory they are gone, unless the application keeps them.
+    /// Every event that neither finished nor is among the letters. In memory they are gone, unless the application keeps them.
     pub unfinished: Vec<Unfinished>,
     /// The letters that were in the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,

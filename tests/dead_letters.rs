@@ -146,10 +146,8 @@ fn a_subscriber_that_stops_is_dropped() {
         dead_letters(&s).send(subscribe).await.unwrap();
         die(&s, "f", 5).await;
         assert!(!mayfly.connected());
-        assert_eq!(
-            (seen.lock().unwrap().len(), letters(&s).await.len()),
-            (1, 5)
-        );
+        let kept = letters(&s).await.len();
+        assert_eq!((seen.lock().unwrap().len(), kept), (1, 5));
     });
 }
 
@@ -445,6 +443,21 @@ fn a_function_with_held_letters_recovers_from_its_crashes() {
             ));
         },
     );
+}
+
+#[test]
+fn the_report_of_a_shutdown_names_held_letters_once() {
+    bounded(WhenFull::Hold, |s| async move {
+        let ids = die(&s, "f", 4).await;
+        let report = s.into_runtime().shutdown(secs(1)).await;
+        let named: Vec<_> = report
+            .dead_letters
+            .iter()
+            .map(|letter| letter.request_id)
+            .collect();
+        assert_eq!(named, ids);
+        assert!(report.unfinished.is_empty());
+    });
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::admission::Admission;
 use crate::destination::{Destination, InvocationRecord, Kind};
 use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
+use crate::failure::Condition;
 use crate::mailbox::Mailbox;
 use crate::payload::Payload;
 use crate::telemetry;
@@ -47,18 +48,10 @@ pub(crate) fn deliver(
 }
 
 /// DST-13: a further asynchronous invocation, one hop on.
-fn invoke(
-    admission: &Arc<Admission>,
-    mailbox: &Arc<Mailbox>,
-    function: &Arc<str>,
-    record: InvocationRecord,
-    origin: Origin,
-) {
-    let Origin {
-        request_id,
-        hops,
-        trace_header,
-    } = origin;
+fn invoke(admission: &Arc<Admission>, mailbox: &Arc<Mailbox>, function: &Arc<str>, record: InvocationRecord, origin: Origin) {
+    let Origin { request_id, hops, trace_header } = origin;
+    // What died of a loop ends here: another dead end would have a record too, and so on without end.
+    let ended = record.request_context.condition == Condition::Recursion.to_string();
     // As JSON: the other function's payload type is its own.
     let payload = match serde_json::value::to_raw_value(&record) {
         Ok(json) => Payload::from(json),
@@ -73,8 +66,7 @@ fn invoke(
     let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
     let (admission, source, target) = (admission.clone(), mailbox.clone(), function.clone());
     let conclude = move |error: InvokeError| match (error, admission.mailbox(&target)) {
-        (InvokeError::Recursion { .. }, Some(looping))
-            if admission.dead_end(&looping, payload, hops).is_ok() => {}
+        (InvokeError::Recursion { .. }, Some(looping)) if !ended && admission.dead_end(&looping, payload, hops).is_ok() => {}
         (error, _) => failed(&source, request_id, &error.to_string()),
     };
     match admitting {

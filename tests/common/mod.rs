@@ -46,11 +46,9 @@ pub fn hush() {
         let loud = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text
-                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-                .unwrap_or_default();
-            if !text.contains("as scripted") {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            if !text.is_some_and(|text| text.contains("as scripted")) {
                 loud(info);
             }
         }));
