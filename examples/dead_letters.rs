@@ -4,13 +4,13 @@
 //!
 //! Output:
 //! ```text
-//! attempt 1: charging anna
-//! attempt 2: charging anna
-//! attempt 3: charging anna
-//! told: charge is dead, RetriesExhausted after 3 attempts: anna can't pay -5
-//! listed: charge, payload {"customer":"anna","cents":-5}
+//! attempt 1: charging -500 cents
+//! attempt 2: charging -500 cents
+//! attempt 3: charging -500 cents
+//! told: charge, RetriesExhausted after 3 attempts: can't charge less than nothing
+//! listed: charge with payload -500
 //! …
-//! attempt 1: charging anna
+//! attempt 1: charging 500 cents
 //! …
 //! 0 dead letters left, 1 event succeeded
 //! ```
@@ -18,23 +18,16 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use redrive::*;
-use serde::{Deserialize, Serialize};
+use redrive::{DeadLetter, Event, Filter, Function, List, Payload};
+use redrive::{Redrive, RetryPolicy, Runtime, Subscribe};
 use tokio::sync::mpsc;
 
-#[derive(Serialize, Deserialize)]
-struct Order {
-    customer: String,
-    cents: i64,
-}
-
-async fn charge(order: Event<Order>) -> Result<(), String> {
-    let Order { customer, cents } = order.payload();
-    println!("attempt {}: charging {customer}", order.context().attempt());
-    if *cents < 0 {
-        Err(format!("{customer} can't pay {cents}"))
-    } else {
-        Ok(())
+async fn charge(cents: Event<i64>) -> Result<(), &'static str> {
+    let attempt = cents.context().attempt();
+    println!("attempt {attempt}: charging {} cents", *cents);
+    match *cents {
+        ..0 => Err("can't charge less than nothing"),
+        _ => Ok(()),
     }
 }
 
@@ -42,23 +35,19 @@ async fn charge(order: Event<Order>) -> Result<(), String> {
 struct OnCall(mpsc::UnboundedSender<DeadLetter>);
 
 impl Actor for OnCall {
-    type Context = actix::Context<Self>;
+    type Context = Context<Self>;
 }
 
-impl actix::Handler<DeadLetter> for OnCall {
+impl Handler<DeadLetter> for OnCall {
     type Result = ();
 
     fn handle(&mut self, letter: DeadLetter, _: &mut Self::Context) {
-        let reason = letter
-            .failure()
-            .map_or("it never ran", |failure| &failure.message);
-        let Letter {
-            function,
-            condition,
-            attempt_count,
-            ..
-        } = &*letter;
-        println!("told: {function} is dead, {condition} after {attempt_count} attempts: {reason}");
+        let (condition, attempts) = (letter.condition, letter.attempt_count);
+        let reason = letter.failure().map_or("", |failure| &failure.message);
+        println!(
+            "told: {}, {condition} after {attempts} attempts: {reason}",
+            letter.function
+        );
         let _ = self.0.send(letter);
     }
 }
@@ -72,52 +61,35 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Subscribe.
     let (tell, mut told) = mpsc::unbounded_channel();
-    dead_letters
-        .send(Subscribe::new(OnCall(tell).start().recipient()))
-        .await?;
-    client
-        .invoke(
-            "charge",
-            Order {
-                customer: "anna".to_owned(),
-                cents: -5,
-            },
-        )
-        .await?;
-    let letter = told.recv().await.ok_or("the subscriber went away")?;
+    let on_call = OnCall(tell).start().recipient();
+    dead_letters.send(Subscribe::new(on_call)).await?;
+    client.invoke("charge", -500_i64).await?;
+    let letter = told.recv().await.ok_or("the subscriber is gone")?;
 
     // List.
-    let page = dead_letters
-        .send(List::new(Filter::new().function("charge")))
-        .await?;
-    for letter in &page.letters {
+    let of_charge = List::new(Filter::new().function("charge"));
+    for letter in dead_letters.send(of_charge).await?.letters {
         println!(
-            "listed: {}, payload {}",
+            "listed: {} with payload {}",
             letter.function,
             letter.payload.json()?
         );
     }
 
     // Repair.
-    let mut order: Order = letter.payload.read()?;
-    order.cents = order.cents.abs();
+    let cents: i64 = letter.payload.read()?;
+    let payload = Payload::new(cents.abs())?;
 
-    // Redrive: a new event, with a link to the letter.
-    let redrive = Redrive::one(letter.request_id).payload(Payload::new(order)?);
-    let redriven = dead_letters.send(redrive).await?;
-    println!(
-        "redriven: {} sent, {} refused",
-        redriven.sent.len(),
-        redriven.refused.len()
-    );
-    for (_, event) in redriven.sent {
+    // Redrive: it becomes a new event, with a link to the letter.
+    let redrive = Redrive::one(letter.request_id).payload(payload);
+    for (letter, event) in dead_letters.send(redrive).await?.sent {
+        println!("redriven: letter {letter} as event {event}");
         client.wait(event).await;
     }
+
     let left = dead_letters.send(List::new(Filter::new())).await?.total;
-    println!(
-        "{left} dead letters left, {} event succeeded",
-        client.stats().events.succeeded
-    );
+    let succeeded = client.stats().events.succeeded;
+    println!("{left} dead letters left, {succeeded} event succeeded");
     let _ = runtime.shutdown(Duration::from_secs(30)).await;
     Ok(())
 }

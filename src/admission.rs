@@ -598,7 +598,11 @@ impl Admission {
         };
         self.unpropose(mailbox);
         // Its last owner may have forgotten it and not said so yet.
-        let owner = self.proposed.get(&request_id).map(|number| *number).filter(|&number| number != mailbox.number);
+        let owner = self
+            .proposed
+            .get(&request_id)
+            .map(|number| *number)
+            .filter(|&number| number != mailbox.number);
         if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
             self.unpropose(&owner);
         }

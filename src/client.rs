@@ -20,7 +20,8 @@ use crate::telemetry::{Meters, Stats};
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
 ///
-/// It holds nothing back: when the runtime is gone, its methods say so.
+/// It does not keep the runtime alive: once that is gone, invocations are refused with
+/// [`InvokeError::ShuttingDown`] or [`InvokeError::NoSystem`].
 #[derive(Clone)]
 pub struct Client {
     admission: Arc<Admission>,
@@ -173,7 +174,10 @@ impl Client {
 
     /// Has `function` run with `payload` in the background (AWS's `Event` invocation).
     ///
-    /// Answers as soon as the event is kept: at once in memory, when it is durable with a store. Never waits for the function.
+    /// Answers as soon as the event is kept: at once in memory, when it is durable with a store. Never waits for the
+    /// function, and never for room in a full mailbox.
+    ///
+    /// With a store, dropping the future does not take the event back: it may be kept and run all the same.
     ///
     /// # Errors
     /// When the event is refused; then nothing of it is kept. Each variant says what to do.
@@ -200,7 +204,8 @@ impl Client {
             .await
     }
 
-    /// Has `function` run once for each of `payloads`: accepts all of them or none.
+    /// Has `function` run once for each of `payloads`: accepts all of them or none. The receipts are in the order of the
+    /// payloads. Waits as [`invoke`](Self::invoke) does.
     ///
     /// # Errors
     /// The first refusal; then none is kept.
@@ -256,7 +261,8 @@ impl Client {
         }
     }
 
-    /// Says whether an event would be accepted now, and keeps nothing (AWS's `DryRun` invocation).
+    /// Says whether an event would be accepted now, and keeps nothing (AWS's `DryRun` invocation). Doesn't wait, doesn't ask
+    /// the store, and promises nothing for the next moment.
     ///
     /// # Errors
     /// The refusal that the event would meet.
@@ -286,7 +292,11 @@ impl Client {
         Some(status(&mailbox, &view))
     }
 
-    /// Waits until an event is over. `None` at once if nothing is known of it, and when the runtime goes away before.
+    /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles
+    /// hours. Answers at once if it has finished and is remembered.
+    ///
+    /// `None` if nothing is known of the event (an unknown id, or one that finished too long ago), or if the runtime goes
+    /// away first. Dropping the future changes nothing for the event.
     pub async fn wait(&self, id: RequestId) -> Option<Status> {
         let mailbox = self.admission.locate(id)?;
         let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
@@ -317,7 +327,11 @@ impl Client {
         cancelled
     }
 
-    /// A page of a function's events in one state, from `cursor` (0 is the beginning). `None` if the function is unknown.
+    /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them. `None`
+    /// if the function is unknown.
+    ///
+    /// A page is a glance at a mailbox that goes on: an event that changes its state between two pages may be in both or
+    /// in neither.
     pub fn events(
         &self,
         function: &str,
@@ -341,7 +355,7 @@ impl Client {
 
     // --- functions
 
-    /// The names of all functions that can be invoked.
+    /// The names of all functions that are registered now, in no particular order.
     pub fn functions(&self) -> Vec<FunctionName> {
         self.admission
             .registered()
@@ -359,7 +373,7 @@ impl Client {
             .is_some()
     }
 
-    /// Lets a paused function go on. Answers whether the function is known.
+    /// Lets a paused function go on. Does nothing to one that isn't paused. Answers whether the function is known.
     pub fn resume(&self, function: &str) -> bool {
         self.admission
             .mailbox(function)

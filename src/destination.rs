@@ -12,6 +12,9 @@ use crate::failure::{Condition, DeadLetter, Failure, rfc3339};
 use crate::payload::Payload;
 
 /// A receiver of [`InvocationRecord`]s.
+///
+/// A record is handed over once, when its event finishes, and not again if that fails. A failure is counted in
+/// `DestinationDeliveryFailures` and logged; the event itself stays finished.
 #[derive(Clone)]
 pub struct Destination(pub(crate) Kind);
 

@@ -92,7 +92,10 @@ impl Function {
         &self.name
     }
 
-    /// How many events may run at once; each runs in a worker of its own. 10 unless set.
+    /// How many events may run at once; each runs in a worker of its own. 10 unless set. Further events wait in the mailbox.
+    ///
+    /// Workers share the runtime's arbiters: concurrency is for handlers that wait, [`blocking`](Self::blocking) for those
+    /// that compute.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.settings.concurrency = workers;
         self
@@ -105,7 +108,8 @@ impl Function {
         self
     }
 
-    /// How long one attempt may take, 3 s unless set (CON-06). Measured from the handler's start.
+    /// How long one attempt may take, 3 s unless set (CON-06). Measured from the handler's start. An attempt that takes
+    /// longer is stopped at its await point and fails as a timeout; one that doesn't await can't be stopped.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
@@ -175,7 +179,7 @@ impl Function {
         self
     }
 
-    /// Where the record of every event that succeeds goes.
+    /// Where the record of every event that succeeds goes. Calls leave no record.
     pub fn on_success(mut self, destination: Destination) -> Self {
         self.on_success = Some(destination);
         self

@@ -1,4 +1,104 @@
 //! AWS Lambda's asynchronous invocation, inside an actix application.
+//!
+//! Register an `async fn`, send it events, and get a receipt for each at once. The function runs in the background as a
+//! supervised actor. An event that fails is retried twice, after 60 s and 120 s; what still fails becomes a dead letter,
+//! to be listed, repaired and redriven. Defaults are AWS's; all can be set.
+//!
+//! # The promise
+//!
+//! - An event that was accepted ends in exactly one of: succeeded, dead, cancelled, or still pending. The [`Ledger`] of a
+//!   function says how many are where: `accepted = succeeded + dead + cancelled + pending`, at every moment.
+//! - All refusals happen before anything is kept, and each [`InvokeError`] says what to do.
+//! - Errors, panics, timeouts and crash loops stay inside the function that has them.
+//! - The caller doesn't wait for the work.
+//!
+//! # An example
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use redrive::{Event, Filter, Function, List, Redrive, RetryPolicy, Runtime, Status};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Upload {
+//!     key: String,
+//! }
+//!
+//! async fn thumbnail(upload: Event<Upload>) -> Result<String, String> {
+//!     match upload.key.strip_suffix(".jpg") {
+//!         Some(name) => Ok(format!("{name}-small.jpg")),
+//!         None => Err(format!("{} is no photograph", upload.key)),
+//!     }
+//! }
+//!
+//! #[actix::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let thumbnail = Function::new("thumbnail", thumbnail)
+//!         .concurrency(8)
+//!         .retry(RetryPolicy::fixed(2, Duration::from_millis(10)));
+//!     let runtime = Runtime::builder().function(thumbnail).start().await?;
+//!     let client = runtime.client();
+//!
+//!     // In the background: the receipt comes at once, the outcome when somebody asks for it.
+//!     let receipt = client.invoke("thumbnail", Upload { key: "cat.jpg".into() }).await?;
+//!     let Some(Status::Succeeded { result, .. }) = client.wait(receipt.request_id).await else { panic!() };
+//!     assert_eq!(result.read::<String>()?, "cat-small.jpg");
+//!
+//!     // Three attempts fail; the event becomes a dead letter.
+//!     let receipt = client.invoke("thumbnail", Upload { key: "cat.txt".into() }).await?;
+//!     let Some(Status::Dead(letter)) = client.wait(receipt.request_id).await else { panic!() };
+//!     assert_eq!(letter.attempts.len(), 3);
+//!     assert_eq!(letter.attempts[0].failure.message, "cat.txt is no photograph");
+//!
+//!     // It is in the queue, and goes back through its function.
+//!     let queue = runtime.dead_letters();
+//!     assert_eq!(queue.send(List::new(Filter::new())).await?.total, 1);
+//!     let redriven = queue.send(Redrive::all()).await?;
+//!     assert_eq!(redriven.sent[0].0, letter.request_id);
+//!
+//!     let report = runtime.shutdown(Duration::from_secs(30)).await;
+//!     println!("{} events did not finish", report.unfinished.len());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Five nouns
+//!
+//! - A **[`Function`]** is a named handler with its settings. [`Function::new`] takes an `async fn`, whose future need not be
+//!   `Send`; [`Function::stateful`] a [`Stateful`] type of which each worker owns a value; [`Function::blocking`] a function
+//!   that blocks its thread.
+//! - An **[`Event`]** is one accepted invocation. Its [`RequestId`] is the same on every attempt and leads to its [`Status`].
+//!   [`Invoke`] says what else can be said of one: a delay, an id, a retry policy of its own.
+//! - A **worker** runs one event of its function at a time. Workers pull from the function's mailbox, start on demand, are
+//!   rebuilt after a panic, and are let go when idle. [`Function::concurrency`] is how many there may be.
+//! - A **[`Client`]** is the way in, from any thread: [`invoke`](Client::invoke), [`call`](Client::call),
+//!   [`status`](Client::status), [`cancel`](Client::cancel), [`pause`](Client::pause), [`stats`](Client::stats). From actor to
+//!   actor, send an [`Invoke`] to the [`Router`].
+//! - A **[`DeadLetter`]** is an event that will not be tried again, with the [`Condition`] that says why and every [`Attempt`].
+//!   The [`DeadLetterQueue`] answers [`Subscribe`], [`List`], [`Get`], [`Redrive`] and [`Purge`].
+//!
+//! Around them: a [`Destination`] receives the [`InvocationRecord`] of each finished event, a [`RetryPolicy`] says when a
+//! failed event runs again, and a handler overrides it with [`Final`], [`RetryAfter`] or [`Throttled`].
+//!
+//! # Limits
+//!
+//! - **Memory only.** When the process dies, what was pending and the dead letters are gone. [`store::EventStore`] is the
+//!   seam for a store; none is shipped yet.
+//! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id.
+//! - **No order** among the events of a function.
+//! - **Handlers must not block.** One that doesn't await can't be timed out; after a second it is named in the log, and its
+//!   arbiter is replaced. No thread can be stopped, that of a [`Function::blocking`] neither.
+//! - **Everything is bounded**: mailboxes, payloads, hops, dead letters, remembered outcomes. Each bound is a setting, and
+//!   its documentation says what happens beyond it.
+//! - **An actix `System` must run** where the runtime is started, and for as long as it is used.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, and a store that fails
+//!   on purpose.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
@@ -67,3 +167,8 @@ pub use settings::Fault;
 
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};
+
+/// Compiles and runs the programs of the README; one of them needs the testing kit.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -28,6 +28,8 @@ use crate::telemetry;
 
 /// Functions, their mailboxes and workers, the router and the dead-letter queue, running inside an actix `System`.
 ///
+/// It brings arbiters of its own: one for the actors that decide, and as many as [`Builder::arbiters`] says for user code.
+///
 /// Bring it to an end with [`shutdown`](Self::shutdown). Dropping it instead is safe and stops everything at once;
 /// the log then says how much was pending.
 pub struct Runtime {
@@ -65,7 +67,7 @@ impl Control {
     }
 }
 
-/// How a runtime is put together.
+/// How a runtime is put together. Nothing is checked or started before [`start`](Self::start).
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
     functions: Vec<Function>,
@@ -109,7 +111,7 @@ impl Builder {
         }
     }
 
-    /// Registers a function.
+    /// Registers a function. Two of one name are a fault that [`start`](Self::start) reports.
     pub fn function(mut self, function: Function) -> Self {
         self.functions.push(function);
         self
@@ -178,7 +180,7 @@ impl Builder {
         self
     }
 
-    /// Checks all settings and starts the runtime.
+    /// Checks all settings and starts the runtime. No worker is started before its function has an event.
     ///
     /// # Errors
     /// When no actix `System` runs on this thread, or settings are faulty; then all of them are named.
@@ -245,7 +247,11 @@ impl Builder {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> = self.functions.iter().flat_map(|function| function.settings.faults(&function.name)).collect();
+        let mut faults: Vec<_> = self
+            .functions
+            .iter()
+            .flat_map(|function| function.settings.faults(&function.name))
+            .collect();
         let mut seen = HashSet::new();
         for function in &self.functions {
             if !seen.insert(&function.name) {
@@ -326,7 +332,10 @@ impl Parts {
         );
         let _ = tokio::time::timeout(shutdown.grace, drained).await;
         mailboxes.iter().for_each(|mailbox| mailbox.pause());
-        let mut unfinished: Vec<_> = mailboxes.iter().flat_map(|mailbox| unfinished(mailbox)).collect();
+        let mut unfinished: Vec<_> = mailboxes
+            .iter()
+            .flat_map(|mailbox| unfinished(mailbox))
+            .collect();
         mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
         let gone = join_all(
             mailboxes
@@ -337,7 +346,10 @@ impl Parts {
         let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
         let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
         // What a full queue held, or a function on its way out gave up just now, is a letter and nothing else.
-        let letters: HashSet<_> = dead_letters.iter().map(|letter| letter.request_id).collect();
+        let letters: HashSet<_> = dead_letters
+            .iter()
+            .map(|letter| letter.request_id)
+            .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
         self.stop();
         ShutdownReport {
@@ -419,7 +431,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Finishes what runs, for at most `grace`; what waits is left.
+    /// Finishes what runs, for at most `grace`; what waits is left, and named in the [`ShutdownReport`].
     pub fn new(grace: Duration) -> Self {
         Self {
             grace,
@@ -471,7 +483,7 @@ impl Runtime {
         Builder::new()
     }
 
-    /// A way in, from any thread.
+    /// A way in, from any thread. It doesn't keep the runtime alive.
     pub fn client(&self) -> Client {
         Client::new(self.parts.admission.clone())
     }
@@ -486,7 +498,7 @@ impl Runtime {
         self.parts.dead_letters.clone()
     }
 
-    /// Registers one more function.
+    /// Registers one more function. It can be invoked as soon as this returns.
     ///
     /// # Errors
     /// When its settings are faulty or its name is taken.
@@ -518,6 +530,9 @@ impl Runtime {
 
     /// Ends the runtime: refuses new work, finishes what runs (and, with [`Shutdown::drain_mailboxes`], what is ready) until the
     /// grace period is over, cancels the rest, and names every event that did not finish.
+    ///
+    /// Waits for the grace period at most, and up to a second more for workers to go. A handler that blocks its thread is
+    /// not waited for beyond that. The actix `System` goes on.
     pub async fn shutdown(mut self, shutdown: impl Into<Shutdown>) -> ShutdownReport {
         self.ended = true;
         self.parts.shutdown(shutdown.into()).await

@@ -57,7 +57,10 @@ pub enum WhenFull {
     DropNewest,
 }
 
-/// The actor that keeps dead letters. Reach it by `Runtime::dead_letters`.
+/// The actor that keeps dead letters. Reach it by [`Runtime::dead_letters`](crate::Runtime::dead_letters), and send it
+/// [`Subscribe`], [`List`], [`Get`], [`Redrive`] or [`Purge`].
+///
+/// The letters are in memory: they go with the process, or into the report of the shutdown.
 pub struct DeadLetterQueue {
     admission: Shared,
     bounds: DeadLetterBounds,
@@ -377,7 +380,7 @@ async fn forward(
     }
 }
 
-/// Asks for one dead letter by its request id.
+/// Asks for one dead letter by its event's request id. Answers `None` if it isn't in the queue, or isn't any more.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<DeadLetter>")]
 pub struct Get(pub RequestId);
@@ -390,7 +393,7 @@ impl Handler<Get> for DeadLetterQueue {
     }
 }
 
-/// Asks for a page of dead letters, oldest first.
+/// Asks for a page of dead letters, oldest first. They stay in the queue.
 #[derive(Debug, Message)]
 #[rtype(result = "Page")]
 pub struct List {
@@ -462,7 +465,7 @@ impl Handler<List> for DeadLetterQueue {
     }
 }
 
-/// Forgets dead letters for good. Answers how many.
+/// Forgets dead letters for good. Answers how many. Events that were held for want of room take their places.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Purge(pub Filter);
@@ -484,7 +487,8 @@ impl Handler<Purge> for DeadLetterQueue {
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
 /// fresh age and fresh retries, and a link to the letter. A letter leaves the queue when its event is accepted; one that is refused stays.
 ///
-/// Answers when all are sent: at a pace, that takes its time.
+/// Answers when all are sent: at a pace, that takes its time. A letter that is not in the queue, or not any more, is in
+/// neither list of the answer.
 #[derive(Debug, Message)]
 #[rtype(result = "Redriven")]
 pub struct Redrive {
@@ -531,7 +535,7 @@ impl Redrive {
         self
     }
 
-    /// With this payload in place of the letter's own.
+    /// With this payload in place of the letter's own; every letter that is meant gets it.
     pub fn payload(mut self, payload: Payload) -> Self {
         self.payload = Some(payload);
         self

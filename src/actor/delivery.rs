@@ -48,8 +48,18 @@ pub(crate) fn deliver(
 }
 
 /// DST-13: a further asynchronous invocation, one hop on.
-fn invoke(admission: &Arc<Admission>, mailbox: &Arc<Mailbox>, function: &Arc<str>, record: InvocationRecord, origin: Origin) {
-    let Origin { request_id, hops, trace_header } = origin;
+fn invoke(
+    admission: &Arc<Admission>,
+    mailbox: &Arc<Mailbox>,
+    function: &Arc<str>,
+    record: InvocationRecord,
+    origin: Origin,
+) {
+    let Origin {
+        request_id,
+        hops,
+        trace_header,
+    } = origin;
     // What died of a loop ends here: another dead end would have a record too, and so on without end.
     let ended = record.request_context.condition == Condition::Recursion.to_string();
     // As JSON: the other function's payload type is its own.
@@ -66,7 +76,8 @@ fn invoke(admission: &Arc<Admission>, mailbox: &Arc<Mailbox>, function: &Arc<str
     let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
     let (admission, source, target) = (admission.clone(), mailbox.clone(), function.clone());
     let conclude = move |error: InvokeError| match (error, admission.mailbox(&target)) {
-        (InvokeError::Recursion { .. }, Some(looping)) if !ended && admission.dead_end(&looping, payload, hops).is_ok() => {}
+        (InvokeError::Recursion { .. }, Some(looping))
+            if !ended && admission.dead_end(&looping, payload, hops).is_ok() => {}
         (error, _) => failed(&source, request_id, &error.to_string()),
     };
     match admitting {
