@@ -25,6 +25,10 @@ enum Chance {
     /// The thread's cryptographic generator: request ids can't be guessed.
     Thread,
     /// One seed, one course of events.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
     Seeded(Arc<Mutex<SmallRng>>),
 }
 
@@ -38,6 +42,10 @@ impl Clock {
     }
 
     /// A clock whose wall time starts at `wall` and whose chances follow `seed`.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
     pub(crate) fn simulated(seed: u64, wall: SystemTime) -> Self {
         let chance = Chance::Seeded(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
         Self {

@@ -689,7 +689,10 @@ impl Queue {
 
     /// When the oldest finished event is to be forgotten.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
-        let beyond = self.retention.age_max + Duration::from_nanos(1);
+        let beyond = self
+            .retention
+            .age_max
+            .saturating_add(Duration::from_nanos(1));
         self.finished
             .front()
             .map(|&oldest| self.slots[oldest].at.after(beyond))

@@ -237,7 +237,9 @@ impl Builder {
             admission: Shared(shared),
         });
         if let Some(grace) = self.signals {
-            actix_rt::spawn(stop_on_signals(parts.clone(), grace));
+            // Listens from here on: a signal that comes before the task is first polled counts.
+            let signals = Signals::listen();
+            actix_rt::spawn(stop_on_signals(parts.clone(), grace, signals));
         }
         Ok(Runtime {
             parts,
@@ -387,8 +389,8 @@ fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
     all
 }
 
-async fn stop_on_signals(parts: Arc<Parts>, grace: Duration) {
-    wait_for_signal().await;
+async fn stop_on_signals(parts: Arc<Parts>, grace: Duration, signals: Signals) {
+    signals.first().await;
     tracing::info!(?grace, "signal received, shutting down");
     let report = parts.shutdown(Shutdown::new(grace)).await;
     tracing::info!(
@@ -401,26 +403,46 @@ async fn stop_on_signals(parts: Arc<Parts>, grace: Duration) {
     }
 }
 
+/// The signals that ask a process to end.
 #[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            futures_util::future::select(
-                Box::pin(tokio::signal::ctrl_c()),
-                Box::pin(terminate.recv()),
-            )
-            .await;
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        let listening = kinds.map(|kind| {
+            signal(kind).inspect_err(|error| tracing::error!(%error, "can't listen to a signal"))
+        });
+        Self(listening.into_iter().filter_map(Result::ok).collect())
+    }
+
+    async fn first(mut self) {
+        let signals: Vec<_> = self
+            .0
+            .iter_mut()
+            .map(|signal| Box::pin(signal.recv()))
+            .collect();
+        if signals.is_empty() {
+            return std::future::pending().await;
         }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
+        futures_util::future::select_all(signals).await;
     }
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signal() {
-    let _ = tokio::signal::ctrl_c().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn first(self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 /// How a runtime ends.
