@@ -19,13 +19,15 @@ use crate::event::{
 };
 use crate::failure::Condition;
 use crate::function::Function;
-use crate::mailbox::{End, Mailbox, Notice};
+use crate::mailbox::Mailbox;
+use crate::notice::Notice;
 use crate::payload::{Payload, PayloadError};
 use crate::queue::{Entry, Unadmitted};
 use crate::settings::{Fault, FunctionName};
 use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 use crate::telemetry;
 use crate::time::Time;
+use crate::view::End;
 
 /// What holds for all functions.
 #[derive(Clone, Debug)]

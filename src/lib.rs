@@ -126,6 +126,7 @@ mod function;
 mod handler;
 mod mailbox;
 mod measure;
+mod notice;
 mod payload;
 mod queue;
 mod restart;
@@ -138,6 +139,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod view;
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 

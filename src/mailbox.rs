@@ -17,62 +17,15 @@ use crate::context::Station;
 use crate::event::{InvocationType, RequestId, Side};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::function::Function;
+use crate::notice::{Failed, Judgement, Notice, Overseer};
 use crate::payload::Payload;
-use crate::queue::{Bounds, Entry, Phase, Queue, Slot, Taken, Ticket, Unadmitted};
+use crate::queue::{Bounds, Entry, Phase, Queue, Taken, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
 use crate::retry::{self, Verdict};
 use crate::settings::{FunctionName, Settings};
 use crate::telemetry::{self, Meters, Stats};
 use crate::time::Time;
-
-/// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.
-pub(crate) trait Overseer: Send + Sync {
-    fn tell(&self, notice: Notice);
-}
-
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// Workers may be wanted, or a timer. Told once until it is heeded.
-    Attend,
-    /// An attempt failed and is to be judged.
-    Failed(Box<Failed>),
-    /// These will not be tried again.
-    Doomed(Vec<(Ticket, DeadLetter)>),
-    /// The arbiter with this serial number is blocked and was replaced.
-    ArbiterBlocked(u64),
-}
-
-/// An attempt that failed, on its way to the supervisor.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) ticket: Ticket,
-    pub(crate) failure: Failure,
-    pub(crate) started: Time,
-    pub(crate) ended: Time,
-}
-
-/// What became of a failed attempt.
-#[derive(Debug)]
-pub(crate) enum Judgement {
-    /// A later attempt has begun, or the event was cancelled: it counts for nothing.
-    Superseded,
-    Retry {
-        attempt: Attempt,
-        at: Time,
-    },
-    Bury(Ticket, DeadLetter),
-    /// It was a call: its caller has the failure.
-    Answered,
-}
-
-/// How a watched event ended.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    Succeeded(Option<Payload>),
-    Dead(DeadLetter),
-    Failed(Failure),
-    Cancelled,
-}
+use crate::view::{End, View};
 
 /// A run that succeeded.
 #[derive(Debug)]
@@ -110,52 +63,6 @@ pub(crate) struct Plan {
     pub(crate) start: u32,
     pub(crate) deadline: Option<Time>,
     pub(crate) probing: bool,
-}
-
-/// An event, as those who look in see it.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) id: RequestId,
-    pub(crate) phase: Phase,
-    pub(crate) kind: InvocationType,
-    pub(crate) at: Time,
-    pub(crate) accepted: Time,
-    pub(crate) attempt: u32,
-    pub(crate) result: Option<Payload>,
-    pub(crate) letter: Option<DeadLetter>,
-    pub(crate) failure: Option<Failure>,
-}
-
-impl View {
-    fn new(slot: &Slot) -> Self {
-        let side = slot.side.as_ref();
-        Self {
-            id: slot.id,
-            phase: slot.phase,
-            kind: slot.kind,
-            at: slot.at,
-            accepted: slot.accepted,
-            attempt: slot.attempt,
-            result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
-            letter: side.and_then(|side| side.letter.clone()),
-            failure: side
-                .and_then(|side| side.attempts.last())
-                .map(|attempt| attempt.failure.clone()),
-        }
-    }
-
-    fn end(&self) -> Option<End> {
-        Some(match self.phase {
-            Phase::Succeeded => End::Succeeded(self.result.clone()),
-            Phase::Cancelled => End::Cancelled,
-            Phase::Dead => match (&self.letter, &self.failure) {
-                (Some(letter), _) => End::Dead(letter.clone()),
-                (None, Some(failure)) => End::Failed(failure.clone()),
-                (None, None) => return None,
-            },
-            _ => return None,
-        })
-    }
 }
 
 pub(crate) struct Mailbox {

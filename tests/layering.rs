@@ -21,6 +21,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "handler",
             "function",
             "destination",
+            "notice",
+            "view",
             "mailbox",
             "telemetry",
         ],
