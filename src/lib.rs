@@ -132,6 +132,7 @@ mod queue;
 mod restart;
 mod retry;
 mod runtime;
+mod seats;
 mod settings;
 mod slab;
 pub mod store;

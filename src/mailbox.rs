@@ -22,6 +22,7 @@ use crate::payload::Payload;
 use crate::queue::{Bounds, Entry, Phase, Queue, Taken, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
 use crate::retry::{self, Verdict};
+use crate::seats::{Asking, Seats};
 use crate::settings::{FunctionName, Settings};
 use crate::telemetry::{self, Meters, Stats};
 use crate::time::Time;
@@ -75,21 +76,7 @@ pub(crate) struct Mailbox {
 
 struct Inner {
     queue: Queue,
-    seats: Vec<Seating>,
-    /// Vacant places in `seats`.
-    vacant: Vec<u32>,
-    /// Seats whose workers wait, the last to have worked last: it is woken first and the first is let go.
-    idle: Vec<u32>,
-    /// Workers that exist and count against the concurrency.
-    live: u32,
-    /// Of them, those that have not asked for work yet.
-    starting: u32,
-    /// Workers that are awake and about to look for work. While there is one, nobody else is woken for a new event: it
-    /// will find it, and wake the next one if it leaves work behind. So a burst costs few wakes.
-    searching: u32,
-    /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
-    /// a moment only.
-    searching_since: Time,
+    seats: Seats,
     /// The supervisor was told to attend and has not yet.
     summoned: bool,
     /// When the supervisor attends by itself.
@@ -118,35 +105,6 @@ pub(crate) enum Drain {
     Workers,
 }
 
-struct Seating {
-    state: Seated,
-    station: Arc<Station>,
-    waker: Option<Waker>,
-    /// The arbiter that its worker lives on, by serial number.
-    arbiter: u64,
-    /// How many runs it began.
-    run: u64,
-    /// Its worker stops instead of taking another event.
-    retired: bool,
-    /// It doesn't count as live any more though its worker has not gone yet.
-    discounted: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Seated {
-    Starting,
-    Idle(Time),
-    /// Woken or lingering: it will look for work in a moment.
-    Searching,
-    /// Between two events.
-    Awake,
-    Busy(Ticket, Time),
-    Vacant,
-}
-
-/// How long one worker's search keeps the others asleep.
-const SEARCH_MAX: Duration = Duration::from_millis(1);
-
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
@@ -164,13 +122,7 @@ impl Mailbox {
         };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
-            seats: Vec::new(),
-            vacant: Vec::new(),
-            idle: Vec::new(),
-            live: 0,
-            starting: 0,
-            searching: 0,
-            searching_since: Time::default(),
+            seats: Seats::default(),
             summoned: false,
             armed: None,
             restarts: Restarts::new(&settings.restarts),
@@ -347,28 +299,7 @@ impl Mailbox {
 
     /// A seat for a new worker on the arbiter with this serial number.
     pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
-        let mut inner = self.inner.lock();
-        let seating = Seating {
-            state: Seated::Starting,
-            station: station.clone(),
-            waker: None,
-            arbiter,
-            run: 0,
-            retired: false,
-            discounted: false,
-        };
-        inner.live += 1;
-        inner.starting += 1;
-        let index = match inner.vacant.pop() {
-            Some(index) => {
-                inner.seats[index as usize] = seating;
-                index
-            }
-            None => {
-                inner.seats.push(seating);
-                inner.seats.len() as u32 - 1
-            }
-        };
+        let index = self.inner.lock().seats.take(station.clone(), arbiter);
         Seat {
             mailbox: self.clone(),
             index,
@@ -408,8 +339,10 @@ impl Mailbox {
         match turn.0 {
             Turn::Idle => attend |= inner.wants_timer(),
             // It searched and found: if it leaves work behind, the next one searches.
-            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => {
-                waker = inner.wake_idle(now)
+            Turn::Run { .. }
+                if turn.1 && !inner.seats.has_searching() && inner.queue.has_ready() =>
+            {
+                waker = inner.seats.wake_idle(now)
             }
             _ => {}
         }
@@ -483,21 +416,20 @@ impl Mailbox {
         };
         let mut takeable = inner.queue.takeable(now);
         while takeable > 0 {
-            let Some(waker) = inner.wake_idle(now) else {
+            let Some(waker) = inner.seats.wake_idle(now) else {
                 break;
             };
             wakers.push(waker);
             takeable -= 1;
         }
         let woken = wakers.len() as u64;
-        inner.let_go(settings.keep_alive, now, &mut wakers);
+        inner.seats.let_go(settings.keep_alive, now, &mut wakers);
         // Those who were about to look for work before take some of it; those woken just now are counted already.
-        let searching = u64::from(inner.searching).saturating_sub(woken);
-        let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
+        let wanted = takeable.saturating_sub(inner.seats.coming(woken));
         let room = if inner.removed {
             0
         } else {
-            settings.concurrency.saturating_sub(inner.live)
+            settings.concurrency.saturating_sub(inner.seats.live())
         };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(settings, start, now);
@@ -545,33 +477,7 @@ impl Mailbox {
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
-        let Inner {
-            seats,
-            idle,
-            live,
-            starting,
-            searching,
-            ..
-        } = &mut *inner;
-        let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
-        for (index, seat) in seats.iter_mut().enumerate() {
-            if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
-                continue;
-            }
-            (seat.retired, seat.discounted) = (true, true);
-            *live -= 1;
-            *starting -= u32::from(seat.state == Seated::Starting);
-            if seat.state == Seated::Searching {
-                seat.state = Seated::Awake;
-                *searching -= 1;
-            }
-            idle.retain(|&other| other as usize != index);
-            match seat.state {
-                Seated::Busy(ticket, started) => stuck.push((ticket, started)),
-                // Nobody else would ever wake it, and it is to go once its arbiter is free again.
-                _ => wakers.extend(seat.waker.clone()),
-            }
-        }
+        let (stuck, wakers) = inner.seats.abandon(arbiter);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
         stuck
@@ -710,7 +616,7 @@ impl Mailbox {
         let Some((running, payload)) = inner.queue.cancel(id, now) else {
             return false;
         };
-        let waker = running.and_then(|ticket| inner.abort(ticket));
+        let waker = running.and_then(|ticket| inner.seats.abort(ticket));
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.tell_watchers(slot, || End::Cancelled);
         } else if let Some(ticket) = running {
@@ -756,19 +662,7 @@ impl Mailbox {
 
     /// Lets all workers go. What they run goes on, or is given up if `abort`.
     pub(crate) fn retire(&self, abort: bool) {
-        let mut inner = self.inner.lock();
-        let mut wakers = Vec::new();
-        for seat in &mut inner.seats {
-            seat.retired = true;
-            if abort {
-                seat.station
-                    .abort
-                    .store(seat.run, std::sync::atomic::Ordering::Release);
-            }
-            wakers.extend(seat.waker.clone());
-        }
-        inner.idle.clear();
-        drop(inner);
+        let wakers = self.inner.lock().seats.retire(abort);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -842,7 +736,7 @@ impl Mailbox {
             inner.queue.event_ledger,
             inner.queue.call_ledger,
         );
-        stats.workers = u64::from(inner.live);
+        stats.workers = u64::from(inner.seats.live());
         stats.oldest_age = inner
             .queue
             .oldest_ready()
@@ -880,9 +774,9 @@ impl Inner {
             return Wake::default();
         }
         let mut wake = Wake::default();
-        if self.queue.has_ready() && !self.is_searched(now) {
-            wake.waker = self.wake_idle(now);
-            wake.attend = wake.waker.is_none() && self.live < settings.concurrency;
+        if self.queue.has_ready() && !self.seats.is_searched(now) {
+            wake.waker = self.seats.wake_idle(now);
+            wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
         }
         wake.attend |= self.wants_timer();
         wake.attend &= !self.summoned;
@@ -899,36 +793,6 @@ impl Inner {
         }
     }
 
-    fn wake_idle(&mut self, now: Time) -> Option<Waker> {
-        let seat = self.idle.pop()?;
-        self.search(seat, now);
-        self.seats[seat as usize].waker.clone()
-    }
-
-    fn search(&mut self, seat: u32, now: Time) {
-        self.seats[seat as usize].state = Seated::Searching;
-        self.searching += 1;
-        self.searching_since = now;
-    }
-
-    fn is_searched(&self, now: Time) -> bool {
-        self.searching > 0 && now.since(self.searching_since) < SEARCH_MAX
-    }
-
-    /// Retires idle workers whose time is up; `idle` is ordered by it but for those woken in between.
-    fn let_go(&mut self, keep_alive: Duration, now: Time, wakers: &mut Vec<Waker>) {
-        let Self { idle, seats, .. } = self;
-        idle.retain(|&index| {
-            let seat = &mut seats[index as usize];
-            let over = matches!(seat.state, Seated::Idle(since) if now.since(since) >= keep_alive);
-            if over {
-                seat.retired = true;
-                wakers.extend(seat.waker.clone());
-            }
-            !over
-        });
-    }
-
     /// When the supervisor must look again by itself, `start` workers later.
     fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
         let due = self
@@ -939,26 +803,11 @@ impl Inner {
             Gate::BackingOff(until) => Some(until),
             _ => None,
         };
-        let idle = self
-            .idle
-            .iter()
-            .filter_map(|&index| match self.seats[index as usize].state {
-                Seated::Idle(since) => Some(since.after(settings.keep_alive)),
-                _ => None,
-            });
-        // Busy workers will be idle some day; look again a keep-alive later.
-        let busy =
-            (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let over = self.seats.next_over(settings.keep_alive, start, now);
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        idle.min()
-            .into_iter()
-            .chain(due)
-            .chain(probe)
-            .chain(busy)
-            .chain(expiry)
-            .min()
+        over.into_iter().chain(due).chain(probe).chain(expiry).min()
     }
 
     fn next(
@@ -969,20 +818,9 @@ impl Inner {
         mut too_old: impl FnMut(&Self, Ticket),
         settings: &Settings,
     ) -> (Turn, bool) {
-        let seat = &mut self.seats[index as usize];
-        if seat.state == Seated::Starting && !seat.discounted {
-            self.starting -= 1;
-        }
-        // Woken by nobody of ours: it still stands among the idle.
-        let strayed = matches!(seat.state, Seated::Idle(_));
-        let searched = seat.state == Seated::Searching;
-        self.searching -= u32::from(searched);
-        seat.state = Seated::Awake;
-        if seat.retired {
+        let Asking { searched, retired } = self.seats.ask(index);
+        if retired {
             return (Turn::Stop, searched);
-        }
-        if strayed {
-            self.idle.retain(|&other| other != index);
         }
         while let Some(taken) = self.queue.take(now) {
             let age_max = taken.event_age_max.unwrap_or(settings.event_age_max);
@@ -996,23 +834,14 @@ impl Inner {
                 .meters
                 .concurrent_executions_max
                 .max(self.queue.executing());
-            let seat = &mut self.seats[index as usize];
-            seat.run += 1;
-            seat.state = Seated::Busy(taken.ticket, now);
-            return (
-                Turn::Run {
-                    taken,
-                    run: seat.run,
-                },
-                searched,
-            );
+            let run = self.seats.begin(index, taken.ticket, now);
+            return (Turn::Run { taken, run }, searched);
         }
         if patience == Patience::Linger {
-            self.search(index, now);
+            self.seats.search(index, now);
             return (Turn::Linger, searched);
         }
-        self.seats[index as usize].state = Seated::Idle(now);
-        self.idle.push(index);
+        self.seats.wait(index, now);
         (Turn::Idle, searched)
     }
 
@@ -1086,18 +915,6 @@ impl Inner {
         }
     }
 
-    /// Gives up the running attempt; answers its worker's waker.
-    fn abort(&mut self, ticket: Ticket) -> Option<Waker> {
-        let seat = self
-            .seats
-            .iter()
-            .find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
-        seat.station
-            .abort
-            .store(seat.run, std::sync::atomic::Ordering::Release);
-        seat.waker.clone()
-    }
-
     fn check_drained(&mut self) {
         if self.drains.is_empty() {
             return;
@@ -1116,7 +933,7 @@ impl Inner {
             Drain::InFlight => self.queue.running() == 0,
             Drain::Ready => self.queue.running() == 0 && !self.queue.has_ready(),
             Drain::Pending => self.queue.pending() == 0,
-            Drain::Workers => self.live == 0,
+            Drain::Workers => self.seats.live() == 0,
         }
     }
 }
@@ -1139,7 +956,8 @@ impl Seat {
 
     /// Says how to wake the worker; must come before its first turn.
     pub(crate) fn wakes(&self, waker: &Waker) {
-        self.mailbox.inner.lock().seats[self.index as usize].waker = Some(waker.clone());
+        let waker = waker.clone();
+        self.mailbox.inner.lock().seats.wakes(self.index, waker);
     }
 
     /// Settles what was done, takes what comes next.
@@ -1156,7 +974,7 @@ impl Seat {
     pub(crate) fn settle(&self, done: Done, now: Time) -> bool {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.inner.lock();
-        inner.seats[self.index as usize].state = Seated::Awake;
+        inner.seats.end(self.index);
         let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
         let attend = attend && !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();
@@ -1171,7 +989,7 @@ impl Seat {
     pub(crate) fn failed(&self, failed: Failed) {
         let mut inner = self.mailbox.inner.lock();
         // The attempt is the supervisor's from here on, not this seat's.
-        inner.seats[self.index as usize].state = Seated::Awake;
+        inner.seats.end(self.index);
         let crash = failed.failure.kind == crate::failure::FailureKind::Panic;
         let attend = !crash
             && inner.survived(self.mailbox.settings(), self.mailbox.name())
@@ -1189,7 +1007,7 @@ impl Seat {
 
     /// The attempt was given up from outside; nothing is to be settled.
     pub(crate) fn aborted(&self) {
-        self.mailbox.inner.lock().seats[self.index as usize].state = Seated::Awake;
+        self.mailbox.inner.lock().seats.end(self.index);
     }
 }
 
@@ -1197,24 +1015,14 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.inner.lock();
-        let seat = &mut inner.seats[self.index as usize];
-        let state = std::mem::replace(&mut seat.state, Seated::Vacant);
-        let (discounted, retired) = (seat.discounted, seat.retired);
-        seat.waker = None;
-        if !discounted {
-            inner.live -= 1;
-            inner.starting -= u32::from(state == Seated::Starting);
-        }
-        inner.searching -= u32::from(state == Seated::Searching);
-        inner.idle.retain(|&other| other != self.index);
-        inner.vacant.push(self.index);
+        let left = inner.seats.leave(self.index);
         let attend = !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();
         drop(inner);
-        if let Seated::Busy(ticket, started) = state {
+        if let Some((ticket, started)) = left.run {
             let ended = mailbox.clock.now();
             let failure = Failure::worker_lost();
-            if !retired {
+            if !left.retired {
                 mailbox.crashed(&failure, ended);
             }
             mailbox.tell(Notice::Failed(Box::new(Failed {

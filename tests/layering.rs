@@ -23,6 +23,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "destination",
             "notice",
             "view",
+            "seats",
             "mailbox",
             "telemetry",
         ],
