@@ -1,11 +1,14 @@
 //! A function's mailbox: the queue behind one lock, with the seats of the workers that pull from it.
 //!
 //! The only shared mutable state on the hot path. Pushing takes the lock once; so does a worker between two
-//! events, for settling the one and taking the other. Nothing of the user's runs under the lock, nobody is woken
-//! under it, and no payload is dropped under it.
+//! events, for settling the one and taking the other (`mailbox/seat.rs`). Nothing of the user's runs under the lock,
+//! nobody is woken under it, and no payload is dropped under it. How events end is told in `mailbox/settling.rs`.
+
+mod seat;
+mod settling;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,50 +16,19 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::context::Station;
-use crate::event::{InvocationType, RequestId, Side};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
+use crate::event::RequestId;
+use crate::failure::{Condition, Failure};
 use crate::function::Function;
-use crate::notice::{Failed, Judgement, Notice, Overseer};
-use crate::payload::Payload;
-use crate::queue::{Bounds, Entry, Phase, Queue, Taken, Ticket, Unadmitted};
+use crate::notice::{Notice, Overseer};
+use crate::queue::{Bounds, Entry, Phase, Queue, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
-use crate::retry::{self, Verdict};
-use crate::seats::{Asking, Seats};
+use crate::seats::Seats;
 use crate::settings::{FunctionName, Settings};
-use crate::telemetry::{self, Meters, Stats};
+use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
 
-/// A run that succeeded.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) ticket: Ticket,
-    pub(crate) accepted: Time,
-    pub(crate) started: Time,
-    pub(crate) result: Option<Payload>,
-}
-
-/// What a worker does next.
-pub(crate) enum Turn {
-    /// Run this; `run` is its number among the seat's runs, by which it can be given up.
-    Run { taken: Taken, run: u64 },
-    /// Nothing to do yet: look again soon.
-    Linger,
-    /// Nothing to do: it will be woken.
-    Idle,
-    /// Go away.
-    Stop,
-}
-
-/// What a worker that finds nothing does.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Patience {
-    /// It looks again soon: events come fast, and being woken costs more than a look.
-    Linger,
-    /// It sleeps until it is woken.
-    Sleep,
-}
+pub(crate) use seat::{Done, Patience, Seat, Turn};
 
 /// What the supervisor is to do.
 #[derive(Default)]
@@ -161,6 +133,7 @@ impl Mailbox {
         }
     }
 
+    #[inline]
     fn wake(&self, wake: Wake) {
         if let Some(waker) = wake.waker {
             waker.wake();
@@ -295,110 +268,7 @@ impl Mailbox {
         self.inner.lock().queue.paused
     }
 
-    // --- workers
-
-    /// A seat for a new worker on the arbiter with this serial number.
-    pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
-        let index = self.inner.lock().seats.take(station.clone(), arbiter);
-        Seat {
-            mailbox: self.clone(),
-            index,
-            station,
-        }
-    }
-
-    /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
-    /// counted, and gives its payload back.
-    fn turn(
-        &self,
-        index: u32,
-        done: Option<Done>,
-        patience: Patience,
-        now: Time,
-    ) -> (Turn, Option<Payload>) {
-        let settings = self.settings();
-        let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
-        let (payload, mut attend) = match done {
-            Some(done) => inner.complete(done, settings, self.name(), now),
-            None => (None, false),
-        };
-        let turn = inner.next(
-            index,
-            patience,
-            now,
-            |inner, ticket| {
-                doomed.push((
-                    ticket,
-                    self.letter(inner, ticket, Condition::EventAgeExceeded, now),
-                ))
-            },
-            settings,
-        );
-        let mut waker = None;
-        match turn.0 {
-            Turn::Idle => attend |= inner.wants_timer(),
-            // It searched and found: if it leaves work behind, the next one searches.
-            Turn::Run { .. }
-                if turn.1 && !inner.seats.has_searching() && inner.queue.has_ready() =>
-            {
-                waker = inner.seats.wake_idle(now)
-            }
-            _ => {}
-        }
-        attend &= !inner.summoned;
-        inner.summoned |= attend;
-        inner.check_drained();
-        drop(inner);
-        self.wake(Wake { waker, attend });
-        if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
-        }
-        (turn.0, payload)
-    }
-
-    /// What a waiting event that will not be tried again leaves behind.
-    fn letter(&self, inner: &Inner, ticket: Ticket, condition: Condition, now: Time) -> DeadLetter {
-        let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
-        let side = slot.and_then(|slot| slot.side.as_deref());
-        DeadLetter::new(Letter {
-            request_id: ticket.id,
-            function: self.name().clone(),
-            payload: slot
-                .and_then(|slot| slot.body.clone())
-                .unwrap_or_else(Payload::null),
-            condition,
-            attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
-            attempt_count: ticket.attempt,
-            accepted_at: self.clock.wall(slot.map_or(now, |slot| slot.accepted)),
-            died_at: self.clock.wall(now),
-            trace_header: side.and_then(|side| side.trace_header.clone()),
-            hops: slot.map_or(0, |slot| slot.hops),
-            redriven_from: side.and_then(|side| side.redriven_from),
-        })
-    }
-
-    /// A worker of the function crashed. Decides at once whether the function is held back, so that no
-    /// further attempt is burnt meanwhile.
-    pub(crate) fn crashed(&self, failure: &Failure, now: Time) {
-        let mut inner = self.inner.lock();
-        let before = inner.restarts.gate();
-        let gate = inner.restarts.crashed(&self.settings().restarts, now);
-        inner.meters.restarts += 1;
-        inner.last_crash = Some(failure.clone());
-        let held = gate != before;
-        if held {
-            inner.queue.allowance = 0;
-            inner.summoned = true;
-        }
-        drop(inner);
-        if held {
-            if let Gate::BackingOff(until) = gate {
-                telemetry::backing_off(self.name(), until.since(now));
-            }
-            self.tell(Notice::Attend);
-        }
-    }
+    // --- supervision
 
     /// What the supervisor is to do now. Wakes idle workers, lets those go that were idle for too long, and
     /// forgets what is beyond the retention.
@@ -443,36 +313,6 @@ impl Mailbox {
         }
     }
 
-    /// If the function is held back: the failure that did it, for the callers that wait.
-    pub(crate) fn fail_waiting_calls(&self, now: Time) {
-        let mut inner = self.inner.lock();
-        if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
-            return;
-        }
-        let failure = inner
-            .last_crash
-            .clone()
-            .unwrap_or_else(Failure::worker_lost);
-        let mut payloads = Vec::new(); // dropped once the lock is released
-        while let Some(id) = inner.queue.first_call() {
-            let Some(ticket) = inner.queue.withdraw(id, now) else {
-                break;
-            };
-            inner.remember_failure(
-                ticket,
-                Attempt {
-                    number: ticket.attempt,
-                    started_at: self.clock.wall(now),
-                    duration: Duration::ZERO,
-                    failure: failure.clone(),
-                },
-            );
-            payloads.push(inner.queue.bury(ticket, now));
-            inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
-        }
-        drop(inner);
-    }
-
     /// Takes the seats on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
@@ -481,154 +321,6 @@ impl Mailbox {
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
         stuck
-    }
-
-    // --- settling
-
-    /// Judges a failed attempt: again, or never, or not at all because it is over already.
-    pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
-        let Failed {
-            ticket,
-            failure,
-            started,
-            ended,
-        } = failed;
-        let settings = self.settings();
-        let chance = self.clock.chance();
-        let attempt = Attempt {
-            number: ticket.attempt,
-            started_at: self.clock.wall(started),
-            duration: ended.since(started),
-            failure,
-        };
-        let mut inner = self.inner.lock();
-        let removed = inner.removed;
-        let Some(slot) = inner.queue.fail(ticket, now) else {
-            inner.meters.superseded += 1;
-            drop(inner);
-            telemetry::superseded(self.name(), ticket.id, ticket.attempt);
-            return Judgement::Superseded;
-        };
-        let (kind, accepted) = (slot.kind, slot.accepted);
-        let side = slot.side.get_or_insert_default();
-        side.uncounted += u32::from(!attempt.failure.counts());
-        remember(&mut side.attempts, attempt.clone());
-        let verdict = retry::decide(
-            &retry::Failed {
-                policy: side.retry.as_ref().unwrap_or(&settings.retry),
-                kind: attempt.failure.kind,
-                directive: attempt.failure.directive,
-                counted: ticket.attempt - side.uncounted,
-                uncounted: side.uncounted,
-                accepted,
-                age_max: side.event_age_max.unwrap_or(settings.event_age_max),
-                chance,
-            },
-            now,
-        );
-        inner.count_failure(&attempt, accepted, started);
-        let (judgement, wake, payload) = match (kind, verdict) {
-            (InvocationType::RequestResponse, _) => {
-                let payload = inner.queue.bury(ticket, now);
-                inner.tell_watchers(ticket.slot, || End::Failed(attempt.failure.clone()));
-                (Judgement::Answered, Wake::default(), payload)
-            }
-            (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
-                inner.queue.retry(ticket, at, now);
-                (
-                    Judgement::Retry { attempt, at },
-                    inner.rouse(settings, now),
-                    None,
-                )
-            }
-            (InvocationType::Event, verdict) => {
-                let condition = match verdict {
-                    Verdict::GiveUp(condition) => condition,
-                    Verdict::RetryAt(_) => Condition::FunctionRemoved,
-                };
-                let letter = self.letter(&inner, ticket, condition, now);
-                (Judgement::Bury(ticket, letter), Wake::default(), None)
-            }
-        };
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-        self.wake(wake);
-        judgement
-    }
-
-    /// The dead-letter queue has the event: it is over here.
-    pub(crate) fn bury(&self, ticket: Ticket, letter: &DeadLetter) {
-        let mut inner = self.inner.lock();
-        if let Some(slot) = inner.queue.get_mut(ticket.id) {
-            slot.side.get_or_insert_default().letter = Some(letter.clone());
-        }
-        let now = self.clock.now();
-        let payload = inner.queue.bury(ticket, now);
-        inner.tell_watchers(ticket.slot, || End::Dead(letter.clone()));
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-    }
-
-    /// Takes a waiting event out, because it will not be tried (any more).
-    pub(crate) fn doom(&self, id: RequestId, condition: Condition) -> Option<(Ticket, DeadLetter)> {
-        let now = self.clock.now();
-        let mut inner = self.inner.lock();
-        let ticket = inner.queue.withdraw(id, now)?;
-        let letter = self.letter(&inner, ticket, condition, now);
-        Some((ticket, letter))
-    }
-
-    /// Closes the mailbox for good: nothing starts any more, and whatever waits will not be tried again. At most `limit`
-    /// events at a time; empty when there is none left.
-    pub(crate) fn remove(&self, limit: usize) -> Vec<(Ticket, DeadLetter)> {
-        let now = self.clock.now();
-        let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
-        inner.removed = true;
-        while doomed.len() < limit {
-            let Some(id) = inner.queue.any_waiting() else {
-                break;
-            };
-            let Some(ticket) = inner.queue.withdraw(id, now) else {
-                break;
-            };
-            if inner
-                .queue
-                .get(id)
-                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
-            {
-                drop(inner.queue.bury(ticket, now));
-                inner.watchers.remove(&ticket.slot);
-                continue;
-            }
-            let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
-            doomed.push((ticket, letter));
-        }
-        doomed
-    }
-
-    /// Ends a pending event, the running attempt included. Answers whether there was one to end.
-    pub(crate) fn cancel(&self, id: RequestId) -> bool {
-        let now = self.clock.now();
-        let mut inner = self.inner.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else {
-            return false;
-        };
-        let waker = running.and_then(|ticket| inner.seats.abort(ticket));
-        if let Some((slot, _)) = inner.queue.get(id) {
-            inner.tell_watchers(slot, || End::Cancelled);
-        } else if let Some(ticket) = running {
-            inner.tell_watchers(ticket.slot, || End::Cancelled);
-        }
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        true
     }
 
     // --- holding
@@ -785,6 +477,7 @@ impl Inner {
     }
 
     /// Is a delayed event due before the supervisor looks by itself?
+    #[inline]
     fn wants_timer(&mut self) -> bool {
         match (self.queue.next_due(), self.armed) {
             (None, _) => false,
@@ -810,102 +503,7 @@ impl Inner {
         over.into_iter().chain(due).chain(probe).chain(expiry).min()
     }
 
-    fn next(
-        &mut self,
-        index: u32,
-        patience: Patience,
-        now: Time,
-        mut too_old: impl FnMut(&Self, Ticket),
-        settings: &Settings,
-    ) -> (Turn, bool) {
-        let Asking { searched, retired } = self.seats.ask(index);
-        if retired {
-            return (Turn::Stop, searched);
-        }
-        while let Some(taken) = self.queue.take(now) {
-            let age_max = taken.event_age_max.unwrap_or(settings.event_age_max);
-            if now.since(taken.accepted) > age_max && taken.kind == InvocationType::Event {
-                if let Some(ticket) = self.queue.untake(taken.ticket, now) {
-                    too_old(self, ticket);
-                }
-                continue;
-            }
-            self.meters.concurrent_executions_max = self
-                .meters
-                .concurrent_executions_max
-                .max(self.queue.executing());
-            let run = self.seats.begin(index, taken.ticket, now);
-            return (Turn::Run { taken, run }, searched);
-        }
-        if patience == Patience::Linger {
-            self.seats.search(index, now);
-            return (Turn::Linger, searched);
-        }
-        self.seats.wait(index, now);
-        (Turn::Idle, searched)
-    }
-
-    /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
-    fn complete(
-        &mut self,
-        done: Done,
-        settings: &Settings,
-        name: &FunctionName,
-        now: Time,
-    ) -> (Option<Payload>, bool) {
-        let Done {
-            ticket,
-            accepted,
-            started,
-            result,
-        } = done;
-        let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
-        let Some(payload) = self.queue.succeed(ticket, result, now) else {
-            self.meters.superseded += 1;
-            telemetry::superseded(name, ticket.id, ticket.attempt);
-            return (None, false);
-        };
-        let duration = now.since(started);
-        self.meters.invocations += 1;
-        self.meters.duration_total += duration;
-        self.meters.duration.record(duration);
-        self.meters.age.record(started.since(accepted));
-        if let Some(end) = end {
-            self.tell_watchers(ticket.slot, || end.clone());
-        }
-        (Some(payload), self.survived(settings, name))
-    }
-
-    /// A run ended without a crash: that may open the gate again.
-    fn survived(&mut self, settings: &Settings, name: &FunctionName) -> bool {
-        let opened =
-            self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
-        if opened {
-            self.queue.allowance = u32::MAX;
-            telemetry::recovered(name);
-        }
-        opened
-    }
-
-    fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {
-        if attempt.failure.counts() {
-            self.meters.invocations += 1;
-            self.meters.errors += 1;
-            self.meters.duration_total += attempt.duration;
-            self.meters.duration.record(attempt.duration);
-            self.meters.age.record(started.since(accepted));
-        } else {
-            self.meters.throttles += 1;
-        }
-    }
-
-    fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
-        if let Some(slot) = self.queue.get_mut(ticket.id) {
-            let side: &mut Box<Side> = slot.side.get_or_insert_default();
-            remember(&mut side.attempts, attempt);
-        }
-    }
-
+    #[inline]
     fn tell_watchers(&mut self, slot: u32, end: impl Fn() -> End) {
         if self.watchers.is_empty() {
             return;
@@ -915,6 +513,7 @@ impl Inner {
         }
     }
 
+    #[inline]
     fn check_drained(&mut self) {
         if self.drains.is_empty() {
             return;
@@ -934,106 +533,6 @@ impl Inner {
             Drain::Ready => self.queue.running() == 0 && !self.queue.has_ready(),
             Drain::Pending => self.queue.pending() == 0,
             Drain::Workers => self.seats.live() == 0,
-        }
-    }
-}
-
-/// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.
-pub(crate) struct Seat {
-    mailbox: Arc<Mailbox>,
-    index: u32,
-    station: Arc<Station>,
-}
-
-impl Seat {
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
-    }
-
-    pub(crate) fn station(&self) -> &Arc<Station> {
-        &self.station
-    }
-
-    /// Says how to wake the worker; must come before its first turn.
-    pub(crate) fn wakes(&self, waker: &Waker) {
-        let waker = waker.clone();
-        self.mailbox.inner.lock().seats.wakes(self.index, waker);
-    }
-
-    /// Settles what was done, takes what comes next.
-    pub(crate) fn turn(
-        &self,
-        done: Option<Done>,
-        patience: Patience,
-        now: Time,
-    ) -> (Turn, Option<Payload>) {
-        self.mailbox.turn(self.index, done, patience, now)
-    }
-
-    /// Settles what was done before anything is taken. Answers whether it still counted.
-    pub(crate) fn settle(&self, done: Done, now: Time) -> bool {
-        let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
-        inner.seats.end(self.index);
-        let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
-        let attend = attend && !std::mem::replace(&mut inner.summoned, true);
-        inner.check_drained();
-        drop(inner);
-        if attend {
-            mailbox.tell(Notice::Attend);
-        }
-        payload.is_some()
-    }
-
-    /// Hands a failed attempt to the supervisor.
-    pub(crate) fn failed(&self, failed: Failed) {
-        let mut inner = self.mailbox.inner.lock();
-        // The attempt is the supervisor's from here on, not this seat's.
-        inner.seats.end(self.index);
-        let crash = failed.failure.kind == crate::failure::FailureKind::Panic;
-        let attend = !crash
-            && inner.survived(self.mailbox.settings(), self.mailbox.name())
-            && !inner.summoned;
-        inner.summoned |= attend;
-        drop(inner);
-        if crash {
-            self.mailbox.crashed(&failed.failure, failed.ended);
-        }
-        self.mailbox.tell(Notice::Failed(Box::new(failed)));
-        if attend {
-            self.mailbox.tell(Notice::Attend);
-        }
-    }
-
-    /// The attempt was given up from outside; nothing is to be settled.
-    pub(crate) fn aborted(&self) {
-        self.mailbox.inner.lock().seats.end(self.index);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
-        let left = inner.seats.leave(self.index);
-        let attend = !std::mem::replace(&mut inner.summoned, true);
-        inner.check_drained();
-        drop(inner);
-        if let Some((ticket, started)) = left.run {
-            let ended = mailbox.clock.now();
-            let failure = Failure::worker_lost();
-            if !left.retired {
-                mailbox.crashed(&failure, ended);
-            }
-            mailbox.tell(Notice::Failed(Box::new(Failed {
-                ticket,
-                failure,
-                started,
-                ended,
-            })));
-        }
-        if attend {
-            mailbox.tell(Notice::Attend);
         }
     }
 }
