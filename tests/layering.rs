@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("store", &["store"]),
-    ("admission", &["admission"]),
+    ("admission", &["registry", "proposals", "admission"]),
     ("actors", &["actor"]),
     ("client", &["client"]),
     ("runtime", &["runtime"]),
