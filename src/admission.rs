@@ -1,15 +1,14 @@
 //! The door: all refusals happen here, before anything is kept. Shared by the router and every client.
+//!
+//! Who is behind which name and number, `registry.rs` knows; whose a proposed request id is, `proposals.rs`. What is
+//! admitted is the mailbox's, and the store's before the caller hears of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as MapEntry;
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
-use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -19,13 +18,17 @@ use crate::event::{
 };
 use crate::failure::Condition;
 use crate::function::Function;
-use crate::mailbox::{End, Mailbox, Notice};
+use crate::mailbox::Mailbox;
+use crate::notice::Notice;
 use crate::payload::{Payload, PayloadError};
+use crate::proposals::Proposals;
 use crate::queue::{Entry, Unadmitted};
+use crate::registry::{Registry, Unregistered};
 use crate::settings::{Fault, FunctionName};
 use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 use crate::telemetry;
 use crate::time::Time;
+use crate::view::End;
 
 /// What holds for all functions.
 #[derive(Clone, Debug)]
@@ -60,10 +63,8 @@ pub(crate) enum Door {
 }
 
 pub(crate) struct Admission {
-    names: DashMap<FunctionName, Arc<Mailbox>, FxBuildHasher>,
-    numbers: RwLock<Vec<Option<Arc<Mailbox>>>>,
-    /// Request ids that callers proposed: they don't say which function has them.
-    proposed: DashMap<RequestId, u32>,
+    registry: Registry,
+    proposals: Proposals,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) identity: Identity,
@@ -97,9 +98,8 @@ impl Admission {
         control: ArbiterHandle,
     ) -> Self {
         Self {
-            names: DashMap::default(),
-            numbers: RwLock::default(),
-            proposed: DashMap::new(),
+            registry: Registry::default(),
+            proposals: Proposals::default(),
             clock,
             limits,
             identity,
@@ -118,83 +118,60 @@ impl Admission {
         oversee: impl FnOnce(&Arc<Mailbox>),
     ) -> Result<(), BuildError> {
         let name = function.name.clone();
-        let fault = |field, problem: String| {
+        let make = |number| {
+            let mailbox = Arc::new(Mailbox::new(function, number, self.clock.clone()));
+            oversee(&mailbox);
+            mailbox
+        };
+        let registered = self.registry.register(name.clone(), make);
+        registered.map_err(|refused| {
+            let problem = match refused {
+                Unregistered::NameTaken => "is taken by another function".to_owned(),
+                Unregistered::NumbersMax => {
+                    format!("would be function number {FUNCTIONS_MAX}, more than can be told apart")
+                }
+            };
             BuildError::Settings(vec![Fault {
                 function: name.to_string(),
-                field,
+                field: "name",
                 problem,
             }])
-        };
-        let MapEntry::Vacant(vacant) = self.names.entry(name.clone()) else {
-            return Err(fault("name", "is taken by another function".to_owned()));
-        };
-        let mut numbers = self.numbers.write();
-        let free = numbers
-            .iter()
-            .rev()
-            .take(1)
-            .position(Option::is_none)
-            .map(|_| numbers.len() - 1);
-        let number = free.unwrap_or(numbers.len());
-        if number >= FUNCTIONS_MAX as usize {
-            return Err(fault(
-                "name",
-                format!("would be function number {FUNCTIONS_MAX}, more than can be told apart"),
-            ));
-        }
-        let mailbox = Arc::new(Mailbox::new(function, number as u32, self.clock.clone()));
-        oversee(&mailbox);
-        if number == numbers.len() {
-            numbers.push(None);
-        }
-        numbers[number] = Some(mailbox.clone());
-        vacant.insert(mailbox);
-        Ok(())
+        })
     }
 
     /// Makes the function unknown. What it still has is the caller's to wind up; its events stay known by their ids until `forget`.
     pub(crate) fn unregister(&self, name: &str) -> Option<Arc<Mailbox>> {
-        self.names.remove(name).map(|(_, mailbox)| mailbox)
+        self.registry.unregister(name)
     }
 
     /// Forgets a function that was unregistered and is empty.
     pub(crate) fn forget(&self, number: u32) {
-        self.proposed.retain(|_, owner| *owner != number);
-        if let Some(place) = self.numbers.write().get_mut(number as usize) {
-            *place = None;
-        }
+        self.proposals.forget(number);
+        self.registry.forget(number);
     }
 
     pub(crate) fn mailbox(&self, function: &str) -> Option<Arc<Mailbox>> {
-        self.names.get(function).map(|mailbox| mailbox.clone())
+        self.registry.named(function)
     }
 
     pub(crate) fn numbered(&self, number: u32) -> Option<Arc<Mailbox>> {
-        self.numbers.read().get(number as usize).cloned().flatten()
+        self.registry.numbered(number)
     }
 
-    /// Every function, those that are being removed included, in the order of their registration.
+    /// Every function, those that are being removed included.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
-        self.numbers.read().iter().flatten().cloned().collect()
+        self.registry.all()
     }
 
-    /// The functions that can be invoked, in the order of their registration.
+    /// The functions that can be invoked.
     pub(crate) fn registered(&self) -> Vec<Arc<Mailbox>> {
-        let mut mailboxes = self.mailboxes();
-        mailboxes.retain(|mailbox| {
-            self.names
-                .get(mailbox.name())
-                .is_some_and(|known| Arc::ptr_eq(&known, mailbox))
-        });
-        mailboxes
+        self.registry.registered()
     }
 
     /// The mailbox that knows the event, if one does.
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
-        let number = self
-            .proposed
-            .get(&id)
-            .map_or(id.place().0, |number| *number);
+        let owner = self.proposals.owner(id);
+        let number = owner.unwrap_or_else(|| id.place().0);
         self.numbered(number)
             .filter(|mailbox| mailbox.view(id).is_some())
     }
@@ -233,7 +210,10 @@ impl Admission {
         options: Option<Box<Options>>,
     ) -> Result<Receipt, InvokeError> {
         self.ask_door()?;
-        let mailbox = self.names.get(function).ok_or_else(|| unknown(function))?;
+        let mailbox = self
+            .registry
+            .get(function)
+            .ok_or_else(|| unknown(function))?;
         let now = self.clock.now();
         let mut entry = self.entry(
             &mailbox,
@@ -598,24 +578,15 @@ impl Admission {
         };
         self.unpropose(mailbox);
         // Its last owner may have forgotten it and not said so yet.
-        let owner = self
-            .proposed
-            .get(&request_id)
-            .map(|number| *number)
-            .filter(|&number| number != mailbox.number);
+        let owner = self.proposals.owner(request_id);
+        let owner = owner.filter(|&number| number != mailbox.number);
         if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
             self.unpropose(&owner);
         }
-        if self.locate(request_id).is_some() {
+        if self.locate(request_id).is_some() || !self.proposals.take(request_id, mailbox.number) {
             return Err(InvokeError::RequestIdTaken { request_id });
         }
-        match self.proposed.entry(request_id) {
-            MapEntry::Occupied(_) => Err(InvokeError::RequestIdTaken { request_id }),
-            MapEntry::Vacant(vacant) => {
-                vacant.insert(mailbox.number);
-                Ok(Some(request_id))
-            }
-        }
+        Ok(Some(request_id))
     }
 
     fn propose_all(
@@ -628,7 +599,7 @@ impl Admission {
             match self.propose(mailbox, entry.request_id) {
                 Ok(id) => taken.extend(id),
                 Err(refused) => {
-                    self.give_back(&taken);
+                    self.proposals.give_back(taken);
                     return Err(refused);
                 }
             }
@@ -644,24 +615,16 @@ impl Admission {
         admitted: Result<T, Unadmitted>,
     ) -> Result<T, InvokeError> {
         admitted.map_err(|full| {
-            let mut first = None;
-            for id in proposals {
-                self.proposed.remove(&id);
-                first = first.or(Some(id));
-            }
+            let mut proposals = proposals.into_iter().peekable();
+            let first = proposals.peek().copied();
+            self.proposals.give_back(proposals);
             refusal(mailbox, full, first)
         })
     }
 
     /// Drops the ids of events that the mailbox has forgotten.
     fn unpropose(&self, mailbox: &Mailbox) {
-        self.give_back(&mailbox.forgotten());
-    }
-
-    fn give_back(&self, ids: &[RequestId]) {
-        for id in ids {
-            self.proposed.remove(id);
-        }
+        self.proposals.give_back(mailbox.forgotten());
     }
 
     // --- settling

@@ -11,12 +11,13 @@ use crate::context::Context;
 use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
 use crate::failure::{DeadLetter, Failure};
-use crate::mailbox::{End, Mailbox, View};
+use crate::mailbox::Mailbox;
 use crate::payload::Payload;
 use crate::queue::Phase;
 use crate::settings::FunctionName;
 use crate::store::Settlement;
 use crate::telemetry::{Meters, Stats};
+use crate::view::{End, View};
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
 ///

@@ -126,11 +126,15 @@ mod function;
 mod handler;
 mod mailbox;
 mod measure;
+mod notice;
 mod payload;
+mod proposals;
 mod queue;
+mod registry;
 mod restart;
 mod retry;
 mod runtime;
+mod seats;
 mod settings;
 mod slab;
 pub mod store;
@@ -138,6 +142,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod view;
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 

@@ -1,11 +1,14 @@
 //! A function's mailbox: the queue behind one lock, with the seats of the workers that pull from it.
 //!
 //! The only shared mutable state on the hot path. Pushing takes the lock once; so does a worker between two
-//! events, for settling the one and taking the other. Nothing of the user's runs under the lock, nobody is woken
-//! under it, and no payload is dropped under it.
+//! events, for settling the one and taking the other (`mailbox/seat.rs`). Nothing of the user's runs under the lock,
+//! nobody is woken under it, and no payload is dropped under it. How events end is told in `mailbox/settling.rs`.
+
+mod seat;
+mod settling;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,96 +16,19 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::context::Station;
-use crate::event::{InvocationType, RequestId, Side};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
+use crate::event::RequestId;
+use crate::failure::{Condition, Failure};
 use crate::function::Function;
-use crate::payload::Payload;
-use crate::queue::{Bounds, Entry, Phase, Queue, Slot, Taken, Ticket, Unadmitted};
+use crate::notice::{Notice, Overseer};
+use crate::queue::{Bounds, Entry, Phase, Queue, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
-use crate::retry::{self, Verdict};
+use crate::seats::Seats;
 use crate::settings::{FunctionName, Settings};
-use crate::telemetry::{self, Meters, Stats};
+use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
+use crate::view::{End, View};
 
-/// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.
-pub(crate) trait Overseer: Send + Sync {
-    fn tell(&self, notice: Notice);
-}
-
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// Workers may be wanted, or a timer. Told once until it is heeded.
-    Attend,
-    /// An attempt failed and is to be judged.
-    Failed(Box<Failed>),
-    /// These will not be tried again.
-    Doomed(Vec<(Ticket, DeadLetter)>),
-    /// The arbiter with this serial number is blocked and was replaced.
-    ArbiterBlocked(u64),
-}
-
-/// An attempt that failed, on its way to the supervisor.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) ticket: Ticket,
-    pub(crate) failure: Failure,
-    pub(crate) started: Time,
-    pub(crate) ended: Time,
-}
-
-/// What became of a failed attempt.
-#[derive(Debug)]
-pub(crate) enum Judgement {
-    /// A later attempt has begun, or the event was cancelled: it counts for nothing.
-    Superseded,
-    Retry {
-        attempt: Attempt,
-        at: Time,
-    },
-    Bury(Ticket, DeadLetter),
-    /// It was a call: its caller has the failure.
-    Answered,
-}
-
-/// How a watched event ended.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    Succeeded(Option<Payload>),
-    Dead(DeadLetter),
-    Failed(Failure),
-    Cancelled,
-}
-
-/// A run that succeeded.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) ticket: Ticket,
-    pub(crate) accepted: Time,
-    pub(crate) started: Time,
-    pub(crate) result: Option<Payload>,
-}
-
-/// What a worker does next.
-pub(crate) enum Turn {
-    /// Run this; `run` is its number among the seat's runs, by which it can be given up.
-    Run { taken: Taken, run: u64 },
-    /// Nothing to do yet: look again soon.
-    Linger,
-    /// Nothing to do: it will be woken.
-    Idle,
-    /// Go away.
-    Stop,
-}
-
-/// What a worker that finds nothing does.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Patience {
-    /// It looks again soon: events come fast, and being woken costs more than a look.
-    Linger,
-    /// It sleeps until it is woken.
-    Sleep,
-}
+pub(crate) use seat::{Done, Patience, Seat, Turn};
 
 /// What the supervisor is to do.
 #[derive(Default)]
@@ -110,52 +36,6 @@ pub(crate) struct Plan {
     pub(crate) start: u32,
     pub(crate) deadline: Option<Time>,
     pub(crate) probing: bool,
-}
-
-/// An event, as those who look in see it.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) id: RequestId,
-    pub(crate) phase: Phase,
-    pub(crate) kind: InvocationType,
-    pub(crate) at: Time,
-    pub(crate) accepted: Time,
-    pub(crate) attempt: u32,
-    pub(crate) result: Option<Payload>,
-    pub(crate) letter: Option<DeadLetter>,
-    pub(crate) failure: Option<Failure>,
-}
-
-impl View {
-    fn new(slot: &Slot) -> Self {
-        let side = slot.side.as_ref();
-        Self {
-            id: slot.id,
-            phase: slot.phase,
-            kind: slot.kind,
-            at: slot.at,
-            accepted: slot.accepted,
-            attempt: slot.attempt,
-            result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
-            letter: side.and_then(|side| side.letter.clone()),
-            failure: side
-                .and_then(|side| side.attempts.last())
-                .map(|attempt| attempt.failure.clone()),
-        }
-    }
-
-    fn end(&self) -> Option<End> {
-        Some(match self.phase {
-            Phase::Succeeded => End::Succeeded(self.result.clone()),
-            Phase::Cancelled => End::Cancelled,
-            Phase::Dead => match (&self.letter, &self.failure) {
-                (Some(letter), _) => End::Dead(letter.clone()),
-                (None, Some(failure)) => End::Failed(failure.clone()),
-                (None, None) => return None,
-            },
-            _ => return None,
-        })
-    }
 }
 
 pub(crate) struct Mailbox {
@@ -168,21 +48,7 @@ pub(crate) struct Mailbox {
 
 struct Inner {
     queue: Queue,
-    seats: Vec<Seating>,
-    /// Vacant places in `seats`.
-    vacant: Vec<u32>,
-    /// Seats whose workers wait, the last to have worked last: it is woken first and the first is let go.
-    idle: Vec<u32>,
-    /// Workers that exist and count against the concurrency.
-    live: u32,
-    /// Of them, those that have not asked for work yet.
-    starting: u32,
-    /// Workers that are awake and about to look for work. While there is one, nobody else is woken for a new event: it
-    /// will find it, and wake the next one if it leaves work behind. So a burst costs few wakes.
-    searching: u32,
-    /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
-    /// a moment only.
-    searching_since: Time,
+    seats: Seats,
     /// The supervisor was told to attend and has not yet.
     summoned: bool,
     /// When the supervisor attends by itself.
@@ -211,35 +77,6 @@ pub(crate) enum Drain {
     Workers,
 }
 
-struct Seating {
-    state: Seated,
-    station: Arc<Station>,
-    waker: Option<Waker>,
-    /// The arbiter that its worker lives on, by serial number.
-    arbiter: u64,
-    /// How many runs it began.
-    run: u64,
-    /// Its worker stops instead of taking another event.
-    retired: bool,
-    /// It doesn't count as live any more though its worker has not gone yet.
-    discounted: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Seated {
-    Starting,
-    Idle(Time),
-    /// Woken or lingering: it will look for work in a moment.
-    Searching,
-    /// Between two events.
-    Awake,
-    Busy(Ticket, Time),
-    Vacant,
-}
-
-/// How long one worker's search keeps the others asleep.
-const SEARCH_MAX: Duration = Duration::from_millis(1);
-
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
@@ -257,13 +94,7 @@ impl Mailbox {
         };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
-            seats: Vec::new(),
-            vacant: Vec::new(),
-            idle: Vec::new(),
-            live: 0,
-            starting: 0,
-            searching: 0,
-            searching_since: Time::default(),
+            seats: Seats::default(),
             summoned: false,
             armed: None,
             restarts: Restarts::new(&settings.restarts),
@@ -302,6 +133,7 @@ impl Mailbox {
         }
     }
 
+    #[inline]
     fn wake(&self, wake: Wake) {
         if let Some(waker) = wake.waker {
             waker.wake();
@@ -436,129 +268,7 @@ impl Mailbox {
         self.inner.lock().queue.paused
     }
 
-    // --- workers
-
-    /// A seat for a new worker on the arbiter with this serial number.
-    pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
-        let mut inner = self.inner.lock();
-        let seating = Seating {
-            state: Seated::Starting,
-            station: station.clone(),
-            waker: None,
-            arbiter,
-            run: 0,
-            retired: false,
-            discounted: false,
-        };
-        inner.live += 1;
-        inner.starting += 1;
-        let index = match inner.vacant.pop() {
-            Some(index) => {
-                inner.seats[index as usize] = seating;
-                index
-            }
-            None => {
-                inner.seats.push(seating);
-                inner.seats.len() as u32 - 1
-            }
-        };
-        Seat {
-            mailbox: self.clone(),
-            index,
-            station,
-        }
-    }
-
-    /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
-    /// counted, and gives its payload back.
-    fn turn(
-        &self,
-        index: u32,
-        done: Option<Done>,
-        patience: Patience,
-        now: Time,
-    ) -> (Turn, Option<Payload>) {
-        let settings = self.settings();
-        let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
-        let (payload, mut attend) = match done {
-            Some(done) => inner.complete(done, settings, self.name(), now),
-            None => (None, false),
-        };
-        let turn = inner.next(
-            index,
-            patience,
-            now,
-            |inner, ticket| {
-                doomed.push((
-                    ticket,
-                    self.letter(inner, ticket, Condition::EventAgeExceeded, now),
-                ))
-            },
-            settings,
-        );
-        let mut waker = None;
-        match turn.0 {
-            Turn::Idle => attend |= inner.wants_timer(),
-            // It searched and found: if it leaves work behind, the next one searches.
-            Turn::Run { .. } if turn.1 && inner.searching == 0 && inner.queue.has_ready() => {
-                waker = inner.wake_idle(now)
-            }
-            _ => {}
-        }
-        attend &= !inner.summoned;
-        inner.summoned |= attend;
-        inner.check_drained();
-        drop(inner);
-        self.wake(Wake { waker, attend });
-        if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
-        }
-        (turn.0, payload)
-    }
-
-    /// What a waiting event that will not be tried again leaves behind.
-    fn letter(&self, inner: &Inner, ticket: Ticket, condition: Condition, now: Time) -> DeadLetter {
-        let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
-        let side = slot.and_then(|slot| slot.side.as_deref());
-        DeadLetter::new(Letter {
-            request_id: ticket.id,
-            function: self.name().clone(),
-            payload: slot
-                .and_then(|slot| slot.body.clone())
-                .unwrap_or_else(Payload::null),
-            condition,
-            attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
-            attempt_count: ticket.attempt,
-            accepted_at: self.clock.wall(slot.map_or(now, |slot| slot.accepted)),
-            died_at: self.clock.wall(now),
-            trace_header: side.and_then(|side| side.trace_header.clone()),
-            hops: slot.map_or(0, |slot| slot.hops),
-            redriven_from: side.and_then(|side| side.redriven_from),
-        })
-    }
-
-    /// A worker of the function crashed. Decides at once whether the function is held back, so that no
-    /// further attempt is burnt meanwhile.
-    pub(crate) fn crashed(&self, failure: &Failure, now: Time) {
-        let mut inner = self.inner.lock();
-        let before = inner.restarts.gate();
-        let gate = inner.restarts.crashed(&self.settings().restarts, now);
-        inner.meters.restarts += 1;
-        inner.last_crash = Some(failure.clone());
-        let held = gate != before;
-        if held {
-            inner.queue.allowance = 0;
-            inner.summoned = true;
-        }
-        drop(inner);
-        if held {
-            if let Gate::BackingOff(until) = gate {
-                telemetry::backing_off(self.name(), until.since(now));
-            }
-            self.tell(Notice::Attend);
-        }
-    }
+    // --- supervision
 
     /// What the supervisor is to do now. Wakes idle workers, lets those go that were idle for too long, and
     /// forgets what is beyond the retention.
@@ -576,21 +286,20 @@ impl Mailbox {
         };
         let mut takeable = inner.queue.takeable(now);
         while takeable > 0 {
-            let Some(waker) = inner.wake_idle(now) else {
+            let Some(waker) = inner.seats.wake_idle(now) else {
                 break;
             };
             wakers.push(waker);
             takeable -= 1;
         }
         let woken = wakers.len() as u64;
-        inner.let_go(settings.keep_alive, now, &mut wakers);
+        inner.seats.let_go(settings.keep_alive, now, &mut wakers);
         // Those who were about to look for work before take some of it; those woken just now are counted already.
-        let searching = u64::from(inner.searching).saturating_sub(woken);
-        let wanted = takeable.saturating_sub(u64::from(inner.starting) + searching);
+        let wanted = takeable.saturating_sub(inner.seats.coming(woken));
         let room = if inner.removed {
             0
         } else {
-            settings.concurrency.saturating_sub(inner.live)
+            settings.concurrency.saturating_sub(inner.seats.live())
         };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(settings, start, now);
@@ -604,218 +313,14 @@ impl Mailbox {
         }
     }
 
-    /// If the function is held back: the failure that did it, for the callers that wait.
-    pub(crate) fn fail_waiting_calls(&self, now: Time) {
-        let mut inner = self.inner.lock();
-        if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
-            return;
-        }
-        let failure = inner
-            .last_crash
-            .clone()
-            .unwrap_or_else(Failure::worker_lost);
-        let mut payloads = Vec::new(); // dropped once the lock is released
-        while let Some(id) = inner.queue.first_call() {
-            let Some(ticket) = inner.queue.withdraw(id, now) else {
-                break;
-            };
-            inner.remember_failure(
-                ticket,
-                Attempt {
-                    number: ticket.attempt,
-                    started_at: self.clock.wall(now),
-                    duration: Duration::ZERO,
-                    failure: failure.clone(),
-                },
-            );
-            payloads.push(inner.queue.bury(ticket, now));
-            inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
-        }
-        drop(inner);
-    }
-
     /// Takes the seats on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.inner.lock();
-        let Inner {
-            seats,
-            idle,
-            live,
-            starting,
-            searching,
-            ..
-        } = &mut *inner;
-        let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
-        for (index, seat) in seats.iter_mut().enumerate() {
-            if seat.arbiter != arbiter || seat.discounted || seat.state == Seated::Vacant {
-                continue;
-            }
-            (seat.retired, seat.discounted) = (true, true);
-            *live -= 1;
-            *starting -= u32::from(seat.state == Seated::Starting);
-            if seat.state == Seated::Searching {
-                seat.state = Seated::Awake;
-                *searching -= 1;
-            }
-            idle.retain(|&other| other as usize != index);
-            match seat.state {
-                Seated::Busy(ticket, started) => stuck.push((ticket, started)),
-                // Nobody else would ever wake it, and it is to go once its arbiter is free again.
-                _ => wakers.extend(seat.waker.clone()),
-            }
-        }
+        let (stuck, wakers) = inner.seats.abandon(arbiter);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
         stuck
-    }
-
-    // --- settling
-
-    /// Judges a failed attempt: again, or never, or not at all because it is over already.
-    pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
-        let Failed {
-            ticket,
-            failure,
-            started,
-            ended,
-        } = failed;
-        let settings = self.settings();
-        let chance = self.clock.chance();
-        let attempt = Attempt {
-            number: ticket.attempt,
-            started_at: self.clock.wall(started),
-            duration: ended.since(started),
-            failure,
-        };
-        let mut inner = self.inner.lock();
-        let removed = inner.removed;
-        let Some(slot) = inner.queue.fail(ticket, now) else {
-            inner.meters.superseded += 1;
-            drop(inner);
-            telemetry::superseded(self.name(), ticket.id, ticket.attempt);
-            return Judgement::Superseded;
-        };
-        let (kind, accepted) = (slot.kind, slot.accepted);
-        let side = slot.side.get_or_insert_default();
-        side.uncounted += u32::from(!attempt.failure.counts());
-        remember(&mut side.attempts, attempt.clone());
-        let verdict = retry::decide(
-            &retry::Failed {
-                policy: side.retry.as_ref().unwrap_or(&settings.retry),
-                kind: attempt.failure.kind,
-                directive: attempt.failure.directive,
-                counted: ticket.attempt - side.uncounted,
-                uncounted: side.uncounted,
-                accepted,
-                age_max: side.event_age_max.unwrap_or(settings.event_age_max),
-                chance,
-            },
-            now,
-        );
-        inner.count_failure(&attempt, accepted, started);
-        let (judgement, wake, payload) = match (kind, verdict) {
-            (InvocationType::RequestResponse, _) => {
-                let payload = inner.queue.bury(ticket, now);
-                inner.tell_watchers(ticket.slot, || End::Failed(attempt.failure.clone()));
-                (Judgement::Answered, Wake::default(), payload)
-            }
-            (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
-                inner.queue.retry(ticket, at, now);
-                (
-                    Judgement::Retry { attempt, at },
-                    inner.rouse(settings, now),
-                    None,
-                )
-            }
-            (InvocationType::Event, verdict) => {
-                let condition = match verdict {
-                    Verdict::GiveUp(condition) => condition,
-                    Verdict::RetryAt(_) => Condition::FunctionRemoved,
-                };
-                let letter = self.letter(&inner, ticket, condition, now);
-                (Judgement::Bury(ticket, letter), Wake::default(), None)
-            }
-        };
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-        self.wake(wake);
-        judgement
-    }
-
-    /// The dead-letter queue has the event: it is over here.
-    pub(crate) fn bury(&self, ticket: Ticket, letter: &DeadLetter) {
-        let mut inner = self.inner.lock();
-        if let Some(slot) = inner.queue.get_mut(ticket.id) {
-            slot.side.get_or_insert_default().letter = Some(letter.clone());
-        }
-        let now = self.clock.now();
-        let payload = inner.queue.bury(ticket, now);
-        inner.tell_watchers(ticket.slot, || End::Dead(letter.clone()));
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-    }
-
-    /// Takes a waiting event out, because it will not be tried (any more).
-    pub(crate) fn doom(&self, id: RequestId, condition: Condition) -> Option<(Ticket, DeadLetter)> {
-        let now = self.clock.now();
-        let mut inner = self.inner.lock();
-        let ticket = inner.queue.withdraw(id, now)?;
-        let letter = self.letter(&inner, ticket, condition, now);
-        Some((ticket, letter))
-    }
-
-    /// Closes the mailbox for good: nothing starts any more, and whatever waits will not be tried again. At most `limit`
-    /// events at a time; empty when there is none left.
-    pub(crate) fn remove(&self, limit: usize) -> Vec<(Ticket, DeadLetter)> {
-        let now = self.clock.now();
-        let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
-        inner.removed = true;
-        while doomed.len() < limit {
-            let Some(id) = inner.queue.any_waiting() else {
-                break;
-            };
-            let Some(ticket) = inner.queue.withdraw(id, now) else {
-                break;
-            };
-            if inner
-                .queue
-                .get(id)
-                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
-            {
-                drop(inner.queue.bury(ticket, now));
-                inner.watchers.remove(&ticket.slot);
-                continue;
-            }
-            let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
-            doomed.push((ticket, letter));
-        }
-        doomed
-    }
-
-    /// Ends a pending event, the running attempt included. Answers whether there was one to end.
-    pub(crate) fn cancel(&self, id: RequestId) -> bool {
-        let now = self.clock.now();
-        let mut inner = self.inner.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else {
-            return false;
-        };
-        let waker = running.and_then(|ticket| inner.abort(ticket));
-        if let Some((slot, _)) = inner.queue.get(id) {
-            inner.tell_watchers(slot, || End::Cancelled);
-        } else if let Some(ticket) = running {
-            inner.tell_watchers(ticket.slot, || End::Cancelled);
-        }
-        inner.check_drained();
-        drop(inner);
-        drop(payload);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        true
     }
 
     // --- holding
@@ -849,19 +354,7 @@ impl Mailbox {
 
     /// Lets all workers go. What they run goes on, or is given up if `abort`.
     pub(crate) fn retire(&self, abort: bool) {
-        let mut inner = self.inner.lock();
-        let mut wakers = Vec::new();
-        for seat in &mut inner.seats {
-            seat.retired = true;
-            if abort {
-                seat.station
-                    .abort
-                    .store(seat.run, std::sync::atomic::Ordering::Release);
-            }
-            wakers.extend(seat.waker.clone());
-        }
-        inner.idle.clear();
-        drop(inner);
+        let wakers = self.inner.lock().seats.retire(abort);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -935,7 +428,7 @@ impl Mailbox {
             inner.queue.event_ledger,
             inner.queue.call_ledger,
         );
-        stats.workers = u64::from(inner.live);
+        stats.workers = u64::from(inner.seats.live());
         stats.oldest_age = inner
             .queue
             .oldest_ready()
@@ -973,9 +466,9 @@ impl Inner {
             return Wake::default();
         }
         let mut wake = Wake::default();
-        if self.queue.has_ready() && !self.is_searched(now) {
-            wake.waker = self.wake_idle(now);
-            wake.attend = wake.waker.is_none() && self.live < settings.concurrency;
+        if self.queue.has_ready() && !self.seats.is_searched(now) {
+            wake.waker = self.seats.wake_idle(now);
+            wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
         }
         wake.attend |= self.wants_timer();
         wake.attend &= !self.summoned;
@@ -984,42 +477,13 @@ impl Inner {
     }
 
     /// Is a delayed event due before the supervisor looks by itself?
+    #[inline]
     fn wants_timer(&mut self) -> bool {
         match (self.queue.next_due(), self.armed) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(due), Some(armed)) => due < armed,
         }
-    }
-
-    fn wake_idle(&mut self, now: Time) -> Option<Waker> {
-        let seat = self.idle.pop()?;
-        self.search(seat, now);
-        self.seats[seat as usize].waker.clone()
-    }
-
-    fn search(&mut self, seat: u32, now: Time) {
-        self.seats[seat as usize].state = Seated::Searching;
-        self.searching += 1;
-        self.searching_since = now;
-    }
-
-    fn is_searched(&self, now: Time) -> bool {
-        self.searching > 0 && now.since(self.searching_since) < SEARCH_MAX
-    }
-
-    /// Retires idle workers whose time is up; `idle` is ordered by it but for those woken in between.
-    fn let_go(&mut self, keep_alive: Duration, now: Time, wakers: &mut Vec<Waker>) {
-        let Self { idle, seats, .. } = self;
-        idle.retain(|&index| {
-            let seat = &mut seats[index as usize];
-            let over = matches!(seat.state, Seated::Idle(since) if now.since(since) >= keep_alive);
-            if over {
-                seat.retired = true;
-                wakers.extend(seat.waker.clone());
-            }
-            !over
-        });
     }
 
     /// When the supervisor must look again by itself, `start` workers later.
@@ -1032,144 +496,14 @@ impl Inner {
             Gate::BackingOff(until) => Some(until),
             _ => None,
         };
-        let idle = self
-            .idle
-            .iter()
-            .filter_map(|&index| match self.seats[index as usize].state {
-                Seated::Idle(since) => Some(since.after(settings.keep_alive)),
-                _ => None,
-            });
-        // Busy workers will be idle some day; look again a keep-alive later.
-        let busy =
-            (self.live + start > self.idle.len() as u32).then(|| now.after(settings.keep_alive));
+        let over = self.seats.next_over(settings.keep_alive, start, now);
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        idle.min()
-            .into_iter()
-            .chain(due)
-            .chain(probe)
-            .chain(busy)
-            .chain(expiry)
-            .min()
+        over.into_iter().chain(due).chain(probe).chain(expiry).min()
     }
 
-    fn next(
-        &mut self,
-        index: u32,
-        patience: Patience,
-        now: Time,
-        mut too_old: impl FnMut(&Self, Ticket),
-        settings: &Settings,
-    ) -> (Turn, bool) {
-        let seat = &mut self.seats[index as usize];
-        if seat.state == Seated::Starting && !seat.discounted {
-            self.starting -= 1;
-        }
-        // Woken by nobody of ours: it still stands among the idle.
-        let strayed = matches!(seat.state, Seated::Idle(_));
-        let searched = seat.state == Seated::Searching;
-        self.searching -= u32::from(searched);
-        seat.state = Seated::Awake;
-        if seat.retired {
-            return (Turn::Stop, searched);
-        }
-        if strayed {
-            self.idle.retain(|&other| other != index);
-        }
-        while let Some(taken) = self.queue.take(now) {
-            let age_max = taken.event_age_max.unwrap_or(settings.event_age_max);
-            if now.since(taken.accepted) > age_max && taken.kind == InvocationType::Event {
-                if let Some(ticket) = self.queue.untake(taken.ticket, now) {
-                    too_old(self, ticket);
-                }
-                continue;
-            }
-            self.meters.concurrent_executions_max = self
-                .meters
-                .concurrent_executions_max
-                .max(self.queue.executing());
-            let seat = &mut self.seats[index as usize];
-            seat.run += 1;
-            seat.state = Seated::Busy(taken.ticket, now);
-            return (
-                Turn::Run {
-                    taken,
-                    run: seat.run,
-                },
-                searched,
-            );
-        }
-        if patience == Patience::Linger {
-            self.search(index, now);
-            return (Turn::Linger, searched);
-        }
-        self.seats[index as usize].state = Seated::Idle(now);
-        self.idle.push(index);
-        (Turn::Idle, searched)
-    }
-
-    /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
-    fn complete(
-        &mut self,
-        done: Done,
-        settings: &Settings,
-        name: &FunctionName,
-        now: Time,
-    ) -> (Option<Payload>, bool) {
-        let Done {
-            ticket,
-            accepted,
-            started,
-            result,
-        } = done;
-        let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
-        let Some(payload) = self.queue.succeed(ticket, result, now) else {
-            self.meters.superseded += 1;
-            telemetry::superseded(name, ticket.id, ticket.attempt);
-            return (None, false);
-        };
-        let duration = now.since(started);
-        self.meters.invocations += 1;
-        self.meters.duration_total += duration;
-        self.meters.duration.record(duration);
-        self.meters.age.record(started.since(accepted));
-        if let Some(end) = end {
-            self.tell_watchers(ticket.slot, || end.clone());
-        }
-        (Some(payload), self.survived(settings, name))
-    }
-
-    /// A run ended without a crash: that may open the gate again.
-    fn survived(&mut self, settings: &Settings, name: &FunctionName) -> bool {
-        let opened =
-            self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
-        if opened {
-            self.queue.allowance = u32::MAX;
-            telemetry::recovered(name);
-        }
-        opened
-    }
-
-    fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {
-        if attempt.failure.counts() {
-            self.meters.invocations += 1;
-            self.meters.errors += 1;
-            self.meters.duration_total += attempt.duration;
-            self.meters.duration.record(attempt.duration);
-            self.meters.age.record(started.since(accepted));
-        } else {
-            self.meters.throttles += 1;
-        }
-    }
-
-    fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
-        if let Some(slot) = self.queue.get_mut(ticket.id) {
-            let side: &mut Box<Side> = slot.side.get_or_insert_default();
-            remember(&mut side.attempts, attempt);
-        }
-    }
-
+    #[inline]
     fn tell_watchers(&mut self, slot: u32, end: impl Fn() -> End) {
         if self.watchers.is_empty() {
             return;
@@ -1179,18 +513,7 @@ impl Inner {
         }
     }
 
-    /// Gives up the running attempt; answers its worker's waker.
-    fn abort(&mut self, ticket: Ticket) -> Option<Waker> {
-        let seat = self
-            .seats
-            .iter()
-            .find(|seat| matches!(seat.state, Seated::Busy(busy, _) if busy == ticket))?;
-        seat.station
-            .abort
-            .store(seat.run, std::sync::atomic::Ordering::Release);
-        seat.waker.clone()
-    }
-
+    #[inline]
     fn check_drained(&mut self) {
         if self.drains.is_empty() {
             return;
@@ -1209,116 +532,7 @@ impl Inner {
             Drain::InFlight => self.queue.running() == 0,
             Drain::Ready => self.queue.running() == 0 && !self.queue.has_ready(),
             Drain::Pending => self.queue.pending() == 0,
-            Drain::Workers => self.live == 0,
-        }
-    }
-}
-
-/// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.
-pub(crate) struct Seat {
-    mailbox: Arc<Mailbox>,
-    index: u32,
-    station: Arc<Station>,
-}
-
-impl Seat {
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
-    }
-
-    pub(crate) fn station(&self) -> &Arc<Station> {
-        &self.station
-    }
-
-    /// Says how to wake the worker; must come before its first turn.
-    pub(crate) fn wakes(&self, waker: &Waker) {
-        self.mailbox.inner.lock().seats[self.index as usize].waker = Some(waker.clone());
-    }
-
-    /// Settles what was done, takes what comes next.
-    pub(crate) fn turn(
-        &self,
-        done: Option<Done>,
-        patience: Patience,
-        now: Time,
-    ) -> (Turn, Option<Payload>) {
-        self.mailbox.turn(self.index, done, patience, now)
-    }
-
-    /// Settles what was done before anything is taken. Answers whether it still counted.
-    pub(crate) fn settle(&self, done: Done, now: Time) -> bool {
-        let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
-        inner.seats[self.index as usize].state = Seated::Awake;
-        let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
-        let attend = attend && !std::mem::replace(&mut inner.summoned, true);
-        inner.check_drained();
-        drop(inner);
-        if attend {
-            mailbox.tell(Notice::Attend);
-        }
-        payload.is_some()
-    }
-
-    /// Hands a failed attempt to the supervisor.
-    pub(crate) fn failed(&self, failed: Failed) {
-        let mut inner = self.mailbox.inner.lock();
-        // The attempt is the supervisor's from here on, not this seat's.
-        inner.seats[self.index as usize].state = Seated::Awake;
-        let crash = failed.failure.kind == crate::failure::FailureKind::Panic;
-        let attend = !crash
-            && inner.survived(self.mailbox.settings(), self.mailbox.name())
-            && !inner.summoned;
-        inner.summoned |= attend;
-        drop(inner);
-        if crash {
-            self.mailbox.crashed(&failed.failure, failed.ended);
-        }
-        self.mailbox.tell(Notice::Failed(Box::new(failed)));
-        if attend {
-            self.mailbox.tell(Notice::Attend);
-        }
-    }
-
-    /// The attempt was given up from outside; nothing is to be settled.
-    pub(crate) fn aborted(&self) {
-        self.mailbox.inner.lock().seats[self.index as usize].state = Seated::Awake;
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
-        let seat = &mut inner.seats[self.index as usize];
-        let state = std::mem::replace(&mut seat.state, Seated::Vacant);
-        let (discounted, retired) = (seat.discounted, seat.retired);
-        seat.waker = None;
-        if !discounted {
-            inner.live -= 1;
-            inner.starting -= u32::from(state == Seated::Starting);
-        }
-        inner.searching -= u32::from(state == Seated::Searching);
-        inner.idle.retain(|&other| other != self.index);
-        inner.vacant.push(self.index);
-        let attend = !std::mem::replace(&mut inner.summoned, true);
-        inner.check_drained();
-        drop(inner);
-        if let Seated::Busy(ticket, started) = state {
-            let ended = mailbox.clock.now();
-            let failure = Failure::worker_lost();
-            if !retired {
-                mailbox.crashed(&failure, ended);
-            }
-            mailbox.tell(Notice::Failed(Box::new(Failed {
-                ticket,
-                failure,
-                started,
-                ended,
-            })));
-        }
-        if attend {
-            mailbox.tell(Notice::Attend);
+            Drain::Workers => self.seats.live() == 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 
 use crate::admission::Admission;
-use crate::mailbox::Notice;
+use crate::notice::Notice;
 use crate::telemetry;
 
 /// Where workers live.

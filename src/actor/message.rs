@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::failure::DeadLetter;
-use crate::mailbox::{Mailbox, Notice};
+use crate::mailbox::Mailbox;
+use crate::notice::Notice;
 use crate::queue::Ticket;
 
 impl Message for Notice {

@@ -1,0 +1,311 @@
+//! How events end: judging failures, burying, cancelling, and what success and failure do to the counts and the gate.
+//!
+//! Every transition is asked for with a ticket or an id, so whoever comes late changes nothing. Payloads that are no
+//! longer needed are dropped once the lock is released. Letters are written here; keeping them is the dead-letter queue's.
+
+use std::time::Duration;
+
+use super::{Done, Inner, Mailbox, Wake};
+use crate::event::{InvocationType, RequestId, Side};
+use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
+use crate::notice::{Failed, Judgement, Notice};
+use crate::payload::Payload;
+use crate::queue::Ticket;
+use crate::restart::Gate;
+use crate::retry::{self, Verdict};
+use crate::settings::{FunctionName, Settings};
+use crate::telemetry;
+use crate::time::Time;
+use crate::view::End;
+
+impl Mailbox {
+    /// Judges a failed attempt: again, or never, or not at all because it is over already.
+    pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
+        let Failed {
+            ticket,
+            failure,
+            started,
+            ended,
+        } = failed;
+        let settings = self.settings();
+        let chance = self.clock.chance();
+        let attempt = Attempt {
+            number: ticket.attempt,
+            started_at: self.clock.wall(started),
+            duration: ended.since(started),
+            failure,
+        };
+        let mut inner = self.inner.lock();
+        let removed = inner.removed;
+        let Some(slot) = inner.queue.fail(ticket, now) else {
+            inner.meters.superseded += 1;
+            drop(inner);
+            telemetry::superseded(self.name(), ticket.id, ticket.attempt);
+            return Judgement::Superseded;
+        };
+        let (kind, accepted) = (slot.kind, slot.accepted);
+        let side = slot.side.get_or_insert_default();
+        side.uncounted += u32::from(!attempt.failure.counts());
+        remember(&mut side.attempts, attempt.clone());
+        let verdict = retry::decide(
+            &retry::Failed {
+                policy: side.retry.as_ref().unwrap_or(&settings.retry),
+                kind: attempt.failure.kind,
+                directive: attempt.failure.directive,
+                counted: ticket.attempt - side.uncounted,
+                uncounted: side.uncounted,
+                accepted,
+                age_max: side.event_age_max.unwrap_or(settings.event_age_max),
+                chance,
+            },
+            now,
+        );
+        inner.count_failure(&attempt, accepted, started);
+        let (judgement, wake, payload) = match (kind, verdict) {
+            (InvocationType::RequestResponse, _) => {
+                let payload = inner.queue.bury(ticket, now);
+                inner.tell_watchers(ticket.slot, || End::Failed(attempt.failure.clone()));
+                (Judgement::Answered, Wake::default(), payload)
+            }
+            (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
+                inner.queue.retry(ticket, at, now);
+                (
+                    Judgement::Retry { attempt, at },
+                    inner.rouse(settings, now),
+                    None,
+                )
+            }
+            (InvocationType::Event, verdict) => {
+                let condition = match verdict {
+                    Verdict::GiveUp(condition) => condition,
+                    Verdict::RetryAt(_) => Condition::FunctionRemoved,
+                };
+                let letter = self.letter(&inner, ticket, condition, now);
+                (Judgement::Bury(ticket, letter), Wake::default(), None)
+            }
+        };
+        inner.check_drained();
+        drop(inner);
+        drop(payload);
+        self.wake(wake);
+        judgement
+    }
+
+    /// The dead-letter queue has the event: it is over here.
+    pub(crate) fn bury(&self, ticket: Ticket, letter: &DeadLetter) {
+        let mut inner = self.inner.lock();
+        if let Some(slot) = inner.queue.get_mut(ticket.id) {
+            slot.side.get_or_insert_default().letter = Some(letter.clone());
+        }
+        let now = self.clock.now();
+        let payload = inner.queue.bury(ticket, now);
+        inner.tell_watchers(ticket.slot, || End::Dead(letter.clone()));
+        inner.check_drained();
+        drop(inner);
+        drop(payload);
+    }
+
+    /// Takes a waiting event out, because it will not be tried (any more).
+    pub(crate) fn doom(&self, id: RequestId, condition: Condition) -> Option<(Ticket, DeadLetter)> {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        let ticket = inner.queue.withdraw(id, now)?;
+        let letter = self.letter(&inner, ticket, condition, now);
+        Some((ticket, letter))
+    }
+
+    /// Closes the mailbox for good: nothing starts any more, and whatever waits will not be tried again. At most `limit`
+    /// events at a time; empty when there is none left.
+    pub(crate) fn remove(&self, limit: usize) -> Vec<(Ticket, DeadLetter)> {
+        let now = self.clock.now();
+        let mut doomed = Vec::new();
+        let mut inner = self.inner.lock();
+        inner.removed = true;
+        while doomed.len() < limit {
+            let Some(id) = inner.queue.any_waiting() else {
+                break;
+            };
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            if inner
+                .queue
+                .get(id)
+                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
+            {
+                drop(inner.queue.bury(ticket, now));
+                inner.watchers.remove(&ticket.slot);
+                continue;
+            }
+            let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
+            doomed.push((ticket, letter));
+        }
+        doomed
+    }
+
+    /// Ends a pending event, the running attempt included. Answers whether there was one to end.
+    pub(crate) fn cancel(&self, id: RequestId) -> bool {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        let Some((running, payload)) = inner.queue.cancel(id, now) else {
+            return false;
+        };
+        let waker = running.and_then(|ticket| inner.seats.abort(ticket));
+        if let Some((slot, _)) = inner.queue.get(id) {
+            inner.tell_watchers(slot, || End::Cancelled);
+        } else if let Some(ticket) = running {
+            inner.tell_watchers(ticket.slot, || End::Cancelled);
+        }
+        inner.check_drained();
+        drop(inner);
+        drop(payload);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// If the function is held back: the failure that did it, for the callers that wait.
+    pub(crate) fn fail_waiting_calls(&self, now: Time) {
+        let mut inner = self.inner.lock();
+        if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
+            return;
+        }
+        let failure = inner
+            .last_crash
+            .clone()
+            .unwrap_or_else(Failure::worker_lost);
+        let mut payloads = Vec::new(); // dropped once the lock is released
+        while let Some(id) = inner.queue.first_call() {
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            inner.remember_failure(
+                ticket,
+                Attempt {
+                    number: ticket.attempt,
+                    started_at: self.clock.wall(now),
+                    duration: Duration::ZERO,
+                    failure: failure.clone(),
+                },
+            );
+            payloads.push(inner.queue.bury(ticket, now));
+            inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
+        }
+        drop(inner);
+    }
+
+    /// A worker of the function crashed. Decides at once whether the function is held back, so that no
+    /// further attempt is burnt meanwhile.
+    pub(crate) fn crashed(&self, failure: &Failure, now: Time) {
+        let mut inner = self.inner.lock();
+        let before = inner.restarts.gate();
+        let gate = inner.restarts.crashed(&self.settings().restarts, now);
+        inner.meters.restarts += 1;
+        inner.last_crash = Some(failure.clone());
+        let held = gate != before;
+        if held {
+            inner.queue.allowance = 0;
+            inner.summoned = true;
+        }
+        drop(inner);
+        if held {
+            if let Gate::BackingOff(until) = gate {
+                telemetry::backing_off(self.name(), until.since(now));
+            }
+            self.tell(Notice::Attend);
+        }
+    }
+
+    /// What a waiting event that will not be tried again leaves behind.
+    pub(super) fn letter(
+        &self,
+        inner: &Inner,
+        ticket: Ticket,
+        condition: Condition,
+        now: Time,
+    ) -> DeadLetter {
+        let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
+        let side = slot.and_then(|slot| slot.side.as_deref());
+        DeadLetter::new(Letter {
+            request_id: ticket.id,
+            function: self.name().clone(),
+            payload: slot
+                .and_then(|slot| slot.body.clone())
+                .unwrap_or_else(Payload::null),
+            condition,
+            attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
+            attempt_count: ticket.attempt,
+            accepted_at: self.clock.wall(slot.map_or(now, |slot| slot.accepted)),
+            died_at: self.clock.wall(now),
+            trace_header: side.and_then(|side| side.trace_header.clone()),
+            hops: slot.map_or(0, |slot| slot.hops),
+            redriven_from: side.and_then(|side| side.redriven_from),
+        })
+    }
+}
+
+impl Inner {
+    /// Counts a success, if it still counts. Gives its payload back, and whether the supervisor should attend.
+    #[inline]
+    pub(super) fn complete(
+        &mut self,
+        done: Done,
+        settings: &Settings,
+        name: &FunctionName,
+        now: Time,
+    ) -> (Option<Payload>, bool) {
+        let Done {
+            ticket,
+            accepted,
+            started,
+            result,
+        } = done;
+        let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
+        let Some(payload) = self.queue.succeed(ticket, result, now) else {
+            self.meters.superseded += 1;
+            telemetry::superseded(name, ticket.id, ticket.attempt);
+            return (None, false);
+        };
+        let duration = now.since(started);
+        self.meters.invocations += 1;
+        self.meters.duration_total += duration;
+        self.meters.duration.record(duration);
+        self.meters.age.record(started.since(accepted));
+        if let Some(end) = end {
+            self.tell_watchers(ticket.slot, || end.clone());
+        }
+        (Some(payload), self.survived(settings, name))
+    }
+
+    /// A run ended without a crash: that may open the gate again.
+    #[inline]
+    pub(super) fn survived(&mut self, settings: &Settings, name: &FunctionName) -> bool {
+        let opened =
+            self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
+        if opened {
+            self.queue.allowance = u32::MAX;
+            telemetry::recovered(name);
+        }
+        opened
+    }
+
+    fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {
+        if attempt.failure.counts() {
+            self.meters.invocations += 1;
+            self.meters.errors += 1;
+            self.meters.duration_total += attempt.duration;
+            self.meters.duration.record(attempt.duration);
+            self.meters.age.record(started.since(accepted));
+        } else {
+            self.meters.throttles += 1;
+        }
+    }
+
+    fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
+        if let Some(slot) = self.queue.get_mut(ticket.id) {
+            let side: &mut Box<Side> = slot.side.get_or_insert_default();
+            remember(&mut side.attempts, attempt);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a mailbox and its function's supervisor say to each other, and who listens.
+//!
+//! A notice is told after the lock is released and is never waited for. What to make of it is the listener's to decide.
+
+use crate::failure::{Attempt, DeadLetter, Failure};
+use crate::queue::Ticket;
+use crate::time::Time;
+
+/// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.
+pub(crate) trait Overseer: Send + Sync {
+    fn tell(&self, notice: Notice);
+}
+
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// Workers may be wanted, or a timer. Told once until it is heeded.
+    Attend,
+    /// An attempt failed and is to be judged.
+    Failed(Box<Failed>),
+    /// These will not be tried again.
+    Doomed(Vec<(Ticket, DeadLetter)>),
+    /// The arbiter with this serial number is blocked and was replaced.
+    ArbiterBlocked(u64),
+}
+
+/// An attempt that failed, on its way to the supervisor.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) ticket: Ticket,
+    pub(crate) failure: Failure,
+    pub(crate) started: Time,
+    pub(crate) ended: Time,
+}
+
+/// What became of a failed attempt.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// A later attempt has begun, or the event was cancelled: it counts for nothing.
+    Superseded,
+    Retry {
+        attempt: Attempt,
+        at: Time,
+    },
+    Bury(Ticket, DeadLetter),
+    /// It was a call: its caller has the failure.
+    Answered,
+}
