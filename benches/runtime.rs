@@ -68,13 +68,6 @@ fn main() {
         .collect();
     let wanted = |section: &str| only.is_empty() || only.iter().any(|name| name == section);
     println!("| measure | value | ratio |\n|---|---:|---:|");
-    if let Some(events) = only
-        .first()
-        .and_then(|name| name.strip_prefix("only-client-"))
-    {
-        println!("{}", client(events.parse().unwrap()) / 1e6);
-        return;
-    }
     if wanted("throughput") {
         throughput();
     }

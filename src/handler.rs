@@ -113,10 +113,10 @@ pub(crate) trait Instance {
     /// Starts an attempt: reads the payload and makes the user's future.
     fn begin(&mut self, payload: &Payload, context: Context) -> Result<(), Failure>;
 
-    /// Goes on with the attempt.
+    /// Goes on with the attempt. The user's future is dropped once it has finished.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome>;
 
-    /// Drops the user's future, finished or not.
+    /// Drops the user's future if it has not finished.
     fn end(&mut self);
 
     /// Can it run another event, or did its state get lost?
@@ -268,10 +268,10 @@ where
         let Some(future) = self.future.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Failure::worker_lost()));
         };
-        future.poll(cx).map(|(state, outcome)| {
-            self.state = Some(state);
-            outcome
-        })
+        let (state, outcome) = std::task::ready!(future.poll(cx));
+        self.state = Some(state);
+        self.future.set(None);
+        Poll::Ready(outcome)
     }
 
     fn end(&mut self) {

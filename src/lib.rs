@@ -124,6 +124,8 @@ mod event;
 mod failure;
 mod function;
 mod handler;
+mod inbox;
+mod lock;
 mod mailbox;
 mod measure;
 mod notice;

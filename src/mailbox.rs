@@ -12,23 +12,28 @@ use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::event::RequestId;
 use crate::failure::{Condition, Failure};
 use crate::function::Function;
+use crate::inbox::Inbox;
+use crate::lock;
 use crate::notice::{Notice, Overseer};
-use crate::queue::{Bounds, Entry, Phase, Queue, Ticket, Unadmitted};
+use crate::queue::{Arrival, Bounds, Entry, Phase, Queue, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
-use crate::seats::Seats;
+use crate::seats::{self, Seats};
 use crate::settings::{FunctionName, Settings};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
 
-pub(crate) use seat::{Done, Patience, Seat, Turn};
+pub(crate) use seat::{Done, Pace, Seat, Turn};
+
+/// Most events that may arrive without the mailbox's lock, in a row. Their callers' side holds that many slots.
+const GRANT_MAX: u32 = 256;
 
 /// What the supervisor is to do.
 #[derive(Default)]
@@ -43,12 +48,21 @@ pub(crate) struct Mailbox {
     pub(crate) number: u32,
     pub(crate) clock: Clock,
     overseer: OnceLock<Box<dyn Overseer>>,
+    inbox: Inbox,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     queue: Queue,
     seats: Seats,
+    /// How many events the last grant let arrive without the lock; 0 if none is out.
+    granted: u32,
+    /// Until when callers think that nobody has to be woken.
+    published: Time,
+    /// Takes the arrivals' place while they are brought in.
+    spare: Vec<Arrival>,
+    /// Slots for the next grant.
+    spare_slots: Vec<u32>,
     /// The supervisor was told to attend and has not yet.
     summoned: bool,
     /// When the supervisor attends by itself.
@@ -83,6 +97,17 @@ pub(crate) enum Drain {
 struct Wake {
     waker: Option<Waker>,
     attend: bool,
+    /// Somebody lingers who is to look.
+    stir: bool,
+}
+
+impl std::ops::AddAssign for Wake {
+    /// Whoever is woken first searches, so there is never a second to be woken.
+    fn add_assign(&mut self, other: Self) {
+        self.waker = self.waker.take().or(other.waker);
+        self.attend |= other.attend;
+        self.stir |= other.stir;
+    }
 }
 
 impl Mailbox {
@@ -95,6 +120,10 @@ impl Mailbox {
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
             seats: Seats::default(),
+            granted: 0,
+            published: Time::default(),
+            spare: Vec::new(),
+            spare_slots: Vec::new(),
             summoned: false,
             armed: None,
             restarts: Restarts::new(&settings.restarts),
@@ -110,6 +139,7 @@ impl Mailbox {
             number,
             clock,
             overseer: OnceLock::new(),
+            inbox: Inbox::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -133,8 +163,111 @@ impl Mailbox {
         }
     }
 
+    /// Takes the lock and brings in what has arrived, so that the books are whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = lock::take(&self.inner);
+        self.bring_in(&mut inner, false);
+        inner
+    }
+
+    /// As `lock`, and nothing more arrives without the lock until `publish` has said how much may: the bounds hold exactly.
+    fn lock_to_admit(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = lock::take(&self.inner);
+        self.bring_in(&mut inner, true);
+        inner
+    }
+
+    fn bring_in(&self, inner: &mut Inner, revoke: bool) {
+        let mut arrivals = self.inbox.lock();
+        if revoke {
+            (arrivals.grant.events, arrivals.grant.bytes) = (0, 0);
+        }
+        if arrivals.events.is_empty() {
+            return;
+        }
+        let spare = std::mem::take(&mut inner.spare);
+        let mut arrived = std::mem::replace(&mut arrivals.events, spare);
+        if !revoke {
+            // As many as came may come again: as long as somebody brings them in, callers need not take the lock.
+            let grant = &mut arrivals.grant;
+            grant.slots.append(&mut inner.spare_slots);
+            let room = inner.queue.room().saturating_sub(arrived.len() as u32);
+            grant.events = inner.granted.min(room).min(grant.slots.len() as u32);
+        }
+        drop(arrivals);
+        inner.queue.keep(arrived.len(), &mut inner.spare_slots);
+        arrived
+            .drain(..)
+            .for_each(|arrival| inner.queue.arrive(arrival));
+        inner.spare = arrived;
+    }
+
+    /// After an admission: says how much may arrive without the lock from here on, twice as much as last time.
+    fn grant(&self, inner: &mut Inner, now: Time) {
+        let until = inner.quiet_until(self.settings());
+        inner.granted = if until > now {
+            (inner.granted * 2).clamp(1, GRANT_MAX)
+        } else {
+            0
+        };
+        inner.published = until;
+        let mut arrivals = self.inbox.lock();
+        let grant = &mut arrivals.grant;
+        grant.until = until;
+        if inner.granted > 0 {
+            grant.events = inner.granted.min(inner.queue.room());
+            grant.bytes = inner.queue.room_bytes();
+            let missing = (grant.events as usize).saturating_sub(grant.slots.len());
+            inner.queue.keep(missing, &mut grant.slots);
+        }
+    }
+
+    /// Says until when nobody has to be woken, where that has changed enough to be worth the inbox's lock. Where it ends
+    /// sooner than callers were told, somebody has to be woken for what they put there meanwhile.
+    #[inline]
+    fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
+        let until = inner.quiet_until(self.settings());
+        let sooner = until < inner.published;
+        if inner.granted == 0 || !sooner && until <= inner.published.after(seats::SEARCH_MAX / 2) {
+            return Wake::default();
+        }
+        inner.published = until;
+        let mut arrivals = self.inbox.lock();
+        arrivals.grant.until = until;
+        if !sooner || arrivals.events.is_empty() {
+            return Wake::default();
+        }
+        drop(arrivals);
+        self.bring_in(inner, false);
+        inner.rouse(self.settings(), now)
+    }
+
+    /// Before a worker sleeps, unless something has arrived: what comes from here on wakes somebody. Answers whether it may
+    /// sleep.
+    fn settle_down(&self, inner: &mut Inner) -> bool {
+        let mut arrivals = self.inbox.lock();
+        if !arrivals.events.is_empty() {
+            return false;
+        }
+        let until = inner.quiet_until(self.settings());
+        (arrivals.grant.until, inner.published) = (until, until);
+        if inner.seats.are_all_idle() && inner.granted > 0 {
+            // The memory for bursts goes with the burst.
+            let quiet = std::mem::take(&mut *arrivals);
+            drop(arrivals);
+            inner.queue.give_back(quiet.grant.slots);
+            let spare_slots = std::mem::take(&mut inner.spare_slots);
+            inner.queue.give_back(spare_slots);
+            (inner.granted, inner.spare) = (0, Vec::new());
+        }
+        true
+    }
+
     #[inline]
     fn wake(&self, wake: Wake) {
+        if wake.stir {
+            self.inbox.stir();
+        }
         if let Some(waker) = wake.waker {
             waker.wake();
         }
@@ -152,10 +285,16 @@ impl Mailbox {
         random: u128,
         now: Time,
     ) -> Result<RequestId, Unadmitted> {
-        let mut inner = self.inner.lock();
+        let entry = match self.inbox.put(entry, self.number, random, now) {
+            Ok(id) => return Ok(id),
+            Err(entry) => entry,
+        };
+        let mut inner = self.lock_to_admit();
         inner.ask_open()?;
-        let id = inner.queue.admit(entry, random, now)?;
+        let admitted = inner.queue.admit(entry, random, now);
         let wake = inner.rouse(self.settings(), now);
+        self.grant(&mut inner, now);
+        let id = admitted?;
         drop(inner);
         self.wake(wake);
         Ok(id)
@@ -180,7 +319,7 @@ impl Mailbox {
         now: Time,
     ) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
         let (sender, receiver) = oneshot::channel();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock_to_admit();
         inner.ask_open()?;
         let id = inner.queue.admit(entry, random, now)?;
         if let Some((slot, _)) = inner.queue.get(id) {
@@ -200,7 +339,7 @@ impl Mailbox {
         entries: Vec<(Entry, u128)>,
         now: Time,
     ) -> Result<Vec<RequestId>, Unadmitted> {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock_to_admit();
         inner.ask_open()?;
         let mut ids = Vec::with_capacity(entries.len());
         for (entry, random) in entries {
@@ -221,7 +360,7 @@ impl Mailbox {
     pub(crate) fn confirm(&self, ids: &[RequestId], now: Time) {
         let mut wakes = Vec::new();
         let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         for &id in ids {
             inner.queue.confirm(id, now);
             if !inner.removed {
@@ -241,7 +380,7 @@ impl Mailbox {
     }
 
     pub(crate) fn release(&self, ids: &[RequestId]) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
         inner.check_drained();
         drop(inner);
@@ -250,7 +389,7 @@ impl Mailbox {
 
     /// When a full mailbox may have room, from the function's pace so far.
     pub(crate) fn retry_after(&self) -> Duration {
-        let inner = self.inner.lock();
+        let inner = self.lock();
         let runs = u32::try_from(inner.meters.invocations)
             .unwrap_or(u32::MAX)
             .max(1);
@@ -261,11 +400,11 @@ impl Mailbox {
     }
 
     pub(crate) fn meter(&self, count: impl FnOnce(&mut Meters)) {
-        count(&mut self.inner.lock().meters);
+        count(&mut self.lock().meters);
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.inner.lock().queue.paused
+        self.lock().queue.paused
     }
 
     // --- supervision
@@ -275,7 +414,7 @@ impl Mailbox {
     pub(crate) fn attend(&self, now: Time) -> Plan {
         let settings = self.settings();
         let mut wakers = Vec::new();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         inner.summoned = false;
         inner.queue.expire(now, 10_000);
         let gate = inner.restarts.probe(now);
@@ -304,8 +443,10 @@ impl Mailbox {
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(settings, start, now);
         inner.armed = deadline;
+        let wake = self.publish(&mut inner, now);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
+        self.wake(wake);
         Plan {
             start,
             deadline,
@@ -316,7 +457,7 @@ impl Mailbox {
     /// Takes the seats on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
     /// when each has had its timeout.
     pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let (stuck, wakers) = inner.seats.abandon(arbiter);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -326,11 +467,11 @@ impl Mailbox {
     // --- holding
 
     pub(crate) fn pause(&self) {
-        self.inner.lock().queue.paused = true;
+        self.lock().queue.paused = true;
     }
 
     pub(crate) fn resume(&self) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         inner.queue.paused = false;
         inner.summoned = true;
         drop(inner);
@@ -340,7 +481,7 @@ impl Mailbox {
     /// Answers when the mailbox is drained in this sense.
     pub(crate) fn drained(&self, drain: Drain) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         inner.drains.push((drain, sender));
         inner.check_drained();
         receiver
@@ -354,13 +495,13 @@ impl Mailbox {
 
     /// Lets all workers go. What they run goes on, or is given up if `abort`.
     pub(crate) fn retire(&self, abort: bool) {
-        let wakers = self.inner.lock().seats.retire(abort);
+        let wakers = self.lock().seats.retire(abort);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Nothing ends here any more: those who wait for an end hear that it won't come.
     pub(crate) fn desert(&self) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         inner.deserted = true;
         let watchers = std::mem::take(&mut inner.watchers);
         drop(inner);
@@ -370,8 +511,7 @@ impl Mailbox {
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
-        self.inner
-            .lock()
+        self.lock()
             .queue
             .get(id)
             .filter(|(_, slot)| slot.phase != Phase::Reserved)
@@ -381,7 +521,7 @@ impl Mailbox {
     /// Where the end of the event will be told; at once if it has ended.
     pub(crate) fn watch(&self, id: RequestId) -> Option<oneshot::Receiver<End>> {
         let (sender, receiver) = oneshot::channel();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let (slot, entry) = inner.queue.get(id)?;
         if entry.phase.is_finished() {
             if let Some(end) = View::new(entry).end() {
@@ -404,7 +544,7 @@ impl Mailbox {
         wanted: impl Fn(&View) -> bool,
     ) -> (Vec<View>, Option<u32>) {
         const LOOKS_MAX: usize = 10_000;
-        let inner = self.inner.lock();
+        let inner = self.lock();
         let mut found = Vec::new();
         for (looks, (index, slot)) in inner.queue.iter(from).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
@@ -421,7 +561,7 @@ impl Mailbox {
     /// Adds the function's figures to `meters`; answers its own.
     pub(crate) fn stats(&self, meters: &mut Meters) -> Stats {
         let now = self.clock.now();
-        let inner = self.inner.lock();
+        let inner = self.lock();
         *meters += &inner.meters;
         let mut stats = Stats::new(
             &inner.meters,
@@ -437,16 +577,16 @@ impl Mailbox {
     }
 
     pub(crate) fn pending(&self) -> u32 {
-        self.inner.lock().queue.pending()
+        self.lock().queue.pending()
     }
 
     pub(crate) fn pending_bytes(&self) -> u64 {
-        self.inner.lock().queue.pending_bytes()
+        self.lock().queue.pending_bytes()
     }
 
     /// Ids that callers proposed and that are forgotten by now.
     pub(crate) fn forgotten(&self) -> Vec<RequestId> {
-        std::mem::take(&mut self.inner.lock().queue.forgotten)
+        std::mem::take(&mut self.lock().queue.forgotten)
     }
 }
 
@@ -466,14 +606,31 @@ impl Inner {
             return Wake::default();
         }
         let mut wake = Wake::default();
-        if self.queue.has_ready() && !self.seats.is_searched(now) {
-            wake.waker = self.seats.wake_idle(now);
-            wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
+        if self.queue.has_ready() {
+            if self.seats.searched_until() > now {
+                wake.stir = true;
+            } else {
+                wake.waker = self.seats.wake_idle(now);
+                wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
+            }
         }
         wake.attend |= self.wants_timer();
         wake.attend &= !self.summoned;
         self.summoned |= wake.attend;
         wake
+    }
+
+    /// Until when an event may become ready without anybody being woken for it, as things stand.
+    #[inline]
+    fn quiet_until(&self, settings: &Settings) -> Time {
+        let held = self.queue.paused || self.queue.allowance == 0;
+        let all_awake =
+            !self.seats.has_idle() && (self.summoned || self.seats.live() >= settings.concurrency);
+        match (self.removed, held || all_awake) {
+            (true, _) => Time::default(),
+            (false, true) => Time(u64::MAX),
+            (false, false) => self.seats.searched_until(),
+        }
     }
 
     /// Is a delayed event due before the supervisor looks by itself?

@@ -87,6 +87,17 @@ pub(crate) struct Entry {
     pub(crate) start: Time,
 }
 
+/// An event that was accepted into a granted slot and is not in the queue yet.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) slot: u32,
+    pub(crate) payload: Payload,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) hops: u8,
+    pub(crate) accepted: Time,
+}
+
 /// What a worker is given to run.
 #[derive(Debug)]
 pub(crate) struct Taken {
@@ -352,6 +363,59 @@ impl Queue {
         body
     }
 
+    /// How many more events may be pending.
+    pub(crate) fn room(&self) -> u32 {
+        self.bounds.events_max.saturating_sub(self.pending)
+    }
+
+    /// How many more bytes may be pending.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.bounds.bytes_max.saturating_sub(self.pending_bytes)
+    }
+
+    /// Keeps so many slots for events that will arrive.
+    pub(crate) fn keep(&mut self, count: usize, slots: &mut Vec<u32>) {
+        slots.extend((0..count).map(|_| self.slots.keep()));
+    }
+
+    /// Takes back slots that nothing arrived in.
+    pub(crate) fn give_back(&mut self, slots: Vec<u32>) {
+        slots
+            .into_iter()
+            .for_each(|slot| self.slots.give_back(slot));
+    }
+
+    /// Takes in what was granted and has arrived: it is ready.
+    #[inline]
+    pub(crate) fn arrive(&mut self, arrival: Arrival) {
+        let Arrival {
+            id,
+            slot,
+            payload,
+            side,
+            hops,
+            accepted,
+        } = arrival;
+        self.pending += 1;
+        self.pending_bytes += payload.size() as u64;
+        let entry = Slot {
+            id,
+            body: Some(payload),
+            side,
+            accepted,
+            at: accepted,
+            prev: NONE,
+            next: NONE,
+            attempt: 0,
+            phase: Phase::Reserved,
+            kind: InvocationType::Event,
+            hops,
+            foreign: false,
+        };
+        self.slots.fill(slot, entry);
+        self.accept(slot, accepted);
+    }
+
     fn accept(&mut self, slot: u32, now: Time) {
         self.ledger(slot).accepted += 1;
         let start = self.slots[slot].at;
@@ -456,6 +520,17 @@ impl Queue {
         })
     }
 
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        self.events.len > 0
+    }
+
+    #[inline]
+    pub(crate) fn ready(&self) -> u32 {
+        self.calls.len + self.events.len
+    }
+
+    #[inline]
     pub(crate) fn has_ready(&self) -> bool {
         self.calls.len > 0 || self.events.len > 0
     }

@@ -13,7 +13,7 @@ use crate::queue::Ticket;
 use crate::time::Time;
 
 /// How long one worker's search keeps the others asleep.
-const SEARCH_MAX: Duration = Duration::from_millis(1);
+pub(crate) const SEARCH_MAX: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 pub(crate) struct Seats {
@@ -32,6 +32,9 @@ pub(crate) struct Seats {
     /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
     /// a moment only.
     searching_since: Time,
+    /// The seat whose worker runs one quick event after the other, and since when it runs the present one: as good as
+    /// searching.
+    brisk: Option<(u32, Time)>,
 }
 
 struct Seating {
@@ -111,6 +114,7 @@ impl Seats {
 
     /// The worker is gone.
     pub(crate) fn leave(&mut self, seat: u32) -> Left {
+        self.slow(seat);
         let seating = &mut self.all[seat as usize];
         let state = std::mem::replace(&mut seating.state, Seated::Vacant);
         let (discounted, retired) = (seating.discounted, seating.retired);
@@ -152,7 +156,10 @@ impl Seats {
 
     /// The worker runs this. Answers the run's number among the seat's.
     #[inline]
-    pub(crate) fn begin(&mut self, seat: u32, ticket: Ticket, now: Time) -> u64 {
+    pub(crate) fn begin(&mut self, seat: u32, ticket: Ticket, brisk: bool, now: Time) -> u64 {
+        if brisk {
+            self.brisk = Some((seat, now));
+        }
         let seating = &mut self.all[seat as usize];
         seating.run += 1;
         seating.state = Seated::Busy(ticket, now);
@@ -173,9 +180,19 @@ impl Seats {
         self.searching_since = now;
     }
 
+    /// The worker won't look for work in a moment after all. Answers whether anybody relied on it.
+    pub(crate) fn slow(&mut self, seat: u32) -> bool {
+        let relied_on = self.brisk.is_some_and(|(brisk, _)| brisk == seat);
+        if relied_on {
+            self.brisk = None;
+        }
+        relied_on
+    }
+
     /// The worker waits until it is woken.
     #[inline]
     pub(crate) fn wait(&mut self, seat: u32, now: Time) {
+        self.slow(seat);
         self.all[seat as usize].state = Seated::Idle(now);
         self.idle.push(seat);
     }
@@ -238,6 +255,7 @@ impl Seats {
                 continue;
             }
             (seating.retired, seating.discounted) = (true, true);
+            self.brisk = None;
             self.live -= 1;
             self.starting -= u32::from(seating.state == Seated::Starting);
             if seating.state == Seated::Searching {
@@ -267,10 +285,24 @@ impl Seats {
         self.searching > 0
     }
 
-    /// Does somebody search who can be relied upon to find what just became ready?
+    /// Until when somebody can be relied upon to find what becomes ready; the beginning of time if nobody searches.
     #[inline]
-    pub(crate) fn is_searched(&self, now: Time) -> bool {
-        self.searching > 0 && now.since(self.searching_since) < SEARCH_MAX
+    pub(crate) fn searched_until(&self) -> Time {
+        let searching = (self.searching > 0).then_some(self.searching_since);
+        let brisk = self.brisk.map(|(_, since)| since);
+        searching
+            .max(brisk)
+            .map_or(Time::default(), |since| since.after(SEARCH_MAX))
+    }
+
+    #[inline]
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn are_all_idle(&self) -> bool {
+        self.idle.len() as u32 == self.live
     }
 
     /// Workers that will look for work unasked: those that start and those that search, but for the `woken` last.

@@ -25,7 +25,11 @@ struct Chunk<T> {
 #[derive(Debug)]
 enum Cell<T> {
     Used(T),
-    Free { next: u32 },
+    /// Promised to somebody who will fill it.
+    Kept,
+    Free {
+        next: u32,
+    },
 }
 
 impl<T> Slab<T> {
@@ -37,19 +41,36 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32) -> T) -> u32 {
+        let index = self.keep();
+        self.fill(index, make(index));
+        index
+    }
+
+    /// Keeps a slot to be filled; until then there is nothing to be found in it.
+    pub(crate) fn keep(&mut self) -> u32 {
         let number = match self.roomy.last() {
             Some(&number) => number,
             None => self.grow(),
         };
         let chunk = &mut self.chunks[number as usize];
         let cell = chunk.vacancy(number > 0);
-        let index = number * CHUNK as u32 + cell;
-        chunk.cells[cell as usize] = Cell::Used(make(index));
+        chunk.cells[cell as usize] = Cell::Kept;
         chunk.used += 1;
         if chunk.used as usize == CHUNK {
             self.roomy.pop();
         }
-        index
+        number * CHUNK as u32 + cell
+    }
+
+    /// Fills a slot that was kept.
+    #[inline]
+    pub(crate) fn fill(&mut self, index: u32, value: T) {
+        self.chunks[index as usize / CHUNK].cells[index as usize % CHUNK] = Cell::Used(value);
+    }
+
+    /// Gives back a slot that was kept and not filled.
+    pub(crate) fn give_back(&mut self, index: u32) {
+        self.vacate(index);
     }
 
     fn grow(&mut self) -> u32 {
@@ -65,6 +86,13 @@ impl<T> Slab<T> {
 
     /// Empties a slot that is in use.
     pub(crate) fn remove(&mut self, index: u32) -> T {
+        let Cell::Used(value) = self.vacate(index) else {
+            panic!("slot {index} was empty already")
+        };
+        value
+    }
+
+    fn vacate(&mut self, index: u32) -> Cell<T> {
         let number = index as usize / CHUNK;
         let cell = index % CHUNK as u32;
         let chunk = &mut self.chunks[number];
@@ -72,16 +100,14 @@ impl<T> Slab<T> {
             self.roomy.push(number as u32);
         }
         let free = Cell::Free { next: chunk.free };
-        let Cell::Used(value) = std::mem::replace(&mut chunk.cells[cell as usize], free) else {
-            panic!("slot {index} was empty already")
-        };
+        let content = std::mem::replace(&mut chunk.cells[cell as usize], free);
         chunk.free = cell;
         chunk.used -= 1;
         // The first chunk stays: most functions never need another, and would allocate for every event.
         if chunk.used == 0 && number > 0 {
             (chunk.cells, chunk.free) = (Vec::new(), NONE);
         }
-        value
+        content
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
@@ -92,7 +118,7 @@ impl<T> Slab<T> {
             .get(index as usize % CHUNK)?
         {
             Cell::Used(value) => Some(value),
-            Cell::Free { .. } => None,
+            Cell::Kept | Cell::Free { .. } => None,
         }
     }
 
@@ -104,7 +130,7 @@ impl<T> Slab<T> {
             .get_mut(index as usize % CHUNK)?
         {
             Cell::Used(value) => Some(value),
-            Cell::Free { .. } => None,
+            Cell::Kept | Cell::Free { .. } => None,
         }
     }
 
@@ -128,7 +154,7 @@ impl<T> Slab<T> {
                     .skip(skip)
                     .filter_map(move |(cell, content)| match content {
                         Cell::Used(value) => Some(((number * CHUNK + cell) as u32, value)),
-                        Cell::Free { .. } => None,
+                        Cell::Kept | Cell::Free { .. } => None,
                     })
             })
     }

@@ -18,6 +18,10 @@ pub(crate) fn attempt_span(
     attempt: u32,
     trace: Option<&str>,
 ) -> Span {
+    // With nobody to listen, not even the fields are looked at.
+    if !tracing::dispatcher::has_been_set() {
+        return Span::none();
+    }
     tracing::info_span!("attempt", %function, %request_id, attempt, trace_header = trace)
 }
 

@@ -23,6 +23,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "destination",
             "notice",
             "view",
+            "lock",
+            "inbox",
             "seats",
             "mailbox",
             "telemetry",

@@ -21,7 +21,7 @@ use crate::destination::InvocationRecord;
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
-use crate::mailbox::{Done, Mailbox, Patience, Seat, Turn};
+use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
 use crate::payload::Payload;
 use crate::queue::Taken;
@@ -32,11 +32,14 @@ use crate::time::Time;
 /// Events in a row after which the worker lets the others on its arbiter have a turn.
 const ROW_MAX: u32 = 64;
 
-/// Events in a row after which a worker that finds no more lingers: so many mean that the next is near.
-const BUSY_ROW: u32 = 16;
-/// How long it lingers.
+/// Quick events in a row after which a worker is brisk, and lingers when it finds no more: so many mean that the next is
+/// near.
+const BRISK_ROW: u32 = 16;
+/// Longest run that counts as quick; one that waits for something never does.
+const QUICK: Duration = Duration::from_micros(20);
+/// How long a brisk worker lingers.
 const LINGER: Duration = Duration::from_micros(50);
-/// How often it looks meanwhile: a virtual clock stands still as long as anybody has something to do.
+/// How often it asks meanwhile: a virtual clock stands still as long as anybody has something to do.
 const LINGER_LOOKS: u32 = 1_000;
 
 pub(crate) struct Worker {
@@ -141,38 +144,43 @@ impl Shift {
     async fn live(&self, instance: &mut dyn Instance) -> bool {
         let mut done = None;
         let mut timer = None;
-        let mut row: u32 = 0;
-        let (mut lingering, mut looks) = (None, 0);
+        let mut runs: u32 = 0;
+        // Of the last runs, how many in a row were quick; when the last one began; whether it lingered since.
+        let (mut quick, mut began, mut lingered) = (0_u32, None, false);
         loop {
             let now = self.now();
-            let patient = row >= BUSY_ROW
-                && looks < LINGER_LOOKS
-                && lingering.is_none_or(|since| now.since(since) < LINGER);
-            let patience = if patient {
-                Patience::Linger
-            } else {
-                Patience::Sleep
+            if began.take().is_some_and(|began| now.since(began) > QUICK) {
+                quick = 0;
+            }
+            let pace = match (quick >= BRISK_ROW, lingered) {
+                (false, _) => Pace::Calm,
+                (true, false) => Pace::Linger,
+                (true, true) => Pace::Brisk,
             };
-            let (turn, payload) = self.seat.turn(done.take(), patience, now);
+            let (turn, payload) = self.seat.turn(done.take(), pace, now);
             drop(payload);
             let (taken, run) = match turn {
                 Turn::Run { taken, run } => (taken, run),
                 Turn::Stop => return false,
                 Turn::Linger => {
-                    lingering.get_or_insert(now);
-                    looks += 1;
-                    yield_now().await;
+                    lingered = !self.linger(now).await;
                     continue;
                 }
                 Turn::Idle => {
-                    (row, lingering, looks) = (0, None, 0);
+                    (quick, lingered) = (0, false);
                     pause().await;
                     continue;
                 }
             };
-            (lingering, looks) = (None, 0);
-            let ran = self.run(instance, &taken, run, now, &mut timer).await;
-            let ended = self.guarded(|| instance.end());
+            (began, lingered) = (Some(now), false);
+            let brisk = pace != Pace::Calm;
+            let (ran, waited) = self
+                .run(instance, &taken, run, brisk, now, &mut timer)
+                .await;
+            let ended = match ran {
+                Ran::Well(_) => Ok(()),
+                _ => self.guarded(|| instance.end()),
+            };
             let Taken {
                 ticket, accepted, ..
             } = taken;
@@ -208,8 +216,9 @@ impl Shift {
             if !whole || !instance.is_whole() {
                 return true;
             }
-            row = row.wrapping_add(1).max(1);
-            if row.is_multiple_of(ROW_MAX) {
+            quick = if waited { 0 } else { quick.saturating_add(1) };
+            runs = runs.wrapping_add(1);
+            if runs.is_multiple_of(ROW_MAX) {
                 yield_now().await;
             }
         }
@@ -221,9 +230,10 @@ impl Shift {
         instance: &mut dyn Instance,
         taken: &Taken,
         run: u64,
+        brisk: bool,
         now: Time,
         timer: &mut Option<Pin<Box<Sleep>>>,
-    ) -> Ran {
+    ) -> (Ran, bool) {
         let mailbox = self.mailbox();
         let timeout = mailbox.settings().timeout;
         let deadline = now.after(timeout);
@@ -235,7 +245,7 @@ impl Shift {
         );
         let mut begun = false;
         let mut waiting = false;
-        poll_fn(|cx| {
+        let ran = poll_fn(|cx| {
             if begun && self.seat.station().abort.load(Ordering::Acquire) == run {
                 return Poll::Ready(Ran::Aborted);
             }
@@ -261,13 +271,31 @@ impl Shift {
             let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(instant)));
             if !std::mem::replace(&mut waiting, true) {
                 timer.as_mut().reset(instant);
+                if brisk {
+                    self.seat.slow();
+                }
             }
             timer
                 .as_mut()
                 .poll(cx)
                 .map(|()| Ran::Badly(Failure::timeout(timeout)))
         })
-        .await
+        .await;
+        (ran, waiting)
+    }
+
+    /// Waits for something to come, for a moment. Answers whether something did.
+    async fn linger(&self, since: Time) -> bool {
+        for _ in 0..LINGER_LOOKS {
+            yield_now().await;
+            if self.seat.is_stirred() {
+                return true;
+            }
+            if self.now().since(since) >= LINGER {
+                break;
+            }
+        }
+        false
     }
 
     fn context(&self, taken: &Taken, deadline: Time) -> Context {

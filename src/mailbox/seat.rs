@@ -10,6 +10,7 @@ use super::{Inner, Mailbox, Wake};
 use crate::context::Station;
 use crate::event::InvocationType;
 use crate::failure::{Condition, Failure, FailureKind};
+use crate::lock;
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
 use crate::queue::{Taken, Ticket};
@@ -36,14 +37,19 @@ pub(crate) enum Turn {
     Stop,
 }
 
-/// What a worker that finds nothing does.
+/// How a worker works.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Patience {
-    /// It looks again soon: events come fast, and being woken costs more than a look.
+pub(crate) enum Pace {
+    /// It sleeps when it finds nothing.
+    Calm,
+    /// Its runs are quick, one after the other: nobody else is needed as long as it copes. It sleeps when it finds nothing.
+    Brisk,
+    /// As brisk; when it finds nothing it looks again soon, for being woken costs more than a look.
     Linger,
-    /// It sleeps until it is woken.
-    Sleep,
 }
+
+/// Ready events beyond which a brisk worker gets help.
+const BACKLOG: u32 = 1_024;
 
 /// A run that succeeded.
 #[derive(Debug)]
@@ -66,23 +72,43 @@ impl Seat {
     /// Says how to wake the worker; must come before its first turn.
     pub(crate) fn wakes(&self, waker: &Waker) {
         let waker = waker.clone();
-        self.mailbox.inner.lock().seats.wakes(self.index, waker);
+        self.mailbox.lock().seats.wakes(self.index, waker);
     }
 
     /// Settles what was done, takes what comes next.
     pub(crate) fn turn(
         &self,
         done: Option<Done>,
-        patience: Patience,
+        pace: Pace,
         now: Time,
     ) -> (Turn, Option<Payload>) {
-        self.mailbox.turn(self.index, done, patience, now)
+        self.mailbox.turn(self.index, done, pace, now)
+    }
+
+    /// Has anything come since the last look? It is a guess: now and then a look must be taken anyway.
+    #[inline]
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.mailbox.inbox.is_stirred()
+    }
+
+    /// What runs takes longer than expected: nobody shall wait for this worker.
+    pub(crate) fn slow(&self) {
+        let mailbox = &self.mailbox;
+        let mut inner = mailbox.lock();
+        if !inner.seats.slow(self.index) {
+            return;
+        }
+        let now = mailbox.clock.now();
+        let mut wake = inner.rouse(mailbox.settings(), now);
+        wake += mailbox.publish(&mut inner, now);
+        drop(inner);
+        mailbox.wake(wake);
     }
 
     /// Settles what was done before anything is taken. Answers whether it still counted.
     pub(crate) fn settle(&self, done: Done, now: Time) -> bool {
         let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
+        let mut inner = mailbox.lock();
         inner.seats.end(self.index);
         let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
         let attend = attend && !std::mem::replace(&mut inner.summoned, true);
@@ -96,7 +122,7 @@ impl Seat {
 
     /// Hands a failed attempt to the supervisor.
     pub(crate) fn failed(&self, failed: Failed) {
-        let mut inner = self.mailbox.inner.lock();
+        let mut inner = self.mailbox.lock();
         // The attempt is the supervisor's from here on, not this seat's.
         inner.seats.end(self.index);
         let crash = failed.failure.kind == FailureKind::Panic;
@@ -106,6 +132,7 @@ impl Seat {
         inner.summoned |= attend;
         drop(inner);
         if crash {
+            self.slow();
             self.mailbox.crashed(&failed.failure, failed.ended);
         }
         self.mailbox.tell(Notice::Failed(Box::new(failed)));
@@ -116,14 +143,14 @@ impl Seat {
 
     /// The attempt was given up from outside; nothing is to be settled.
     pub(crate) fn aborted(&self) {
-        self.mailbox.inner.lock().seats.end(self.index);
+        self.mailbox.lock().seats.end(self.index);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mailbox = &self.mailbox;
-        let mut inner = mailbox.inner.lock();
+        let mut inner = mailbox.lock();
         let left = inner.seats.leave(self.index);
         let attend = !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();
@@ -150,7 +177,7 @@ impl Drop for Seat {
 impl Mailbox {
     /// A seat for a new worker on the arbiter with this serial number.
     pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
-        let index = self.inner.lock().seats.take(station.clone(), arbiter);
+        let index = self.lock().seats.take(station.clone(), arbiter);
         Seat {
             mailbox: self.clone(),
             index,
@@ -164,44 +191,45 @@ impl Mailbox {
         &self,
         index: u32,
         done: Option<Done>,
-        patience: Patience,
+        pace: Pace,
         now: Time,
     ) -> (Turn, Option<Payload>) {
         let settings = self.settings();
         let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
+        let mut inner = lock::take(&self.inner);
         let (payload, mut attend) = match done {
             Some(done) => inner.complete(done, settings, self.name(), now),
             None => (None, false),
         };
-        let turn = inner.next(
-            index,
-            patience,
-            now,
-            |inner, ticket| {
-                doomed.push((
-                    ticket,
-                    self.letter(inner, ticket, Condition::EventAgeExceeded, now),
-                ))
-            },
-            settings,
-        );
-        let mut waker = None;
+        let mut too_old = |inner: &Inner, ticket| {
+            let letter = self.letter(inner, ticket, Condition::EventAgeExceeded, now);
+            doomed.push((ticket, letter));
+        };
+        let turn = loop {
+            if !inner.queue.has_events() && self.inbox.is_stirred() {
+                self.inbox.calm();
+                self.bring_in(&mut inner, false);
+            }
+            let turn = inner.next(index, pace, now, &mut too_old, settings);
+            if !matches!(turn.0, Turn::Idle) || self.settle_down(&mut inner) {
+                break turn;
+            }
+            self.bring_in(&mut inner, false);
+        };
+        let mut wake = Wake::default();
         match turn.0 {
             Turn::Idle => attend |= inner.wants_timer(),
-            // It searched and found: if it leaves work behind, the next one searches.
-            Turn::Run { .. }
-                if turn.1 && !inner.seats.has_searching() && inner.queue.has_ready() =>
-            {
-                waker = inner.seats.wake_idle(now)
+            Turn::Run { .. } if inner.wants_help(pace, turn.1) => {
+                wake.waker = inner.seats.wake_idle(now)
             }
             _ => {}
         }
-        attend &= !inner.summoned;
+        wake.attend = attend && !inner.summoned;
         inner.summoned |= attend;
+        wake += self.publish(&mut inner, now);
         inner.check_drained();
         drop(inner);
-        self.wake(Wake { waker, attend });
+        self.wake(wake);
         if !doomed.is_empty() {
             self.tell(Notice::Doomed(doomed));
         }
@@ -210,13 +238,24 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Is the next worker to be woken for what this one leaves behind?
+    #[inline]
+    fn wants_help(&self, pace: Pace, searched: bool) -> bool {
+        let wanted = match pace {
+            // It searched and found: if it leaves work behind, the next one searches.
+            Pace::Calm => searched && self.queue.has_ready(),
+            Pace::Brisk | Pace::Linger => self.queue.ready() > BACKLOG,
+        };
+        wanted && !self.seats.has_searching()
+    }
+
     /// What the worker does next, and whether it was searching. Events that turn out too old are handed to `too_old`.
     fn next(
         &mut self,
         index: u32,
-        patience: Patience,
+        pace: Pace,
         now: Time,
-        mut too_old: impl FnMut(&Self, Ticket),
+        too_old: &mut impl FnMut(&Self, Ticket),
         settings: &Settings,
     ) -> (Turn, bool) {
         let Asking { searched, retired } = self.seats.ask(index);
@@ -235,10 +274,11 @@ impl Inner {
                 .meters
                 .concurrent_executions_max
                 .max(self.queue.executing());
-            let run = self.seats.begin(index, taken.ticket, now);
+            let brisk = pace != Pace::Calm;
+            let run = self.seats.begin(index, taken.ticket, brisk, now);
             return (Turn::Run { taken, run }, searched);
         }
-        if patience == Patience::Linger {
+        if pace == Pace::Linger {
             self.seats.search(index, now);
             return (Turn::Linger, searched);
         }

@@ -35,7 +35,7 @@ impl Mailbox {
             duration: ended.since(started),
             failure,
         };
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let removed = inner.removed;
         let Some(slot) = inner.queue.fail(ticket, now) else {
             inner.meters.superseded += 1;
@@ -93,7 +93,7 @@ impl Mailbox {
 
     /// The dead-letter queue has the event: it is over here.
     pub(crate) fn bury(&self, ticket: Ticket, letter: &DeadLetter) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         if let Some(slot) = inner.queue.get_mut(ticket.id) {
             slot.side.get_or_insert_default().letter = Some(letter.clone());
         }
@@ -108,7 +108,7 @@ impl Mailbox {
     /// Takes a waiting event out, because it will not be tried (any more).
     pub(crate) fn doom(&self, id: RequestId, condition: Condition) -> Option<(Ticket, DeadLetter)> {
         let now = self.clock.now();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let ticket = inner.queue.withdraw(id, now)?;
         let letter = self.letter(&inner, ticket, condition, now);
         Some((ticket, letter))
@@ -119,7 +119,7 @@ impl Mailbox {
     pub(crate) fn remove(&self, limit: usize) -> Vec<(Ticket, DeadLetter)> {
         let now = self.clock.now();
         let mut doomed = Vec::new();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         inner.removed = true;
         while doomed.len() < limit {
             let Some(id) = inner.queue.any_waiting() else {
@@ -146,7 +146,7 @@ impl Mailbox {
     /// Ends a pending event, the running attempt included. Answers whether there was one to end.
     pub(crate) fn cancel(&self, id: RequestId) -> bool {
         let now = self.clock.now();
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let Some((running, payload)) = inner.queue.cancel(id, now) else {
             return false;
         };
@@ -167,7 +167,7 @@ impl Mailbox {
 
     /// If the function is held back: the failure that did it, for the callers that wait.
     pub(crate) fn fail_waiting_calls(&self, now: Time) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
             return;
         }
@@ -198,7 +198,7 @@ impl Mailbox {
     /// A worker of the function crashed. Decides at once whether the function is held back, so that no
     /// further attempt is burnt meanwhile.
     pub(crate) fn crashed(&self, failure: &Failure, now: Time) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.lock();
         let before = inner.restarts.gate();
         let gate = inner.restarts.crashed(&self.settings().restarts, now);
         inner.meters.restarts += 1;
