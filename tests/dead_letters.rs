@@ -232,6 +232,30 @@ fn letters_are_filtered_and_paged_in_order() {
 }
 
 #[test]
+fn no_cursor_and_no_limit_stops_the_paging() {
+    simulate([mortal("f")], |s| async move {
+        die(&s, "f", 2).await;
+        let list = |list| {
+            let queue = dead_letters(&s);
+            async move { queue.send(list).await.unwrap() }
+        };
+        let beyond = list(List::new(Filter::new()).after(u64::MAX)).await;
+        assert_eq!(
+            (beyond.letters.len(), beyond.next, beyond.total),
+            (0, None, 2)
+        );
+        let first = list(List::new(Filter::new()).limit(0)).await;
+        assert_eq!(
+            first.letters.len(),
+            1,
+            "a page of none would be the next one too"
+        );
+        let second = list(List::new(Filter::new()).limit(0).after(first.next.unwrap())).await;
+        assert_eq!((second.letters.len(), second.next), (1, None));
+    });
+}
+
+#[test]
 fn one_letter_is_got_by_its_id() {
     simulate([mortal("f")], |s| async move {
         let ids = die(&s, "f", 2).await;

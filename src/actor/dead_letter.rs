@@ -2,7 +2,7 @@
 //! redrives.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -418,9 +418,9 @@ impl List {
         self
     }
 
-    /// How many letters a page has at most.
+    /// How many letters a page has at most; at least 1, so that each page gets further.
     pub fn limit(mut self, letters: usize) -> Self {
-        self.limit = letters;
+        self.limit = letters.max(1);
         self
     }
 }
@@ -444,7 +444,7 @@ impl Handler<List> for DeadLetterQueue {
         let mut letters = Vec::new();
         let found = self
             .letters
-            .range(list.after + 1..)
+            .range((Bound::Excluded(list.after), Bound::Unbounded))
             .filter(|(_, letter)| list.filter.matches(letter))
             .try_fold(list.after, |last, (&place, letter)| {
                 if letters.len() >= list.limit {
