@@ -12,7 +12,8 @@ use common::{fail, invoke, letters, secs, simulate_with, steps};
 use redrive::store::Settlement;
 use redrive::testing::{RecordingStore, Script, Simulation, Step, scripted};
 use redrive::{
-    Condition, Durability, Function, Invoke, InvokeError, RequestId, RetryPolicy, Runtime, Status,
+    Condition, DeadLetterBounds, Durability, Function, Invoke, InvokeError, Payload, RequestId,
+    RetryPolicy, Runtime, Status, WhenFull,
 };
 
 /// Runs `test` on a simulation of `f` and `g` with a store.
@@ -216,6 +217,69 @@ fn a_redriven_event_is_stored_with_its_link() {
             1,
             "a letter that could not be sent stays"
         );
+    });
+}
+
+/// Lets an event of `f` die and its redrive wait for the store.
+async fn redrive_slowly(
+    s: &Simulation,
+    store: &RecordingStore,
+) -> (RequestId, tokio::task::JoinHandle<redrive::Redriven>) {
+    let dead = invoke(s, "f", steps([Step::Final("no".into())])).await;
+    s.settle().await;
+    store.hang_append(2);
+    let mended = Payload::new(Script::succeeds()).unwrap();
+    let (queue, one) = (common::dead_letters(s), redrive::Redrive::one(dead));
+    let redriving =
+        tokio::task::spawn_local(async move { queue.send(one.payload(mended)).await.unwrap() });
+    s.settle().await;
+    (dead, redriving)
+}
+
+#[test]
+fn a_letter_that_is_being_sent_is_seen_but_neither_sent_again_nor_purged() {
+    stored(|s, store| async move {
+        let (dead, redriving) = redrive_slowly(&s, &store).await;
+        assert_eq!(common::letter(&s, dead).await.request_id, dead);
+        assert_eq!(letters(&s).await.len(), 1);
+        let queue = common::dead_letters(&s);
+        let again = queue.send(redrive::Redrive::all()).await.unwrap();
+        assert!(again.sent.is_empty() && again.refused.is_empty());
+        let purge = redrive::Purge(redrive::Filter::new());
+        assert_eq!(queue.send(purge).await.unwrap(), 0);
+        store.release();
+        assert_eq!(redriving.await.unwrap().sent[0].0, dead);
+        assert!(letters(&s).await.is_empty());
+        assert_eq!(store.appended().len(), 2);
+    });
+}
+
+#[test]
+fn a_letter_that_is_being_sent_at_shutdown_is_in_the_report() {
+    stored(|s, store| async move {
+        let (dead, _redriving) = redrive_slowly(&s, &store).await;
+        let report = s.into_runtime().shutdown(secs(1)).await;
+        let named: Vec<_> = report.dead_letters.iter().map(|l| l.request_id).collect();
+        assert_eq!(named, [dead]);
+    });
+}
+
+#[test]
+fn a_full_queue_drops_no_letter_that_is_being_sent() {
+    let store = RecordingStore::new();
+    let bounds = DeadLetterBounds::new(1, 1 << 20, WhenFull::DropOldest);
+    let builder = Runtime::builder()
+        .function(scripted("f"))
+        .dead_letters(bounds);
+    simulate_with(builder.store(store.clone()), |s| async move {
+        let (dead, redriving) = redrive_slowly(&s, &store).await;
+        let late = invoke(&s, "f", steps([Step::Final("no".into())])).await;
+        s.settle().await;
+        assert_eq!(letters(&s).await.len(), 2);
+        store.release();
+        assert_eq!(redriving.await.unwrap().sent[0].0, dead);
+        assert_eq!(letters(&s).await[0].request_id, late);
+        assert_eq!(s.stats("f").dead_letter_errors, 0);
     });
 }
 

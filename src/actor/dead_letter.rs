@@ -1,7 +1,7 @@
 //! The dead-letter queue: the actor that keeps what will not be tried again, tells its subscribers, and
 //! redrives.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -67,6 +67,9 @@ pub struct DeadLetterQueue {
     /// By order of arrival.
     letters: BTreeMap<u64, DeadLetter>,
     places: HashMap<RequestId, u64>,
+    /// Letters whose redrive is under way. They keep their places until their events are accepted, and until then nobody
+    /// else sends, drops or purges them.
+    sending: HashSet<RequestId>,
     bytes: u64,
     arrivals: u64,
     /// Came when it was full; their mailboxes still have them.
@@ -117,6 +120,7 @@ impl DeadLetterQueue {
             bounds,
             letters: BTreeMap::new(),
             places: HashMap::new(),
+            sending: HashSet::new(),
             bytes: 0,
             arrivals: 0,
             held: VecDeque::new(),
@@ -134,20 +138,19 @@ impl DeadLetterQueue {
 
     fn keep(&mut self, letter: DeadLetter) {
         self.arrivals += 1;
-        self.restore(self.arrivals, letter);
-    }
-
-    fn restore(&mut self, place: u64, letter: DeadLetter) {
         self.bytes += size(&letter);
-        self.places.insert(letter.request_id, place);
-        self.letters.insert(place, letter);
+        self.places.insert(letter.request_id, self.arrivals);
+        self.letters.insert(self.arrivals, letter);
     }
 
-    fn remove(&mut self, id: RequestId) -> Option<(u64, DeadLetter)> {
-        let place = self.places.remove(&id)?;
-        let letter = self.letters.remove(&place)?;
+    fn remove(&mut self, id: RequestId) -> Option<DeadLetter> {
+        let letter = self.letters.remove(&self.places.remove(&id)?)?;
         self.bytes -= size(&letter);
-        Some((place, letter))
+        Some(letter)
+    }
+
+    fn get(&self, id: RequestId) -> Option<&DeadLetter> {
+        self.letters.get(self.places.get(&id)?)
     }
 
     /// Keeps what was held for want of room.
@@ -174,12 +177,15 @@ impl DeadLetterQueue {
         bury.mailbox.bury(bury.ticket, &bury.letter);
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((_, oldest)) = self.letters.pop_first() {
-            self.places.remove(&oldest.request_id);
-            self.bytes -= size(&oldest);
-            self.count_dropped(&oldest, "the oldest letter was dropped");
-        }
+    /// Answers whether there was one to drop.
+    fn drop_oldest(&mut self) -> bool {
+        let mut ids = self.letters.values().map(|letter| letter.request_id);
+        let oldest = ids.find(|id| !self.sending.contains(id));
+        let Some(oldest) = oldest.and_then(|id| self.remove(id)) else {
+            return false;
+        };
+        self.count_dropped(&oldest, "the oldest letter was dropped");
+        true
     }
 
     fn count_dropped(&self, letter: &DeadLetter, consequence: &str) {
@@ -236,11 +242,8 @@ impl Handler<Bury> for DeadLetterQueue {
                     self.conclude(&bury);
                     return;
                 }
-                WhenFull::DropOldest => {
-                    while !self.has_room(&bury.letter) {
-                        self.drop_oldest();
-                    }
-                }
+                // While all others are being sent, there may be one too many.
+                WhenFull::DropOldest => while !self.has_room(&bury.letter) && self.drop_oldest() {},
             }
         }
         self.conclude(&bury);
@@ -389,7 +392,7 @@ impl Handler<Get> for DeadLetterQueue {
     type Result = Option<DeadLetter>;
 
     fn handle(&mut self, Get(id): Get, _: &mut Self::Context) -> Self::Result {
-        self.letters.get(self.places.get(&id)?).cloned()
+        self.get(id).cloned()
     }
 }
 
@@ -465,7 +468,8 @@ impl Handler<List> for DeadLetterQueue {
     }
 }
 
-/// Forgets dead letters for good. Answers how many. Events that were held for want of room take their places.
+/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
+/// held for want of room take their places.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Purge(pub Filter);
@@ -477,6 +481,7 @@ impl Handler<Purge> for DeadLetterQueue {
         let ids: Vec<_> = self
             .matching(&filter)
             .map(|letter| letter.request_id)
+            .filter(|id| !self.sending.contains(id))
             .collect();
         ids.iter().for_each(|&id| drop(self.remove(id)));
         self.take_held();
@@ -616,8 +621,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     type Result = ResponseActFuture<Self, Option<Result<RequestId, InvokeError>>>;
 
     fn handle(&mut self, one: RedriveOne, _: &mut Self::Context) -> Self::Result {
-        // It is out of the queue while it is being sent, so that nobody sends it twice.
-        let Some((place, letter)) = self.remove(one.id) else {
+        let Some(letter) = self.get(one.id).filter(|_| !self.sending.contains(&one.id)) else {
             return Box::pin(actix::fut::ready(None));
         };
         let payload = one.payload.unwrap_or_else(|| letter.payload.clone());
@@ -628,9 +632,9 @@ impl Handler<RedriveOne> for DeadLetterQueue {
         }
         if one.dry_run {
             let checked = self.admission.0.dry_run(invoke);
-            self.restore(place, letter);
             return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
         }
+        self.sending.insert(one.id);
         let admitting = self
             .admission
             .0
@@ -640,9 +644,10 @@ impl Handler<RedriveOne> for DeadLetterQueue {
                 .wait()
                 .into_actor(self)
                 .map(move |result, queue, _| {
-                    match &result {
-                        Ok(_) => queue.take_held(),
-                        Err(_) => queue.restore(place, letter),
+                    queue.sending.remove(&one.id);
+                    if result.is_ok() {
+                        queue.remove(one.id);
+                        queue.take_held();
                     }
                     Some(result.map(|receipt| receipt.request_id))
                 }),
@@ -650,7 +655,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     }
 }
 
-/// Takes everything out: the letters, and what is held for want of room.
+/// Takes everything out: the letters, those that are being sent included, and what is held for want of room.
 #[derive(Message)]
 #[rtype(result = "Vec<DeadLetter>")]
 pub(crate) struct HandOver;
