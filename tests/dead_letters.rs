@@ -282,8 +282,26 @@ fn a_redriven_letter_leaves_the_queue_and_its_event_starts_anew() {
         let again = letter(&s, new).await;
         assert_eq!((again.redriven_from, again.attempt_count), (Some(old), 3));
         assert_eq!(common::starts(&again), [0, 60, 180], "a fresh age");
-        assert!(redrive(&s, Redrive::one(old)).await.sent.is_empty());
         s.assert_nothing_lost();
+    });
+}
+
+#[test]
+fn a_letter_that_is_not_in_the_queue_is_named_as_missing() {
+    simulate([mortal("f")], |s| async move {
+        let ids = die(&s, "f", 3).await;
+        assert_eq!(redrive(&s, Redrive::one(ids[0])).await.sent.len(), 1);
+        let again = redrive(&s, Redrive::one(ids[0]).dry_run()).await;
+        assert_eq!((again.sent.len(), again.refused.len()), (0, 0));
+        assert_eq!(again.missing, [ids[0]]);
+
+        let queue = dead_letters(&s);
+        let paced = Redrive::all().per_second(1.0);
+        let paced = tokio::task::spawn_local(async move { queue.send(paced).await.unwrap() });
+        s.settle().await;
+        assert_eq!(redrive(&s, Redrive::one(ids[2])).await.sent.len(), 1);
+        let paced = paced.await.unwrap();
+        assert_eq!((paced.sent[0].0, paced.missing), (ids[1], vec![ids[2]]));
     });
 }
 

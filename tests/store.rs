@@ -245,6 +245,7 @@ fn a_letter_that_is_being_sent_is_seen_but_neither_sent_again_nor_purged() {
         let queue = common::dead_letters(&s);
         let again = queue.send(redrive::Redrive::all()).await.unwrap();
         assert!(again.sent.is_empty() && again.refused.is_empty());
+        assert_eq!(again.missing, [dead]);
         let purge = redrive::Purge(redrive::Filter::new());
         assert_eq!(queue.send(purge).await.unwrap(), 0);
         store.release();

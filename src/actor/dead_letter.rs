@@ -492,8 +492,7 @@ impl Handler<Purge> for DeadLetterQueue {
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
 /// fresh age and fresh retries, and a link to the letter. A letter leaves the queue when its event is accepted; one that is refused stays.
 ///
-/// Answers when all are sent: at a pace, that takes its time. A letter that is not in the queue, or not any more, is in
-/// neither list of the answer.
+/// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
 #[derive(Debug, Message)]
 #[rtype(result = "Redriven")]
 pub struct Redrive {
@@ -566,6 +565,8 @@ pub struct Redriven {
     pub sent: Vec<(RequestId, RequestId)>,
     /// Letters that were refused, and why. They are still in the queue.
     pub refused: Vec<(RequestId, InvokeError)>,
+    /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another redrive.
+    pub missing: Vec<RequestId>,
 }
 
 impl Handler<Redrive> for DeadLetterQueue {
@@ -573,12 +574,7 @@ impl Handler<Redrive> for DeadLetterQueue {
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
         let ids: Vec<_> = match &redrive.which {
-            Which::One(id) => self
-                .places
-                .contains_key(id)
-                .then_some(*id)
-                .into_iter()
-                .collect(),
+            Which::One(id) => vec![*id],
             Which::All(filter) => self
                 .matching(filter)
                 .map(|letter| letter.request_id)
@@ -600,8 +596,7 @@ impl Handler<Redrive> for DeadLetterQueue {
                 match queue.send(one).await {
                     Ok(Some(Ok(new))) => redriven.sent.push((id, new)),
                     Ok(Some(Err(refused))) => redriven.refused.push((id, refused)),
-                    // Purged or redriven by somebody else meanwhile, or the queue is gone.
-                    Ok(None) | Err(_) => {}
+                    Ok(None) | Err(_) => redriven.missing.push(id),
                 }
             }
             redriven
