@@ -407,6 +407,24 @@ fn a_paced_redrive_takes_its_time_and_the_queue_goes_on() {
 }
 
 #[test]
+fn a_pace_that_is_no_positive_number_sends_nothing() {
+    simulate([mortal("f")], |s| async move {
+        let ids = die(&s, "f", 2).await;
+        for pace in [0.0, -0.0, -2.0, f64::NAN, f64::NEG_INFINITY, 1e-300] {
+            let all = redrive(&s, Redrive::all().per_second(pace)).await;
+            assert_eq!((all.sent.len(), all.refused.len()), (0, 2), "{pace}");
+            let (first, refusal) = &all.refused[0];
+            assert_eq!(*first, ids[0]);
+            let expected = format!("function `f`: per_second: is {pace:?}: use a positive number");
+            assert!(refusal.to_string().starts_with(&expected), "{refusal}");
+        }
+        assert_eq!((s.accepted("f"), letters(&s).await.len()), (2, 2));
+        let quick = redrive(&s, Redrive::all().per_second(f64::INFINITY)).await;
+        assert_eq!(quick.sent.len(), 2);
+    });
+}
+
+#[test]
 fn purged_letters_are_gone() {
     simulate([mortal("f"), mortal("g")], |s| async move {
         die(&s, "f", 3).await;

@@ -2,6 +2,7 @@
 //! redrives.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::future::ready;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,7 @@ use crate::error::InvokeError;
 use crate::event::{Invoke, RequestId};
 use crate::failure::{Condition, DeadLetter};
 use crate::payload::Payload;
+use crate::settings::Fault;
 use crate::store::Settlement;
 use crate::telemetry;
 
@@ -204,6 +206,25 @@ impl DeadLetterQueue {
             !wanted && !subscriber.letters.is_closed()
                 || wanted && subscriber.letters.send(letter.clone()).is_ok()
         });
+    }
+
+    /// What becomes of letters that can't be sent for a fault of the redrive itself.
+    fn refuse(&self, ids: Vec<RequestId>, field: &'static str, problem: &str) -> Redriven {
+        let mut redriven = Redriven::default();
+        for id in ids {
+            match self.get(id) {
+                None => redriven.missing.push(id),
+                Some(letter) => {
+                    let fault = Fault {
+                        function: letter.function.to_string(),
+                        field,
+                        problem: problem.to_owned(),
+                    };
+                    redriven.refused.push((id, InvokeError::Setting(fault)));
+                }
+            }
+        }
+        redriven
     }
 
     fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a DeadLetter> {
@@ -533,7 +554,8 @@ impl Redrive {
         Self::filter(Filter::new())
     }
 
-    /// At most so many per second.
+    /// At most so many per second; 0.1 is one in ten seconds. A pace that is no positive number gets every letter refused
+    /// with [`InvokeError::Setting`].
     pub fn per_second(mut self, letters: f64) -> Self {
         self.per_second = Some(letters);
         self
@@ -551,9 +573,15 @@ impl Redrive {
         self
     }
 
-    fn pause(&self) -> Option<Duration> {
-        let seconds = 1.0 / self.per_second?;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO))
+    /// The pause between two letters, or what is wrong with the pace.
+    fn pause(&self) -> Result<Option<Duration>, String> {
+        let Some(pace) = self.per_second else {
+            return Ok(None);
+        };
+        let pause = Duration::try_from_secs_f64(1.0 / pace).ok();
+        let pause = pause.filter(|_| pace > 0.0);
+        let faulty = || format!("is {pace:?}: use a positive number, such as 0.1");
+        pause.map(Some).ok_or_else(faulty)
     }
 }
 
@@ -580,8 +608,13 @@ impl Handler<Redrive> for DeadLetterQueue {
                 .map(|letter| letter.request_id)
                 .collect(),
         };
+        let pause = match redrive.pause() {
+            Ok(pause) => pause,
+            Err(problem) => {
+                return Box::pin(ready(self.refuse(ids, "per_second", &problem)));
+            }
+        };
         let queue = ctx.address();
-        let pause = redrive.pause();
         Box::pin(async move {
             let mut redriven = Redriven::default();
             for (index, id) in ids.into_iter().enumerate() {
