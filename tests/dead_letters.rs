@@ -11,9 +11,9 @@ use actix::prelude::*;
 use common::{dead_letters, fail, invoke, letter, letters, secs, simulate, simulate_with, steps};
 use redrive::testing::{Script, Simulation, Step, scripted};
 use redrive::{
-    Condition, DeadLetter, DeadLetterBounds, FailureKind, Filter, Function, Get, InvokeError, List,
-    Payload, Purge, Redrive, Redriven, RequestId, RetryPolicy, Runtime, Status, Subscribe,
-    WhenFull,
+    Condition, DeadLetter, DeadLetterBounds, FailureKind, Filter, Function, Get, Invoke,
+    InvokeError, List, Payload, Purge, Redrive, Redriven, RequestId, RetryPolicy, Runtime, Status,
+    Subscribe, WhenFull,
 };
 use tokio::time::Instant;
 
@@ -302,6 +302,32 @@ fn a_letter_that_is_not_in_the_queue_is_named_as_missing() {
         assert_eq!(redrive(&s, Redrive::one(ids[2])).await.sent.len(), 1);
         let paced = paced.await.unwrap();
         assert_eq!((paced.sent[0].0, paced.missing), (ids[1], vec![ids[2]]));
+    });
+}
+
+#[test]
+fn a_redriven_event_keeps_the_retry_policy_and_the_age_that_it_was_given() {
+    simulate([scripted("f")], |s| async move {
+        let event = || Invoke::event("f", Script::always_fails());
+        let policy = RetryPolicy::fixed(4, secs(10));
+        let told = event()
+            .retry(policy)
+            .event_age_max(secs(25))
+            .trace_header("Root=1");
+        let first = s.client().send(told).await.unwrap().request_id;
+        s.advance(secs(300)).await;
+        assert_eq!(common::starts(&letter(&s, first).await), [0, 10, 20]);
+        let second = redrive(&s, Redrive::one(first)).await.sent[0].1;
+        s.advance(secs(300)).await;
+        let again = letter(&s, second).await;
+        assert_eq!(common::starts(&again), [0, 10, 20]);
+        assert_eq!(again.condition, Condition::EventAgeExceeded);
+        assert_eq!(again.trace_header.as_deref(), Some("Root=1"));
+        let third = redrive(&s, Redrive::one(second)).await.sent[0].1;
+        s.advance(secs(300)).await;
+        assert_eq!(letter(&s, third).await.attempt_count, 3, "again and again");
+        let json = serde_json::to_value(&again).unwrap();
+        assert!(json.get("retry").is_none() && json.get("event_age_max").is_none());
     });
 }
 

@@ -511,7 +511,8 @@ impl Handler<Purge> for DeadLetterQueue {
 }
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
-/// fresh age and fresh retries, and a link to the letter. A letter leaves the queue when its event is accepted; one that is refused stays.
+/// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
+/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that is refused stays.
 ///
 /// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
 #[derive(Debug, Message)]
@@ -652,12 +653,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
         let Some(letter) = self.get(one.id).filter(|_| !self.sending.contains(&one.id)) else {
             return Box::pin(actix::fut::ready(None));
         };
-        let payload = one.payload.unwrap_or_else(|| letter.payload.clone());
-        let mut invoke =
-            Invoke::event(letter.function.to_string(), payload).redriven_from(letter.request_id);
-        if let Some(header) = &letter.trace_header {
-            invoke = invoke.trace_header(header.clone());
-        }
+        let invoke = successor(letter, one.payload);
         if one.dry_run {
             let checked = self.admission.0.dry_run(invoke);
             return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
@@ -681,6 +677,17 @@ impl Handler<RedriveOne> for DeadLetterQueue {
                 }),
         )
     }
+}
+
+/// The event that a letter becomes when it is redriven.
+fn successor(letter: &DeadLetter, payload: Option<Payload>) -> Invoke {
+    let payload = payload.unwrap_or_else(|| letter.payload.clone());
+    Invoke::event(letter.function.to_string(), payload).option(|options| {
+        options.redriven_from = Some(letter.request_id);
+        options.trace_header.clone_from(&letter.trace_header);
+        options.retry.clone_from(&letter.retry);
+        options.event_age_max = letter.event_age_max;
+    })
 }
 
 /// Takes everything out: the letters, those that are being sent included, and what is held for want of room.
