@@ -76,6 +76,10 @@ pub(crate) fn settle_failed(function: &FunctionName, request_id: RequestId, reas
     error!(%function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
 }
 
+pub(crate) fn append_failed(function: &FunctionName, events: usize, reason: &str) {
+    error!(%function, events, reason, "store did not take events, which were refused");
+}
+
 pub(crate) fn subscriber_gone(subscriber: u64) {
     warn!(
         subscriber,
@@ -226,7 +230,7 @@ pub struct Stats {
     pub restarts: u64,
     /// How often a handler blocked its arbiter.
     pub arbiters_blocked: u64,
-    /// Settlements that the store refused.
+    /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,
     /// Events waiting: ready and delayed.
     pub mailbox_depth: u64,
