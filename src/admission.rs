@@ -60,7 +60,7 @@ impl Identity {
 pub(crate) enum Door {
     Open,
     ShuttingDown,
-    /// Nobody is behind it any more.
+    /// Nobody is behind it any more. The mailboxes are deserted after this is set.
     Gone,
 }
 
@@ -180,8 +180,19 @@ impl Admission {
 
     // --- the door
 
-    pub(crate) fn close(&self, door: Door) {
-        self.door.fetch_max(door as u8, Ordering::AcqRel);
+    /// Closes the door this far, if it isn't already. Answers whether it wasn't.
+    pub(crate) fn close(&self, door: Door) -> bool {
+        self.door.fetch_max(door as u8, Ordering::AcqRel) < door as u8
+    }
+
+    /// Nobody is behind the door any more: nothing comes in, and whoever waits for an end hears that it won't come.
+    /// Answers whether this is news.
+    pub(crate) fn desert(&self) -> bool {
+        let news = self.close(Door::Gone);
+        if news {
+            self.mailboxes().iter().for_each(|mailbox| mailbox.desert());
+        }
+        news
     }
 
     fn ask_door(&self) -> Result<(), InvokeError> {
@@ -343,7 +354,13 @@ impl Admission {
         self.callable(&mailbox)?;
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
-        self.conclude(&mailbox, proposal, admitted)
+        let (id, end) = self.conclude(&mailbox, proposal, admitted)?;
+        // One that came in while the mailboxes were being deserted would wait for ever.
+        if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
+            mailbox.cancel(id);
+            return Err(InvokeError::NoSystem);
+        }
+        Ok((id, end))
     }
 
     /// Says whether an event would be accepted now, and keeps nothing.

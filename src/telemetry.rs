@@ -91,6 +91,17 @@ pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
     error!(%request_id, consequence, "dead-letter queue is full");
 }
 
+pub(crate) fn control_plane_lost(actor: &str, function: Option<&FunctionName>) {
+    let function = function.map(tracing::field::display);
+    let panicked = std::thread::panicking();
+    error!(
+        actor,
+        function,
+        panicked,
+        "actor of the control plane ended before the runtime was shut down; nothing is accepted any more"
+    );
+}
+
 pub(crate) fn dropped_without_shutdown(pending: u64) {
     warn!(
         pending,

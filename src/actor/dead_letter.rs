@@ -11,7 +11,7 @@ use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::actor::message::Bury;
-use crate::actor::router::Shared;
+use crate::actor::post::Post;
 use crate::admission::Admission;
 use crate::error::InvokeError;
 use crate::event::{Invoke, RequestId};
@@ -64,7 +64,7 @@ pub enum WhenFull {
 ///
 /// The letters are in memory: they go with the process, or into the report of the shutdown.
 pub struct DeadLetterQueue {
-    admission: Shared,
+    post: Post,
     bounds: DeadLetterBounds,
     /// By order of arrival.
     letters: BTreeMap<u64, DeadLetter>,
@@ -118,7 +118,7 @@ fn size(letter: &DeadLetter) -> u64 {
 impl DeadLetterQueue {
     pub(crate) fn new(admission: Arc<Admission>, bounds: DeadLetterBounds) -> Self {
         Self {
-            admission: Shared(admission),
+            post: Post::new(admission, "dead-letter queue", None),
             bounds,
             letters: BTreeMap::new(),
             places: HashMap::new(),
@@ -171,8 +171,8 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.admission
-            .0
+        self.post
+            .admission
             .settle(&bury.mailbox, bury.letter.request_id, || {
                 Settlement::Buried(bury.letter.clone())
             });
@@ -192,7 +192,7 @@ impl DeadLetterQueue {
 
     fn count_dropped(&self, letter: &DeadLetter, consequence: &str) {
         telemetry::dead_letters_full(letter.request_id, consequence);
-        if let Some(mailbox) = self.admission.0.mailbox(letter.function.as_str()) {
+        if let Some(mailbox) = self.post.admission.mailbox(letter.function.as_str()) {
             mailbox.meter(|meters| meters.dead_letter_errors += 1);
         }
     }
@@ -655,14 +655,14 @@ impl Handler<RedriveOne> for DeadLetterQueue {
         };
         let invoke = successor(letter, one.payload);
         if one.dry_run {
-            let checked = self.admission.0.dry_run(invoke);
+            let checked = self.post.admission.dry_run(invoke);
             return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
         }
         self.sending.insert(one.id);
-        let admitting = self
-            .admission
-            .0
-            .accept(&invoke.function, invoke.payload, invoke.options);
+        let admitting =
+            self.post
+                .admission
+                .accept(&invoke.function, invoke.payload, invoke.options);
         Box::pin(
             admitting
                 .wait()
