@@ -239,7 +239,7 @@ pub struct Stats {
     pub superseded_results: u64,
     /// Workers that crashed and were rebuilt.
     pub restarts: u64,
-    /// How often a handler blocked its arbiter.
+    /// How often a handler, or the closure of a destination, blocked its arbiter.
     pub arbiters_blocked: u64,
     /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,

@@ -13,7 +13,7 @@ use crate::actor::message::{Bury, Removed};
 use crate::actor::post::Post;
 use crate::actor::worker::{Shift, Worker, station};
 use crate::admission::Admission;
-use crate::destination::InvocationRecord;
+use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
 use crate::mailbox::Mailbox;
 use crate::notice::{Failed, Judgement, Notice, Overseer};
@@ -135,42 +135,43 @@ impl Supervisor {
             letter.failure(),
         );
         if let Some(destination) = &self.mailbox.function.on_failure {
-            let record = InvocationRecord::failure(
-                self.post.admission.identity.arn(self.mailbox.name()),
-                &letter,
-            );
-            let origin = delivery::Origin {
-                request_id: letter.request_id,
-                hops: letter.hops,
-                trace_header: letter.trace_header.clone(),
-            };
-            let (admission, mailbox, destination) = (
-                self.post.admission.clone(),
-                self.mailbox.clone(),
-                destination.clone(),
-            );
-            let here = !destination.runs_user_code();
-            let deliver = move || {
-                delivery::deliver(
-                    &admission,
-                    &mailbox,
-                    &destination,
-                    record,
-                    origin,
-                    |closure| closure(),
-                )
-            };
-            if here {
-                deliver()
-            } else {
-                self.pool.run(|_| (), move |()| deliver())
-            }
+            self.deliver(destination.clone(), &letter);
         }
         self.dead_letters.do_send(Bury {
             mailbox: self.mailbox.clone(),
             ticket,
             letter,
         });
+    }
+
+    /// Brings the record of a dead letter on its way; what is user code of that runs where workers do, and as watched.
+    fn deliver(&self, destination: Destination, letter: &DeadLetter) {
+        let (admission, mailbox, id) = (
+            self.post.admission.clone(),
+            self.mailbox.clone(),
+            letter.request_id,
+        );
+        let record = InvocationRecord::failure(admission.identity.arn(mailbox.name()), letter);
+        let origin = delivery::Origin {
+            request_id: id,
+            hops: letter.hops,
+            trace_header: letter.trace_header.clone(),
+        };
+        let here = !destination.runs_user_code();
+        let deliver = move |mailbox: &Arc<Mailbox>| {
+            let run = |closure: Box<dyn FnOnce() + Send>| closure();
+            delivery::deliver(&admission, mailbox, &destination, record, origin, run);
+        };
+        if here {
+            return deliver(&mailbox);
+        }
+        self.pool.run(
+            |mooring| mooring.moor(),
+            move |moored| {
+                let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
+                moored.0.watched(mailbox.number, guarded);
+            },
+        );
     }
 
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
