@@ -512,7 +512,8 @@ impl Handler<Purge> for DeadLetterQueue {
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
 /// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
-/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that is refused stays.
+/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that
+/// is refused stays.
 ///
 /// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
 #[derive(Debug, Message)]
@@ -594,7 +595,8 @@ pub struct Redriven {
     pub sent: Vec<(RequestId, RequestId)>,
     /// Letters that were refused, and why. They are still in the queue.
     pub refused: Vec<(RequestId, InvokeError)>,
-    /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another redrive.
+    /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another
+    /// redrive.
     pub missing: Vec<RequestId>,
 }
 
