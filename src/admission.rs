@@ -1,7 +1,9 @@
 //! The door: all refusals happen here, before anything is kept. Shared by the router and every client.
 //!
 //! Who is behind which name and number, `registry.rs` knows; whose a proposed request id is, `proposals.rs`. What is
-//! admitted is the mailbox's, and the store's before the caller hears of it.
+//! admitted is the mailbox's, and the store's before the caller hears of it (`admission/storing.rs`).
+
+mod storing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::error::{Bound, BuildError, InvokeError, StoreError};
+use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
     Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId, Side, Start,
 };
@@ -25,7 +27,7 @@ use crate::proposals::Proposals;
 use crate::queue::{Entry, Unadmitted};
 use crate::registry::{Registry, Unregistered};
 use crate::settings::{Fault, FunctionName};
-use crate::store::{EventStore, Settled, Settlement, StoredEvent};
+use crate::store::EventStore;
 use crate::telemetry;
 use crate::time::Time;
 use crate::view::End;
@@ -58,7 +60,7 @@ impl Identity {
 pub(crate) enum Door {
     Open,
     ShuttingDown,
-    /// Nobody is behind it any more.
+    /// Nobody is behind it any more. The mailboxes are deserted after this is set.
     Gone,
 }
 
@@ -178,8 +180,19 @@ impl Admission {
 
     // --- the door
 
-    pub(crate) fn close(&self, door: Door) {
-        self.door.fetch_max(door as u8, Ordering::AcqRel);
+    /// Closes the door this far, if it isn't already. Answers whether it wasn't.
+    pub(crate) fn close(&self, door: Door) -> bool {
+        self.door.fetch_max(door as u8, Ordering::AcqRel) < door as u8
+    }
+
+    /// Nobody is behind the door any more: nothing comes in, and whoever waits for an end hears that it won't come.
+    /// Answers whether this is news.
+    pub(crate) fn desert(&self) -> bool {
+        let news = self.close(Door::Gone);
+        if news {
+            self.mailboxes().iter().for_each(|mailbox| mailbox.desert());
+        }
+        news
     }
 
     fn ask_door(&self) -> Result<(), InvokeError> {
@@ -322,89 +335,6 @@ impl Admission {
             .collect())
     }
 
-    /// Keeps places, stores, and only then lets the events run and the caller know.
-    fn store_all(
-        self: &Arc<Self>,
-        mailbox: Arc<Mailbox>,
-        mut entries: Vec<Entry>,
-    ) -> Admitting<Vec<Receipt>> {
-        let Some(store) = self.store.clone() else {
-            return Admitting::Over(Ok(Vec::new()));
-        };
-        let zero = mailbox.settings().reserved_zero;
-        if zero {
-            entries.iter_mut().for_each(|entry| entry.start = NEVER);
-        }
-        let now = self.clock.now();
-        let mut events: Vec<_> = entries
-            .iter()
-            .map(|entry| self.stored_event(&mailbox, entry, now))
-            .collect();
-        let reserved = self.propose_all(&mailbox, &entries).and_then(|proposals| {
-            let entries = entries
-                .into_iter()
-                .map(|entry| (entry, self.clock.random()))
-                .collect();
-            self.conclude(&mailbox, proposals, mailbox.reserve_all(entries, now))
-        });
-        let ids = match reserved {
-            Ok(ids) => ids,
-            Err(refused) => return Admitting::Over(Err(refused)),
-        };
-        for (event, &id) in events.iter_mut().zip(&ids) {
-            event.request_id = id;
-        }
-        let admission = self.clone();
-        let (sender, receiver) = oneshot::channel();
-        let append = async move {
-            let appended = store.append(events).await;
-            let result = match appended {
-                Ok(()) => {
-                    mailbox.confirm(&ids, admission.clock.now());
-                    ids.iter()
-                        .for_each(|&id| telemetry::accepted(mailbox.name(), id));
-                    if zero {
-                        doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
-                    }
-                    Ok(ids
-                        .into_iter()
-                        .map(|id| Receipt::new(id, Durability::Stored))
-                        .collect())
-                }
-                Err(error) => {
-                    mailbox.release(&ids);
-                    admission.unpropose(&mailbox);
-                    Err(InvokeError::Store(error))
-                }
-            };
-            let _ = sender.send(result);
-        };
-        if !self.control.spawn(append) {
-            return Admitting::Over(Err(InvokeError::NoSystem));
-        }
-        Admitting::Storing(Box::pin(async move {
-            receiver.await.unwrap_or(Err(InvokeError::NoSystem))
-        }))
-    }
-
-    fn stored_event(&self, mailbox: &Mailbox, entry: &Entry, now: Time) -> StoredEvent {
-        let side = entry.side.as_deref();
-        StoredEvent {
-            request_id: entry.request_id.unwrap_or(RequestId::new(0, 0, 0)),
-            function: mailbox.name().clone(),
-            payload: entry.payload.clone(),
-            accepted_at: self.clock.wall(now),
-            not_before: self.clock.wall(if entry.start == NEVER {
-                now
-            } else {
-                entry.start
-            }),
-            hops: entry.hops,
-            trace_header: side.and_then(|side| side.trace_header.clone()),
-            redriven_from: side.and_then(|side| side.redriven_from),
-        }
-    }
-
     /// Accepts a call, and answers where its end will be told.
     pub(crate) fn accept_call(
         &self,
@@ -424,7 +354,13 @@ impl Admission {
         self.callable(&mailbox)?;
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
-        self.conclude(&mailbox, proposal, admitted)
+        let (id, end) = self.conclude(&mailbox, proposal, admitted)?;
+        // One that came in while the mailboxes were being deserted would wait for ever.
+        if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
+            mailbox.cancel(id);
+            return Err(InvokeError::NoSystem);
+        }
+        Ok((id, end))
     }
 
     /// Says whether an event would be accepted now, and keeps nothing.
@@ -625,26 +561,6 @@ impl Admission {
     /// Drops the ids of events that the mailbox has forgotten.
     fn unpropose(&self, mailbox: &Mailbox) {
         self.proposals.give_back(mailbox.forgotten());
-    }
-
-    // --- settling
-
-    /// Tells the store, if there is one, what became of an event.
-    pub(crate) fn settle(
-        &self,
-        mailbox: &Mailbox,
-        request_id: RequestId,
-        settlement: impl FnOnce() -> Settlement,
-    ) {
-        let Some(store) = &self.store else { return };
-        if let Err(error) = store.settle(Settled::new(request_id, settlement())) {
-            self.unsettled(mailbox, request_id, &error);
-        }
-    }
-
-    fn unsettled(&self, mailbox: &Mailbox, request_id: RequestId, error: &StoreError) {
-        mailbox.meter(|meters| meters.store_errors += 1);
-        telemetry::settle_failed(mailbox.name(), request_id, &error.to_string());
     }
 }
 

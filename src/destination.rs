@@ -36,7 +36,8 @@ impl Destination {
         Self(Kind::Recipient(recipient))
     }
 
-    /// A closure. It runs on an arbiter of the workers and must not block; a panic in it is counted and logged.
+    /// A closure. It runs on an arbiter of the workers and must not block: its function is then named, and the arbiter
+    /// replaced, as for a handler. A panic in it is counted and logged.
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
         Self(Kind::Closure(Arc::new(closure)))
     }

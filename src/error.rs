@@ -87,8 +87,11 @@ pub enum InvokeError {
     /// The store did not take the event; see why.
     #[error("the event could not be stored: {0}")]
     Store(#[from] StoreError),
-    /// Keep the actix `System` alive while the runtime is used.
-    #[error("no actix `System` runs any more, so nothing could run the event")]
+    /// Keep the runtime and the actix `System` alive while they are used. If they are, the log names the actor that was lost:
+    /// shut the runtime down and start another.
+    #[error(
+        "the runtime's actors are gone, so nothing could run the event: did its actix `System` stop?"
+    )]
     NoSystem,
 }
 

@@ -166,10 +166,6 @@ impl Invoke {
         self.option(|options| options.event_age_max = Some(age))
     }
 
-    pub(crate) fn redriven_from(self, id: RequestId) -> Self {
-        self.option(|options| options.redriven_from = Some(id))
-    }
-
     pub(crate) fn option(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(self.options.get_or_insert_default());
         self

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::event::RequestId;
 use crate::payload::Payload;
+use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
 
 /// What kind of failure ended an attempt.
@@ -346,6 +347,11 @@ pub struct Letter {
     pub hops: u8,
     /// The dead letter that this event was redriven from.
     pub redriven_from: Option<RequestId>,
+    /// What was said of this one event in place of its function's settings; a redrive says it again.
+    #[serde(skip)]
+    pub(crate) retry: Option<RetryPolicy>,
+    #[serde(skip)]
+    pub(crate) event_age_max: Option<Duration>,
 }
 
 impl DeadLetter {

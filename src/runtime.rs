@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use crate::actor::arbiters::{self, Pool};
 use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
 use crate::actor::message::Removed;
-use crate::actor::router::{Router, Shared};
+use crate::actor::router::Router;
 use crate::actor::supervisor::Supervisor;
 use crate::admission::{Admission, Door, Identity, Limits};
 use crate::client::Client;
@@ -233,9 +233,7 @@ impl Builder {
             parts.register(function)?;
         }
         let shared = parts.admission.clone();
-        let router = parts.control.start(move || Router {
-            admission: Shared(shared),
-        });
+        let router = parts.control.start(move || Router::new(shared));
         if let Some(grace) = self.signals {
             // Listens from here on: a signal that comes before the task is first polled counts.
             let signals = Signals::listen();
@@ -361,11 +359,7 @@ impl Parts {
     }
 
     fn stop(&self) {
-        self.admission.close(Door::Gone);
-        self.admission
-            .mailboxes()
-            .iter()
-            .for_each(|mailbox| mailbox.desert());
+        self.admission.desert();
         self.pool.stop();
         if let Control::Own(arbiter) = &self.control {
             arbiter.stop();

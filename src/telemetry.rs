@@ -80,6 +80,10 @@ pub(crate) fn settle_failed(function: &FunctionName, request_id: RequestId, reas
     error!(%function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
 }
 
+pub(crate) fn append_failed(function: &FunctionName, events: usize, reason: &str) {
+    error!(%function, events, reason, "store did not take events, which were refused");
+}
+
 pub(crate) fn subscriber_gone(subscriber: u64) {
     warn!(
         subscriber,
@@ -89,6 +93,17 @@ pub(crate) fn subscriber_gone(subscriber: u64) {
 
 pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
     error!(%request_id, consequence, "dead-letter queue is full");
+}
+
+pub(crate) fn control_plane_lost(actor: &str, function: Option<&FunctionName>) {
+    let function = function.map(tracing::field::display);
+    let panicked = std::thread::panicking();
+    error!(
+        actor,
+        function,
+        panicked,
+        "actor of the control plane ended before the runtime was shut down; nothing is accepted any more"
+    );
 }
 
 pub(crate) fn dropped_without_shutdown(pending: u64) {
@@ -228,9 +243,9 @@ pub struct Stats {
     pub superseded_results: u64,
     /// Workers that crashed and were rebuilt.
     pub restarts: u64,
-    /// How often a handler blocked its arbiter.
+    /// How often a handler, or the closure of a destination, blocked its arbiter.
     pub arbiters_blocked: u64,
-    /// Settlements that the store refused.
+    /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,
     /// Events waiting: ready and delayed.
     pub mailbox_depth: u64,

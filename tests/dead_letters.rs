@@ -11,9 +11,9 @@ use actix::prelude::*;
 use common::{dead_letters, fail, invoke, letter, letters, secs, simulate, simulate_with, steps};
 use redrive::testing::{Script, Simulation, Step, scripted};
 use redrive::{
-    Condition, DeadLetter, DeadLetterBounds, FailureKind, Filter, Function, Get, InvokeError, List,
-    Payload, Purge, Redrive, Redriven, RequestId, RetryPolicy, Runtime, Status, Subscribe,
-    WhenFull,
+    Condition, DeadLetter, DeadLetterBounds, FailureKind, Filter, Function, Get, Invoke,
+    InvokeError, List, Payload, Purge, Redrive, Redriven, RequestId, RetryPolicy, Runtime, Status,
+    Subscribe, WhenFull,
 };
 use tokio::time::Instant;
 
@@ -232,6 +232,30 @@ fn letters_are_filtered_and_paged_in_order() {
 }
 
 #[test]
+fn no_cursor_and_no_limit_stops_the_paging() {
+    simulate([mortal("f")], |s| async move {
+        die(&s, "f", 2).await;
+        let list = |list| {
+            let queue = dead_letters(&s);
+            async move { queue.send(list).await.unwrap() }
+        };
+        let beyond = list(List::new(Filter::new()).after(u64::MAX)).await;
+        assert_eq!(
+            (beyond.letters.len(), beyond.next, beyond.total),
+            (0, None, 2)
+        );
+        let first = list(List::new(Filter::new()).limit(0)).await;
+        assert_eq!(
+            first.letters.len(),
+            1,
+            "a page of none would be the next one too"
+        );
+        let second = list(List::new(Filter::new()).limit(0).after(first.next.unwrap())).await;
+        assert_eq!((second.letters.len(), second.next), (1, None));
+    });
+}
+
+#[test]
 fn one_letter_is_got_by_its_id() {
     simulate([mortal("f")], |s| async move {
         let ids = die(&s, "f", 2).await;
@@ -258,8 +282,52 @@ fn a_redriven_letter_leaves_the_queue_and_its_event_starts_anew() {
         let again = letter(&s, new).await;
         assert_eq!((again.redriven_from, again.attempt_count), (Some(old), 3));
         assert_eq!(common::starts(&again), [0, 60, 180], "a fresh age");
-        assert!(redrive(&s, Redrive::one(old)).await.sent.is_empty());
         s.assert_nothing_lost();
+    });
+}
+
+#[test]
+fn a_letter_that_is_not_in_the_queue_is_named_as_missing() {
+    simulate([mortal("f")], |s| async move {
+        let ids = die(&s, "f", 3).await;
+        assert_eq!(redrive(&s, Redrive::one(ids[0])).await.sent.len(), 1);
+        let again = redrive(&s, Redrive::one(ids[0]).dry_run()).await;
+        assert_eq!((again.sent.len(), again.refused.len()), (0, 0));
+        assert_eq!(again.missing, [ids[0]]);
+
+        let queue = dead_letters(&s);
+        let paced = Redrive::all().per_second(1.0);
+        let paced = tokio::task::spawn_local(async move { queue.send(paced).await.unwrap() });
+        s.settle().await;
+        assert_eq!(redrive(&s, Redrive::one(ids[2])).await.sent.len(), 1);
+        let paced = paced.await.unwrap();
+        assert_eq!((paced.sent[0].0, paced.missing), (ids[1], vec![ids[2]]));
+    });
+}
+
+#[test]
+fn a_redriven_event_keeps_the_retry_policy_and_the_age_that_it_was_given() {
+    simulate([scripted("f")], |s| async move {
+        let event = || Invoke::event("f", Script::always_fails());
+        let policy = RetryPolicy::fixed(4, secs(10));
+        let told = event()
+            .retry(policy)
+            .event_age_max(secs(25))
+            .trace_header("Root=1");
+        let first = s.client().send(told).await.unwrap().request_id;
+        s.advance(secs(300)).await;
+        assert_eq!(common::starts(&letter(&s, first).await), [0, 10, 20]);
+        let second = redrive(&s, Redrive::one(first)).await.sent[0].1;
+        s.advance(secs(300)).await;
+        let again = letter(&s, second).await;
+        assert_eq!(common::starts(&again), [0, 10, 20]);
+        assert_eq!(again.condition, Condition::EventAgeExceeded);
+        assert_eq!(again.trace_header.as_deref(), Some("Root=1"));
+        let third = redrive(&s, Redrive::one(second)).await.sent[0].1;
+        s.advance(secs(300)).await;
+        assert_eq!(letter(&s, third).await.attempt_count, 3, "again and again");
+        let json = serde_json::to_value(&again).unwrap();
+        assert!(json.get("retry").is_none() && json.get("event_age_max").is_none());
     });
 }
 
@@ -361,6 +429,24 @@ fn a_paced_redrive_takes_its_time_and_the_queue_goes_on() {
         die(&s, "g", 1).await;
         assert_eq!(paced.await.unwrap().sent.len(), 11);
         assert_eq!(began.elapsed().as_secs(), 5);
+    });
+}
+
+#[test]
+fn a_pace_that_is_no_positive_number_sends_nothing() {
+    simulate([mortal("f")], |s| async move {
+        let ids = die(&s, "f", 2).await;
+        for pace in [0.0, -0.0, -2.0, f64::NAN, f64::NEG_INFINITY, 1e-300] {
+            let all = redrive(&s, Redrive::all().per_second(pace)).await;
+            assert_eq!((all.sent.len(), all.refused.len()), (0, 2), "{pace}");
+            let (first, refusal) = &all.refused[0];
+            assert_eq!(*first, ids[0]);
+            let expected = format!("function `f`: per_second: is {pace:?}: use a positive number");
+            assert!(refusal.to_string().starts_with(&expected), "{refusal}");
+        }
+        assert_eq!((s.accepted("f"), letters(&s).await.len()), (2, 2));
+        let quick = redrive(&s, Redrive::all().per_second(f64::INFINITY)).await;
+        assert_eq!(quick.sent.len(), 2);
     });
 }
 

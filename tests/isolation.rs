@@ -131,6 +131,39 @@ async fn a_handler_that_blocks_its_arbiter_is_named_counted_and_superseded_while
 }
 
 #[actix::test]
+async fn an_on_failure_closure_that_blocks_its_arbiter_is_noticed_too() {
+    let log = listening::log();
+    let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
+    let passing = gate.clone();
+    let failing = Function::new("griever", |_: Event<u32>| async { Err::<(), _>("no") })
+        .retry(RetryPolicy::none())
+        .on_failure(Destination::closure(move |_| {
+            sender.send(()).unwrap();
+            passing.pass();
+        }));
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(Duration::from_millis(100))
+        .function(failing)
+        .function(echo("passer_by"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    let id = invoke(&client, "griever", 1).await;
+    stuck.recv().await.unwrap();
+    // There is one arbiter: only in its successor's place can this run.
+    assert_eq!(client.call::<u32>("passer_by", 7_u32).await.unwrap(), 7);
+    log.wait(|line| line.is("griever", "blocks its arbiter"))
+        .await;
+    assert_eq!(death(&client, id).await.attempt_count, 1);
+    let stats = client.function_stats("griever").unwrap();
+    assert_eq!((stats.arbiters_blocked, stats.events.dead), (1, 1));
+    gate.open();
+    let _ = runtime.shutdown(FAR).await;
+}
+
+#[actix::test]
 async fn the_thread_of_a_replaced_arbiter_ends_once_it_is_free_again() {
     struct Farewell(mpsc::UnboundedSender<()>);
     impl Drop for Farewell {

@@ -6,13 +6,15 @@ mod common;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{fail, invoke, letters, secs, simulate_with, steps};
-use redrive::store::Settlement;
+use redrive::store::{Append, EventStore, Settled, Settlement, StoredEvent};
 use redrive::testing::{RecordingStore, Script, Simulation, Step, scripted};
 use redrive::{
-    Condition, Durability, Function, Invoke, InvokeError, RequestId, RetryPolicy, Runtime, Status,
+    Condition, DeadLetterBounds, Durability, Function, Invoke, InvokeError, Payload, RequestId,
+    RetryPolicy, Runtime, Status, StoreError, WhenFull,
 };
 
 /// Runs `test` on a simulation of `f` and `g` with a store.
@@ -219,6 +221,70 @@ fn a_redriven_event_is_stored_with_its_link() {
     });
 }
 
+/// Lets an event of `f` die and its redrive wait for the store.
+async fn redrive_slowly(
+    s: &Simulation,
+    store: &RecordingStore,
+) -> (RequestId, tokio::task::JoinHandle<redrive::Redriven>) {
+    let dead = invoke(s, "f", steps([Step::Final("no".into())])).await;
+    s.settle().await;
+    store.hang_append(2);
+    let mended = Payload::new(Script::succeeds()).unwrap();
+    let (queue, one) = (common::dead_letters(s), redrive::Redrive::one(dead));
+    let redriving =
+        tokio::task::spawn_local(async move { queue.send(one.payload(mended)).await.unwrap() });
+    s.settle().await;
+    (dead, redriving)
+}
+
+#[test]
+fn a_letter_that_is_being_sent_is_seen_but_neither_sent_again_nor_purged() {
+    stored(|s, store| async move {
+        let (dead, redriving) = redrive_slowly(&s, &store).await;
+        assert_eq!(common::letter(&s, dead).await.request_id, dead);
+        assert_eq!(letters(&s).await.len(), 1);
+        let queue = common::dead_letters(&s);
+        let again = queue.send(redrive::Redrive::all()).await.unwrap();
+        assert!(again.sent.is_empty() && again.refused.is_empty());
+        assert_eq!(again.missing, [dead]);
+        let purge = redrive::Purge(redrive::Filter::new());
+        assert_eq!(queue.send(purge).await.unwrap(), 0);
+        store.release();
+        assert_eq!(redriving.await.unwrap().sent[0].0, dead);
+        assert!(letters(&s).await.is_empty());
+        assert_eq!(store.appended().len(), 2);
+    });
+}
+
+#[test]
+fn a_letter_that_is_being_sent_at_shutdown_is_in_the_report() {
+    stored(|s, store| async move {
+        let (dead, _redriving) = redrive_slowly(&s, &store).await;
+        let report = s.into_runtime().shutdown(secs(1)).await;
+        let named: Vec<_> = report.dead_letters.iter().map(|l| l.request_id).collect();
+        assert_eq!(named, [dead]);
+    });
+}
+
+#[test]
+fn a_full_queue_drops_no_letter_that_is_being_sent() {
+    let store = RecordingStore::new();
+    let bounds = DeadLetterBounds::new(1, 1 << 20, WhenFull::DropOldest);
+    let builder = Runtime::builder()
+        .function(scripted("f"))
+        .dead_letters(bounds);
+    simulate_with(builder.store(store.clone()), |s| async move {
+        let (dead, redriving) = redrive_slowly(&s, &store).await;
+        let late = invoke(&s, "f", steps([Step::Final("no".into())])).await;
+        s.settle().await;
+        assert_eq!(letters(&s).await.len(), 2);
+        store.release();
+        assert_eq!(redriving.await.unwrap().sent[0].0, dead);
+        assert_eq!(letters(&s).await[0].request_id, late);
+        assert_eq!(s.stats("f").dead_letter_errors, 0);
+    });
+}
+
 #[test]
 fn a_settlement_that_the_store_refuses_is_counted_and_stops_nothing() {
     stored(|s, store| async move {
@@ -245,6 +311,76 @@ fn a_settlement_that_the_store_refuses_is_counted_and_stops_nothing() {
         ));
         assert_eq!(s.stats("f").store_errors, 6);
         assert_eq!(told(&store, id), ["succeeded"]);
+    });
+}
+
+/// Panics in the calls it is told to: with the future, in it, and in a settlement.
+#[derive(Default)]
+struct Panicking {
+    appends: AtomicUsize,
+    settles: AtomicUsize,
+}
+
+impl EventStore for Panicking {
+    fn append(&self, _: Vec<StoredEvent>) -> Append<'_> {
+        let call = self.appends.fetch_add(1, Ordering::Relaxed);
+        assert!(call != 0, "as scripted, when called");
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            assert!(call != 1, "as scripted, when polled");
+            Ok(())
+        })
+    }
+
+    fn settle(&self, _: Settled) -> Result<(), StoreError> {
+        let call = self.settles.fetch_add(1, Ordering::Relaxed);
+        panic!("as scripted, settlement {call}");
+    }
+}
+
+#[test]
+fn a_store_that_panics_in_an_append_has_refused_the_event() {
+    let builder = Runtime::builder().function(scripted("f").mailbox_events_max(1));
+    simulate_with(
+        builder.store(Arc::new(Panicking::default())),
+        |s| async move {
+            let id: RequestId = "018f3c5e-0000-7000-8000-000000000001".parse().unwrap();
+            for (errors, when) in [(1, "called"), (2, "polled")] {
+                let event = Invoke::event("f", Script::succeeds()).request_id(id);
+                let refused = s.client().send(event).await.unwrap_err();
+                assert!(matches!(refused, InvokeError::Store(_)), "{refused:?}");
+                let expected = format!("the store panicked: as scripted, when {when}");
+                assert!(refused.to_string().ends_with(&expected), "{refused}");
+                assert_eq!(s.stats("f").store_errors, errors);
+            }
+            // Place and id are free again.
+            let event = Invoke::event("f", Script::succeeds()).request_id(id);
+            assert_eq!(s.client().send(event).await.unwrap().request_id, id);
+            s.settle().await;
+            assert_eq!((s.accepted("f"), s.succeeded("f")), (1, 1));
+        },
+    );
+}
+
+#[test]
+fn a_store_that_panics_in_settlements_stops_nobody() {
+    let store = Panicking::default();
+    store.appends.store(2, Ordering::Relaxed);
+    let builder = Runtime::builder().function(scripted("f").concurrency(1));
+    simulate_with(builder.store(Arc::new(store)), |s| async move {
+        for round in 1..=2 {
+            invoke(&s, "f", Script::succeeds()).await;
+            invoke(&s, "f", Script::fails(1)).await;
+            invoke(&s, "f", steps([Step::Final("no".into())])).await;
+            let waits = Invoke::event("f", Script::succeeds()).delay(secs(100));
+            let waits = s.client().send(waits).await.unwrap().request_id;
+            s.advance(secs(61)).await;
+            assert!(s.client().cancel(waits));
+            assert_eq!((s.succeeded("f"), s.dead("f")), (round * 2, round));
+            assert_eq!(letters(&s).await.len() as u64, round);
+            assert_eq!(s.stats("f").store_errors, round * 5);
+        }
+        s.assert_nothing_lost();
     });
 }
 

@@ -1,8 +1,9 @@
 //! The dead-letter queue: the actor that keeps what will not be tried again, tells its subscribers, and
 //! redrives.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::future::ready;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,12 +11,13 @@ use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::actor::message::Bury;
-use crate::actor::router::Shared;
+use crate::actor::post::Post;
 use crate::admission::Admission;
 use crate::error::InvokeError;
 use crate::event::{Invoke, RequestId};
 use crate::failure::{Condition, DeadLetter};
 use crate::payload::Payload;
+use crate::settings::Fault;
 use crate::store::Settlement;
 use crate::telemetry;
 
@@ -62,11 +64,14 @@ pub enum WhenFull {
 ///
 /// The letters are in memory: they go with the process, or into the report of the shutdown.
 pub struct DeadLetterQueue {
-    admission: Shared,
+    post: Post,
     bounds: DeadLetterBounds,
     /// By order of arrival.
     letters: BTreeMap<u64, DeadLetter>,
     places: HashMap<RequestId, u64>,
+    /// Letters whose redrive is under way. They keep their places until their events are accepted, and until then nobody
+    /// else sends, drops or purges them.
+    sending: HashSet<RequestId>,
     bytes: u64,
     arrivals: u64,
     /// Came when it was full; their mailboxes still have them.
@@ -113,10 +118,11 @@ fn size(letter: &DeadLetter) -> u64 {
 impl DeadLetterQueue {
     pub(crate) fn new(admission: Arc<Admission>, bounds: DeadLetterBounds) -> Self {
         Self {
-            admission: Shared(admission),
+            post: Post::new(admission, "dead-letter queue", None),
             bounds,
             letters: BTreeMap::new(),
             places: HashMap::new(),
+            sending: HashSet::new(),
             bytes: 0,
             arrivals: 0,
             held: VecDeque::new(),
@@ -134,20 +140,19 @@ impl DeadLetterQueue {
 
     fn keep(&mut self, letter: DeadLetter) {
         self.arrivals += 1;
-        self.restore(self.arrivals, letter);
-    }
-
-    fn restore(&mut self, place: u64, letter: DeadLetter) {
         self.bytes += size(&letter);
-        self.places.insert(letter.request_id, place);
-        self.letters.insert(place, letter);
+        self.places.insert(letter.request_id, self.arrivals);
+        self.letters.insert(self.arrivals, letter);
     }
 
-    fn remove(&mut self, id: RequestId) -> Option<(u64, DeadLetter)> {
-        let place = self.places.remove(&id)?;
-        let letter = self.letters.remove(&place)?;
+    fn remove(&mut self, id: RequestId) -> Option<DeadLetter> {
+        let letter = self.letters.remove(&self.places.remove(&id)?)?;
         self.bytes -= size(&letter);
-        Some((place, letter))
+        Some(letter)
+    }
+
+    fn get(&self, id: RequestId) -> Option<&DeadLetter> {
+        self.letters.get(self.places.get(&id)?)
     }
 
     /// Keeps what was held for want of room.
@@ -166,25 +171,28 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.admission
-            .0
+        self.post
+            .admission
             .settle(&bury.mailbox, bury.letter.request_id, || {
                 Settlement::Buried(bury.letter.clone())
             });
         bury.mailbox.bury(bury.ticket, &bury.letter);
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((_, oldest)) = self.letters.pop_first() {
-            self.places.remove(&oldest.request_id);
-            self.bytes -= size(&oldest);
-            self.count_dropped(&oldest, "the oldest letter was dropped");
-        }
+    /// Answers whether there was one to drop.
+    fn drop_oldest(&mut self) -> bool {
+        let mut ids = self.letters.values().map(|letter| letter.request_id);
+        let oldest = ids.find(|id| !self.sending.contains(id));
+        let Some(oldest) = oldest.and_then(|id| self.remove(id)) else {
+            return false;
+        };
+        self.count_dropped(&oldest, "the oldest letter was dropped");
+        true
     }
 
     fn count_dropped(&self, letter: &DeadLetter, consequence: &str) {
         telemetry::dead_letters_full(letter.request_id, consequence);
-        if let Some(mailbox) = self.admission.0.mailbox(letter.function.as_str()) {
+        if let Some(mailbox) = self.post.admission.mailbox(letter.function.as_str()) {
             mailbox.meter(|meters| meters.dead_letter_errors += 1);
         }
     }
@@ -198,6 +206,25 @@ impl DeadLetterQueue {
             !wanted && !subscriber.letters.is_closed()
                 || wanted && subscriber.letters.send(letter.clone()).is_ok()
         });
+    }
+
+    /// What becomes of letters that can't be sent for a fault of the redrive itself.
+    fn refuse(&self, ids: Vec<RequestId>, field: &'static str, problem: &str) -> Redriven {
+        let mut redriven = Redriven::default();
+        for id in ids {
+            match self.get(id) {
+                None => redriven.missing.push(id),
+                Some(letter) => {
+                    let fault = Fault {
+                        function: letter.function.to_string(),
+                        field,
+                        problem: problem.to_owned(),
+                    };
+                    redriven.refused.push((id, InvokeError::Setting(fault)));
+                }
+            }
+        }
+        redriven
     }
 
     fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a DeadLetter> {
@@ -236,11 +263,8 @@ impl Handler<Bury> for DeadLetterQueue {
                     self.conclude(&bury);
                     return;
                 }
-                WhenFull::DropOldest => {
-                    while !self.has_room(&bury.letter) {
-                        self.drop_oldest();
-                    }
-                }
+                // While all others are being sent, there may be one too many.
+                WhenFull::DropOldest => while !self.has_room(&bury.letter) && self.drop_oldest() {},
             }
         }
         self.conclude(&bury);
@@ -389,7 +413,7 @@ impl Handler<Get> for DeadLetterQueue {
     type Result = Option<DeadLetter>;
 
     fn handle(&mut self, Get(id): Get, _: &mut Self::Context) -> Self::Result {
-        self.letters.get(self.places.get(&id)?).cloned()
+        self.get(id).cloned()
     }
 }
 
@@ -418,9 +442,9 @@ impl List {
         self
     }
 
-    /// How many letters a page has at most.
+    /// How many letters a page has at most; at least 1, so that each page gets further.
     pub fn limit(mut self, letters: usize) -> Self {
-        self.limit = letters;
+        self.limit = letters.max(1);
         self
     }
 }
@@ -444,7 +468,7 @@ impl Handler<List> for DeadLetterQueue {
         let mut letters = Vec::new();
         let found = self
             .letters
-            .range(list.after + 1..)
+            .range((Bound::Excluded(list.after), Bound::Unbounded))
             .filter(|(_, letter)| list.filter.matches(letter))
             .try_fold(list.after, |last, (&place, letter)| {
                 if letters.len() >= list.limit {
@@ -465,7 +489,8 @@ impl Handler<List> for DeadLetterQueue {
     }
 }
 
-/// Forgets dead letters for good. Answers how many. Events that were held for want of room take their places.
+/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
+/// held for want of room take their places.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Purge(pub Filter);
@@ -477,6 +502,7 @@ impl Handler<Purge> for DeadLetterQueue {
         let ids: Vec<_> = self
             .matching(&filter)
             .map(|letter| letter.request_id)
+            .filter(|id| !self.sending.contains(id))
             .collect();
         ids.iter().for_each(|&id| drop(self.remove(id)));
         self.take_held();
@@ -485,10 +511,11 @@ impl Handler<Purge> for DeadLetterQueue {
 }
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
-/// fresh age and fresh retries, and a link to the letter. A letter leaves the queue when its event is accepted; one that is refused stays.
+/// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
+/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that
+/// is refused stays.
 ///
-/// Answers when all are sent: at a pace, that takes its time. A letter that is not in the queue, or not any more, is in
-/// neither list of the answer.
+/// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
 #[derive(Debug, Message)]
 #[rtype(result = "Redriven")]
 pub struct Redrive {
@@ -529,7 +556,8 @@ impl Redrive {
         Self::filter(Filter::new())
     }
 
-    /// At most so many per second.
+    /// At most so many per second; 0.1 is one in ten seconds. A pace that is no positive number gets every letter refused
+    /// with [`InvokeError::Setting`].
     pub fn per_second(mut self, letters: f64) -> Self {
         self.per_second = Some(letters);
         self
@@ -547,9 +575,15 @@ impl Redrive {
         self
     }
 
-    fn pause(&self) -> Option<Duration> {
-        let seconds = 1.0 / self.per_second?;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO))
+    /// The pause between two letters, or what is wrong with the pace.
+    fn pause(&self) -> Result<Option<Duration>, String> {
+        let Some(pace) = self.per_second else {
+            return Ok(None);
+        };
+        let pause = Duration::try_from_secs_f64(1.0 / pace).ok();
+        let pause = pause.filter(|_| pace > 0.0);
+        let faulty = || format!("is {pace:?}: use a positive number, such as 0.1");
+        pause.map(Some).ok_or_else(faulty)
     }
 }
 
@@ -561,6 +595,9 @@ pub struct Redriven {
     pub sent: Vec<(RequestId, RequestId)>,
     /// Letters that were refused, and why. They are still in the queue.
     pub refused: Vec<(RequestId, InvokeError)>,
+    /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another
+    /// redrive.
+    pub missing: Vec<RequestId>,
 }
 
 impl Handler<Redrive> for DeadLetterQueue {
@@ -568,19 +605,19 @@ impl Handler<Redrive> for DeadLetterQueue {
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
         let ids: Vec<_> = match &redrive.which {
-            Which::One(id) => self
-                .places
-                .contains_key(id)
-                .then_some(*id)
-                .into_iter()
-                .collect(),
+            Which::One(id) => vec![*id],
             Which::All(filter) => self
                 .matching(filter)
                 .map(|letter| letter.request_id)
                 .collect(),
         };
+        let pause = match redrive.pause() {
+            Ok(pause) => pause,
+            Err(problem) => {
+                return Box::pin(ready(self.refuse(ids, "per_second", &problem)));
+            }
+        };
         let queue = ctx.address();
-        let pause = redrive.pause();
         Box::pin(async move {
             let mut redriven = Redriven::default();
             for (index, id) in ids.into_iter().enumerate() {
@@ -595,8 +632,7 @@ impl Handler<Redrive> for DeadLetterQueue {
                 match queue.send(one).await {
                     Ok(Some(Ok(new))) => redriven.sent.push((id, new)),
                     Ok(Some(Err(refused))) => redriven.refused.push((id, refused)),
-                    // Purged or redriven by somebody else meanwhile, or the queue is gone.
-                    Ok(None) | Err(_) => {}
+                    Ok(None) | Err(_) => redriven.missing.push(id),
                 }
             }
             redriven
@@ -616,33 +652,28 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     type Result = ResponseActFuture<Self, Option<Result<RequestId, InvokeError>>>;
 
     fn handle(&mut self, one: RedriveOne, _: &mut Self::Context) -> Self::Result {
-        // It is out of the queue while it is being sent, so that nobody sends it twice.
-        let Some((place, letter)) = self.remove(one.id) else {
+        let Some(letter) = self.get(one.id).filter(|_| !self.sending.contains(&one.id)) else {
             return Box::pin(actix::fut::ready(None));
         };
-        let payload = one.payload.unwrap_or_else(|| letter.payload.clone());
-        let mut invoke =
-            Invoke::event(letter.function.to_string(), payload).redriven_from(letter.request_id);
-        if let Some(header) = &letter.trace_header {
-            invoke = invoke.trace_header(header.clone());
-        }
+        let invoke = successor(letter, one.payload);
         if one.dry_run {
-            let checked = self.admission.0.dry_run(invoke);
-            self.restore(place, letter);
+            let checked = self.post.admission.dry_run(invoke);
             return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
         }
-        let admitting = self
-            .admission
-            .0
-            .accept(&invoke.function, invoke.payload, invoke.options);
+        self.sending.insert(one.id);
+        let admitting =
+            self.post
+                .admission
+                .accept(&invoke.function, invoke.payload, invoke.options);
         Box::pin(
             admitting
                 .wait()
                 .into_actor(self)
                 .map(move |result, queue, _| {
-                    match &result {
-                        Ok(_) => queue.take_held(),
-                        Err(_) => queue.restore(place, letter),
+                    queue.sending.remove(&one.id);
+                    if result.is_ok() {
+                        queue.remove(one.id);
+                        queue.take_held();
                     }
                     Some(result.map(|receipt| receipt.request_id))
                 }),
@@ -650,7 +681,18 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     }
 }
 
-/// Takes everything out: the letters, and what is held for want of room.
+/// The event that a letter becomes when it is redriven.
+fn successor(letter: &DeadLetter, payload: Option<Payload>) -> Invoke {
+    let payload = payload.unwrap_or_else(|| letter.payload.clone());
+    Invoke::event(letter.function.to_string(), payload).option(|options| {
+        options.redriven_from = Some(letter.request_id);
+        options.trace_header.clone_from(&letter.trace_header);
+        options.retry.clone_from(&letter.retry);
+        options.event_age_max = letter.event_age_max;
+    })
+}
+
+/// Takes everything out: the letters, those that are being sent included, and what is held for want of room.
 #[derive(Message)]
 #[rtype(result = "Vec<DeadLetter>")]
 pub(crate) struct HandOver;

@@ -1,12 +1,13 @@
 //! Brings the record of a finished event to its destination.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::admission::Admission;
 use crate::destination::{Destination, InvocationRecord, Kind};
 use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
-use crate::failure::Condition;
+use crate::failure::{Condition, Failure};
 use crate::mailbox::Mailbox;
 use crate::payload::Payload;
 use crate::telemetry;
@@ -37,13 +38,19 @@ pub(crate) fn deliver(
         Kind::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
             run(Box::new(move || {
-                let called = std::panic::AssertUnwindSafe(|| closure(record));
-                if std::panic::catch_unwind(called).is_err() {
-                    failed(&mailbox, id, "the closure panicked");
-                }
+                guarded(&mailbox, id, || closure(record));
             }));
         }
         Kind::Function(function) => invoke(admission, mailbox, function, record, origin),
+    }
+}
+
+/// Runs user code that stands between a record and its destination: a panic in it is a failed delivery.
+pub(crate) fn guarded(mailbox: &Mailbox, request_id: RequestId, code: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(code)) {
+        failed(mailbox, request_id, &Failure::panic(&*panic).message);
+        // What it panicked with is the user's too, and so is its `Drop`.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
     }
 }
 

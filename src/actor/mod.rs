@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Router, supervisors and the dead-letter queue are the control plane: they share one arbiter of their own and never
-//! run user code. Workers live on the arbiters of the pool.
+//! run user code. None of them may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`).
+//! Workers live on the arbiters of the pool.
 //!
 //! Who may write which transition of an event (`queue.rs`): admission takes in; a worker takes out and settles
 //! successes; the supervisor alone retries; the dead-letter queue alone buries, once it has the letter; a client may
@@ -23,6 +24,7 @@ pub(crate) mod arbiters;
 pub(crate) mod dead_letter;
 mod delivery;
 pub(crate) mod message;
+mod post;
 pub(crate) mod router;
 pub(crate) mod supervisor;
 mod worker;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::admission::{Admission, Admitting, Door};
+use crate::actor::post::Post;
+use crate::admission::{Admission, Admitting};
 use crate::error::InvokeError;
 use crate::event::{Invoke, Receipt};
 
@@ -12,27 +13,19 @@ use crate::event::{Invoke, Receipt};
 /// for its refusal. It knows all functions by name and runs none of their code.
 #[derive(Debug)]
 pub struct Router {
-    pub(crate) admission: Shared,
+    post: Post,
 }
 
-/// The admission; `Debug` shows nothing of it.
-pub(crate) struct Shared(pub(crate) Arc<Admission>);
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Admission")
+impl Router {
+    pub(crate) fn new(admission: Arc<Admission>) -> Self {
+        Self {
+            post: Post::new(admission, "router", None),
+        }
     }
 }
 
 impl Actor for Router {
     type Context = Context<Self>;
-}
-
-/// However it ends, with it goes whoever would hear of an event.
-impl Drop for Router {
-    fn drop(&mut self) {
-        self.admission.0.close(Door::Gone);
-    }
 }
 
 impl Message for Invoke {
@@ -44,8 +37,8 @@ impl Handler<Invoke> for Router {
 
     fn handle(&mut self, invoke: Invoke, _: &mut Self::Context) -> Self::Result {
         match self
+            .post
             .admission
-            .0
             .accept(&invoke.function, invoke.payload, invoke.options)
         {
             Admitting::Over(result) => Response::reply(result),

@@ -10,9 +10,10 @@ use crate::actor::arbiters::Pool;
 use crate::actor::dead_letter::DeadLetterQueue;
 use crate::actor::delivery;
 use crate::actor::message::{Bury, Removed};
+use crate::actor::post::Post;
 use crate::actor::worker::{Shift, Worker, station};
 use crate::admission::Admission;
-use crate::destination::InvocationRecord;
+use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
 use crate::mailbox::Mailbox;
 use crate::notice::{Failed, Judgement, Notice, Overseer};
@@ -22,10 +23,10 @@ use crate::telemetry;
 use crate::time::Time;
 
 pub(crate) struct Supervisor {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) dead_letters: Addr<DeadLetterQueue>,
+    post: Post,
+    mailbox: Arc<Mailbox>,
+    pool: Arc<Pool>,
+    dead_letters: Addr<DeadLetterQueue>,
     /// The one timer: for the earliest of delayed events, backoff, keep-alive and retention.
     timer: Option<(SpawnHandle, Time)>,
 }
@@ -46,9 +47,10 @@ impl Supervisor {
         pool: Arc<Pool>,
         dead_letters: Addr<DeadLetterQueue>,
     ) -> Self {
+        let function = Some(mailbox.name().clone());
         Self {
+            post: Post::new(admission, "supervisor", function),
             mailbox,
-            admission,
             pool,
             dead_letters,
             timer: None,
@@ -79,7 +81,7 @@ impl Supervisor {
     }
 
     fn start_worker(&self) {
-        let admission = self.admission.clone();
+        let admission = self.post.admission.clone();
         let station = station(&admission, &self.mailbox);
         self.pool.run(
             |mooring| Shift {
@@ -119,7 +121,7 @@ impl Supervisor {
                     attempt: attempt.number,
                     due_at: self.mailbox.clock.wall(at),
                 };
-                self.admission.settle(&self.mailbox, id, settlement);
+                self.post.admission.settle(&self.mailbox, id, settlement);
                 telemetry::retried(self.mailbox.name(), id, &attempt, at.since(self.now()));
             }
         }
@@ -133,42 +135,43 @@ impl Supervisor {
             letter.failure(),
         );
         if let Some(destination) = &self.mailbox.function.on_failure {
-            let record = InvocationRecord::failure(
-                self.admission.identity.arn(self.mailbox.name()),
-                &letter,
-            );
-            let origin = delivery::Origin {
-                request_id: letter.request_id,
-                hops: letter.hops,
-                trace_header: letter.trace_header.clone(),
-            };
-            let (admission, mailbox, destination) = (
-                self.admission.clone(),
-                self.mailbox.clone(),
-                destination.clone(),
-            );
-            let here = !destination.runs_user_code();
-            let deliver = move || {
-                delivery::deliver(
-                    &admission,
-                    &mailbox,
-                    &destination,
-                    record,
-                    origin,
-                    |closure| closure(),
-                )
-            };
-            if here {
-                deliver()
-            } else {
-                self.pool.run(|_| (), move |()| deliver())
-            }
+            self.deliver(destination.clone(), &letter);
         }
         self.dead_letters.do_send(Bury {
             mailbox: self.mailbox.clone(),
             ticket,
             letter,
         });
+    }
+
+    /// Brings the record of a dead letter on its way; what is user code of that runs where workers do, and as watched.
+    fn deliver(&self, destination: Destination, letter: &DeadLetter) {
+        let (admission, mailbox, id) = (
+            self.post.admission.clone(),
+            self.mailbox.clone(),
+            letter.request_id,
+        );
+        let record = InvocationRecord::failure(admission.identity.arn(mailbox.name()), letter);
+        let origin = delivery::Origin {
+            request_id: id,
+            hops: letter.hops,
+            trace_header: letter.trace_header.clone(),
+        };
+        let here = !destination.runs_user_code();
+        let deliver = move |mailbox: &Arc<Mailbox>| {
+            let run = |closure: Box<dyn FnOnce() + Send>| closure();
+            delivery::deliver(&admission, mailbox, &destination, record, origin, run);
+        };
+        if here {
+            return deliver(&mailbox);
+        }
+        self.pool.run(
+            |mooring| mooring.moor(),
+            move |moored| {
+                let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
+                moored.0.watched(mailbox.number, guarded);
+            },
+        );
     }
 
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
@@ -223,10 +226,11 @@ impl Handler<Removed> for Supervisor {
         if doomed.is_empty() {
             // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
             self.mailbox.retire(false);
-            let (mailbox, admission) = (self.mailbox.clone(), self.admission.clone());
+            let (mailbox, admission) = (self.mailbox.clone(), self.post.admission.clone());
             let gone = async move { mailbox.emptied().await };
             ctx.spawn(gone.into_actor(self).map(move |(), supervisor, ctx| {
                 admission.forget(supervisor.mailbox.number);
+                supervisor.post.relieve();
                 ctx.stop();
             }));
             return;

@@ -241,6 +241,8 @@ impl Mailbox {
             trace_header: side.and_then(|side| side.trace_header.clone()),
             hops: slot.map_or(0, |slot| slot.hops),
             redriven_from: side.and_then(|side| side.redriven_from),
+            retry: side.and_then(|side| side.retry.clone()),
+            event_age_max: side.and_then(|side| side.event_age_max),
         })
     }
 }

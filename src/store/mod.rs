@@ -14,6 +14,8 @@
 //!   two events. The store keeps the settlement until it is durable. If the process dies first, the event runs
 //!   again: at least once, never lost. An `Err` means that the store will not keep it; it is counted and
 //!   logged, and the runtime goes on.
+//! - **A panic is an `Err`.** One in `append` or in `settle` reaches nobody: it counts as a refusal, and the promises of
+//!   a refusal must hold.
 //! - **Order.** An event's `append` has returned before any of its settlements is told. Settlements of one event come in
 //!   their order; those of different events come from many threads in any order.
 //! - **Synchronous calls are not stored**: their caller would be gone.

@@ -1,0 +1,244 @@
+//! The actors that decide: what holds when one of them is lost while the runtime lives.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod common;
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use actix::prelude::*;
+use common::{dead_letters, invoke, secs, simulate_with, steps};
+use redrive::testing::{Script, Simulation, Step, scripted};
+use redrive::{
+    CallError, Client, DeadLetterBounds, Event, Filter, Function, Invoke, InvokeError, Purge,
+    RequestId, Runtime, WhenFull,
+};
+use tokio::sync::{mpsc, oneshot};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context as Scope, Layer, SubscriberExt};
+
+/// Notes what is logged on its thread, and panics once at a line that was chosen: code of the user's that the control
+/// plane can't do without.
+#[derive(Clone, Default)]
+struct Saboteur {
+    lines: Arc<Mutex<Vec<String>>>,
+    at: Arc<Mutex<Option<&'static str>>>,
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Saboteur {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Scope<'_, S>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let strikes = self
+            .at
+            .lock()
+            .unwrap()
+            .is_some_and(|at| text.0.contains(at));
+        self.lines.lock().unwrap().push(text.0);
+        if strikes {
+            *self.at.lock().unwrap() = None;
+            panic!("as scripted");
+        }
+    }
+}
+
+impl Saboteur {
+    fn strike(&self, line: &'static str) {
+        *self.at.lock().unwrap() = Some(line);
+    }
+
+    fn losses(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        let losses = lines.iter().filter(|line| line.contains("control plane"));
+        losses.cloned().collect()
+    }
+}
+
+/// Runs `test` on a simulation whose log is the saboteur's.
+fn sabotaged<F, Fut>(test: F)
+where
+    F: FnOnce(Simulation, Saboteur) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let saboteur = Saboteur::default();
+    let subscriber = tracing_subscriber::registry().with(saboteur.clone());
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let builder = Runtime::builder()
+        .function(scripted("f"))
+        .function(scripted("g").timeout(secs(3_600)))
+        .dead_letters(DeadLetterBounds::new(1, 1 << 20, WhenFull::Hold));
+    simulate_with(builder, |s| test(s, saboteur));
+}
+
+/// Has `provoke` bring an actor to its end, and checks that everybody hears of it.
+fn lose<F, Fut>(line: &'static str, named: &'static str, provoke: F)
+where
+    F: FnOnce(Simulation) -> Fut,
+    Fut: Future<Output = Simulation>,
+{
+    sabotaged(|s, saboteur| async move {
+        let client = s.client();
+        let call = tokio::task::spawn_local(async move {
+            client.call::<RequestId>("g", steps([Step::Hang])).await
+        });
+        s.settle().await;
+        assert!(!call.is_finished());
+        saboteur.strike(line);
+        let s = provoke(s).await;
+        s.settle().await;
+        let refused = s.client().invoke("g", Script::succeeds()).await;
+        assert!(matches!(refused, Err(InvokeError::NoSystem)), "{refused:?}");
+        assert!(call.is_finished(), "nobody waits for ever");
+        assert!(matches!(call.await.unwrap(), Err(CallError::Gone)));
+        let losses = saboteur.losses();
+        assert_eq!(losses.len(), 1, "{losses:?}");
+        assert!(losses[0].contains(named), "{losses:?}");
+        assert!(losses[0].contains("panicked=true"), "{losses:?}");
+        let _ = s.into_runtime().shutdown(secs(1)).await;
+        assert_eq!(saboteur.losses().len(), 1);
+    });
+}
+
+fn dies() -> Script {
+    steps([Step::Final("no".into())])
+}
+
+#[test]
+fn a_router_that_is_lost_closes_the_door() {
+    lose("accepted", "actor=\"router\"", |s| async move {
+        let router = s.runtime().router();
+        assert!(
+            router
+                .send(Invoke::event("f", Script::succeeds()))
+                .await
+                .is_err()
+        );
+        s
+    });
+}
+
+#[test]
+fn a_dead_letter_queue_that_is_lost_closes_the_door() {
+    lose(
+        "queue is full",
+        "actor=\"dead-letter queue\"",
+        |s| async move {
+            invoke(&s, "f", dies()).await;
+            invoke(&s, "f", dies()).await;
+            s.settle().await;
+            assert!(dead_letters(&s).send(Purge(Filter::new())).await.is_err());
+            s
+        },
+    );
+}
+
+#[test]
+fn a_supervisor_that_is_lost_closes_the_door() {
+    let named = "actor=\"supervisor\" function=f ";
+    lose("became a dead letter", named, |s| async move {
+        invoke(&s, "f", dies()).await;
+        s
+    });
+}
+
+#[test]
+fn an_orderly_end_is_no_loss() {
+    sabotaged(|s, saboteur| async move {
+        invoke(&s, "f", Script::succeeds()).await;
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        s.advance(secs(60)).await;
+        s.runtime().add_function(scripted("f")).unwrap();
+        for function in ["f", "g"] {
+            invoke(&s, function, Script::succeeds()).await;
+        }
+        s.settle().await;
+        let _ = s.into_runtime().shutdown(secs(1)).await;
+        tokio::time::sleep(secs(60)).await;
+        assert!(saboteur.losses().is_empty(), "{:?}", saboteur.losses());
+    });
+    sabotaged(|s, saboteur| async move {
+        invoke(&s, "g", steps([Step::Hang])).await;
+        s.settle().await;
+        drop(s);
+        tokio::time::sleep(secs(60)).await;
+        assert!(saboteur.losses().is_empty(), "{:?}", saboteur.losses());
+    });
+}
+
+/// A function that says when it was begun, and never returns.
+fn endless() -> (Function, mpsc::UnboundedReceiver<()>) {
+    let (begun, begins) = mpsc::unbounded_channel();
+    let handler = move |_: Event<()>| {
+        begun.send(()).unwrap();
+        std::future::pending::<Result<(), String>>()
+    };
+    (
+        Function::new("endless", handler).timeout(secs(3_600)),
+        begins,
+    )
+}
+
+#[test]
+fn who_waits_on_another_thread_hears_of_the_end_of_the_system() {
+    let (function, mut begins) = endless();
+    let (clients, client) = oneshot::channel::<Client>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (over, wait) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let system = System::new();
+        let runtime = system.block_on(async {
+            let runtime = Runtime::builder().function(function).start().await.unwrap();
+            actix::spawn(async move {
+                let _ = stopped.await;
+                System::current().stop();
+            });
+            runtime
+        });
+        clients.send(runtime.client()).unwrap();
+        system.run().unwrap();
+        // The runtime is neither shut down nor dropped before the test is over.
+        let _ = wait.recv();
+    });
+    let test = async move {
+        let client = client.await.unwrap();
+        let event = client.invoke("endless", ()).await.unwrap().request_id;
+        let (waiter, caller) = (client.clone(), client.clone());
+        let waiting = tokio::spawn(async move { waiter.wait(event).await });
+        let calling = tokio::spawn(async move { caller.call::<()>("endless", ()).await });
+        begins.recv().await.unwrap();
+        begins.recv().await.unwrap();
+        stop.send(()).unwrap();
+        // The worker's arbiter may be the first to end; then the supervisor tells that the worker was lost.
+        let end = calling.await.unwrap();
+        assert!(
+            matches!(end, Err(CallError::Gone | CallError::Failed(_))),
+            "{end:?}"
+        );
+        assert!(waiting.await.unwrap().is_none());
+        let late = client.call::<()>("endless", ()).await;
+        assert!(
+            matches!(late, Err(CallError::Refused(InvokeError::NoSystem))),
+            "{late:?}"
+        );
+        assert!(client.wait(event).await.is_none());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime
+        .block_on(async { tokio::time::timeout(secs(20), test).await })
+        .expect("nobody waits for ever");
+    over.send(()).unwrap();
+    thread.join().unwrap();
+}
