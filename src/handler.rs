@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
+use crate::panic;
 use crate::payload::Payload;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
@@ -155,13 +156,13 @@ where
         let handler = handler.clone();
         instance((), move |(), event| {
             let handler = handler.clone();
-            let thread = actix_rt::task::spawn_blocking(move || outcome(handler(event)));
+            let work = move || outcome(handler(event));
+            // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
+            let work = move || panic::catch(work).unwrap_or_else(Err);
+            let thread = actix_rt::task::spawn_blocking(work);
             async move {
-                match thread.await {
-                    Ok(outcome) => ((), outcome),
-                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Err(_) => ((), Err(Failure::worker_lost())),
-                }
+                let outcome = thread.await;
+                ((), outcome.unwrap_or_else(|_| Err(Failure::worker_lost())))
             }
         })
     }))

@@ -127,6 +127,7 @@ mod handler;
 mod mailbox;
 mod measure;
 mod notice;
+mod panic;
 mod payload;
 mod proposals;
 mod queue;

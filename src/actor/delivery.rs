@@ -8,6 +8,7 @@ use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
 use crate::failure::Condition;
 use crate::mailbox::Mailbox;
+use crate::panic;
 use crate::payload::Payload;
 use crate::telemetry;
 
@@ -37,9 +38,8 @@ pub(crate) fn deliver(
         Kind::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
             run(Box::new(move || {
-                let called = std::panic::AssertUnwindSafe(|| closure(record));
-                if std::panic::catch_unwind(called).is_err() {
-                    failed(&mailbox, id, "the closure panicked");
+                if let Err(failure) = panic::catch(|| closure(record)) {
+                    failed(&mailbox, id, &format!("the closure {}", failure.message));
                 }
             }));
         }
