@@ -328,8 +328,8 @@ impl Client {
         cancelled
     }
 
-    /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them. `None`
-    /// if the function is unknown.
+    /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them (a
+    /// limit of 0 counts as 1: such a page would be followed by others like it without end). `None` if the function is unknown.
     ///
     /// A page is a glance at a mailbox that goes on: an event that changes its state between two pages may be in both or
     /// in neither.
@@ -341,6 +341,7 @@ impl Client {
         limit: usize,
     ) -> Option<EventPage> {
         let mailbox = self.admission.mailbox(function)?;
+        let limit = limit.max(1);
         let (views, next) = mailbox.list(cursor, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
             request_id: view.id,

@@ -251,6 +251,17 @@ fn events_are_listed_by_state_and_page() {
     );
 }
 
+#[test]
+fn a_page_for_no_events_has_one_all_the_same() {
+    simulate([scripted("f")], |s| async move {
+        let id = invoke(&s, "f", Script::succeeds()).await;
+        s.settle().await;
+        let page = s.client().events("f", State::Finished, 0, 0).unwrap();
+        assert_eq!(page.events[0].request_id, id);
+        assert_eq!((page.events.len(), page.next), (1, None));
+    });
+}
+
 /// MET-04, MET-05, MET-11, MET-13, MET-20, MET-21
 #[test]
 fn stats_count_as_awss_metrics_do() {
