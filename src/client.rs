@@ -1,6 +1,6 @@
 //! The client: invoke, call, and look in, from any thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -244,9 +244,12 @@ impl Client {
     /// # Errors
     /// As for `call`.
     pub async fn call_with<R: DeserializeOwned>(&self, invoke: Invoke) -> Result<R, CallError> {
+        let function = invoke.function.clone();
         let (request_id, end) = self.admission.accept_call(self.chained(invoke))?;
         let abandoned = CancelOnDrop(Some((self, request_id)));
-        let end = end.await.map_err(|_| CallError::Gone)?;
+        let mailbox = self.admission.locate(request_id);
+        let mailbox = mailbox.map_or_else(Weak::new, |mailbox| Arc::downgrade(&mailbox));
+        let end = end.await.map_err(|_| self.lost(&function, &mailbox))?;
         abandoned.disarm();
         match end {
             End::Succeeded(result) => result
@@ -254,11 +257,23 @@ impl Client {
                 .read()
                 .map_err(CallError::Result),
             End::Failed(failure) => Err(CallError::Failed(failure)),
-            End::Dead(letter) => Err(letter
-                .failure()
-                .cloned()
-                .map_or(CallError::Gone, CallError::Failed)),
+            End::Dead(letter) => Err(CallError::Failed(
+                letter
+                    .failure()
+                    .cloned()
+                    .unwrap_or_else(Failure::worker_lost),
+            )),
             End::Cancelled => Err(CallError::Cancelled),
+        }
+    }
+
+    /// Why a call to `function`, which `mailbox` had accepted, has no end. The name may be another function's by now.
+    fn lost(&self, function: &str, mailbox: &Weak<Mailbox>) -> CallError {
+        match self.admission.mailbox(function) {
+            Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
+            _ => CallError::Removed {
+                function: function.to_owned(),
+            },
         }
     }
 
