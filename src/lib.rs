@@ -174,7 +174,8 @@ pub use settings::Fault;
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};
 
-/// Compiles and runs the programs of the README; one of them needs the testing kit.
+/// Compiles and runs the programs of the README. One of them needs the testing kit, and a file is included whole or not at
+/// all: without the kit, the program of the crate page stands for them.
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
