@@ -1,18 +1,18 @@
 //! The client: invoke, call, and look in, from any thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
 use crate::admission::Admission;
 use crate::context::Context;
 use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
-use crate::failure::{DeadLetter, Failure};
+use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
-use crate::payload::Payload;
+use crate::payload::{Payload, PayloadError};
 use crate::queue::Phase;
 use crate::settings::FunctionName;
 use crate::store::Settlement;
@@ -66,17 +66,23 @@ impl Context {
 }
 
 /// What is known of an event.
-#[derive(Clone, Debug)]
+///
+/// Serialises as an object whose `state` is what [`Status::state`] says, beside the fields of the variant; those of the
+/// unnamed ones are `letter` and `failure`. Times are RFC 3339, to the millisecond.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
     /// It waits for a worker.
     Accepted {
         /// Since when.
+        #[serde(serialize_with = "rfc3339")]
         since: SystemTime,
     },
     /// It waits for its time: a delay, or the next attempt.
     Delayed {
         /// Until when.
+        #[serde(serialize_with = "rfc3339")]
         until: SystemTime,
         /// How many attempts it has behind it.
         attempts: u32,
@@ -88,6 +94,7 @@ pub enum Status {
         /// The attempt that runs.
         attempt: u32,
         /// Since when.
+        #[serde(serialize_with = "rfc3339")]
         since: SystemTime,
     },
     /// It ended well.
@@ -98,9 +105,9 @@ pub enum Status {
         attempts: u32,
     },
     /// It will not be tried again.
-    Dead(DeadLetter),
+    Dead(#[serde(serialize_with = "letter")] DeadLetter),
     /// It was a call, and its one attempt failed.
-    Failed(Failure),
+    Failed(#[serde(serialize_with = "failure")] Failure),
     /// The user cancelled it.
     Cancelled,
 }
@@ -113,10 +120,56 @@ impl Status {
             Self::Succeeded { .. } | Self::Dead(_) | Self::Failed(_) | Self::Cancelled
         )
     }
+
+    /// The state's name: `accepted`, `delayed`, `running`, `succeeded`, `dead`, `failed` or `cancelled`. It stays the same
+    /// from version to version.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Delayed { .. } => "delayed",
+            Self::Running { .. } => "running",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Dead(_) => "dead",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What the function returned, read as an `R` as [`Client::call`] does. `None` unless the event succeeded; the error
+    /// says where the result doesn't fit `R`.
+    ///
+    /// ```
+    /// # use redrive::Status;
+    /// fn thumbnail(status: &Status) -> Option<String> {
+    ///     status.result()?.ok()
+    /// }
+    /// ```
+    pub fn result<R: DeserializeOwned>(&self) -> Option<Result<R, PayloadError>> {
+        match self {
+            Self::Succeeded { result, .. } => Some(result.read()),
+            _ => None,
+        }
+    }
+}
+
+fn letter<S: Serializer>(letter: &DeadLetter, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Dead<'a> {
+        letter: &'a DeadLetter,
+    }
+    Dead { letter }.serialize(serializer)
+}
+
+fn failure<S: Serializer>(failure: &Failure, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        failure: &'a Failure,
+    }
+    Failed { failure }.serialize(serializer)
 }
 
 /// An event of a function, as [`Client::events`] lists it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EventStatus {
     /// Its request id.
@@ -124,6 +177,7 @@ pub struct EventStatus {
     /// Whether somebody waits for its result.
     pub invocation_type: InvocationType,
     /// When it was accepted.
+    #[serde(serialize_with = "rfc3339")]
     pub accepted_at: SystemTime,
     /// Where it is.
     pub status: Status,
@@ -154,7 +208,7 @@ impl State {
 }
 
 /// A page of a function's events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EventPage {
     /// The events, in no particular order. May be empty though there is a next page.
@@ -244,9 +298,12 @@ impl Client {
     /// # Errors
     /// As for `call`.
     pub async fn call_with<R: DeserializeOwned>(&self, invoke: Invoke) -> Result<R, CallError> {
+        let function = invoke.function.clone();
         let (request_id, end) = self.admission.accept_call(self.chained(invoke))?;
         let abandoned = CancelOnDrop(Some((self, request_id)));
-        let end = end.await.map_err(|_| CallError::Gone)?;
+        let mailbox = self.admission.locate(request_id);
+        let mailbox = mailbox.map_or_else(Weak::new, |mailbox| Arc::downgrade(&mailbox));
+        let end = end.await.map_err(|_| self.lost(&function, &mailbox))?;
         abandoned.disarm();
         match end {
             End::Succeeded(result) => result
@@ -254,11 +311,23 @@ impl Client {
                 .read()
                 .map_err(CallError::Result),
             End::Failed(failure) => Err(CallError::Failed(failure)),
-            End::Dead(letter) => Err(letter
-                .failure()
-                .cloned()
-                .map_or(CallError::Gone, CallError::Failed)),
+            End::Dead(letter) => Err(CallError::Failed(
+                letter
+                    .failure()
+                    .cloned()
+                    .unwrap_or_else(Failure::worker_lost),
+            )),
             End::Cancelled => Err(CallError::Cancelled),
+        }
+    }
+
+    /// Why a call to `function`, which `mailbox` had accepted, has no end. The name may be another function's by now.
+    fn lost(&self, function: &str, mailbox: &Weak<Mailbox>) -> CallError {
+        match self.admission.mailbox(function) {
+            Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
+            _ => CallError::Removed {
+                function: function.to_owned(),
+            },
         }
     }
 
@@ -328,8 +397,8 @@ impl Client {
         cancelled
     }
 
-    /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them. `None`
-    /// if the function is unknown.
+    /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them (a
+    /// limit of 0 counts as 1: such a page would be followed by others like it without end). `None` if the function is unknown.
     ///
     /// A page is a glance at a mailbox that goes on: an event that changes its state between two pages may be in both or
     /// in neither.
@@ -341,6 +410,7 @@ impl Client {
         limit: usize,
     ) -> Option<EventPage> {
         let mailbox = self.admission.mailbox(function)?;
+        let limit = limit.max(1);
         let (views, next) = mailbox.list(cursor, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
             request_id: view.id,

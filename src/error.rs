@@ -129,7 +129,13 @@ pub enum CallError {
     /// The function ran, but its result isn't of the type that was asked for.
     #[error("result doesn't fit: {0}")]
     Result(PayloadError),
-    /// The runtime went away while the call waited.
+    /// The function was removed while the call waited. Ask the function that took its place.
+    #[error("function `{function}` was removed before the call ended")]
+    Removed {
+        /// The function.
+        function: String,
+    },
+    /// The runtime went away while the call waited. Ask the next process.
     #[error("the runtime went away before the call ended")]
     Gone,
 }

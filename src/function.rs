@@ -67,6 +67,11 @@ impl Function {
     ///
     /// A thread can't be stopped. After a timeout its event is retried and its result refused, while the
     /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`.
+    ///
+    /// Each arbiter has at most 512 such threads (tokio's default), shared by all that blocks there: abandoned runs,
+    /// other functions, file access and name look-ups. Beyond that an attempt waits for a thread, and its
+    /// [`timeout`](Self::timeout) runs while it waits: if it is over first, the attempt fails as a timeout and counts, though
+    /// nothing of it ran. An attempt that is cancelled or times out before it has a thread never begins.
     pub fn blocking<F, T, R, E, K>(name: impl AsRef<str>, handler: F) -> Self
     where
         F: Fn(Event<T>) -> Result<R, E> + Send + Sync + 'static,

@@ -12,12 +12,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use actix_rt::task::JoinHandle;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
+use crate::panic;
 use crate::payload::Payload;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
@@ -155,16 +157,32 @@ where
         let handler = handler.clone();
         instance((), move |(), event| {
             let handler = handler.clone();
-            let thread = actix_rt::task::spawn_blocking(move || outcome(handler(event)));
-            async move {
-                match thread.await {
-                    Ok(outcome) => ((), outcome),
-                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Err(_) => ((), Err(Failure::worker_lost())),
-                }
-            }
+            let work = move || outcome(handler(event));
+            // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
+            let work = move || panic::catch(work).unwrap_or_else(Err);
+            let thread = Thread(actix_rt::task::spawn_blocking(work));
+            async move { ((), thread.await) }
         })
     }))
+}
+
+/// Work given to a thread. Dropped before a thread was free for it, it never begins.
+struct Thread(JoinHandle<Outcome>);
+
+impl Future for Thread {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+        let joined = Pin::new(&mut self.0).poll(cx);
+        joined.map(|outcome| outcome.unwrap_or_else(|_| Err(Failure::worker_lost())))
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Work that has begun, or is done, doesn't notice.
+        self.0.abort();
+    }
 }
 
 pub(crate) fn stateful<I, Fut, S, E, K, L>(init: I) -> Box<dyn Factory>

@@ -42,8 +42,8 @@
 //!
 //!     // In the background: the receipt comes at once, the outcome when somebody asks for it.
 //!     let receipt = client.invoke("thumbnail", Upload { key: "cat.jpg".into() }).await?;
-//!     let Some(Status::Succeeded { result, .. }) = client.wait(receipt.request_id).await else { panic!() };
-//!     assert_eq!(result.read::<String>()?, "cat-small.jpg");
+//!     let status = client.wait(receipt.request_id).await.ok_or("forgotten")?;
+//!     assert_eq!(status.result::<String>().transpose()?.as_deref(), Some("cat-small.jpg"));
 //!
 //!     // Three attempts fail; the event becomes a dead letter.
 //!     let receipt = client.invoke("thumbnail", Upload { key: "cat.txt".into() }).await?;
@@ -129,6 +129,7 @@ mod lock;
 mod mailbox;
 mod measure;
 mod notice;
+mod panic;
 mod payload;
 mod proposals;
 mod queue;
@@ -175,7 +176,8 @@ pub use settings::Fault;
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};
 
-/// Compiles and runs the programs of the README; one of them needs the testing kit.
+/// Compiles and runs the programs of the README. One of them needs the testing kit, and a file is included whole or not at
+/// all: without the kit, the program of the crate page stands for them.
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -6,14 +6,13 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::measure;
+use crate::{measure, panic};
 
 /// A payload or a result: cheap to clone, shared, immutable.
 ///
@@ -196,9 +195,10 @@ impl<T> Drop for Typed<T> {
     fn drop(&mut self) {
         if std::mem::needs_drop::<T>() {
             let value = self.value.take();
-            if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+            if let Err(failure) = panic::catch(|| drop(value)) {
                 tracing::error!(
                     payload = std::any::type_name::<T>(),
+                    %failure,
                     "payload panicked while it was dropped"
                 );
             }
@@ -211,18 +211,12 @@ impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
         if let Some(json) = self.json.get() {
             return Ok(json);
         }
-        let serialised = catch_unwind(AssertUnwindSafe(|| {
-            serde_json::value::to_raw_value(self.get())
-        }));
-        let json = match serialised {
-            Ok(json) => json.map_err(PayloadError::new)?,
-            Err(_) => {
-                return Err(PayloadError::new(format_args!(
-                    "`{}` panicked in its Serialize",
-                    std::any::type_name::<T>()
-                )));
-            }
-        };
+        let json = panic::catch(|| serde_json::value::to_raw_value(self.get()))
+            .map_err(|_| {
+                let name = std::any::type_name::<T>();
+                PayloadError::new(format_args!("`{name}` panicked in its Serialize"))
+            })?
+            .map_err(PayloadError::new)?;
         Ok(self.json.get_or_init(|| Box::new(json)))
     }
 
@@ -286,15 +280,34 @@ mod tests {
         assert_eq!(payload.size(), payload.json().unwrap().get().len());
     }
 
+    /// Each of its drops panics with the next one.
+    #[derive(Serialize)]
+    struct Grenade;
+
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new(Grenade));
+        }
+    }
+
     #[test]
     fn a_panic_in_the_values_drop_stays_inside() {
-        #[derive(Serialize)]
-        struct Grenade;
-        impl Drop for Grenade {
-            fn drop(&mut self) {
-                panic!("dropped");
+        drop(Payload::new(Grenade).unwrap());
+    }
+
+    #[test]
+    fn a_panic_in_the_values_serialize_stays_inside() {
+        struct Once(std::sync::atomic::AtomicBool);
+        impl Serialize for Once {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if self.0.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    std::panic::resume_unwind(Box::new(Grenade));
+                }
+                serializer.serialize_unit()
             }
         }
-        drop(Payload::new(Grenade).unwrap());
+        let payload = Payload::new(Once(false.into())).unwrap();
+        let error = payload.json().unwrap_err().to_string();
+        assert!(error.ends_with("panicked in its Serialize"), "{error}");
     }
 }

@@ -115,7 +115,7 @@ impl RetryPolicy {
                 let delay = doubled(*base, failures - 1, *cap);
                 match jitter {
                     Jitter::None => delay,
-                    Jitter::Full => delay.mul_f64(chance.clamp(0.0, 1.0)),
+                    Jitter::Full => part(delay, chance),
                 }
             }
         })
@@ -146,9 +146,20 @@ const THROTTLE_BASE: Duration = Duration::from_secs(1);
 /// Cap of the delay between such retries (ASY-20).
 const THROTTLE_CAP: Duration = Duration::from_secs(300);
 
+/// A nanosecond doubled so often is longer than any `Duration`.
+const DOUBLINGS_MAX: u32 = 94;
+
 fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
-    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
-    base.saturating_mul(factor).min(cap)
+    let times = times.min(DOUBLINGS_MAX);
+    (0..times)
+        .fold(base, |delay, _| delay.saturating_mul(2))
+        .min(cap)
+}
+
+/// A part of `delay`; all of it where rounding would make it longer than any `Duration`.
+fn part(delay: Duration, chance: f64) -> Duration {
+    let seconds = delay.as_secs_f64() * chance.clamp(0.0, 1.0);
+    Duration::try_from_secs_f64(seconds).unwrap_or(delay)
 }
 
 /// All that decides whether a failed event runs again.
@@ -318,6 +329,21 @@ mod tests {
             [1, 2, 4]
         );
         assert_eq!(delays(&RetryPolicy::delays([SECOND * 9, SECOND])), [9, 1]);
+    }
+
+    #[test]
+    fn an_exponential_delay_reaches_its_cap_whatever_its_base() {
+        let (base, cap) = (Duration::from_nanos(1), SECOND * 3_600);
+        let delay = |failures| RetryPolicy::exponential(u32::MAX, base, cap).delay(failures, 1.0);
+        assert_eq!(delay(34), Some(Duration::from_nanos(1 << 33)));
+        assert_eq!(delay(42), Some(Duration::from_nanos(1 << 41)));
+        for failures in [43, 64, 129, u32::MAX] {
+            assert_eq!(delay(failures), Some(cap));
+        }
+        let endless = RetryPolicy::exponential(u32::MAX, base, Duration::MAX);
+        assert_eq!(endless.delay(95, 1.0), Some(Duration::MAX));
+        let spread = endless.jitter(Jitter::Full);
+        assert_eq!(spread.delay(95, 1.0), Some(Duration::MAX));
     }
 
     #[test]

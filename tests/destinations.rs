@@ -7,7 +7,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
-use common::{fail, hush, invoke, letters, secs, simulate, simulate_with, steps};
+use common::{endless_panic, fail, hush, invoke, letters, secs, simulate, simulate_with, steps};
 use redrive::testing::{Script, Simulation, Step, run, scripted};
 use redrive::{
     Condition, Destination, Event, Function, InvocationRecord, Invoke, Payload, RequestId,
@@ -319,10 +319,11 @@ fn an_actor_gets_records_until_it_is_gone() {
 /// MET-15
 #[test]
 fn a_closure_that_panics_is_counted_and_harms_nothing() {
-    let destination = Destination::closure(|_| panic!("as scripted, in a destination"));
     let function = scripted("f")
-        .on_success(destination.clone())
-        .on_failure(destination);
+        .on_success(Destination::closure(|_| {
+            panic!("as scripted, in a destination")
+        }))
+        .on_failure(Destination::closure(|_| endless_panic()));
     simulate(
         [function.retry(RetryPolicy::none()).concurrency(1)],
         |s| async move {

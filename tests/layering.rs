@@ -9,8 +9,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
     (
         "model",
         &[
-            "time", "event", "failure", "payload", "measure", "settings", "retry", "restart",
-            "queue", "slab", "error",
+            "time", "event", "failure", "panic", "payload", "measure", "settings", "retry",
+            "restart", "queue", "slab", "error",
         ],
     ),
     (

@@ -102,6 +102,66 @@ fn a_waiting_a_dead_a_cancelled_and_a_failed_event_are_told_apart() {
 }
 
 #[test]
+fn a_status_names_its_state_and_serialises_with_it() {
+    let functions = [
+        scripted("f").retry(RetryPolicy::none()).timeout(secs(60)),
+        scripted("held"),
+    ];
+    simulate(functions, |s| async move {
+        let client = s.client();
+        client.pause("held");
+        let waits = invoke(&s, "held", Script::succeeds()).await;
+        let cancelled = invoke(&s, "held", Script::succeeds()).await;
+        client.cancel(cancelled);
+        let event = Invoke::event("held", Script::succeeds()).delay(secs(60));
+        let delayed = client.send(event).await.unwrap().request_id;
+        let succeeds = invoke(&s, "f", Script::succeeds()).await;
+        let runs = invoke(&s, "f", steps([Step::Take(secs(30))])).await;
+        let dies = invoke(&s, "f", steps([fail()])).await;
+        let failed: RequestId = "018f3c5e-0000-7000-8000-000000000001".parse().unwrap();
+        let call = Invoke::event("f", steps([fail()])).request_id(failed);
+        assert!(client.call_with::<()>(call).await.is_err());
+        s.settle().await;
+        let expected = [
+            (waits, "accepted", vec!["since"]),
+            (delayed, "delayed", vec!["attempts", "failure", "until"]),
+            (runs, "running", vec!["attempt", "since"]),
+            (succeeds, "succeeded", vec!["attempts", "result"]),
+            (dies, "dead", vec!["letter"]),
+            (failed, "failed", vec!["failure"]),
+            (cancelled, "cancelled", vec![]),
+        ];
+        for (id, state, fields) in expected {
+            let status = status(&s, id);
+            assert_eq!(status.state(), state);
+            let mut json = serde_json::to_value(&status).unwrap();
+            let members = json.as_object_mut().unwrap();
+            assert_eq!(members.remove("state").unwrap(), state);
+            assert_eq!(members.keys().collect::<Vec<_>>(), fields);
+            let result = status.result::<RequestId>().map(Result::unwrap);
+            assert_eq!(result, (id == succeeds).then_some(id));
+        }
+        let json = serde_json::to_value(status(&s, dies)).unwrap();
+        assert_eq!(
+            json["letter"]["attempts"][0]["failure"]["message"],
+            "as scripted"
+        );
+        let json = serde_json::to_value(status(&s, runs)).unwrap();
+        assert!(
+            json["since"]
+                .as_str()
+                .unwrap()
+                .starts_with("2026-01-01T00:00:0")
+        );
+        let misfit = status(&s, succeeds).result::<u32>();
+        assert!(misfit.unwrap().is_err());
+        let page = client.events("held", State::Delayed, 0, 10).unwrap();
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(json["events"][0]["status"]["state"], "delayed");
+    });
+}
+
+#[test]
 fn who_waits_for_an_event_hears_of_its_end() {
     simulate([scripted("f")], |s| async move {
         let began = Instant::now();
@@ -249,6 +309,17 @@ fn events_are_listed_by_state_and_page() {
             assert_eq!((events.ready, events.delayed, events.running), (7, 3, 2));
         },
     );
+}
+
+#[test]
+fn a_page_for_no_events_has_one_all_the_same() {
+    simulate([scripted("f")], |s| async move {
+        let id = invoke(&s, "f", Script::succeeds()).await;
+        s.settle().await;
+        let page = s.client().events("f", State::Finished, 0, 0).unwrap();
+        assert_eq!(page.events[0].request_id, id);
+        assert_eq!((page.events.len(), page.next), (1, None));
+    });
 }
 
 /// MET-04, MET-05, MET-11, MET-13, MET-20, MET-21

@@ -157,7 +157,33 @@ fn a_call_that_waits_is_told_when_the_runtime_goes_away() {
             assert_eq!(report.unfinished.len(), 1);
             drop(client);
             let second = tokio::time::timeout(secs(60), second).await;
-            assert!(second.is_ok(), "a call must not hang");
+            let second = second.expect("a call must not hang").unwrap();
+            assert!(matches!(second, Err(CallError::Gone)));
+        },
+    );
+}
+
+#[test]
+fn a_call_that_waits_is_told_when_its_function_is_removed() {
+    simulate(
+        [scripted("f").concurrency(1).timeout(secs(60))],
+        |s| async move {
+            invoke(&s, "f", take(20)).await;
+            s.settle().await;
+            let client = s.client();
+            let call = client.call::<RequestId>("f", Script::succeeds());
+            let remove = async {
+                s.settle().await;
+                s.runtime().remove_function("f").unwrap();
+                s.runtime().add_function(scripted("f")).unwrap();
+            };
+            let (end, ()) = tokio::join!(call, remove);
+            let error = end.unwrap_err();
+            assert!(matches!(&error, CallError::Removed { function } if function == "f"));
+            assert_eq!(
+                error.to_string(),
+                "function `f` was removed before the call ended"
+            );
         },
     );
 }

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
-use common::{invoke, letter, secs, simulate, steps};
+use common::{endless_panic, invoke, letter, secs, simulate, steps};
 use redrive::testing::{Script, Simulation, Step, scripted};
 use redrive::{
     CallError, Event, FailureKind, Function, RequestId, RestartIntensity, RetryPolicy, State,
@@ -84,15 +84,9 @@ fn an_event_that_always_dies_is_tried_three_times_and_its_letter_says_how() {
 
 #[test]
 fn a_panic_whose_payload_panics_when_dropped_is_one_panic() {
-    struct Grenade;
-    impl Drop for Grenade {
-        fn drop(&mut self) {
-            panic!("as scripted, in the drop of a panic's payload");
-        }
-    }
     let function = Function::new("f", |event: Event<bool>| async move {
         if *event {
-            std::panic::resume_unwind(Box::new(Grenade));
+            endless_panic();
         }
         Ok::<_, String>(())
     });

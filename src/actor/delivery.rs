@@ -9,6 +9,7 @@ use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
 use crate::failure::{Condition, Failure};
 use crate::mailbox::Mailbox;
+use crate::panic;
 use crate::payload::Payload;
 use crate::telemetry;
 
@@ -38,7 +39,13 @@ pub(crate) fn deliver(
         Kind::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
             run(Box::new(move || {
+<<<<<<< HEAD
                 guarded(&mailbox, id, || closure(record));
+=======
+                if let Err(failure) = panic::catch(|| closure(record)) {
+                    failed(&mailbox, id, &format!("the closure {}", failure.message));
+                }
+>>>>>>> 2d81093d50c2ae3dba1b08a68ffc24775f172ef1
             }));
         }
         Kind::Function(function) => invoke(admission, mailbox, function, record, origin),

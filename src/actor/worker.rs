@@ -1,8 +1,7 @@
 //! A worker: one execution environment of a function. It pulls events from the mailbox and runs them one
-//! at a time; user code runs here and nowhere else, always under `catch_unwind`.
+//! at a time; user code runs here and nowhere else, always under `panic::catch`.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +22,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
 use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
+use crate::panic;
 use crate::payload::Payload;
 use crate::queue::Taken;
 use crate::store::Settlement;
@@ -359,14 +359,7 @@ impl Shift {
     fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
         let function = self.mailbox().number;
         let mooring: &Mooring = &self.moored.0;
-        mooring
-            .watched(function, || catch_unwind(AssertUnwindSafe(code)))
-            .map_err(|panic| {
-                let failure = Failure::panic(&*panic);
-                // A panic's payload is the user's too, and so is its `Drop`.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-                failure
-            })
+        mooring.watched(function, || panic::catch(code))
     }
 }
 

@@ -55,6 +55,17 @@ pub fn hush() {
     });
 }
 
+/// Panics with a payload whose drop panics with the next such payload, and so on without end.
+pub fn endless_panic() {
+    struct Grenade;
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            endless_panic();
+        }
+    }
+    std::panic::resume_unwind(Box::new(Grenade));
+}
+
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

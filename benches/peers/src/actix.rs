@@ -22,7 +22,7 @@ impl Handler<Job> for Counter {
     type Result = ();
 
     fn handle(&mut self, job: Job, _: &mut Self::Context) {
-        self.0.count(job);
+        self.0.count(&job);
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use crate::{Job, Result, Tally, on_two_threads, timed};
 
 async fn count(job: Job, tally: Data<Arc<Tally>>) {
-    tally.count(job);
+    tally.count(&job);
 }
 
 /// What `MemoryStorage::new` builds for itself. A sink and its clones share one lock, which

@@ -18,7 +18,7 @@ impl Message<Job> for Counter {
     type Reply = ();
 
     async fn handle(&mut self, job: Job, _: &mut Context<Self, Self::Reply>) {
-        self.0.count(job);
+        self.0.count(&job);
     }
 }
 

@@ -15,8 +15,7 @@ mod apalis;
 mod kameo;
 mod mpsc;
 mod ractor;
-// To measure redrive: uncomment this line, its row in `PEERS`, and the dependency in Cargo.toml.
-// mod redrive;
+mod redrive;
 mod spawn;
 
 use std::error::Error;
@@ -61,10 +60,10 @@ const PEERS: &[Peer] = &[
         name: "apalis, in-memory storage",
         run: apalis::run,
     },
-    // Peer {
-    //     name: "redrive, in memory",
-    //     run: redrive::run,
-    // },
+    Peer {
+        name: "redrive, in memory",
+        run: redrive::run,
+    },
 ];
 
 fn main() -> Result<()> {
@@ -138,9 +137,9 @@ impl Tally {
         })
     }
 
-    fn count(&self, job: Job) {
+    fn count(&self, job: &Job) {
         // Else an optimiser that sees through to here need not build the job at all.
-        std::hint::black_box(&job);
+        std::hint::black_box(job);
         if self.handled.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
             self.complete.notify_one();
         }

@@ -14,7 +14,7 @@ pub fn run(jobs: u64) -> Result<Duration> {
         let worker = Arc::clone(&tally);
         tokio::spawn(async move {
             while let Some(job) = receiver.recv().await {
-                worker.count(job);
+                worker.count(&job);
             }
         });
         timed(&tally, async || {

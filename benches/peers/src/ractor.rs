@@ -28,7 +28,7 @@ impl Actor for Counter {
         job: Job,
         tally: &mut Arc<Tally>,
     ) -> Result<(), ActorProcessingErr> {
-        tally.count(job);
+        tally.count(&job);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ pub fn run(jobs: u64) -> Result<Duration> {
         timed(&tally, async || {
             for _ in 0..jobs {
                 let (tally, job) = (Arc::clone(&tally), Job::new());
-                tokio::spawn(async move { tally.count(job) });
+                tokio::spawn(async move { tally.count(&job) });
             }
             Ok(())
         })

@@ -1,0 +1,51 @@
+//! Panics of user code: where they are caught, and how what they carry is got rid of.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::failure::Failure;
+
+/// Runs user code. If it panics, the failure is all that is left of the panic.
+#[inline]
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(fallen)
+}
+
+#[cold]
+fn fallen(payload: Box<dyn Any + Send>) -> Failure {
+    let failure = Failure::panic(&*payload);
+    // A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked:
+    // dropped, it might bring a third, and so on without end.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::FailureKind;
+
+    #[test]
+    fn a_panic_leaves_its_text() {
+        let failure = catch(|| std::panic::resume_unwind(Box::new("overboard"))).unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (FailureKind::Panic, "panicked: overboard")
+        );
+        assert_eq!(catch(|| 1), Ok(1));
+    }
+
+    #[test]
+    fn a_payload_whose_drops_panic_without_end_is_got_rid_of() {
+        struct Grenade;
+        impl Drop for Grenade {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new(Grenade));
+            }
+        }
+        let failure = catch(|| std::panic::resume_unwind(Box::new(Grenade))).unwrap_err();
+        assert_eq!(failure.message, "panicked: a value that is no text");
+    }
+}
