@@ -8,11 +8,12 @@ use crate::failure::Failure;
 /// Runs user code. If it panics, the failure is all that is left of the panic.
 #[inline]
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Failure> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(fallen)
+    catch_unwind(AssertUnwindSafe(code)).map_err(failure)
 }
 
+/// What is left of a panic that was caught elsewhere.
 #[cold]
-fn fallen(payload: Box<dyn Any + Send>) -> Failure {
+pub(crate) fn failure(payload: Box<dyn Any + Send>) -> Failure {
     let failure = Failure::panic(&*payload);
     // A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked:
     // dropped, it might bring a third, and so on without end.

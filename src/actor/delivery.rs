@@ -1,13 +1,12 @@
 //! Brings the record of a finished event to its destination.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::admission::Admission;
 use crate::destination::{Destination, InvocationRecord, Kind};
 use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
-use crate::failure::{Condition, Failure};
+use crate::failure::Condition;
 use crate::mailbox::Mailbox;
 use crate::panic;
 use crate::payload::Payload;
@@ -39,13 +38,7 @@ pub(crate) fn deliver(
         Kind::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
             run(Box::new(move || {
-<<<<<<< HEAD
                 guarded(&mailbox, id, || closure(record));
-=======
-                if let Err(failure) = panic::catch(|| closure(record)) {
-                    failed(&mailbox, id, &format!("the closure {}", failure.message));
-                }
->>>>>>> 2d81093d50c2ae3dba1b08a68ffc24775f172ef1
             }));
         }
         Kind::Function(function) => invoke(admission, mailbox, function, record, origin),
@@ -54,10 +47,8 @@ pub(crate) fn deliver(
 
 /// Runs user code that stands between a record and its destination: a panic in it is a failed delivery.
 pub(crate) fn guarded(mailbox: &Mailbox, request_id: RequestId, code: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(code)) {
-        failed(mailbox, request_id, &Failure::panic(&*panic).message);
-        // What it panicked with is the user's too, and so is its `Drop`.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    if let Err(failure) = panic::catch(code) {
+        failed(mailbox, request_id, &failure.message);
     }
 }
 

@@ -3,8 +3,7 @@
 //! A store is somebody else's code. What it refuses is counted and logged, and a panic in it is a refusal: whoever
 //! called it, on whatever thread, goes on.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -15,6 +14,7 @@ use crate::error::{InvokeError, StoreError};
 use crate::event::{Durability, Receipt, RequestId};
 use crate::failure::{Condition, Failure};
 use crate::mailbox::Mailbox;
+use crate::panic;
 use crate::queue::Entry;
 use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 use crate::telemetry;
@@ -122,16 +122,14 @@ impl Admission {
 
 async fn append(store: &dyn EventStore, events: Vec<StoredEvent>) -> Result<(), StoreError> {
     let appending = AssertUnwindSafe(async { store.append(events).await });
-    appending.catch_unwind().await.unwrap_or_else(panicked)
+    let appended = appending.catch_unwind().await;
+    appended.map_err(panic::failure).unwrap_or_else(panicked)
 }
 
 fn settle(store: &dyn EventStore, settled: Settled) -> Result<(), StoreError> {
-    catch_unwind(AssertUnwindSafe(|| store.settle(settled))).unwrap_or_else(panicked)
+    panic::catch(|| store.settle(settled)).unwrap_or_else(panicked)
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Result<(), StoreError> {
-    let failure = Failure::panic(&*panic);
-    // What it panicked with is its own too, and so is the `Drop` of that.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+fn panicked(failure: Failure) -> Result<(), StoreError> {
     Err(StoreError::new(format!("the store {}", failure.message)))
 }
