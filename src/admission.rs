@@ -223,25 +223,33 @@ impl Admission {
         options: Option<Box<Options>>,
     ) -> Result<Receipt, InvokeError> {
         self.ask_door()?;
+        // What is refused is dropped after the name is released: a payload's `Drop` may well come back here.
+        let payload = serialisable(function, payload)?;
+        let (mut entry, _refused);
         let mailbox = self
             .registry
             .get(function)
             .ok_or_else(|| unknown(function))?;
         let now = self.clock.now();
-        let mut entry = self.entry(
+        self.check(
             &mailbox,
             InvocationType::Event,
-            payload,
-            options.map(|options| *options),
-            now,
+            &payload,
+            options.as_deref(),
         )?;
+        entry = self.enter(InvocationType::Event, payload, options, now);
         let zero = mailbox.settings().reserved_zero;
         if zero {
             entry.start = NEVER;
         }
         let proposal = self.propose(&mailbox, entry.request_id)?;
-        let admitted = mailbox.admit(entry, self.clock.random(), now);
-        let request_id = self.conclude(&mailbox, proposal, admitted)?;
+        let request_id = match mailbox.admit(entry, self.clock.random(), now) {
+            Ok(request_id) => request_id,
+            Err(back) => {
+                _refused = back.entry;
+                return self.conclude(&mailbox, proposal, Err(back.why));
+            }
+        };
         telemetry::accepted(mailbox.name(), request_id);
         if zero {
             doom(&mailbox, &[request_id], Condition::ZeroReservedConcurrency);
@@ -261,7 +269,7 @@ impl Admission {
                 &mailbox,
                 InvocationType::Event,
                 payload,
-                options.map(|options| *options),
+                options,
                 self.clock.now(),
             )?;
             Ok((mailbox, vec![entry]))
@@ -294,7 +302,7 @@ impl Admission {
                         &mailbox,
                         InvocationType::Event,
                         event.payload,
-                        event.options.map(|options| *options),
+                        event.options,
                         now,
                     )
                 })
@@ -323,6 +331,7 @@ impl Admission {
             .map(|entry| (entry, self.clock.random()))
             .collect();
         let admitted = mailbox.admit_all(entries, self.clock.now());
+        let admitted = admitted.map_err(|refused| refused.why);
         let ids = self.conclude(mailbox, proposals, admitted)?;
         ids.iter()
             .for_each(|&id| telemetry::accepted(mailbox.name(), id));
@@ -348,12 +357,13 @@ impl Admission {
             &mailbox,
             InvocationType::RequestResponse,
             invoke.payload,
-            invoke.options.map(|options| *options),
+            invoke.options,
             now,
         )?;
         self.callable(&mailbox)?;
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
+        let admitted = admitted.map_err(|refused| refused.why);
         let (id, end) = self.conclude(&mailbox, proposal, admitted)?;
         // One that came in while the mailboxes were being deserted would wait for ever.
         if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
@@ -379,7 +389,7 @@ impl Admission {
             &mailbox,
             InvocationType::Event,
             invoke.payload,
-            invoke.options.map(|options| *options),
+            invoke.options,
             self.clock.now(),
         )?;
         let settings = mailbox.settings();
@@ -412,26 +422,33 @@ impl Admission {
         };
         let id = mailbox
             .admit(entry, self.clock.random(), now)
-            .map_err(|full| refusal(mailbox, full, None))?;
+            .map_err(|refused| refusal(mailbox, refused.why, None))?;
         doom(mailbox, &[id], Condition::Recursion);
         Ok(())
     }
 
-    /// Checks all that can be checked of an event before its mailbox is asked.
+    /// An event at the door, with all checked that can be checked before its mailbox is asked.
     fn entry(
         &self,
         mailbox: &Mailbox,
         kind: InvocationType,
         payload: Result<Payload, PayloadError>,
-        options: Option<Options>,
+        options: Option<Box<Options>>,
         now: Time,
     ) -> Result<Entry, InvokeError> {
-        let settings = mailbox.settings();
+        let payload = serialisable(mailbox.name().as_str(), payload)?;
+        self.check(mailbox, kind, &payload, options.as_deref())?;
+        Ok(self.enter(kind, payload, options, now))
+    }
+
+    fn check(
+        &self,
+        mailbox: &Mailbox,
+        kind: InvocationType,
+        payload: &Payload,
+        options: Option<&Options>,
+    ) -> Result<(), InvokeError> {
         let function = || mailbox.name().to_string();
-        let payload = payload.map_err(|source| InvokeError::PayloadUnserialisable {
-            function: function(),
-            source,
-        })?;
         let limit = match kind {
             InvocationType::Event => self.limits.event_payload_max,
             InvocationType::RequestResponse => self.limits.call_payload_max,
@@ -444,17 +461,10 @@ impl Admission {
             });
         }
         let Some(options) = options else {
-            return Ok(Entry {
-                payload,
-                kind,
-                hops: 0,
-                side: None,
-                request_id: None,
-                start: now,
-            });
+            return Ok(());
         };
         let hops = options.hops;
-        if let Some(limit) = settings.hops_max.filter(|&limit| hops >= limit) {
+        if let Some(limit) = mailbox.settings().hops_max.filter(|&limit| hops >= limit) {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
             return Err(InvokeError::Recursion {
                 function: function(),
@@ -469,20 +479,34 @@ impl Admission {
                 problem: problem.to_owned(),
             }));
         }
-        let start = match options.start {
-            Start::Now => now,
-            Start::After(delay) => now.after(delay),
-            Start::At(wall) => self.clock.time(wall),
-        };
-        let request_id = options.request_id;
-        Ok(Entry {
+        Ok(())
+    }
+
+    fn enter(
+        &self,
+        kind: InvocationType,
+        payload: Payload,
+        options: Option<Box<Options>>,
+        now: Time,
+    ) -> Entry {
+        let mut entry = Entry {
             payload,
             kind,
-            hops,
-            side: Side::of(options),
-            request_id,
-            start,
-        })
+            hops: 0,
+            side: None,
+            request_id: None,
+            start: now,
+        };
+        if let Some(options) = options {
+            entry.start = match options.start {
+                Start::Now => now,
+                Start::After(delay) => now.after(delay),
+                Start::At(wall) => self.clock.time(wall),
+            };
+            (entry.hops, entry.request_id) = (options.hops, options.request_id);
+            entry.side = Side::of(*options);
+        }
+        entry
     }
 
     fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
@@ -573,6 +597,16 @@ fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
         .filter_map(|&id| mailbox.doom(id, condition))
         .collect();
     mailbox.tell(Notice::Doomed(doomed));
+}
+
+fn serialisable(
+    function: &str,
+    payload: Result<Payload, PayloadError>,
+) -> Result<Payload, InvokeError> {
+    payload.map_err(|source| InvokeError::PayloadUnserialisable {
+        function: function.to_owned(),
+        source,
+    })
 }
 
 fn unknown(function: &str) -> InvokeError {

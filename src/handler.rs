@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
-use crate::panic;
+use crate::panic::{self, Caged};
 use crate::payload::Payload;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
@@ -134,11 +134,11 @@ where
     E: HandlerError<K>,
 {
     fn factory(self) -> Box<dyn Factory> {
-        let handler = Arc::new(self);
+        let handler = Arc::new(Caged::new(self));
         Box::new(Stateless(move || {
             let handler = handler.clone();
             instance((), move |(), event| {
-                let future = handler(event);
+                let future = (**handler)(event);
                 async move { ((), outcome(future.await)) }
             })
         }))
@@ -152,12 +152,12 @@ where
     R: Serialize + 'static,
     E: HandlerError<K>,
 {
-    let handler = Arc::new(handler);
+    let handler = Arc::new(Caged::new(handler));
     Box::new(Stateless(move || {
         let handler = handler.clone();
         instance((), move |(), event| {
             let handler = handler.clone();
-            let work = move || outcome(handler(event));
+            let work = move || outcome((**handler)(event));
             // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
             let work = move || panic::catch(work).unwrap_or_else(Err);
             let thread = Thread(actix_rt::task::spawn_blocking(work));
@@ -195,7 +195,7 @@ where
     L: 'static,
 {
     Box::new(Initialised {
-        init,
+        init: Caged::new(init),
         kinds: PhantomData,
     })
 }
@@ -212,7 +212,7 @@ impl<M: Fn() -> Box<dyn Instance> + Send + Sync> Factory for Stateless<M> {
 
 /// Builds its instances from the user's `init`.
 struct Initialised<I, K, L> {
-    init: I,
+    init: Caged<I>,
     kinds: PhantomData<fn(K, L)>,
 }
 

@@ -4,6 +4,8 @@
 //! events, for settling the one and taking the other (`mailbox/seat.rs`). Nothing of the user's runs under the lock,
 //! nobody is woken under it, and no payload is dropped under it. How events end is told in `mailbox/settling.rs`.
 
+mod arriving;
+mod books;
 mod seat;
 mod settling;
 
@@ -12,7 +14,7 @@ use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -20,20 +22,17 @@ use crate::event::RequestId;
 use crate::failure::{Condition, Failure};
 use crate::function::Function;
 use crate::inbox::Inbox;
-use crate::lock;
 use crate::notice::{Notice, Overseer};
-use crate::queue::{Arrival, Bounds, Entry, Phase, Queue, Ticket, Unadmitted};
+use crate::queue::{Arrival, Bounds, Entry, Phase, Queue, Refused, Ticket, Unadmitted};
 use crate::restart::{Gate, Restarts};
-use crate::seats::{self, Seats};
+use crate::seats::Seats;
 use crate::settings::{FunctionName, Settings};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
 
+use books::Later;
 pub(crate) use seat::{Done, Pace, Seat, Turn};
-
-/// Most events that may arrive without the mailbox's lock, in a row. Their callers' side holds that many slots.
-const GRANT_MAX: u32 = 256;
 
 /// What the supervisor is to do.
 #[derive(Default)]
@@ -76,6 +75,8 @@ struct Inner {
     /// The runtime is gone: nothing ends.
     deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
+    /// Waits for the lock to be released.
+    later: Vec<Later>,
 }
 
 /// When a mailbox counts as drained.
@@ -133,6 +134,7 @@ impl Mailbox {
             removed: false,
             deserted: false,
             drains: Vec::new(),
+            later: Vec::new(),
         };
         Self {
             function,
@@ -163,106 +165,6 @@ impl Mailbox {
         }
     }
 
-    /// Takes the lock and brings in what has arrived, so that the books are whole.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        let mut inner = lock::take(&self.inner);
-        self.bring_in(&mut inner, false);
-        inner
-    }
-
-    /// As `lock`, and nothing more arrives without the lock until `publish` has said how much may: the bounds hold exactly.
-    fn lock_to_admit(&self) -> MutexGuard<'_, Inner> {
-        let mut inner = lock::take(&self.inner);
-        self.bring_in(&mut inner, true);
-        inner
-    }
-
-    fn bring_in(&self, inner: &mut Inner, revoke: bool) {
-        let mut arrivals = self.inbox.lock();
-        if revoke {
-            (arrivals.grant.events, arrivals.grant.bytes) = (0, 0);
-        }
-        if arrivals.events.is_empty() {
-            return;
-        }
-        let spare = std::mem::take(&mut inner.spare);
-        let mut arrived = std::mem::replace(&mut arrivals.events, spare);
-        if !revoke {
-            // As many as came may come again: as long as somebody brings them in, callers need not take the lock.
-            let grant = &mut arrivals.grant;
-            grant.slots.append(&mut inner.spare_slots);
-            let room = inner.queue.room().saturating_sub(arrived.len() as u32);
-            grant.events = inner.granted.min(room).min(grant.slots.len() as u32);
-        }
-        drop(arrivals);
-        inner.queue.keep(arrived.len(), &mut inner.spare_slots);
-        arrived
-            .drain(..)
-            .for_each(|arrival| inner.queue.arrive(arrival));
-        inner.spare = arrived;
-    }
-
-    /// After an admission: says how much may arrive without the lock from here on, twice as much as last time.
-    fn grant(&self, inner: &mut Inner, now: Time) {
-        let until = inner.quiet_until(self.settings());
-        inner.granted = if until > now {
-            (inner.granted * 2).clamp(1, GRANT_MAX)
-        } else {
-            0
-        };
-        inner.published = until;
-        let mut arrivals = self.inbox.lock();
-        let grant = &mut arrivals.grant;
-        grant.until = until;
-        if inner.granted > 0 {
-            grant.events = inner.granted.min(inner.queue.room());
-            grant.bytes = inner.queue.room_bytes();
-            let missing = (grant.events as usize).saturating_sub(grant.slots.len());
-            inner.queue.keep(missing, &mut grant.slots);
-        }
-    }
-
-    /// Says until when nobody has to be woken, where that has changed enough to be worth the inbox's lock. Where it ends
-    /// sooner than callers were told, somebody has to be woken for what they put there meanwhile.
-    #[inline]
-    fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
-        let until = inner.quiet_until(self.settings());
-        let sooner = until < inner.published;
-        if inner.granted == 0 || !sooner && until <= inner.published.after(seats::SEARCH_MAX / 2) {
-            return Wake::default();
-        }
-        inner.published = until;
-        let mut arrivals = self.inbox.lock();
-        arrivals.grant.until = until;
-        if !sooner || arrivals.events.is_empty() {
-            return Wake::default();
-        }
-        drop(arrivals);
-        self.bring_in(inner, false);
-        inner.rouse(self.settings(), now)
-    }
-
-    /// Before a worker sleeps, unless something has arrived: what comes from here on wakes somebody. Answers whether it may
-    /// sleep.
-    fn settle_down(&self, inner: &mut Inner) -> bool {
-        let mut arrivals = self.inbox.lock();
-        if !arrivals.events.is_empty() {
-            return false;
-        }
-        let until = inner.quiet_until(self.settings());
-        (arrivals.grant.until, inner.published) = (until, until);
-        if inner.seats.are_all_idle() && inner.granted > 0 {
-            // The memory for bursts goes with the burst.
-            let quiet = std::mem::take(&mut *arrivals);
-            drop(arrivals);
-            inner.queue.give_back(quiet.grant.slots);
-            let spare_slots = std::mem::take(&mut inner.spare_slots);
-            inner.queue.give_back(spare_slots);
-            (inner.granted, inner.spare) = (0, Vec::new());
-        }
-        true
-    }
-
     #[inline]
     fn wake(&self, wake: Wake) {
         if wake.stir {
@@ -284,13 +186,13 @@ impl Mailbox {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<RequestId, Unadmitted> {
+    ) -> Result<RequestId, Refused> {
         let entry = match self.inbox.put(entry, self.number, random, now) {
             Ok(id) => return Ok(id),
             Err(entry) => entry,
         };
         let mut inner = self.lock_to_admit();
-        inner.ask_open()?;
+        let entry = inner.ask_open(entry)?;
         let admitted = inner.queue.admit(entry, random, now);
         let wake = inner.rouse(self.settings(), now);
         self.grant(&mut inner, now);
@@ -305,7 +207,7 @@ impl Mailbox {
         &self,
         entries: Vec<(Entry, u128)>,
         now: Time,
-    ) -> Result<Vec<RequestId>, Unadmitted> {
+    ) -> Result<Vec<RequestId>, Refused> {
         let ids = self.reserve_all(entries, now)?;
         self.confirm(&ids, now);
         Ok(ids)
@@ -317,10 +219,10 @@ impl Mailbox {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<(RequestId, oneshot::Receiver<End>), Unadmitted> {
+    ) -> Result<(RequestId, oneshot::Receiver<End>), Refused> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock_to_admit();
-        inner.ask_open()?;
+        let entry = inner.ask_open(entry)?;
         let id = inner.queue.admit(entry, random, now)?;
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.watchers.entry(slot).or_default().push(sender);
@@ -338,17 +240,17 @@ impl Mailbox {
         &self,
         entries: Vec<(Entry, u128)>,
         now: Time,
-    ) -> Result<Vec<RequestId>, Unadmitted> {
-        let mut inner = self.lock_to_admit();
-        inner.ask_open()?;
+    ) -> Result<Vec<RequestId>, Refused> {
         let mut ids = Vec::with_capacity(entries.len());
-        for (entry, random) in entries {
-            match inner.queue.reserve(entry, random, now) {
+        // Those that are left over after a refusal are dropped after the lock.
+        let mut entries = entries.into_iter();
+        let mut inner = self.lock_to_admit();
+        for (entry, random) in entries.by_ref() {
+            let entry = inner.ask_open(entry);
+            match entry.and_then(|entry| inner.queue.reserve(entry, random, now)) {
                 Ok(id) => ids.push(id),
                 Err(refused) => {
-                    let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
-                    drop(inner);
-                    drop(payloads);
+                    inner.release(&ids);
                     return Err(refused);
                 }
             }
@@ -381,10 +283,8 @@ impl Mailbox {
 
     pub(crate) fn release(&self, ids: &[RequestId]) {
         let mut inner = self.lock();
-        let payloads: Vec<_> = ids.iter().map(|&id| inner.queue.release(id)).collect();
+        inner.release(ids);
         inner.check_drained();
-        drop(inner);
-        drop(payloads);
     }
 
     /// When a full mailbox may have room, from the function's pace so far.
@@ -525,7 +425,7 @@ impl Mailbox {
         let (slot, entry) = inner.queue.get(id)?;
         if entry.phase.is_finished() {
             if let Some(end) = View::new(entry).end() {
-                let _ = sender.send(end);
+                let _ = sender.send(end); // nobody waits for it yet
             }
         } else if inner.deserted {
             return None;
@@ -592,11 +492,19 @@ impl Mailbox {
 
 impl Inner {
     /// Nothing comes into a mailbox that nobody looks after any more.
-    fn ask_open(&self) -> Result<(), Unadmitted> {
+    fn ask_open(&self, entry: Entry) -> Result<Entry, Refused> {
         if self.removed {
-            Err(Unadmitted::Removed)
+            let why = Unadmitted::Removed;
+            Err(Refused { why, entry })
         } else {
-            Ok(())
+            Ok(entry)
+        }
+    }
+
+    fn release(&mut self, ids: &[RequestId]) {
+        for &id in ids {
+            let payload = self.queue.release(id);
+            self.later.extend(payload.map(Later::Payload));
         }
     }
 
@@ -618,19 +526,6 @@ impl Inner {
         wake.attend &= !self.summoned;
         self.summoned |= wake.attend;
         wake
-    }
-
-    /// Until when an event may become ready without anybody being woken for it, as things stand.
-    #[inline]
-    fn quiet_until(&self, settings: &Settings) -> Time {
-        let held = self.queue.paused || self.queue.allowance == 0;
-        let all_awake =
-            !self.seats.has_idle() && (self.summoned || self.seats.live() >= settings.concurrency);
-        match (self.removed, held || all_awake) {
-            (true, _) => Time::default(),
-            (false, true) => Time(u64::MAX),
-            (false, false) => self.seats.searched_until(),
-        }
     }
 
     /// Is a delayed event due before the supervisor looks by itself?
@@ -665,9 +560,9 @@ impl Inner {
         if self.watchers.is_empty() {
             return;
         }
-        for watcher in self.watchers.remove(&slot).into_iter().flatten() {
-            let _ = watcher.send(end());
-        }
+        let watchers = self.watchers.remove(&slot).into_iter().flatten();
+        self.later
+            .extend(watchers.map(|watcher| Later::End(watcher, end())));
     }
 
     #[inline]
@@ -677,7 +572,7 @@ impl Inner {
         }
         for (drain, sender) in std::mem::take(&mut self.drains) {
             if self.is_drained(drain) {
-                let _ = sender.send(());
+                self.later.push(Later::Drained(sender));
             } else {
                 self.drains.push((drain, sender));
             }

@@ -23,6 +23,41 @@ pub(crate) fn failure(payload: Box<dyn Any + Send>) -> Failure {
     failure
 }
 
+/// Something of the user's whose `Drop` may run on any thread, the control plane's among them: a panic in it stays inside.
+pub(crate) struct Caged<T>(Option<T>);
+
+impl<T> Caged<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T> std::ops::Deref for Caged<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("the value is taken by drop alone")
+    }
+}
+
+impl<T> Drop for Caged<T> {
+    fn drop(&mut self) {
+        if !std::mem::needs_drop::<T>() {
+            return;
+        }
+        let value = self.0.take();
+        if let Err(failure) = catch(|| drop(value)) {
+            let type_name = std::any::type_name::<T>();
+            tracing::error!(
+                value = type_name,
+                "{} while it was dropped",
+                failure.message
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

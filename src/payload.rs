@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::{measure, panic};
+use crate::measure;
+use crate::panic::{self, Caged};
 
 /// A payload or a result: cheap to clone, shared, immutable.
 ///
@@ -49,7 +50,7 @@ impl Payload {
         }
         let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
         Ok(Self(Arc::new(Typed {
-            value: Some(value),
+            value: Caged::new(value),
             json: OnceLock::new(),
             bytes,
         })))
@@ -112,7 +113,7 @@ impl Payload {
         }
         let value = self.read::<T>()?;
         Ok(Arc::new(Typed {
-            value: Some(value),
+            value: Caged::new(value),
             json: OnceLock::new(),
             bytes: self.size(),
         }))
@@ -174,8 +175,8 @@ impl Value for Json {
 
 /// A Rust value and, once somebody asked for it, its JSON.
 pub(crate) struct Typed<T> {
-    /// `None` only while it is being dropped.
-    value: Option<T>,
+    /// The last owner may be any thread.
+    value: Caged<T>,
     /// Boxed twice, so that the unused case costs one word: most payloads never become JSON.
     json: OnceLock<Box<Box<RawValue>>>,
     bytes: usize,
@@ -183,26 +184,7 @@ pub(crate) struct Typed<T> {
 
 impl<T> Typed<T> {
     pub(crate) fn get(&self) -> &T {
-        self.value
-            .as_ref()
-            .expect("the value is taken by drop alone")
-    }
-}
-
-/// The last owner may be any thread, the control plane's among them: a `Drop` of the user's that
-/// panics must stay inside the value.
-impl<T> Drop for Typed<T> {
-    fn drop(&mut self) {
-        if std::mem::needs_drop::<T>() {
-            let value = self.value.take();
-            if let Err(failure) = panic::catch(|| drop(value)) {
-                tracing::error!(
-                    payload = std::any::type_name::<T>(),
-                    %failure,
-                    "payload panicked while it was dropped"
-                );
-            }
-        }
+        &self.value
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Ticket {
     pub(crate) id: RequestId,
     pub(crate) slot: u32,
     pub(crate) attempt: u32,
+    /// Tells the event from an earlier one with the same proposed id.
+    pub(crate) stamp: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ pub(crate) struct Slot {
     next: u32,
     /// Attempts that began.
     pub(crate) attempt: u32,
+    stamp: u32,
     pub(crate) phase: Phase,
     pub(crate) kind: InvocationType,
     pub(crate) hops: u8,
@@ -171,6 +174,13 @@ pub(crate) enum Unadmitted {
     Removed,
 }
 
+/// An entry that did not get in. It goes back to its caller, so that it is not dropped under any lock.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) why: Unadmitted,
+    pub(crate) entry: Entry,
+}
+
 #[derive(Debug)]
 pub(crate) struct Bounds {
     pub(crate) events_max: u32,
@@ -240,6 +250,8 @@ pub(crate) struct Queue {
     foreign: HashMap<RequestId, u32>,
     /// Ids of foreign events that are forgotten, for whoever keeps an index of them.
     pub(crate) forgotten: Vec<RequestId>,
+    /// Events that came in so far, for their stamps.
+    stamps: u32,
     pending: u32,
     pending_bytes: u64,
     /// Of those that the ledgers count as running, how many failed and wait to be decided on or buried.
@@ -266,6 +278,7 @@ impl Queue {
             finished_bytes: 0,
             foreign: HashMap::new(),
             forgotten: Vec::new(),
+            stamps: 0,
             pending: 0,
             pending_bytes: 0,
             failed: 0,
@@ -284,7 +297,7 @@ impl Queue {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<RequestId, Unadmitted> {
+    ) -> Result<RequestId, Refused> {
         self.place(entry, random, now)
             .map(|slot| self.slots[slot].id)
     }
@@ -295,13 +308,16 @@ impl Queue {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<RequestId, Unadmitted> {
+    ) -> Result<RequestId, Refused> {
         let slot = self.place(entry, random, now)?;
         self.accept(slot, now);
         Ok(self.slots[slot].id)
     }
 
-    fn place(&mut self, entry: Entry, random: u128, now: Time) -> Result<u32, Unadmitted> {
+    fn place(&mut self, entry: Entry, random: u128, now: Time) -> Result<u32, Refused> {
+        if let Some(why) = self.objection(&entry) {
+            return Err(Refused { why, entry });
+        }
         let Entry {
             payload,
             kind,
@@ -311,15 +327,7 @@ impl Queue {
             start,
         } = entry;
         let bytes = payload.size() as u64;
-        if self.pending >= self.bounds.events_max {
-            return Err(Unadmitted::EventsMax);
-        }
-        if self.pending_bytes + bytes > self.bounds.bytes_max {
-            return Err(Unadmitted::BytesMax);
-        }
-        if request_id.is_some_and(|id| self.find(id).is_some()) {
-            return Err(Unadmitted::RequestIdTaken);
-        }
+        let stamp = self.stamp();
         let number = self.number;
         let slot = self.slots.insert_with(|index| Slot {
             id: request_id.unwrap_or_else(|| RequestId::new(number, index, random)),
@@ -330,6 +338,7 @@ impl Queue {
             prev: NONE,
             next: NONE,
             attempt: 0,
+            stamp,
             phase: Phase::Reserved,
             kind,
             hops,
@@ -341,6 +350,24 @@ impl Queue {
         self.pending += 1;
         self.pending_bytes += bytes;
         Ok(slot)
+    }
+
+    /// Why the entry can't get in, if it can't.
+    fn objection(&self, entry: &Entry) -> Option<Unadmitted> {
+        if self.room() == 0 {
+            Some(Unadmitted::EventsMax)
+        } else if entry.payload.size() as u64 > self.room_bytes() {
+            Some(Unadmitted::BytesMax)
+        } else if entry.request_id.is_some_and(|id| self.find(id).is_some()) {
+            Some(Unadmitted::RequestIdTaken)
+        } else {
+            None
+        }
+    }
+
+    fn stamp(&mut self) -> u32 {
+        self.stamps = self.stamps.wrapping_add(1);
+        self.stamps
     }
 
     /// The reserved event is stored: it may run.
@@ -398,6 +425,7 @@ impl Queue {
         } = arrival;
         self.pending += 1;
         self.pending_bytes += payload.size() as u64;
+        let stamp = self.stamp();
         let entry = Slot {
             id,
             body: Some(payload),
@@ -407,6 +435,7 @@ impl Queue {
             prev: NONE,
             next: NONE,
             attempt: 0,
+            stamp,
             phase: Phase::Reserved,
             kind: InvocationType::Event,
             hops,
@@ -496,6 +525,7 @@ impl Queue {
                 id: slot.id,
                 slot: index,
                 attempt: slot.attempt,
+                stamp: slot.stamp,
             },
             payload: slot.body.clone()?,
             accepted: slot.accepted,
@@ -619,8 +649,8 @@ impl Queue {
     /// The slot of the attempt, if that attempt still counts.
     fn fenced(&self, ticket: Ticket, phase: Phase) -> Option<u32> {
         let slot = self.slots.get(ticket.slot)?;
-        (slot.id == ticket.id && slot.attempt == ticket.attempt && slot.phase == phase)
-            .then_some(ticket.slot)
+        let same = slot.id == ticket.id && slot.stamp == ticket.stamp;
+        (same && slot.attempt == ticket.attempt && slot.phase == phase).then_some(ticket.slot)
     }
 
     /// The attempt succeeded. Gives the payload back, to be dropped outside of any lock; `None` if the attempt was
@@ -666,6 +696,7 @@ impl Queue {
             id,
             slot,
             attempt: self.slots[slot].attempt,
+            stamp: self.slots[slot].stamp,
         })
     }
 
@@ -708,6 +739,7 @@ impl Queue {
                 id,
                 slot,
                 attempt: entry.attempt,
+                stamp: entry.stamp,
             }),
             Phase::Ready | Phase::Delayed => None,
             // A failed event is in somebody's hands and about to be decided; a finished one is over.
@@ -1034,7 +1066,8 @@ mod tests {
                 } else {
                     queue.admit(entry, random, now)
                 };
-                assert_eq!(placed.as_ref().map(|_| ()), expected.as_ref().copied());
+                let outcome = placed.as_ref().map(|_| ()).map_err(|refused| &refused.why);
+                assert_eq!(outcome, expected.as_ref().copied());
                 let Ok(id) = placed else { return };
                 // An id that is proposed again once it is forgotten names another event.
                 model.forgotten.retain(|&other| other != id);
@@ -1298,15 +1331,38 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_of_an_earlier_event_with_the_same_proposed_id_is_fenced_off() {
+        let mut queue = queue();
+        let id = foreign(1);
+        let propose = |queue: &mut Queue| {
+            let proposed = entry(InvocationType::Event, Some(id), 0, 0);
+            assert_eq!(queue.admit(proposed, 0, Time(0)).ok(), Some(id));
+            queue.take(Time(0)).unwrap().ticket
+        };
+        let old = propose(&mut queue);
+        queue.cancel(id, Time(0)).unwrap();
+        queue.expire(queue.next_expiry().unwrap(), 1);
+        let new = propose(&mut queue);
+        assert_eq!(
+            (old.id, old.slot, old.attempt),
+            (new.id, new.slot, new.attempt)
+        );
+        assert!(queue.succeed(old, None, Time(0)).is_none());
+        assert!(queue.succeed(new, None, Time(0)).is_some());
+    }
+
+    #[test]
     fn an_event_with_a_proposed_id_is_found_until_it_is_forgotten() {
         let mut queue = queue();
         let id = foreign(1);
         assert_eq!(
-            queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)),
-            Ok(id)
+            queue
+                .admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0))
+                .ok(),
+            Some(id)
         );
         let again = queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0));
-        assert_eq!(again, Err(Unadmitted::RequestIdTaken));
+        assert_eq!(again.unwrap_err().why, Unadmitted::RequestIdTaken);
         let taken = queue.take(Time(0)).unwrap();
         queue.succeed(taken.ticket, None, Time(0)).unwrap();
         assert_eq!(
@@ -1318,8 +1374,10 @@ mod tests {
         assert!(queue.get(id).is_none() && queue.foreign.is_empty());
         assert_eq!(std::mem::take(&mut queue.forgotten), [id]);
         assert_eq!(
-            queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0)),
-            Ok(id)
+            queue
+                .admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0))
+                .ok(),
+            Some(id)
         );
     }
 }

@@ -44,7 +44,9 @@ impl Admission {
                 .into_iter()
                 .map(|entry| (entry, self.clock.random()))
                 .collect();
-            self.conclude(&mailbox, proposals, mailbox.reserve_all(entries, now))
+            let reserved = mailbox.reserve_all(entries, now);
+            let reserved = reserved.map_err(|refused| refused.why);
+            self.conclude(&mailbox, proposals, reserved)
         });
         let ids = match reserved {
             Ok(ids) => ids,

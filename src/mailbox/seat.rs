@@ -10,7 +10,6 @@ use super::{Inner, Mailbox, Wake};
 use crate::context::Station;
 use crate::event::InvocationType;
 use crate::failure::{Condition, Failure, FailureKind};
-use crate::lock;
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
 use crate::queue::{Taken, Ticket};
@@ -196,7 +195,7 @@ impl Mailbox {
     ) -> (Turn, Option<Payload>) {
         let settings = self.settings();
         let mut doomed = Vec::new();
-        let mut inner = lock::take(&self.inner);
+        let mut inner = self.lock_as_is();
         let (payload, mut attend) = match done {
             Some(done) => inner.complete(done, settings, self.name(), now),
             None => (None, false),

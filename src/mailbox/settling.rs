@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Done, Inner, Mailbox, Wake};
+use super::{Done, Inner, Later, Mailbox, Wake};
 use crate::event::{InvocationType, RequestId, Side};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::notice::{Failed, Judgement, Notice};
@@ -133,8 +133,12 @@ impl Mailbox {
                 .get(id)
                 .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
             {
-                drop(inner.queue.bury(ticket, now));
-                inner.watchers.remove(&ticket.slot);
+                let payload = inner.queue.bury(ticket, now);
+                let watchers = inner.watchers.remove(&ticket.slot);
+                let watchers = watchers.into_iter().flatten().map(Later::Gone);
+                inner
+                    .later
+                    .extend(payload.map(Later::Payload).into_iter().chain(watchers));
                 continue;
             }
             let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
@@ -175,7 +179,6 @@ impl Mailbox {
             .last_crash
             .clone()
             .unwrap_or_else(Failure::worker_lost);
-        let mut payloads = Vec::new(); // dropped once the lock is released
         while let Some(id) = inner.queue.first_call() {
             let Some(ticket) = inner.queue.withdraw(id, now) else {
                 break;
@@ -189,10 +192,10 @@ impl Mailbox {
                     failure: failure.clone(),
                 },
             );
-            payloads.push(inner.queue.bury(ticket, now));
+            let payload = inner.queue.bury(ticket, now);
+            inner.later.extend(payload.map(Later::Payload));
             inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
         }
-        drop(inner);
     }
 
     /// A worker of the function crashed. Decides at once whether the function is held back, so that no

@@ -1,0 +1,116 @@
+//! How events come in without the mailbox's lock (`inbox.rs`), as far as the mailbox has a say: how many may, and until when
+//! nobody has to be woken for them.
+//!
+//! Whoever changes what callers were told last says so before it lets go of the lock: a worker that begins to run
+//! something, or goes to sleep; the supervisor once it has attended.
+
+use super::{Inner, Mailbox, Wake};
+use crate::seats;
+use crate::settings::Settings;
+use crate::time::Time;
+
+/// Most events that may arrive without the mailbox's lock, in a row. Their callers' side holds that many slots.
+const GRANT_MAX: u32 = 256;
+
+impl Mailbox {
+    pub(super) fn bring_in(&self, inner: &mut Inner, revoke: bool) {
+        let mut arrivals = self.inbox.lock();
+        if revoke {
+            (arrivals.grant.events, arrivals.grant.bytes) = (0, 0);
+        }
+        if arrivals.events.is_empty() {
+            return;
+        }
+        let spare = std::mem::take(&mut inner.spare);
+        let mut arrived = std::mem::replace(&mut arrivals.events, spare);
+        if !revoke {
+            // As many as came may come again: as long as somebody brings them in, callers need not take the lock.
+            let grant = &mut arrivals.grant;
+            grant.slots.append(&mut inner.spare_slots);
+            let room = inner.queue.room().saturating_sub(arrived.len() as u32);
+            grant.events = inner.granted.min(room).min(grant.slots.len() as u32);
+        }
+        drop(arrivals);
+        inner.queue.keep(arrived.len(), &mut inner.spare_slots);
+        arrived
+            .drain(..)
+            .for_each(|arrival| inner.queue.arrive(arrival));
+        inner.spare = arrived;
+    }
+
+    /// After an admission: says how much may arrive without the lock from here on, twice as much as last time.
+    pub(super) fn grant(&self, inner: &mut Inner, now: Time) {
+        let until = inner.quiet_until(self.settings());
+        inner.granted = if until > now {
+            (inner.granted * 2).clamp(1, GRANT_MAX)
+        } else {
+            0
+        };
+        inner.published = until;
+        let mut arrivals = self.inbox.lock();
+        let grant = &mut arrivals.grant;
+        grant.until = until;
+        if inner.granted > 0 {
+            grant.events = inner.granted.min(inner.queue.room());
+            grant.bytes = inner.queue.room_bytes();
+            let missing = (grant.events as usize).saturating_sub(grant.slots.len());
+            inner.queue.keep(missing, &mut grant.slots);
+        }
+    }
+
+    /// Says until when nobody has to be woken, where that has changed enough to be worth the inbox's lock. Where it ends
+    /// sooner than callers were told, somebody has to be woken for what they put there meanwhile.
+    #[inline]
+    pub(super) fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
+        let until = inner.quiet_until(self.settings());
+        let sooner = until < inner.published;
+        if inner.granted == 0 || !sooner && until <= inner.published.after(seats::SEARCH_MAX / 2) {
+            return Wake::default();
+        }
+        inner.published = until;
+        let mut arrivals = self.inbox.lock();
+        arrivals.grant.until = until;
+        if !sooner || arrivals.events.is_empty() {
+            return Wake::default();
+        }
+        drop(arrivals);
+        self.bring_in(inner, false);
+        inner.rouse(self.settings(), now)
+    }
+
+    /// Before a worker sleeps, unless something has arrived: what comes from here on wakes somebody. Answers whether it may
+    /// sleep.
+    pub(super) fn settle_down(&self, inner: &mut Inner) -> bool {
+        let mut arrivals = self.inbox.lock();
+        if !arrivals.events.is_empty() {
+            return false;
+        }
+        let until = inner.quiet_until(self.settings());
+        (arrivals.grant.until, inner.published) = (until, until);
+        if inner.seats.are_all_idle() && inner.granted > 0 {
+            // The memory for bursts goes with the burst.
+            let quiet = std::mem::take(&mut *arrivals);
+            drop(arrivals);
+            inner.queue.give_back(quiet.grant.slots);
+            let spare_slots = std::mem::take(&mut inner.spare_slots);
+            inner.queue.give_back(spare_slots);
+            (inner.granted, inner.spare) = (0, Vec::new());
+        }
+        true
+    }
+}
+
+impl Inner {
+    /// Until when an event may become ready without anybody being woken for it, as things stand.
+    #[inline]
+    fn quiet_until(&self, settings: &Settings) -> Time {
+        let held = self.queue.paused || self.queue.allowance == 0;
+        let all_awake =
+            !self.seats.has_idle() && (self.summoned || self.seats.live() >= settings.concurrency);
+        match (self.removed, held || all_awake) {
+            (true, _) => Time::default(),
+            (false, true) => Time(u64::MAX),
+            (false, false) => self.seats.searched_until(),
+        }
+    }
+}

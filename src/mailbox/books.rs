@@ -1,0 +1,80 @@
+//! The locked mailbox, and what must wait until it is unlocked.
+
+use parking_lot::MutexGuard;
+use tokio::sync::oneshot;
+
+use super::{Inner, Mailbox};
+use crate::lock;
+use crate::payload::Payload;
+use crate::view::End;
+
+/// What would run somebody else's code, a waker's or a `Drop`, and therefore waits until the lock is released.
+pub(super) enum Later {
+    End(oneshot::Sender<End>, End),
+    /// No end will be told.
+    Gone(oneshot::Sender<End>),
+    Drained(oneshot::Sender<()>),
+    Payload(Payload),
+}
+
+impl Later {
+    fn run(self) {
+        match self {
+            Self::End(watcher, end) => drop(watcher.send(end)),
+            Self::Gone(watcher) => drop(watcher),
+            Self::Drained(waiting) => drop(waiting.send(())),
+            Self::Payload(payload) => drop(payload),
+        }
+    }
+}
+
+/// The locked mailbox. What has to wait for its release is done on the way out.
+pub(super) struct Books<'a>(MutexGuard<'a, Inner>);
+
+impl std::ops::Deref for Books<'_> {
+    type Target = Inner;
+
+    #[inline]
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Books<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.0
+    }
+}
+
+impl Drop for Books<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.later.is_empty() {
+            let later = std::mem::take(&mut self.0.later);
+            MutexGuard::unlocked(&mut self.0, || later.into_iter().for_each(Later::run));
+        }
+    }
+}
+
+impl Mailbox {
+    /// Takes the lock and brings in what has arrived, so that the books are whole.
+    pub(super) fn lock(&self) -> Books<'_> {
+        let mut inner = self.lock_as_is();
+        self.bring_in(&mut inner, false);
+        inner
+    }
+
+    /// As `lock`, without what has arrived.
+    #[inline]
+    pub(super) fn lock_as_is(&self) -> Books<'_> {
+        Books(lock::take(&self.inner))
+    }
+
+    /// As `lock`, and nothing more arrives without the lock until `publish` has said how much may: the bounds hold exactly.
+    pub(super) fn lock_to_admit(&self) -> Books<'_> {
+        let mut inner = self.lock_as_is();
+        self.bring_in(&mut inner, true);
+        inner
+    }
+}

@@ -1,0 +1,198 @@
+//! Code of the user's that runs in the middle of ours, a payload's `Drop` or a waker, may come back to the client: nothing
+//! of ours is locked meanwhile. Each of these tests stands still if it is.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod common;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use common::{invoke, secs, simulate, simulate_with};
+use redrive::testing::{Script, Simulation, scripted};
+use redrive::{Client, Event, Function, Invoke, Runtime};
+use serde::{Deserialize, Serialize};
+
+/// Looks at the client when it is dropped.
+#[derive(Default, Serialize, Deserialize)]
+struct Nosy {
+    text: String,
+    #[serde(skip)]
+    client: Option<Client>,
+    #[serde(skip)]
+    dropped: Arc<AtomicU32>,
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            look_around(&client);
+            self.dropped.fetch_add(1, SeqCst);
+        }
+    }
+}
+
+/// Takes every lock there is.
+fn look_around(client: &Client) {
+    client.stats();
+    for function in ["f", "g"] {
+        client.pause(function);
+        client.resume(function);
+    }
+    let _ = futures_util::FutureExt::now_or_never(client.invoke("g", Script::succeeds()));
+}
+
+struct Crowd {
+    client: Client,
+    dropped: Arc<AtomicU32>,
+}
+
+impl Crowd {
+    fn new(simulation: &Simulation) -> Self {
+        let (client, dropped) = (simulation.client(), Arc::default());
+        Self { client, dropped }
+    }
+
+    fn nosy(&self, bytes: usize) -> Nosy {
+        Nosy {
+            text: "x".repeat(bytes),
+            client: Some(self.client.clone()),
+            dropped: self.dropped.clone(),
+        }
+    }
+
+    fn dropped(&self) -> u32 {
+        self.dropped.load(SeqCst)
+    }
+}
+
+fn waits(name: &str) -> Function {
+    Function::new(name, |_: Event<Nosy>| async {
+        tokio::time::sleep(secs(60)).await;
+        Ok::<_, String>(())
+    })
+    .timeout(secs(600))
+}
+
+#[test]
+fn a_payload_that_is_refused_may_look_around_when_it_is_dropped() {
+    let f = waits("f").mailbox_events_max(1).mailbox_bytes_max(1_000);
+    let builder = Runtime::builder()
+        .event_payload_max(2_000)
+        .function(f)
+        .function(scripted("g"));
+    simulate_with(builder, |s| async move {
+        let crowd = Crowd::new(&s);
+        let client = s.client();
+        // Too many bytes for the mailbox, too many for anybody, too many events, one by one and at once.
+        assert!(client.invoke("f", crowd.nosy(1_500)).await.is_err());
+        assert!(client.invoke("f", crowd.nosy(3_000)).await.is_err());
+        invoke(&s, "f", crowd.nosy(1)).await;
+        assert!(client.invoke("f", crowd.nosy(1)).await.is_err());
+        let batch = [crowd.nosy(1), crowd.nosy(1)];
+        assert!(client.invoke_batch("f", batch).await.is_err());
+        assert!(client.call::<()>("f", crowd.nosy(1)).await.is_err());
+        assert!(client.invoke("unknown", crowd.nosy(1)).await.is_err());
+        assert_eq!(crowd.dropped(), 7);
+    });
+}
+
+#[test]
+fn a_payload_whose_event_ends_may_look_around_when_it_is_dropped() {
+    simulate([waits("f").concurrency(2), scripted("g")], |s| async move {
+        let crowd = Crowd::new(&s);
+        let client = s.client();
+        invoke(&s, "f", crowd.nosy(1)).await;
+        let cancelled = invoke(&s, "f", crowd.nosy(1)).await;
+        assert!(client.cancel(cancelled));
+        assert_eq!(crowd.dropped(), 1);
+        s.advance(secs(61)).await;
+        assert_eq!(crowd.dropped(), 2);
+        // A call that waits when its function is removed.
+        for _ in 0..2 {
+            invoke(&s, "f", Nosy::default()).await;
+        }
+        s.settle().await;
+        let remove = async {
+            s.settle().await;
+            s.runtime().remove_function("f").unwrap();
+        };
+        let (called, ()) = tokio::join!(client.call::<()>("f", crowd.nosy(1)), remove);
+        assert!(called.is_err());
+        assert_eq!(crowd.dropped(), 3);
+    });
+}
+
+/// A waker that looks around.
+struct Curious {
+    client: Client,
+    woken: AtomicU32,
+}
+
+impl Wake for Curious {
+    fn wake(self: Arc<Self>) {
+        look_around(&self.client);
+        self.woken.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn whoever_is_woken_may_look_around() {
+    simulate([waits("f"), scripted("g")], |s| async move {
+        let client = s.client();
+        let curious = Arc::new(Curious {
+            client: client.clone(),
+            woken: AtomicU32::new(0),
+        });
+        let waker = Waker::from(curious.clone());
+        let mut cx = Context::from_waker(&waker);
+        let ends = invoke(&s, "f", Nosy::default()).await;
+        let cancelled = invoke(&s, "f", Nosy::default()).await;
+        s.settle().await;
+        let mut first = Box::pin(client.wait(ends));
+        let mut second = Box::pin(client.wait(cancelled));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        client.cancel(cancelled);
+        assert_eq!(curious.woken.load(SeqCst), 1);
+        s.advance(secs(61)).await;
+        assert_eq!(curious.woken.load(SeqCst), 2);
+        assert!(matches!(first.as_mut().poll(&mut cx), Poll::Ready(Some(_))));
+    });
+}
+
+#[test]
+fn what_a_handler_captured_may_panic_when_its_function_goes() {
+    struct Brittle(Arc<OnceLock<()>>);
+    impl Drop for Brittle {
+        fn drop(&mut self) {
+            let _ = self.0.set(());
+            panic!("as scripted");
+        }
+    }
+    simulate([scripted("g")], |s| async move {
+        let gone = Arc::new(OnceLock::new());
+        let brittle = Mutex::new(Some(Brittle(gone.clone())));
+        let f = Function::new("f", move |_: Event<Script>| {
+            let whole = brittle.lock().unwrap().is_some();
+            async move { if whole { Ok(()) } else { Err("broken") } }
+        });
+        s.runtime().add_function(f).unwrap();
+        let client = s.client();
+        client.call::<()>("f", Script::succeeds()).await.unwrap();
+        s.runtime().remove_function("f").unwrap();
+        s.settle().await;
+        assert!(
+            gone.get().is_some(),
+            "the handler is dropped with its function"
+        );
+        client
+            .send(Invoke::event("g", Script::succeeds()))
+            .await
+            .unwrap();
+        s.settle().await;
+        assert_eq!(s.stats("g").events.succeeded, 1);
+    });
+}
