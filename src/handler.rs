@@ -113,7 +113,7 @@ pub trait Factory: Send + Sync {
 /// One execution environment: user code is run here and nowhere else.
 pub(crate) trait Instance {
     /// Starts an attempt: reads the payload and makes the user's future.
-    fn begin(&mut self, payload: &Payload, context: Context) -> Result<(), Failure>;
+    fn begin(&mut self, payload: Payload, context: Context) -> Result<(), Failure>;
 
     /// Goes on with the attempt. The user's future is dropped once it has finished.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome>;
@@ -268,7 +268,7 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
     Fut: Future<Output = (S, Outcome)>,
 {
-    fn begin(&mut self, payload: &Payload, context: Context) -> Result<(), Failure> {
+    fn begin(&mut self, payload: Payload, context: Context) -> Result<(), Failure> {
         let payload = payload.typed::<T>().map_err(|error| {
             let message = format!(
                 "payload doesn't fit `{}`: {error}",

@@ -101,15 +101,15 @@ impl Payload {
     }
 
     /// The value itself if it is a `T` already, else a `T` read from its JSON.
-    pub(crate) fn typed<T>(&self) -> Result<Arc<Typed<T>>, PayloadError>
+    pub(crate) fn typed<T>(self) -> Result<Arc<Typed<T>>, PayloadError>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         if self.0.holds(TypeId::of::<T>()) {
-            let any: Arc<dyn Any + Send + Sync> = self.0.clone().into_any();
-            if let Ok(typed) = any.downcast::<Typed<T>>() {
-                return Ok(typed);
-            }
+            let any: Arc<dyn Any + Send + Sync> = self.0.into_any();
+            return any
+                .downcast::<Typed<T>>()
+                .map_err(|_| PayloadError::new("the payload is not what it says it is"));
         }
         let value = self.read::<T>()?;
         Ok(Arc::new(Typed {
@@ -235,21 +235,21 @@ mod tests {
     #[test]
     fn a_value_reaches_its_own_type_without_json() {
         let payload = Payload::new(upload()).unwrap();
-        assert_eq!(payload.typed::<Upload>().unwrap().get(), &upload());
-        let again = payload.typed::<Upload>().unwrap();
+        assert_eq!(payload.clone().typed::<Upload>().unwrap().get(), &upload());
+        let again = payload.clone().typed::<Upload>().unwrap();
         assert!(again.json.get().is_none());
     }
 
     #[test]
     fn json_reaches_any_type_that_fits() {
         let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,22,333]}"#).unwrap();
-        assert_eq!(payload.typed::<Upload>().unwrap().get(), &upload());
+        assert_eq!(payload.clone().typed::<Upload>().unwrap().get(), &upload());
     }
 
     #[test]
     fn a_misfit_names_its_path() {
         let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,"two"]}"#).unwrap();
-        let error = payload.typed::<Upload>().err().unwrap().to_string();
+        let error = payload.clone().typed::<Upload>().err().unwrap().to_string();
         assert!(
             error.starts_with("at `sizes[1]`: invalid type: string \"two\""),
             "{error}"

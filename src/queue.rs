@@ -105,7 +105,8 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) ticket: Ticket,
-    pub(crate) payload: Payload,
+    /// For its worker to take.
+    pub(crate) payload: Option<Payload>,
     pub(crate) accepted: Time,
     pub(crate) hops: u8,
     pub(crate) kind: InvocationType,
@@ -527,7 +528,7 @@ impl Queue {
                 attempt: slot.attempt,
                 stamp: slot.stamp,
             },
-            payload: slot.body.clone()?,
+            payload: slot.body.clone(),
             accepted: slot.accepted,
             hops: slot.hops,
             kind: slot.kind,

@@ -159,7 +159,7 @@ impl Shift {
             };
             let (turn, payload) = self.seat.turn(done.take(), pace, now);
             drop(payload);
-            let (taken, run) = match turn {
+            let (mut taken, run) = match turn {
                 Turn::Run { taken, run } => (taken, run),
                 Turn::Stop => return false,
                 Turn::Linger => {
@@ -175,7 +175,7 @@ impl Shift {
             (began, lingered) = (Some(now), false);
             let brisk = pace != Pace::Calm;
             let (ran, waited) = self
-                .run(instance, &taken, run, brisk, now, &mut timer)
+                .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
             let ended = match ran {
                 Ran::Well(_) => Ok(()),
@@ -228,7 +228,7 @@ impl Shift {
     async fn run(
         &self,
         instance: &mut dyn Instance,
-        taken: &Taken,
+        taken: &mut Taken,
         run: u64,
         brisk: bool,
         now: Time,
@@ -237,6 +237,8 @@ impl Shift {
         let mailbox = self.mailbox();
         let timeout = mailbox.settings().timeout;
         let deadline = now.after(timeout);
+        let mut payload = taken.payload.take();
+        let taken = &*taken;
         let span = telemetry::attempt_span(
             mailbox.name(),
             taken.ticket.id,
@@ -251,9 +253,9 @@ impl Shift {
             }
             let polled = self.guarded(|| {
                 in_span(&span, || {
-                    if !std::mem::replace(&mut begun, true)
-                        && let Err(failure) =
-                            instance.begin(&taken.payload, self.context(taken, deadline))
+                    begun = true;
+                    if let Some(payload) = payload.take()
+                        && let Err(failure) = instance.begin(payload, self.context(taken, deadline))
                     {
                         return Poll::Ready(Err(failure));
                     }
@@ -320,22 +322,14 @@ impl Shift {
             return Some(done);
         }
         let (id, result, now) = (taken.ticket.id, done.result.clone(), self.now());
-        if !self.seat.settle(done, now) {
-            return None;
-        }
+        let payload = self.seat.settle(done, now)?;
         self.admission
             .settle(mailbox, id, || Settlement::Succeeded(result.clone()));
         if let Some(destination) = destination {
             let arn = self.admission.identity.arn(mailbox.name());
             let wall = mailbox.clock.wall(now);
-            let record = InvocationRecord::success(
-                arn,
-                id,
-                taken.ticket.attempt,
-                taken.payload.clone(),
-                result,
-                wall,
-            );
+            let record =
+                InvocationRecord::success(arn, id, taken.ticket.attempt, payload, result, wall);
             let origin = delivery::Origin {
                 request_id: id,
                 hops: taken.hops,

@@ -104,8 +104,8 @@ impl Seat {
         mailbox.wake(wake);
     }
 
-    /// Settles what was done before anything is taken. Answers whether it still counted.
-    pub(crate) fn settle(&self, done: Done, now: Time) -> bool {
+    /// Settles what was done before anything is taken. Gives its payload back, if it still counted.
+    pub(crate) fn settle(&self, done: Done, now: Time) -> Option<Payload> {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.lock();
         inner.seats.end(self.index);
@@ -116,7 +116,7 @@ impl Seat {
         if attend {
             mailbox.tell(Notice::Attend);
         }
-        payload.is_some()
+        payload
     }
 
     /// Hands a failed attempt to the supervisor.
