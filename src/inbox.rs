@@ -30,9 +30,9 @@ pub(crate) struct Arrivals {
     pub(crate) grant: Grant,
 }
 
-/// Aligned to lines of its own: callers write here while workers write to the mailbox.
+/// On lines of its own: callers write here while workers write to the mailbox.
 #[derive(Debug, Default)]
-#[repr(align(128))]
+#[repr(align(64))]
 pub(crate) struct Inbox {
     arrivals: Mutex<Arrivals>,
     /// Something arrived, or changed for a worker that lingers, since it was last looked at.

@@ -67,7 +67,8 @@ struct Inner {
     /// When the supervisor attends by itself.
     armed: Option<Time>,
     restarts: Restarts,
-    last_crash: Option<Failure>,
+    /// Boxed: most functions never crash, and there may be many functions.
+    last_crash: Option<Box<Failure>>,
     watchers: HashMap<u32, Vec<oneshot::Sender<End>>>,
     meters: Meters,
     /// The function was removed: nothing comes in or starts.

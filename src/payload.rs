@@ -40,6 +40,10 @@ impl PayloadError {
 impl Payload {
     /// Keeps `value` as it is. Its JSON size is measured here, without building the JSON.
     ///
+    /// `value` is dropped wherever the last one who holds it lets go: in the caller, on a worker's arbiter, or, when
+    /// letters are purged, on the runtime's own. A `Drop` that panics is caught and logged; one that takes long holds up
+    /// whoever runs it.
+    ///
     /// # Errors
     /// When `value` can't be written as JSON (a map whose keys aren't strings, say).
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, PayloadError> {

@@ -530,6 +530,9 @@ impl Runtime {
     /// Removes a function. What runs may end; what waits goes to the dead-letter queue with condition
     /// [`FunctionRemoved`](crate::Condition::FunctionRemoved). The name is free at once.
     ///
+    /// What the handler's closure holds is dropped once the last worker has gone, on whichever arbiter lets go last; a
+    /// `Drop` that panics is caught and logged.
+    ///
     /// # Errors
     /// When it is not registered.
     pub fn remove_function(&self, name: &str) -> Result<(), BuildError> {

@@ -53,6 +53,7 @@ impl Mailbox {
         if inner.granted > 0 {
             grant.events = inner.granted.min(inner.queue.room());
             grant.bytes = inner.queue.room_bytes();
+            grant.slots.append(&mut inner.spare_slots);
             let missing = (grant.events as usize).saturating_sub(grant.slots.len());
             inner.queue.keep(missing, &mut grant.slots);
         }
@@ -111,6 +112,124 @@ impl Inner {
             (true, _) => Time::default(),
             (false, true) => Time(u64::MAX),
             (false, false) => self.seats.searched_until(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::context::{Event, Station};
+    use crate::event::{InvocationType, RequestId};
+    use crate::function::Function;
+    use crate::mailbox::{Done, Pace, Seat, Turn};
+    use crate::payload::Payload;
+    use crate::queue::{Entry, Refused, Unadmitted};
+
+    fn mailbox(events_max: u32) -> Arc<Mailbox> {
+        let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });
+        Arc::new(Mailbox::new(
+            function.mailbox_events_max(events_max).concurrency(1),
+            0,
+            Clock::real(),
+        ))
+    }
+
+    fn seat(mailbox: &Arc<Mailbox>) -> Seat {
+        let station = Station {
+            function: mailbox.name().clone(),
+            clock: mailbox.clock.clone(),
+            home: Arc::new(()),
+            abort: Default::default(),
+        };
+        let seat = mailbox.seat(Arc::new(station), 0);
+        seat.wakes(Waker::noop());
+        seat
+    }
+
+    fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, Refused> {
+        let now = mailbox.clock.now();
+        let entry = Entry {
+            payload: Payload::null(),
+            kind: InvocationType::Event,
+            hops: 0,
+            side: None,
+            request_id: None,
+            start: now,
+        };
+        mailbox.admit(entry, random, now)
+    }
+
+    /// Runs what there is; answers how much it was.
+    fn run(seat: &Seat) -> u32 {
+        let (mut done, mut ran) = (None, 0);
+        loop {
+            let now = seat.mailbox().clock.now();
+            match seat.turn(done.take(), Pace::Brisk, now).0 {
+                Turn::Run { taken, .. } => {
+                    ran += 1;
+                    done = Some(Done {
+                        ticket: taken.ticket,
+                        accepted: taken.accepted,
+                        started: now,
+                        result: None,
+                    });
+                }
+                _ => return ran,
+            }
+        }
+    }
+
+    /// Slots that neither hold an event nor are free.
+    fn held(mailbox: &Mailbox) -> usize {
+        let inner = mailbox.lock_as_is();
+        inner.spare_slots.len() + mailbox.inbox.lock().grant.slots.len()
+    }
+
+    #[test]
+    fn what_arrives_is_all_there_and_holds_few_slots() {
+        let mailbox = mailbox(1_000_000);
+        mailbox.pause();
+        for round in 0..50_000 {
+            admit(&mailbox, round).expect("there is room");
+            if round % 997 == 0 {
+                assert_eq!(mailbox.pending(), round as u32 + 1);
+            }
+        }
+        assert!(
+            held(&mailbox) <= 2 * GRANT_MAX as usize,
+            "{}",
+            held(&mailbox)
+        );
+        mailbox.resume();
+        let seat = seat(&mailbox);
+        assert_eq!(run(&seat), 50_000);
+        assert_eq!(held(&mailbox), 0, "a mailbox at rest holds nothing");
+    }
+
+    #[test]
+    fn the_bound_holds_exactly_however_events_come() {
+        let mailbox = mailbox(1_000);
+        let seat = seat(&mailbox);
+        assert_eq!(run(&seat), 0);
+        mailbox.pause();
+        for round in 0_u32..20 {
+            let room = 1_000 - mailbox.pending();
+            for random in 0..room {
+                admit(&mailbox, u128::from(random)).expect("there is room");
+            }
+            let refused = admit(&mailbox, 0).expect_err("there is no room");
+            assert_eq!(refused.why, Unadmitted::EventsMax);
+            assert_eq!(mailbox.pending(), 1_000);
+            if round % 2 == 0 {
+                mailbox.resume();
+                assert_eq!(run(&seat), 1_000);
+                mailbox.pause();
+            }
         }
     }
 }

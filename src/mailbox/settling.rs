@@ -177,7 +177,8 @@ impl Mailbox {
         }
         let failure = inner
             .last_crash
-            .clone()
+            .as_deref()
+            .cloned()
             .unwrap_or_else(Failure::worker_lost);
         while let Some(id) = inner.queue.first_call() {
             let Some(ticket) = inner.queue.withdraw(id, now) else {
@@ -205,7 +206,7 @@ impl Mailbox {
         let before = inner.restarts.gate();
         let gate = inner.restarts.crashed(&self.settings().restarts, now);
         inner.meters.restarts += 1;
-        inner.last_crash = Some(failure.clone());
+        inner.last_crash = Some(Box::new(failure.clone()));
         let held = gate != before;
         if held {
             inner.queue.allowance = 0;
