@@ -12,8 +12,9 @@ use crate::context::Station;
 use crate::queue::Ticket;
 use crate::time::Time;
 
-/// How long one worker's search keeps the others asleep.
-pub(crate) const SEARCH_MAX: Duration = Duration::from_millis(1);
+/// How long one worker's search keeps the others asleep. Shorter costs needless wakes under load; longer, and what comes
+/// in while the searching thread is not scheduled waits longer.
+pub(crate) const SEARCH_MAX: Duration = Duration::from_micros(200);
 
 #[derive(Default)]
 pub(crate) struct Seats {
