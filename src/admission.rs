@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
-    Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId, Side, Start,
+    Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId, Start,
 };
 use crate::failure::Condition;
 use crate::function::Function;
@@ -24,9 +24,10 @@ use crate::mailbox::Mailbox;
 use crate::notice::Notice;
 use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
-use crate::queue::{Entry, Unadmitted};
+use crate::queue::Unadmitted;
 use crate::registry::{Registry, Unregistered};
 use crate::settings::{Fault, FunctionName};
+use crate::slot::{Entry, Side};
 use crate::store::EventStore;
 use crate::telemetry;
 use crate::time::Time;

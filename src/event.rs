@@ -9,8 +9,6 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::failure::Attempt;
-use crate::failure::DeadLetter;
 use crate::payload::{Payload, PayloadError};
 use crate::retry::RetryPolicy;
 
@@ -197,47 +195,6 @@ impl Receipt {
             request_id,
             durability,
         }
-    }
-}
-
-/// What only some events have; the others don't pay for it.
-#[derive(Debug, Default)]
-pub(crate) struct Side {
-    pub(crate) trace_header: Option<Arc<str>>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) event_age_max: Option<Duration>,
-    pub(crate) redriven_from: Option<RequestId>,
-    /// Its failed attempts.
-    pub(crate) attempts: Vec<Attempt>,
-    /// How many of them were throttles or system errors, which don't count (ASY-21).
-    pub(crate) uncounted: u32,
-    /// Set when it died.
-    pub(crate) letter: Option<DeadLetter>,
-}
-
-impl Side {
-    /// The side of an event with `options`; none if they say nothing that must be kept.
-    pub(crate) fn of(options: Options) -> Option<Box<Self>> {
-        let Options {
-            trace_header,
-            retry,
-            event_age_max,
-            redriven_from,
-            ..
-        } = options;
-        let said = trace_header.is_some()
-            || retry.is_some()
-            || event_age_max.is_some()
-            || redriven_from.is_some();
-        said.then(|| {
-            Box::new(Self {
-                trace_header,
-                retry,
-                event_age_max,
-                redriven_from,
-                ..Self::default()
-            })
-        })
     }
 }
 

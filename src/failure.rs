@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 
 use crate::event::RequestId;
+use crate::panic::Panicked;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
@@ -98,16 +99,6 @@ impl Failure {
         failure
     }
 
-    /// A panic with `payload`, in AWS's Rust runtime's words (INV-25).
-    pub(crate) fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("a value that is no text");
-        Self::new(FailureKind::Panic, "Panic", format!("panicked: {text}"))
-    }
-
     /// INV-23
     pub(crate) fn timeout(timeout: Duration) -> Self {
         let message = format!("task timed out after {:.2} seconds", timeout.as_secs_f64());
@@ -125,6 +116,12 @@ impl Failure {
     /// Did the function's own code fail, so that it counts as a run with an error (ASY-07, MET-05)?
     pub(crate) fn counts(&self) -> bool {
         !matches!(self.kind, FailureKind::Throttle | FailureKind::System)
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(Panicked { message }: Panicked) -> Self {
+        Self::new(FailureKind::Panic, "Panic", message)
     }
 }
 

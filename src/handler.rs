@@ -159,7 +159,7 @@ where
             let handler = handler.clone();
             let work = move || outcome((**handler)(event));
             // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
-            let work = move || panic::catch(work).unwrap_or_else(Err);
+            let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
             let thread = Thread(actix_rt::task::spawn_blocking(work));
             async move { ((), thread.await) }
         })

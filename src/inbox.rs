@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::event::{InvocationType, RequestId};
 use crate::lock;
-use crate::queue::{Arrival, Entry};
+use crate::slot::{Arrival, Entry};
 use crate::time::Time;
 
 /// What may still arrive without asking the mailbox.

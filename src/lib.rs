@@ -140,11 +140,13 @@ mod runtime;
 mod seats;
 mod settings;
 mod slab;
+mod slot;
 pub mod store;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod verdict;
 mod view;
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};

@@ -3,7 +3,7 @@
 //! A notice is told after the lock is released and is never waited for. What to make of it is the listener's to decide.
 
 use crate::failure::{Attempt, DeadLetter, Failure};
-use crate::queue::Ticket;
+use crate::slot::Ticket;
 use crate::time::Time;
 
 /// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.

@@ -3,24 +3,34 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::failure::Failure;
+/// What is left of a panic.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Panicked {
+    /// In the words of AWS's Rust runtime (INV-25).
+    pub(crate) message: String,
+}
 
-/// Runs user code. If it panics, the failure is all that is left of the panic.
+/// Runs user code.
 #[inline]
-pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Failure> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(failure)
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(panicked)
 }
 
 /// What is left of a panic that was caught elsewhere.
 #[cold]
-pub(crate) fn failure(payload: Box<dyn Any + Send>) -> Failure {
-    let failure = Failure::panic(&*payload);
+pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is no text");
+    let message = format!("panicked: {text}");
     // A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked:
     // dropped, it might bring a third, and so on without end.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
-    failure
+    Panicked { message }
 }
 
 /// Something of the user's whose `Drop` may run on any thread, the control plane's among them: a panic in it stays inside.
@@ -47,13 +57,9 @@ impl<T> Drop for Caged<T> {
             return;
         }
         let value = self.0.take();
-        if let Err(failure) = catch(|| drop(value)) {
+        if let Err(Panicked { message }) = catch(|| drop(value)) {
             let type_name = std::any::type_name::<T>();
-            tracing::error!(
-                value = type_name,
-                "{} while it was dropped",
-                failure.message
-            );
+            tracing::error!(value = type_name, "{message} while it was dropped");
         }
     }
 }
@@ -61,15 +67,11 @@ impl<T> Drop for Caged<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::FailureKind;
 
     #[test]
     fn a_panic_leaves_its_text() {
-        let failure = catch(|| std::panic::resume_unwind(Box::new("overboard"))).unwrap_err();
-        assert_eq!(
-            (failure.kind, failure.message.as_str()),
-            (FailureKind::Panic, "panicked: overboard")
-        );
+        let panicked = catch(|| std::panic::resume_unwind(Box::new("overboard"))).unwrap_err();
+        assert_eq!(panicked.message, "panicked: overboard");
         assert_eq!(catch(|| 1), Ok(1));
     }
 
@@ -81,7 +83,7 @@ mod tests {
                 std::panic::resume_unwind(Box::new(Grenade));
             }
         }
-        let failure = catch(|| std::panic::resume_unwind(Box::new(Grenade))).unwrap_err();
-        assert_eq!(failure.message, "panicked: a value that is no text");
+        let panicked = catch(|| std::panic::resume_unwind(Box::new(Grenade))).unwrap_err();
+        assert_eq!(panicked.message, "panicked: a value that is no text");
     }
 }

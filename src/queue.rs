@@ -21,98 +21,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::event::{InvocationType, RequestId, Side};
+use crate::event::{InvocationType, RequestId};
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::{NONE, Slab};
+use crate::slot::{Arrival, Entry, Phase, Slot, Taken, Ticket};
 use crate::time::Time;
-
-/// Names one attempt of one event. A ticket whose attempt is over opens nothing: that is the fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) id: RequestId,
-    pub(crate) slot: u32,
-    pub(crate) attempt: u32,
-    /// Tells the event from an earlier one with the same proposed id.
-    pub(crate) stamp: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Being stored; the caller has no receipt yet.
-    Reserved,
-    Ready,
-    Delayed,
-    Running,
-    /// Its attempt failed and the supervisor or the dead-letter queue has it in hands.
-    Failed,
-    Succeeded,
-    Dead,
-    Cancelled,
-}
-
-impl Phase {
-    pub(crate) fn is_finished(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Dead | Self::Cancelled)
-    }
-}
-
-/// An event in the mailbox, or what is remembered of one that finished.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) id: RequestId,
-    /// The payload while it is pending, the result once it succeeded.
-    pub(crate) body: Option<Payload>,
-    pub(crate) side: Option<Box<Side>>,
-    pub(crate) accepted: Time,
-    /// When the present phase began; for a delayed event, when it ends.
-    pub(crate) at: Time,
-    prev: u32,
-    next: u32,
-    /// Attempts that began.
-    pub(crate) attempt: u32,
-    stamp: u32,
-    pub(crate) phase: Phase,
-    pub(crate) kind: InvocationType,
-    pub(crate) hops: u8,
-    foreign: bool,
-}
-
-/// An event at the door.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) payload: Payload,
-    pub(crate) kind: InvocationType,
-    pub(crate) hops: u8,
-    pub(crate) side: Option<Box<Side>>,
-    pub(crate) request_id: Option<RequestId>,
-    /// When it may run first.
-    pub(crate) start: Time,
-}
-
-/// An event that was accepted into a granted slot and is not in the queue yet.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) id: RequestId,
-    pub(crate) slot: u32,
-    pub(crate) payload: Payload,
-    pub(crate) side: Option<Box<Side>>,
-    pub(crate) hops: u8,
-    pub(crate) accepted: Time,
-}
-
-/// What a worker is given to run.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) ticket: Ticket,
-    /// For its worker to take.
-    pub(crate) payload: Option<Payload>,
-    pub(crate) accepted: Time,
-    pub(crate) hops: u8,
-    pub(crate) kind: InvocationType,
-    pub(crate) trace_header: Option<std::sync::Arc<str>>,
-    pub(crate) event_age_max: Option<Duration>,
-}
 
 /// How many events are where. `accepted = succeeded + dead + cancelled + pending()`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

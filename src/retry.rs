@@ -1,10 +1,6 @@
-//! Where a retry is decided: a pure function from a failure and the present moment to "again, then" or
-//! "no more, because".
+//! Retry policies: how often an event that failed runs again, and after which delays.
 
 use std::time::Duration;
-
-use crate::failure::{Condition, Directive, FailureKind};
-use crate::time::Time;
 
 /// How often and when a failed event runs again.
 ///
@@ -103,7 +99,7 @@ impl RetryPolicy {
 
     /// The delay after failure number `failures` (1 is the first), or `None` when that was the last.
     /// `chance` is a random number from 0 to 1.
-    fn delay(&self, failures: u32, chance: f64) -> Option<Duration> {
+    pub(crate) fn delay(&self, failures: u32, chance: f64) -> Option<Duration> {
         if failures == 0 || failures > self.retries {
             return None;
         }
@@ -141,15 +137,11 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Delay of the first uncounted retry after a throttle or a system error (ASY-20).
-const THROTTLE_BASE: Duration = Duration::from_secs(1);
-/// Cap of the delay between such retries (ASY-20).
-const THROTTLE_CAP: Duration = Duration::from_secs(300);
-
 /// A nanosecond doubled so often is longer than any `Duration`.
 const DOUBLINGS_MAX: u32 = 94;
 
-fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
+/// `base` doubled so often, and never more than `cap`.
+pub(crate) fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
     let times = times.min(DOUBLINGS_MAX);
     (0..times)
         .fold(base, |delay, _| delay.saturating_mul(2))
@@ -162,153 +154,11 @@ fn part(delay: Duration, chance: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(delay)
 }
 
-/// All that decides whether a failed event runs again.
-pub(crate) struct Failed<'a> {
-    pub(crate) policy: &'a RetryPolicy,
-    pub(crate) kind: FailureKind,
-    /// What the handler's error asked for, if it did.
-    pub(crate) directive: Option<Directive>,
-    /// Failed attempts that count against the policy, this one included.
-    pub(crate) counted: u32,
-    /// Throttles and system errors so far, this one included; they don't count (ASY-21).
-    pub(crate) uncounted: u32,
-    pub(crate) accepted: Time,
-    pub(crate) age_max: Duration,
-    /// A random number from 0 to 1, for jitter.
-    pub(crate) chance: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    RetryAt(Time),
-    GiveUp(Condition),
-}
-
-/// Decides on an event that failed at `now`.
-///
-/// Looks ahead (ASY-17): a retry that would come after the event's maximum age is not waited for.
-pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
-    let delay = match (failed.kind, failed.directive) {
-        (FailureKind::Payload, _) | (_, Some(Directive::Final)) => {
-            return Verdict::GiveUp(Condition::Final);
-        }
-        (FailureKind::Throttle | FailureKind::System, None) => doubled(
-            THROTTLE_BASE,
-            failed.uncounted.saturating_sub(1),
-            THROTTLE_CAP,
-        ),
-        (FailureKind::Throttle | FailureKind::System, Some(Directive::After(delay))) => delay,
-        (_, directive) => match (
-            failed.policy.delay(failed.counted, failed.chance),
-            directive,
-        ) {
-            (None, _) => return Verdict::GiveUp(Condition::RetriesExhausted),
-            (Some(_), Some(Directive::After(delay))) => delay,
-            (Some(delay), _) => delay,
-        },
-    };
-    let due = now.after(delay);
-    if due.since(failed.accepted) > failed.age_max {
-        return Verdict::GiveUp(Condition::EventAgeExceeded);
-    }
-    Verdict::RetryAt(due)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn failed(policy: &RetryPolicy, kind: FailureKind, failures: u32) -> Failed<'_> {
-        Failed {
-            policy,
-            kind,
-            directive: None,
-            counted: failures,
-            uncounted: failures,
-            accepted: Time::default(),
-            age_max: SECOND * 21_600,
-            chance: 0.5,
-        }
-    }
-
-    fn at(seconds: u64) -> Time {
-        Time::default().after(SECOND * u32::try_from(seconds).unwrap())
-    }
-
-    /// ASY-13, ASY-14, ASY-16
-    #[test]
-    fn by_default_an_event_is_retried_after_60_and_120_seconds_and_then_given_up() {
-        let policy = RetryPolicy::default();
-        let decide_at = |n, now| decide(&failed(&policy, FailureKind::Error, n), now);
-        assert_eq!(decide_at(1, at(5)), Verdict::RetryAt(at(65)));
-        assert_eq!(decide_at(2, at(70)), Verdict::RetryAt(at(190)));
-        assert_eq!(
-            decide_at(3, at(200)),
-            Verdict::GiveUp(Condition::RetriesExhausted)
-        );
-    }
-
-    /// ASY-17
-    #[test]
-    fn a_retry_beyond_the_maximum_age_is_not_waited_for() {
-        let policy = RetryPolicy::default();
-        let mut event = failed(&policy, FailureKind::Error, 1);
-        event.age_max = SECOND * 60;
-        assert_eq!(
-            decide(&event, at(1)),
-            Verdict::GiveUp(Condition::EventAgeExceeded)
-        );
-        event.age_max = SECOND * 90;
-        assert_eq!(decide(&event, at(1)), Verdict::RetryAt(at(61)));
-        event.counted = 2;
-        assert_eq!(
-            decide(&event, at(61)),
-            Verdict::GiveUp(Condition::EventAgeExceeded)
-        );
-    }
-
-    /// ASY-20, ASY-21
-    #[test]
-    fn throttles_and_system_errors_back_off_to_five_minutes_until_the_event_is_too_old() {
-        let policy = RetryPolicy::none();
-        for kind in [FailureKind::Throttle, FailureKind::System] {
-            let delays: Vec<_> = (1..=11)
-                .map(|n| decide(&failed(&policy, kind, n), at(0)))
-                .collect();
-            let expected: [Verdict; 11] =
-                [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| Verdict::RetryAt(at(s)));
-            assert_eq!(delays, expected);
-            let aged = decide(&failed(&policy, kind, 40), at(21_400));
-            assert_eq!(aged, Verdict::GiveUp(Condition::EventAgeExceeded));
-        }
-    }
-
-    #[test]
-    fn the_handlers_word_comes_before_the_policys_delay_but_not_before_its_count() {
-        let policy = RetryPolicy::fixed(1, SECOND);
-        let mut event = failed(&policy, FailureKind::Error, 1);
-        event.directive = Some(Directive::After(SECOND * 7));
-        assert_eq!(decide(&event, at(0)), Verdict::RetryAt(at(7)));
-        event.counted = 2;
-        assert_eq!(
-            decide(&event, at(0)),
-            Verdict::GiveUp(Condition::RetriesExhausted)
-        );
-        event.counted = 1;
-        event.directive = Some(Directive::Final);
-        assert_eq!(decide(&event, at(0)), Verdict::GiveUp(Condition::Final));
-    }
-
-    #[test]
-    fn a_payload_that_does_not_fit_is_final() {
-        let policy = RetryPolicy::default();
-        assert_eq!(
-            decide(&failed(&policy, FailureKind::Payload, 1), at(0)),
-            Verdict::GiveUp(Condition::Final)
-        );
-    }
 
     #[test]
     fn each_policy_keeps_its_curve() {
@@ -344,15 +194,5 @@ mod tests {
         assert_eq!(endless.delay(95, 1.0), Some(Duration::MAX));
         let spread = endless.jitter(Jitter::Full);
         assert_eq!(spread.delay(95, 1.0), Some(Duration::MAX));
-    }
-
-    #[test]
-    fn no_number_of_failures_overflows_a_delay() {
-        let policy = RetryPolicy::exponential(u32::MAX, SECOND, Duration::MAX);
-        assert!(policy.delay(u32::MAX, 1.0).is_some());
-        assert!(matches!(
-            decide(&failed(&policy, FailureKind::Error, 400), at(0)),
-            Verdict::GiveUp(_)
-        ));
     }
 }

@@ -21,8 +21,8 @@ use crate::event::RequestId;
 use crate::failure::DeadLetter;
 use crate::function::Function;
 use crate::mailbox::{Drain, Mailbox};
-use crate::queue::Phase;
 use crate::settings::{Fault, FunctionName};
+use crate::slot::Phase;
 use crate::store::EventStore;
 use crate::telemetry;
 

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::context::Station;
-use crate::queue::Ticket;
+use crate::slot::Ticket;
 use crate::time::Time;
 
 /// How long one worker's search keeps the others asleep. Shorter costs needless wakes under load; longer, and what comes

@@ -5,7 +5,7 @@
 use crate::event::{InvocationType, RequestId};
 use crate::failure::{DeadLetter, Failure};
 use crate::payload::Payload;
-use crate::queue::{Phase, Slot};
+use crate::slot::{Phase, Slot};
 use crate::time::Time;
 
 /// An event, as those who look in see it.

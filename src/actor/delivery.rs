@@ -47,8 +47,8 @@ pub(crate) fn deliver(
 
 /// Runs user code that stands between a record and its destination: a panic in it is a failed delivery.
 pub(crate) fn guarded(mailbox: &Mailbox, request_id: RequestId, code: impl FnOnce()) {
-    if let Err(failure) = panic::catch(code) {
-        failed(mailbox, request_id, &failure.message);
+    if let Err(panicked) = panic::catch(code) {
+        failed(mailbox, request_id, &panicked.message);
     }
 }
 

@@ -7,7 +7,7 @@ use actix::Message;
 use crate::failure::DeadLetter;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
-use crate::queue::Ticket;
+use crate::slot::Ticket;
 
 impl Message for Notice {
     type Result = ();

@@ -17,7 +17,7 @@ use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
 use crate::mailbox::Mailbox;
 use crate::notice::{Failed, Judgement, Notice, Overseer};
-use crate::queue::Ticket;
+use crate::slot::Ticket;
 use crate::store::Settlement;
 use crate::telemetry;
 use crate::time::Time;

@@ -24,7 +24,7 @@ use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
 use crate::panic;
 use crate::payload::Payload;
-use crate::queue::Taken;
+use crate::slot::Taken;
 use crate::store::Settlement;
 use crate::telemetry;
 use crate::time::Time;
@@ -353,7 +353,9 @@ impl Shift {
     fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
         let function = self.mailbox().number;
         let mooring: &Mooring = &self.moored.0;
-        mooring.watched(function, || panic::catch(code))
+        mooring
+            .watched(function, || panic::catch(code))
+            .map_err(Failure::from)
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 use super::{Admission, Admitting, NEVER, doom};
 use crate::error::{InvokeError, StoreError};
 use crate::event::{Durability, Receipt, RequestId};
-use crate::failure::{Condition, Failure};
+use crate::failure::Condition;
 use crate::mailbox::Mailbox;
-use crate::panic;
-use crate::queue::Entry;
+use crate::panic::{self, Panicked};
+use crate::slot::Entry;
 use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 use crate::telemetry;
 use crate::time::Time;
@@ -125,13 +125,13 @@ impl Admission {
 async fn append(store: &dyn EventStore, events: Vec<StoredEvent>) -> Result<(), StoreError> {
     let appending = AssertUnwindSafe(async { store.append(events).await });
     let appended = appending.catch_unwind().await;
-    appended.map_err(panic::failure).unwrap_or_else(panicked)
+    appended.map_err(panic::panicked).unwrap_or_else(refused)
 }
 
 fn settle(store: &dyn EventStore, settled: Settled) -> Result<(), StoreError> {
-    panic::catch(|| store.settle(settled)).unwrap_or_else(panicked)
+    panic::catch(|| store.settle(settled)).unwrap_or_else(refused)
 }
 
-fn panicked(failure: Failure) -> Result<(), StoreError> {
-    Err(StoreError::new(format!("the store {}", failure.message)))
+fn refused(Panicked { message }: Panicked) -> Result<(), StoreError> {
+    Err(StoreError::new(format!("the store {message}")))
 }

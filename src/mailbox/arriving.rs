@@ -128,7 +128,8 @@ mod tests {
     use crate::function::Function;
     use crate::mailbox::{Done, Pace, Seat, Turn};
     use crate::payload::Payload;
-    use crate::queue::{Entry, Refused, Unadmitted};
+    use crate::queue::{Refused, Unadmitted};
+    use crate::slot::Entry;
 
     fn mailbox(events_max: u32) -> Arc<Mailbox> {
         let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });

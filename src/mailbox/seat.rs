@@ -12,9 +12,9 @@ use crate::event::InvocationType;
 use crate::failure::{Condition, Failure, FailureKind};
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
-use crate::queue::{Taken, Ticket};
 use crate::seats::Asking;
 use crate::settings::Settings;
+use crate::slot::{Taken, Ticket};
 use crate::time::Time;
 
 /// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.

@@ -6,16 +6,16 @@
 use std::time::Duration;
 
 use super::{Done, Inner, Later, Mailbox, Wake};
-use crate::event::{InvocationType, RequestId, Side};
+use crate::event::{InvocationType, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::notice::{Failed, Judgement, Notice};
 use crate::payload::Payload;
-use crate::queue::Ticket;
 use crate::restart::Gate;
-use crate::retry::{self, Verdict};
 use crate::settings::{FunctionName, Settings};
+use crate::slot::Ticket;
 use crate::telemetry;
 use crate::time::Time;
+use crate::verdict::{self, Verdict};
 use crate::view::End;
 
 impl Mailbox {
@@ -47,8 +47,8 @@ impl Mailbox {
         let side = slot.side.get_or_insert_default();
         side.uncounted += u32::from(!attempt.failure.counts());
         remember(&mut side.attempts, attempt.clone());
-        let verdict = retry::decide(
-            &retry::Failed {
+        let verdict = verdict::decide(
+            &verdict::Failed {
                 policy: side.retry.as_ref().unwrap_or(&settings.retry),
                 kind: attempt.failure.kind,
                 directive: attempt.failure.directive,
@@ -310,7 +310,7 @@ impl Inner {
 
     fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
         if let Some(slot) = self.queue.get_mut(ticket.id) {
-            let side: &mut Box<Side> = slot.side.get_or_insert_default();
+            let side = slot.side.get_or_insert_default();
             remember(&mut side.attempts, attempt);
         }
     }

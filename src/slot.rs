@@ -1,0 +1,140 @@
+//! What a mailbox keeps of an event, and the forms in which events come in and go out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{InvocationType, Options, RequestId};
+use crate::failure::{Attempt, DeadLetter};
+use crate::payload::Payload;
+use crate::retry::RetryPolicy;
+use crate::time::Time;
+
+/// Names one attempt of one event. A ticket whose attempt is over opens nothing: that is the fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) id: RequestId,
+    pub(crate) slot: u32,
+    pub(crate) attempt: u32,
+    /// Tells the event from an earlier one with the same proposed id.
+    pub(crate) stamp: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Being stored; the caller has no receipt yet.
+    Reserved,
+    Ready,
+    Delayed,
+    Running,
+    /// Its attempt failed and the supervisor or the dead-letter queue has it in hands.
+    Failed,
+    Succeeded,
+    Dead,
+    Cancelled,
+}
+
+impl Phase {
+    pub(crate) fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Dead | Self::Cancelled)
+    }
+}
+
+/// An event in the mailbox, or what is remembered of one that finished.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: RequestId,
+    /// The payload while it is pending, the result once it succeeded.
+    pub(crate) body: Option<Payload>,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) accepted: Time,
+    /// When the present phase began; for a delayed event, when it ends.
+    pub(crate) at: Time,
+    /// Its neighbours in the list that it waits in.
+    pub(crate) prev: u32,
+    pub(crate) next: u32,
+    /// Attempts that began.
+    pub(crate) attempt: u32,
+    pub(crate) stamp: u32,
+    pub(crate) phase: Phase,
+    pub(crate) kind: InvocationType,
+    pub(crate) hops: u8,
+    /// Its caller proposed its id.
+    pub(crate) foreign: bool,
+}
+
+/// An event at the door.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) payload: Payload,
+    pub(crate) kind: InvocationType,
+    pub(crate) hops: u8,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) request_id: Option<RequestId>,
+    /// When it may run first.
+    pub(crate) start: Time,
+}
+
+/// An event that was accepted into a granted slot and is not in the queue yet.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) slot: u32,
+    pub(crate) payload: Payload,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) hops: u8,
+    pub(crate) accepted: Time,
+}
+
+/// What a worker is given to run.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) ticket: Ticket,
+    /// For its worker to take.
+    pub(crate) payload: Option<Payload>,
+    pub(crate) accepted: Time,
+    pub(crate) hops: u8,
+    pub(crate) kind: InvocationType,
+    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) event_age_max: Option<Duration>,
+}
+
+/// What only some events have; the others don't pay for it.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) event_age_max: Option<Duration>,
+    pub(crate) redriven_from: Option<RequestId>,
+    /// Its failed attempts.
+    pub(crate) attempts: Vec<Attempt>,
+    /// How many of them were throttles or system errors, which don't count (ASY-21).
+    pub(crate) uncounted: u32,
+    /// Set when it died.
+    pub(crate) letter: Option<DeadLetter>,
+}
+
+impl Side {
+    /// The side of an event with `options`; none if they say nothing that must be kept.
+    pub(crate) fn of(options: Options) -> Option<Box<Self>> {
+        let Options {
+            trace_header,
+            retry,
+            event_age_max,
+            redriven_from,
+            ..
+        } = options;
+        let said = trace_header.is_some()
+            || retry.is_some()
+            || event_age_max.is_some()
+            || redriven_from.is_some();
+        said.then(|| {
+            Box::new(Self {
+                trace_header,
+                retry,
+                event_age_max,
+                redriven_from,
+                ..Self::default()
+            })
+        })
+    }
+}
