@@ -1,0 +1,179 @@
+//! Looking into the dead-letter queue, and clearing it.
+
+use std::ops::{Bound, ControlFlow};
+use std::time::SystemTime;
+
+use actix::prelude::*;
+
+use super::DeadLetterQueue;
+use crate::event::RequestId;
+use crate::failure::{Condition, DeadLetter};
+
+/// Which dead letters are meant; all of them unless something is said.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    function: Option<String>,
+    condition: Option<Condition>,
+    error_type: Option<String>,
+    since: Option<SystemTime>,
+    until: Option<SystemTime>,
+}
+
+impl Filter {
+    /// All dead letters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those of one function.
+    pub fn function(mut self, name: impl Into<String>) -> Self {
+        self.function = Some(name.into());
+        self
+    }
+
+    /// Those with this condition.
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Those whose last failure is of this error type.
+    pub fn error_type(mut self, error_type: impl Into<String>) -> Self {
+        self.error_type = Some(error_type.into());
+        self
+    }
+
+    /// Those that died at `time` or later.
+    pub fn since(mut self, time: SystemTime) -> Self {
+        self.since = Some(time);
+        self
+    }
+
+    /// Those that died before `time`.
+    pub fn until(mut self, time: SystemTime) -> Self {
+        self.until = Some(time);
+        self
+    }
+
+    pub(super) fn matches(&self, letter: &DeadLetter) -> bool {
+        let error_type = || letter.failure().map(|failure| failure.error_type.as_str());
+        self.function
+            .as_ref()
+            .is_none_or(|name| name == letter.function.as_str())
+            && self
+                .condition
+                .is_none_or(|condition| condition == letter.condition)
+            && self
+                .error_type
+                .as_ref()
+                .is_none_or(|wanted| error_type() == Some(wanted))
+            && self.since.is_none_or(|since| letter.died_at >= since)
+            && self.until.is_none_or(|until| letter.died_at < until)
+    }
+}
+
+/// Asks for one dead letter by its event's request id. Answers `None` if it isn't in the queue, or isn't any more.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<DeadLetter>")]
+pub struct Get(pub RequestId);
+
+impl Handler<Get> for DeadLetterQueue {
+    type Result = Option<DeadLetter>;
+
+    fn handle(&mut self, Get(id): Get, _: &mut Self::Context) -> Self::Result {
+        self.get(id).cloned()
+    }
+}
+
+/// Asks for a page of dead letters, oldest first. They stay in the queue.
+#[derive(Debug, Message)]
+#[rtype(result = "Page")]
+pub struct List {
+    filter: Filter,
+    after: u64,
+    limit: usize,
+}
+
+impl List {
+    /// The first page, of 100 letters.
+    pub fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            after: 0,
+            limit: 100,
+        }
+    }
+
+    /// The page that begins where another ended: its `next`.
+    pub fn after(mut self, cursor: u64) -> Self {
+        self.after = cursor;
+        self
+    }
+
+    /// How many letters a page has at most; at least 1, so that each page gets further.
+    pub fn limit(mut self, letters: usize) -> Self {
+        self.limit = letters.max(1);
+        self
+    }
+}
+
+/// A page of dead letters.
+#[derive(Clone, Debug, MessageResponse)]
+#[non_exhaustive]
+pub struct Page {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<u64>,
+    /// How many letters the queue keeps in all.
+    pub total: usize,
+}
+
+impl Handler<List> for DeadLetterQueue {
+    type Result = Page;
+
+    fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
+        let mut letters = Vec::new();
+        let found = self
+            .letters
+            .range((Bound::Excluded(list.after), Bound::Unbounded))
+            .filter(|(_, letter)| list.filter.matches(letter))
+            .try_fold(list.after, |last, (&place, letter)| {
+                if letters.len() >= list.limit {
+                    return ControlFlow::Break(last);
+                }
+                letters.push(letter.clone());
+                ControlFlow::Continue(place)
+            });
+        let next = match found {
+            ControlFlow::Break(last) => Some(last),
+            ControlFlow::Continue(_) => None,
+        };
+        Page {
+            letters,
+            next,
+            total: self.letters.len(),
+        }
+    }
+}
+
+/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
+/// held for want of room take their places.
+#[derive(Debug, Message)]
+#[rtype(result = "usize")]
+pub struct Purge(pub Filter);
+
+impl Handler<Purge> for DeadLetterQueue {
+    type Result = usize;
+
+    fn handle(&mut self, Purge(filter): Purge, _: &mut Self::Context) -> usize {
+        let ids: Vec<_> = self
+            .matching(&filter)
+            .map(|letter| letter.request_id)
+            .filter(|id| !self.sending.contains(id))
+            .collect();
+        ids.iter().for_each(|&id| drop(self.remove(id)));
+        self.take_held();
+        ids.len()
+    }
+}
