@@ -131,6 +131,9 @@ mod tests {
     use crate::queue::{Refused, Unadmitted};
     use crate::slot::Entry;
 
+    /// Time stands still here.
+    const NOW: Time = Time(1_000_000);
+
     fn mailbox(events_max: u32) -> Arc<Mailbox> {
         let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });
         Arc::new(Mailbox::new(
@@ -153,30 +156,28 @@ mod tests {
     }
 
     fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, Refused> {
-        let now = mailbox.clock.now();
         let entry = Entry {
             payload: Payload::null(),
             kind: InvocationType::Event,
             hops: 0,
             side: None,
             request_id: None,
-            start: now,
+            start: NOW,
         };
-        mailbox.admit(entry, random, now)
+        mailbox.admit(entry, random, NOW)
     }
 
     /// Runs what there is; answers how much it was.
     fn run(seat: &Seat) -> u32 {
         let (mut done, mut ran) = (None, 0);
         loop {
-            let now = seat.mailbox().clock.now();
-            match seat.turn(done.take(), Pace::Brisk, now).0 {
+            match seat.turn(done.take(), Pace::Brisk, NOW).0 {
                 Turn::Run { taken, .. } => {
                     ran += 1;
                     done = Some(Done {
                         ticket: taken.ticket,
                         accepted: taken.accepted,
-                        started: now,
+                        started: NOW,
                         result: None,
                     });
                 }
@@ -210,6 +211,19 @@ mod tests {
         let seat = seat(&mailbox);
         assert_eq!(run(&seat), 50_000);
         assert_eq!(held(&mailbox), 0, "a mailbox at rest holds nothing");
+    }
+
+    /// A caller has put its event there and not yet said so.
+    #[test]
+    fn a_worker_does_not_sleep_on_what_has_just_arrived() {
+        let mailbox = mailbox(100);
+        let seat = seat(&mailbox);
+        for random in 0..2 {
+            admit(&mailbox, random).expect("there is room");
+        }
+        assert_eq!(mailbox.inbox.lock().events.len(), 1);
+        mailbox.inbox.calm();
+        assert_eq!(run(&seat), 2);
     }
 
     #[test]
