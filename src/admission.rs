@@ -183,7 +183,12 @@ impl Admission {
 
     /// Closes the door this far, if it isn't already. Answers whether it wasn't.
     pub(crate) fn close(&self, door: Door) -> bool {
-        self.door.fetch_max(door as u8, Ordering::AcqRel) < door as u8
+        let news = self.door.fetch_max(door as u8, Ordering::AcqRel) < door as u8;
+        if news {
+            // Whoever passed the door before is in by now, or finds the mailbox closed.
+            self.mailboxes().iter().for_each(|mailbox| mailbox.close());
+        }
+        news
     }
 
     /// Nobody is behind the door any more: nothing comes in, and whoever waits for an end hears that it won't come.
@@ -251,8 +256,14 @@ impl Admission {
                 return self.conclude(&mailbox, proposal, Err(back.why));
             }
         };
-        telemetry::accepted(mailbox.name(), request_id);
-        if zero {
+        // A subscriber may well come back here too.
+        let heard = telemetry::hears_accepted().then(|| mailbox.name().clone());
+        let zero = zero.then(|| mailbox.clone());
+        drop(mailbox);
+        if let Some(name) = heard {
+            telemetry::accepted(&name, request_id);
+        }
+        if let Some(mailbox) = zero {
             doom(&mailbox, &[request_id], Condition::ZeroReservedConcurrency);
         }
         Ok(Receipt::new(request_id, Durability::Memory))
@@ -620,6 +631,7 @@ fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) 
     let settings = mailbox.settings();
     let bound = match (refused, proposal) {
         (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),
+        (Unadmitted::Closed, _) => return InvokeError::ShuttingDown,
         (Unadmitted::RequestIdTaken, Some(request_id)) => {
             return InvokeError::RequestIdTaken { request_id };
         }

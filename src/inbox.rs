@@ -59,7 +59,7 @@ impl Inbox {
         let bytes = entry.payload.size() as u64;
         let mut arrivals = self.lock();
         let Arrivals { events, grant } = &mut *arrivals;
-        if grant.events == 0 || grant.bytes < bytes || grant.until < now {
+        if grant.events == 0 || grant.bytes < bytes || grant.until <= now {
             return Err(entry);
         }
         let Some(slot) = grant.slots.pop() else {

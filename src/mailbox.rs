@@ -74,6 +74,8 @@ struct Inner {
     meters: Meters,
     /// The function was removed: nothing comes in or starts.
     removed: bool,
+    /// The runtime shuts down: nothing comes in.
+    closed: bool,
     /// The runtime is gone: nothing ends.
     deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
@@ -134,6 +136,7 @@ impl Mailbox {
             watchers: HashMap::new(),
             meters: Meters::default(),
             removed: false,
+            closed: false,
             deserted: false,
             drains: Vec::new(),
             later: Vec::new(),
@@ -198,10 +201,10 @@ impl Mailbox {
         let admitted = inner.queue.admit(entry, random, now);
         let wake = inner.rouse(self.settings(), now);
         self.grant(&mut inner, now);
-        let id = admitted?;
         drop(inner);
+        // Refused or not: whoever was chosen to be woken counts as awake.
         self.wake(wake);
-        Ok(id)
+        admitted
     }
 
     /// Takes all of `entries` in or none.
@@ -401,6 +404,12 @@ impl Mailbox {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Nothing comes in any more. Whatever has a receipt is to be seen from here on.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock_to_admit();
+        (inner.closed, inner.granted) = (true, 0);
+    }
+
     /// Nothing ends here any more: those who wait for an end hear that it won't come.
     pub(crate) fn desert(&self) {
         let mut inner = self.lock();
@@ -432,7 +441,12 @@ impl Mailbox {
         } else if inner.deserted {
             return None;
         } else {
-            inner.watchers.entry(slot).or_default().push(sender);
+            let watchers = inner.watchers.entry(slot).or_default();
+            // Those who have gone make room before the list grows.
+            if watchers.len() == watchers.capacity() {
+                watchers.retain(|watcher| !watcher.is_closed());
+            }
+            watchers.push(sender);
         }
         Some(receiver)
     }
@@ -495,12 +509,12 @@ impl Mailbox {
 impl Inner {
     /// Nothing comes into a mailbox that nobody looks after any more.
     fn ask_open(&self, entry: Entry) -> Result<Entry, Refused> {
-        if self.removed {
-            let why = Unadmitted::Removed;
-            Err(Refused { why, entry })
-        } else {
-            Ok(entry)
-        }
+        let why = match (self.removed, self.closed) {
+            (true, _) => Unadmitted::Removed,
+            (false, true) => Unadmitted::Closed,
+            (false, false) => return Ok(entry),
+        };
+        Err(Refused { why, entry })
     }
 
     fn release(&mut self, ids: &[RequestId]) {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::event::{InvocationType, RequestId};
+use crate::failure::DeadLetter;
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::{NONE, Slab};
@@ -87,6 +88,8 @@ pub(crate) enum Unadmitted {
     RequestIdTaken,
     /// The function was removed between the look-up and now.
     Removed,
+    /// The runtime began to shut down between the look-up and now.
+    Closed,
 }
 
 /// An entry that did not get in. It goes back to its caller, so that it is not dropped under any lock.
@@ -163,6 +166,8 @@ pub(crate) struct Queue {
     finished_bytes: u64,
     /// Events whose id the caller proposed: it doesn't say where they lie.
     foreign: HashMap<RequestId, u32>,
+    /// Letters of forgotten events, which may hold the last of a payload: not to be dropped under a lock.
+    pub(crate) remains: Vec<DeadLetter>,
     /// Ids of foreign events that are forgotten, for whoever keeps an index of them.
     pub(crate) forgotten: Vec<RequestId>,
     /// Events that came in so far, for their stamps.
@@ -192,6 +197,7 @@ impl Queue {
             finished: VecDeque::new(),
             finished_bytes: 0,
             foreign: HashMap::new(),
+            remains: Vec::new(),
             forgotten: Vec::new(),
             stamps: 0,
             pending: 0,
@@ -726,6 +732,7 @@ impl Queue {
             self.foreign.remove(&slot.id);
             self.forgotten.push(slot.id);
         }
+        self.remains.extend(slot.side.and_then(|side| side.letter));
     }
 
     fn find(&self, id: RequestId) -> Option<u32> {

@@ -30,9 +30,9 @@ pub(crate) struct Seats {
     /// Workers that are awake and about to look for work. While there is one, nobody else is woken for a new event: it
     /// will find it, and wake the next one if it leaves work behind. So a burst costs few wakes.
     searching: u32,
-    /// Since when somebody searches: one that doesn't get to it (its arbiter is busy) holds the others up for
-    /// a moment only.
-    searching_since: Time,
+    /// Of them the seat that was the last to begin, and when: one that doesn't get to it (its arbiter is busy) holds the
+    /// others up for a moment only.
+    searcher: Option<(u32, Time)>,
     /// The seat whose worker runs one quick event after the other, and since when it runs the present one: as good as
     /// searching.
     brisk: Option<(u32, Time)>,
@@ -145,13 +145,14 @@ impl Seats {
         }
         // Woken by nobody of ours: it still stands among the idle.
         let strayed = matches!(seating.state, Seated::Idle(_));
-        let searched = seating.state == Seated::Searching;
+        let mut searched = seating.state == Seated::Searching;
         self.searching -= u32::from(searched);
         seating.state = Seated::Awake;
         let retired = seating.retired;
         if strayed && !retired {
             self.idle.retain(|&other| other != seat);
         }
+        searched |= self.slow(seat);
         Asking { searched, retired }
     }
 
@@ -178,14 +179,14 @@ impl Seats {
     pub(crate) fn search(&mut self, seat: u32, now: Time) {
         self.all[seat as usize].state = Seated::Searching;
         self.searching += 1;
-        self.searching_since = now;
+        self.searcher = Some((seat, now));
     }
 
     /// The worker won't look for work in a moment after all. Answers whether anybody relied on it.
     pub(crate) fn slow(&mut self, seat: u32) -> bool {
-        let relied_on = self.brisk.is_some_and(|(brisk, _)| brisk == seat);
-        if relied_on {
-            self.brisk = None;
+        let mut relied_on = false;
+        for relied in [&mut self.brisk, &mut self.searcher] {
+            relied_on |= relied.take_if(|(relied, _)| *relied == seat).is_some();
         }
         relied_on
     }
@@ -256,7 +257,7 @@ impl Seats {
                 continue;
             }
             (seating.retired, seating.discounted) = (true, true);
-            self.brisk = None;
+            (self.brisk, self.searcher) = (None, None);
             self.live -= 1;
             self.starting -= u32::from(seating.state == Seated::Starting);
             if seating.state == Seated::Searching {
@@ -280,20 +281,21 @@ impl Seats {
         self.live
     }
 
-    /// Does anybody search at all?
+    /// Is somebody about to look for work?
     #[inline]
-    pub(crate) fn has_searching(&self) -> bool {
-        self.searching > 0
+    pub(crate) fn is_searched(&self, now: Time) -> bool {
+        self.searcher
+            .is_some_and(|(_, since)| since.after(SEARCH_MAX) > now)
     }
 
     /// Until when somebody can be relied upon to find what becomes ready; the beginning of time if nobody searches.
     #[inline]
     pub(crate) fn searched_until(&self) -> Time {
-        let searching = (self.searching > 0).then_some(self.searching_since);
-        let brisk = self.brisk.map(|(_, since)| since);
-        searching
-            .max(brisk)
-            .map_or(Time::default(), |since| since.after(SEARCH_MAX))
+        let relied = [self.searcher, self.brisk].into_iter().flatten();
+        relied
+            .map(|(_, since)| since.after(SEARCH_MAX))
+            .max()
+            .unwrap_or_default()
     }
 
     #[inline]

@@ -25,6 +25,12 @@ pub(crate) fn attempt_span(
     tracing::info_span!("attempt", %function, %request_id, attempt, trace_header = trace)
 }
 
+/// Does anybody want to know which events are accepted?
+#[inline]
+pub(crate) fn hears_accepted() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 pub(crate) fn accepted(function: &FunctionName, request_id: RequestId) {
     debug!(%function, %request_id, "accepted");
 }

@@ -88,7 +88,8 @@ impl Mailbox {
         }
         let until = inner.quiet_until(self.settings());
         (arrivals.grant.until, inner.published) = (until, until);
-        if inner.seats.are_all_idle() && inner.granted > 0 {
+        let held = !arrivals.grant.slots.is_empty() || !inner.spare_slots.is_empty();
+        if inner.seats.are_all_idle() && held {
             // The memory for bursts goes with the burst.
             let quiet = std::mem::take(&mut *arrivals);
             drop(arrivals);

@@ -4,17 +4,23 @@ use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use super::{Inner, Mailbox};
+use crate::event::RequestId;
 use crate::lock;
 use crate::payload::Payload;
+use crate::settings::FunctionName;
+use crate::telemetry;
 use crate::view::End;
 
-/// What would run somebody else's code, a waker's or a `Drop`, and therefore waits until the lock is released.
+/// What would run somebody else's code, a waker's, a `Drop`, a log subscriber's, and therefore waits until the lock is released.
 pub(super) enum Later {
     End(oneshot::Sender<End>, End),
     /// No end will be told.
     Gone(oneshot::Sender<End>),
     Drained(oneshot::Sender<()>),
     Payload(Payload),
+    /// To be logged: the function, the event and the attempt.
+    Superseded(FunctionName, RequestId, u32),
+    Recovered(FunctionName),
 }
 
 impl Later {
@@ -24,6 +30,10 @@ impl Later {
             Self::Gone(watcher) => drop(watcher),
             Self::Drained(waiting) => drop(waiting.send(())),
             Self::Payload(payload) => drop(payload),
+            Self::Superseded(function, id, attempt) => {
+                telemetry::superseded(&function, id, attempt);
+            }
+            Self::Recovered(function) => telemetry::recovered(&function),
         }
     }
 }
@@ -50,9 +60,13 @@ impl std::ops::DerefMut for Books<'_> {
 impl Drop for Books<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.later.is_empty() {
+        if !self.0.later.is_empty() || !self.0.queue.remains.is_empty() {
             let later = std::mem::take(&mut self.0.later);
-            MutexGuard::unlocked(&mut self.0, || later.into_iter().for_each(Later::run));
+            let remains = std::mem::take(&mut self.0.queue.remains);
+            MutexGuard::unlocked(&mut self.0, || {
+                drop(remains);
+                later.into_iter().for_each(Later::run);
+            });
         }
     }
 }

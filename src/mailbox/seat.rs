@@ -218,8 +218,9 @@ impl Mailbox {
         let mut wake = Wake::default();
         match turn.0 {
             Turn::Idle => attend |= inner.wants_timer(),
-            Turn::Run { .. } if inner.wants_help(pace, turn.1) => {
-                wake.waker = inner.seats.wake_idle(now)
+            Turn::Run { .. } if inner.wants_help(pace, turn.1, now) => {
+                wake.waker = inner.seats.wake_idle(now);
+                attend |= wake.waker.is_none() && inner.seats.live() < settings.concurrency;
             }
             _ => {}
         }
@@ -239,13 +240,13 @@ impl Mailbox {
 impl Inner {
     /// Is the next worker to be woken for what this one leaves behind?
     #[inline]
-    fn wants_help(&self, pace: Pace, searched: bool) -> bool {
+    fn wants_help(&self, pace: Pace, searched: bool, now: Time) -> bool {
         let wanted = match pace {
             // It searched and found: if it leaves work behind, the next one searches.
             Pace::Calm => searched && self.queue.has_ready(),
             Pace::Brisk | Pace::Linger => self.queue.ready() > BACKLOG,
         };
-        wanted && !self.seats.has_searching()
+        wanted && !self.seats.is_searched(now)
     }
 
     /// What the worker does next, and whether it was searching. Events that turn out too old are handed to `too_old`.
@@ -277,7 +278,8 @@ impl Inner {
             let run = self.seats.begin(index, taken.ticket, brisk, now);
             return (Turn::Run { taken, run }, searched);
         }
-        if pace == Pace::Linger {
+        // What is ready and may not be taken is not worth waiting for.
+        if pace == Pace::Linger && !self.queue.has_ready() {
             self.seats.search(index, now);
             return (Turn::Linger, searched);
         }

@@ -61,19 +61,15 @@ impl Mailbox {
             now,
         );
         inner.count_failure(&attempt, accepted, started);
-        let (judgement, wake, payload) = match (kind, verdict) {
+        let (judgement, payload) = match (kind, verdict) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
                 inner.tell_watchers(ticket.slot, || End::Failed(attempt.failure.clone()));
-                (Judgement::Answered, Wake::default(), payload)
+                (Judgement::Answered, payload)
             }
             (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
                 inner.queue.retry(ticket, at, now);
-                (
-                    Judgement::Retry { attempt, at },
-                    inner.rouse(settings, now),
-                    None,
-                )
+                (Judgement::Retry { attempt, at }, None)
             }
             (InvocationType::Event, verdict) => {
                 let condition = match verdict {
@@ -81,9 +77,11 @@ impl Mailbox {
                     Verdict::RetryAt(_) => Condition::FunctionRemoved,
                 };
                 let letter = self.letter(&inner, ticket, condition, now);
-                (Judgement::Bury(ticket, letter), Wake::default(), None)
+                (Judgement::Bury(ticket, letter), None)
             }
         };
+        // What is to be retried is waiting again; and where few may run at once, another one may now.
+        let wake = inner.rouse(settings, now);
         inner.check_drained();
         drop(inner);
         drop(payload);
@@ -155,6 +153,11 @@ impl Mailbox {
             return false;
         };
         let waker = running.and_then(|ticket| inner.seats.abort(ticket));
+        // Where few may run at once, another one may now.
+        let wake = match running {
+            Some(_) => inner.rouse(self.settings(), now),
+            None => Wake::default(),
+        };
         if let Some((slot, _)) = inner.queue.get(id) {
             inner.tell_watchers(slot, || End::Cancelled);
         } else if let Some(ticket) = running {
@@ -166,6 +169,7 @@ impl Mailbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+        self.wake(wake);
         true
     }
 
@@ -270,7 +274,9 @@ impl Inner {
         let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
         let Some(payload) = self.queue.succeed(ticket, result, now) else {
             self.meters.superseded += 1;
-            telemetry::superseded(name, ticket.id, ticket.attempt);
+            let (id, attempt) = (ticket.id, ticket.attempt);
+            self.later
+                .push(Later::Superseded(name.clone(), id, attempt));
             return (None, false);
         };
         let duration = now.since(started);
@@ -291,7 +297,7 @@ impl Inner {
             self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
         if opened {
             self.queue.allowance = u32::MAX;
-            telemetry::recovered(name);
+            self.later.push(Later::Recovered(name.clone()));
         }
         opened
     }
