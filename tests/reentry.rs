@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
-use common::{invoke, secs, simulate, simulate_with};
+use common::{dead_letters, invoke, secs, simulate, simulate_with};
 use redrive::testing::{Script, Simulation, scripted};
-use redrive::{Client, Event, Function, Invoke, Runtime};
+use redrive::{
+    Client, Event, Filter, Function, Invoke, Purge, RestartIntensity, RetryPolicy, Runtime,
+};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// Looks at the client when it is dropped.
 #[derive(Default, Serialize, Deserialize)]
@@ -194,5 +198,87 @@ fn what_a_handler_captured_may_panic_when_its_function_goes() {
             .unwrap();
         s.settle().await;
         assert_eq!(s.stats("g").events.succeeded, 1);
+    });
+}
+
+/// The last of its payload lies in the mailbox once its letter is purged.
+#[test]
+fn a_letter_that_is_forgotten_may_look_around_when_it_is_dropped() {
+    let function = Function::new("f", |event: Event<Nosy>| async move {
+        if event.client.is_some() {
+            Err("as scripted")
+        } else {
+            Ok(())
+        }
+    });
+    let function = function
+        .retry(RetryPolicy::none())
+        .retain(1, secs(300), 1 << 20);
+    simulate([function, scripted("g")], |s| async move {
+        let crowd = Crowd::new(&s);
+        invoke(&s, "f", crowd.nosy(1)).await;
+        s.settle().await;
+        assert_eq!(s.dead("f"), 1);
+        let purge = Purge(Filter::new());
+        assert_eq!(dead_letters(&s).send(purge).await.unwrap(), 1);
+        for _ in 0..3 {
+            invoke(&s, "f", Nosy::default()).await;
+        }
+        s.settle().await;
+        assert_eq!(crowd.dropped.load(SeqCst), 1);
+    });
+}
+
+/// Hears of everything that is logged.
+struct Subscriber {
+    client: Arc<Mutex<Option<Client>>>,
+    heard: Arc<AtomicU32>,
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Subscriber {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        // What it does itself is logged too: once is enough.
+        let client = self.client.lock().unwrap().take();
+        if let Some(client) = client {
+            look_around(&client);
+            self.heard.fetch_add(1, SeqCst);
+            *self.client.lock().unwrap() = Some(client);
+        }
+    }
+}
+
+#[test]
+fn who_listens_to_the_log_may_look_around() {
+    let (client, heard) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU32::new(0)));
+    let subscriber = tracing_subscriber::registry().with(Subscriber {
+        client: client.clone(),
+        heard: heard.clone(),
+    });
+    tracing::subscriber::with_default(subscriber, || {
+        let function = Function::new("f", |event: Event<u64>| async move {
+            let client = event.context().client();
+            match *event {
+                // It cancels itself, and succeeds all the same.
+                0 => drop(client.cancel(event.context().request_id())),
+                1 => return Err("as scripted".to_owned()),
+                2 if event.context().attempt() == 1 => panic!("as scripted"),
+                _ => {}
+            }
+            Ok(())
+        });
+        let function = function
+            .retry(RetryPolicy::fixed(1, secs(1)))
+            .restarts(RestartIntensity::new(0, secs(10)));
+        simulate([function, scripted("g")], |s| async move {
+            *client.lock().unwrap() = Some(s.client());
+            for number in 0..4_u64 {
+                invoke(&s, "f", number).await;
+            }
+            s.advance(secs(60)).await;
+            client.lock().unwrap().take();
+            assert_eq!((s.succeeded("f"), s.dead("f")), (2, 1));
+            // Accepted, superseded, retried, buried, backing off, recovered.
+            assert!(heard.load(SeqCst) >= 6, "{heard:?}");
+        });
     });
 }

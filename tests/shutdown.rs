@@ -5,12 +5,14 @@
 mod common;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use common::{fail, invoke, letter, letters, secs, simulate, steps};
+use futures_util::FutureExt;
 use redrive::testing::{Script, Step, scripted};
 use redrive::{
-    BuildError, CallError, Condition, InvokeError, Redrive, RequestId, RetryPolicy, Shutdown,
-    Status,
+    BuildError, CallError, Condition, Event, Function, InvokeError, Redrive, RequestId,
+    RetryPolicy, Runtime, Shutdown, Status,
 };
 use tokio::time::Instant;
 
@@ -324,4 +326,36 @@ fn a_function_with_many_events_waiting_is_removed_without_losing_one() {
         s.settle().await;
         assert_eq!(letters(&s).await.len(), 5_000);
     });
+}
+
+/// Callers on threads of their own, while the door closes.
+#[actix::test]
+async fn what_has_a_receipt_is_done_or_in_the_report() {
+    for _ in 0..50 {
+        let function = Function::new("f", |_: Event<u32>| async { Ok::<(), String>(()) });
+        let builder = Runtime::builder().arbiters(1).function(function);
+        let runtime = builder.start().await.unwrap();
+        let client = runtime.client();
+        client.pause("f");
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let client = client.clone();
+                std::thread::spawn(move || {
+                    let accepted = || client.invoke("f", 1_u32).now_or_never().unwrap();
+                    std::iter::repeat_with(accepted)
+                        .take_while(Result::is_ok)
+                        .count()
+                })
+            })
+            .collect();
+        while client.stats().events.ready < 100 {
+            tokio::task::yield_now().await;
+        }
+        let report = runtime.shutdown(Duration::ZERO).await;
+        let receipts: usize = callers
+            .into_iter()
+            .map(|caller| caller.join().unwrap())
+            .sum();
+        assert_eq!(report.unfinished.len(), receipts);
+    }
 }

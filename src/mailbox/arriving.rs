@@ -120,6 +120,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Waker;
 
     use super::*;
@@ -130,7 +131,7 @@ mod tests {
     use crate::mailbox::{Done, Pace, Seat, Turn};
     use crate::payload::Payload;
     use crate::queue::{Refused, Unadmitted};
-    use crate::slot::Entry;
+    use crate::slot::{Entry, Taken};
 
     /// Time stands still here.
     const NOW: Time = Time(1_000_000);
@@ -156,16 +157,32 @@ mod tests {
         seat
     }
 
-    fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, Refused> {
-        let entry = Entry {
+    fn entry() -> Entry {
+        Entry {
             payload: Payload::null(),
             kind: InvocationType::Event,
             hops: 0,
             side: None,
             request_id: None,
-            start: NOW,
-        };
-        mailbox.admit(entry, random, NOW)
+            start: Time::default(),
+        }
+    }
+
+    fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, Refused> {
+        mailbox.admit(entry(), random, NOW)
+    }
+
+    fn admit_at(mailbox: &Mailbox, now: Time) -> Result<RequestId, Refused> {
+        mailbox.admit(entry(), 0, now)
+    }
+
+    fn done_with(taken: &Taken, started: Time) -> Done {
+        Done {
+            ticket: taken.ticket,
+            accepted: taken.accepted,
+            started,
+            result: None,
+        }
     }
 
     /// Runs what there is; answers how much it was.
@@ -175,12 +192,7 @@ mod tests {
             match seat.turn(done.take(), Pace::Brisk, NOW).0 {
                 Turn::Run { taken, .. } => {
                     ran += 1;
-                    done = Some(Done {
-                        ticket: taken.ticket,
-                        accepted: taken.accepted,
-                        started: NOW,
-                        result: None,
-                    });
+                    done = Some(done_with(&taken, NOW));
                 }
                 _ => return ran,
             }
@@ -246,6 +258,90 @@ mod tests {
                 assert_eq!(run(&seat), 1_000);
                 mailbox.pause();
             }
+        }
+    }
+
+    fn two() -> Arc<Mailbox> {
+        let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });
+        Arc::new(Mailbox::new(function.concurrency(2), 0, Clock::real()))
+    }
+
+    fn at(micros: u64) -> Time {
+        Time(NOW.0 + micros * 1_000)
+    }
+
+    /// A brisk run took long, and the next one may take for ever.
+    #[test]
+    fn a_worker_that_is_brisk_no_longer_calls_others_for_what_it_leaves() {
+        let mailbox = two();
+        let (other, quick) = (seat(&mailbox), seat(&mailbox));
+        for seat in [&other, &quick] {
+            assert!(matches!(seat.turn(None, Pace::Calm, at(0)).0, Turn::Idle));
+        }
+        let woken = Arc::new(Woken::default());
+        other.wakes(&Waker::from(woken.clone()));
+        let mut done = None;
+        for (pace, time) in [(Pace::Brisk, 0), (Pace::Calm, 50)] {
+            admit_at(&mailbox, at(time)).expect("there is room");
+            admit_at(&mailbox, at(time)).expect("there is room");
+            assert!(!woken.0.load(Ordering::SeqCst));
+            let Turn::Run { taken, .. } = quick.turn(done.take(), pace, at(time)).0 else {
+                panic!("there is something to run")
+            };
+            done = Some(done_with(&taken, at(time)));
+        }
+        assert!(woken.0.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_delayed_event_does_not_make_a_mailbox_at_rest_hold_slots() {
+        let mailbox = two();
+        let (other, busy) = (seat(&mailbox), seat(&mailbox));
+        for random in 0..2_000 {
+            admit(&mailbox, random).expect("there is room");
+        }
+        let mut done = None;
+        while let Turn::Run { taken, .. } = busy.turn(done.take(), Pace::Calm, NOW).0 {
+            done = Some(done_with(&taken, NOW));
+            if mailbox.lock().queue.ready() == 0 {
+                break;
+            }
+        }
+        assert!(matches!(other.turn(None, Pace::Calm, NOW).0, Turn::Idle));
+        let mut later = entry();
+        later.start = at(1_000_000);
+        mailbox.admit(later, 0, at(900)).expect("there is room");
+        assert!(matches!(busy.turn(done, Pace::Calm, at(901)).0, Turn::Idle));
+        assert_eq!(held(&mailbox), 0);
+    }
+
+    /// At its beginning, virtual time looks like "nobody searches".
+    #[test]
+    fn somebody_is_woken_at_the_beginning_of_time() {
+        let (mailbox, beginning) = (two(), Time::default());
+        let (first, second) = (seat(&mailbox), seat(&mailbox));
+        for _ in 0..6 {
+            admit_at(&mailbox, beginning).expect("there is room");
+        }
+        let Turn::Run { .. } = second.turn(None, Pace::Calm, beginning).0 else {
+            panic!("there is something to run")
+        };
+        let mut done = None;
+        while let Turn::Run { taken, .. } = first.turn(done.take(), Pace::Calm, beginning).0 {
+            done = Some(done_with(&taken, beginning));
+        }
+        let woken = Arc::new(Woken::default());
+        first.wakes(&Waker::from(woken.clone()));
+        admit_at(&mailbox, beginning).expect("there is room");
+        assert!(woken.0.load(Ordering::SeqCst));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
         }
     }
 }
