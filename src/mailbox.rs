@@ -96,6 +96,9 @@ pub(crate) enum Drain {
     Workers,
 }
 
+/// How long an event may wait for a worker that was relied upon in vain.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
@@ -328,18 +331,17 @@ impl Mailbox {
             Gate::Probing => 1,
             Gate::BackingOff(_) => 0,
         };
-        let mut takeable = inner.queue.takeable(now);
-        while takeable > 0 {
+        // Those who are about to look for work take some of it.
+        let takeable = inner.queue.takeable(now);
+        let mut wanted = takeable.saturating_sub(inner.seats.coming(now));
+        while wanted > 0 {
             let Some(waker) = inner.seats.wake_idle(now) else {
                 break;
             };
             wakers.push(waker);
-            takeable -= 1;
+            wanted -= 1;
         }
-        let woken = wakers.len() as u64;
         inner.seats.let_go(settings.keep_alive, now, &mut wakers);
-        // Those who were about to look for work before take some of it; those woken just now are counted already.
-        let wanted = takeable.saturating_sub(inner.seats.coming(woken));
         let room = if inner.removed {
             0
         } else {
@@ -538,6 +540,7 @@ impl Inner {
                 wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
             }
         }
+        wake.attend |= self.wants_look(now);
         wake.attend |= self.wants_timer();
         wake.attend &= !self.summoned;
         self.summoned |= wake.attend;
@@ -554,6 +557,12 @@ impl Inner {
         }
     }
 
+    /// Whoever is relied upon may be stuck behind another function's handler: then the supervisor is to look again soon.
+    #[inline]
+    fn wants_look(&self, now: Time) -> bool {
+        self.seats.is_relied_upon() && self.armed.is_none_or(|at| at > now.after(LOOK))
+    }
+
     /// When the supervisor must look again by itself, `start` workers later.
     fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
         let due = self
@@ -568,7 +577,9 @@ impl Inner {
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        over.into_iter().chain(due).chain(probe).chain(expiry).min()
+        let look = self.seats.is_relied_upon().then(|| now.after(LOOK));
+        let all = [over, due, probe, expiry, look];
+        all.into_iter().flatten().min()
     }
 
     #[inline]

@@ -308,9 +308,21 @@ impl Seats {
         self.idle.len() as u32 == self.live
     }
 
-    /// Workers that will look for work unasked: those that start and those that search, but for the `woken` last.
-    pub(crate) fn coming(&self, woken: u64) -> u64 {
-        u64::from(self.starting) + u64::from(self.searching).saturating_sub(woken)
+    /// Is anybody relied upon, to search or because it is brisk? It may be in vain: its thread may be busy with something
+    /// else.
+    #[inline]
+    pub(crate) fn is_relied_upon(&self) -> bool {
+        self.searcher.is_some() || self.brisk.is_some()
+    }
+
+    /// Workers that will look for work unasked, as far as can be known.
+    pub(crate) fn coming(&self, now: Time) -> u64 {
+        let searching = if self.is_searched(now) {
+            self.searching
+        } else {
+            0
+        };
+        u64::from(self.starting) + u64::from(searching)
     }
 
     /// When the next idle worker's time is up, or may be, with `start` more workers about to come.

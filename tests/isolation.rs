@@ -130,6 +130,48 @@ async fn a_handler_that_blocks_its_arbiter_is_named_counted_and_superseded_while
     assert!(report.unfinished.is_empty());
 }
 
+/// Half of its workers live on the arbiter that the other function blocks for as long as the test takes.
+#[actix::test]
+async fn a_blocked_arbiter_holds_up_no_event_that_another_worker_could_run() {
+    const WORKERS: u32 = 8;
+    let (gate, (stuck, mut blocked)) = (Gate::default(), mpsc::unbounded_channel());
+    let all_there = Arc::new(tokio::sync::Barrier::new(WORKERS as usize));
+    let free = Function::new("free", move |event: Event<bool>| {
+        let all_there = all_there.clone();
+        async move {
+            if *event {
+                all_there.wait().await;
+            }
+            Ok::<_, String>(())
+        }
+    });
+    let builder = Runtime::builder().arbiters(2).blocked_after(FAR);
+    let runtime = builder
+        .function(stubborn("stubborn", &gate, &stuck).timeout(FAR))
+        .function(free.concurrency(WORKERS).timeout(FAR))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    let meeting = vec![true; WORKERS as usize];
+    for receipt in client.invoke_batch("free", meeting).await.unwrap() {
+        client.wait(receipt.request_id).await;
+    }
+    let stubborn = invoke(&client, "stubborn", 1).await;
+    blocked.recv().await.unwrap();
+    for burst in 1..=20 {
+        let mut ids = Vec::new();
+        for _ in 0..burst {
+            ids.push(client.invoke("free", false).await.unwrap().request_id);
+        }
+        for id in ids {
+            client.wait(id).await;
+        }
+    }
+    gate.open();
+    assert_eq!(success(&client, stubborn).await, 1);
+}
+
 #[actix::test]
 async fn an_on_failure_closure_that_blocks_its_arbiter_is_noticed_too() {
     let log = listening::log();

@@ -224,6 +224,7 @@ impl Mailbox {
             }
             _ => {}
         }
+        attend |= inner.wants_look(now);
         wake.attend = attend && !inner.summoned;
         inner.summoned |= attend;
         wake += self.publish(&mut inner, now);
