@@ -40,7 +40,8 @@ pub(crate) struct Seats {
 
 struct Seating {
     state: Seated,
-    station: Arc<Station>,
+    /// None once it is vacant: a station leads back to the mailbox, which would hold itself.
+    station: Option<Arc<Station>>,
     waker: Option<Waker>,
     /// The arbiter that its worker lives on, by serial number.
     arbiter: u64,
@@ -87,7 +88,7 @@ impl Seats {
     pub(crate) fn take(&mut self, station: Arc<Station>, arbiter: u64) -> u32 {
         let seating = Seating {
             state: Seated::Starting,
-            station,
+            station: Some(station),
             waker: None,
             arbiter,
             run: 0,
@@ -119,7 +120,7 @@ impl Seats {
         let seating = &mut self.all[seat as usize];
         let state = std::mem::replace(&mut seating.state, Seated::Vacant);
         let (discounted, retired) = (seating.discounted, seating.retired);
-        seating.waker = None;
+        (seating.waker, seating.station) = (None, None);
         if !discounted {
             self.live -= 1;
             self.starting -= u32::from(state == Seated::Starting);
@@ -343,6 +344,8 @@ impl Seats {
 impl Seating {
     /// Its worker gives up the run that goes on; without one, nothing happens.
     fn give_up(&self) {
-        self.station.abort.store(self.run, Ordering::Release);
+        if let Some(station) = &self.station {
+            station.abort.store(self.run, Ordering::Release);
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{fail, invoke, letter, letters, secs, simulate, steps};
@@ -357,5 +358,34 @@ async fn what_has_a_receipt_is_done_or_in_the_report() {
             .map(|caller| caller.join().unwrap())
             .sum();
         assert_eq!(report.unfinished.len(), receipts);
+    }
+}
+
+#[actix::test]
+async fn nothing_of_a_runtime_is_left_when_it_is_gone() {
+    for polite in [true, false] {
+        let captured = Arc::new(());
+        let left = Arc::downgrade(&captured);
+        let function = Function::new("f", move |_: Event<u32>| {
+            let _captured = captured.clone();
+            async { Ok::<(), String>(()) }
+        });
+        let builder = Runtime::builder().arbiters(2).function(function);
+        let runtime = builder.start().await.unwrap();
+        let client = runtime.client();
+        for number in 0..100_u32 {
+            let receipt = client.invoke("f", number).await.unwrap();
+            client.wait(receipt.request_id).await;
+        }
+        if polite {
+            assert!(runtime.shutdown(secs(10)).await.unfinished.is_empty());
+        } else {
+            drop(runtime);
+        }
+        drop(client);
+        // The arbiters end by themselves.
+        while left.strong_count() > 0 {
+            actix_rt::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
