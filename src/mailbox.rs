@@ -1,8 +1,9 @@
 //! A function's mailbox: the queue behind one lock, with the seats of the workers that pull from it.
 //!
-//! The only shared mutable state on the hot path. Pushing takes the lock once; so does a worker between two
-//! events, for settling the one and taking the other (`mailbox/seat.rs`). Nothing of the user's runs under the lock,
-//! nobody is woken under it, and no payload is dropped under it. How events end is told in `mailbox/settling.rs`.
+//! The only shared mutable state on the hot path. A worker takes the lock once between two events, for settling the one and
+//! taking the other (`mailbox/seat.rs`); a caller takes it once for an event, or only the inbox's, as long as nobody has to
+//! be woken (`mailbox/arriving.rs`). Nothing of the user's runs under the lock, nobody is woken under it, and no payload is
+//! dropped under it: that waits in `mailbox/books.rs`. How events end is told in `mailbox/settling.rs`.
 
 mod arriving;
 mod books;
