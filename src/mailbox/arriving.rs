@@ -261,6 +261,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_bound_on_bytes_holds_however_events_come() {
+        let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });
+        let bytes_max = 1_000 * Payload::null().size() as u64;
+        let function = function.mailbox_bytes_max(bytes_max).concurrency(1);
+        let mailbox = Arc::new(Mailbox::new(function, 0, Clock::real()));
+        mailbox.pause();
+        for random in 0..1_000 {
+            admit(&mailbox, random).expect("there is room");
+        }
+        for random in 0..300 {
+            let refused = admit(&mailbox, random).expect_err("there is no room");
+            assert_eq!(refused.why, Unadmitted::BytesMax);
+        }
+        assert_eq!(mailbox.pending_bytes(), bytes_max);
+    }
+
     fn two() -> Arc<Mailbox> {
         let function = Function::new("f", |_: Event<u64>| async { Ok::<(), &str>(()) });
         Arc::new(Mailbox::new(function.concurrency(2), 0, Clock::real()))
