@@ -40,7 +40,7 @@ async fn accept(client: web::Data<Client>, upload: web::Json<Upload>) -> impl Re
 }
 
 async fn status(client: web::Data<Client>, id: web::Path<RequestId>) -> impl Responder {
-    HttpResponse::Ok().json(match client.status(*id) {
+    HttpResponse::Ok().json(match client.status(*id).await {
         Some(Status::Succeeded { result, .. }) => json!({ "state": "succeeded", "result": result }),
         Some(Status::Dead(letter)) => json!({ "state": "dead", "reason": letter.condition }),
         Some(_) => json!({ "state": "pending" }),

@@ -1,30 +1,36 @@
 //! The door: all refusals happen here, before anything is kept. Shared by the router and every client.
 //!
 //! Who is behind which name and number, `registry.rs` knows; whose a proposed request id is, `proposals.rs`. What is
-//! admitted is the mailbox's, and the store's before the caller hears of it (`admission/storing.rs`).
+//! admitted is the mailbox's, and the store's before the caller hears of it (`admission/storing.rs`). What a store has
+//! parked comes back through here (`admission/fetching.rs`).
 
+mod fetching;
+pub(crate) mod lanes;
 mod storing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use actix_rt::ArbiterHandle;
 use futures_util::future::BoxFuture;
+use lanes::Lanes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
-    Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId, Start,
+    Deduplicate, Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId,
+    Start,
 };
 use crate::failure::Condition;
 use crate::function::Function;
+use crate::keys::Keys;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
 use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
-use crate::queue::Unadmitted;
+use crate::queue::{NEVER, Unadmitted};
 use crate::registry::{Registry, Unregistered};
 use crate::settings::{Fault, FunctionName};
 use crate::slot::{Entry, Side};
@@ -71,10 +77,37 @@ pub(crate) struct Admission {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) identity: Identity,
-    pub(crate) store: Option<Arc<dyn EventStore>>,
-    /// Where appends are polled, so that a caller who goes away doesn't stop them half way.
-    control: ArbiterHandle,
+    pub(crate) store: Option<Stored>,
+    /// Keys of events that live in memory alone.
+    keys: Mutex<Keys>,
     door: AtomicU8,
+}
+
+/// The store, and how it is used unless an event says otherwise.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) durability: Durability,
+    /// How often the process may die while it runs an event.
+    pub(crate) deaths_max: u32,
+    pub(crate) lanes: Lanes,
+}
+
+/// What is said of one event that its mailbox needn't know.
+#[derive(Clone, Default)]
+struct Wish {
+    deduplicate: Option<Deduplicate>,
+    durability: Option<Durability>,
+}
+
+impl Wish {
+    fn of(options: Option<&Options>) -> Self {
+        let wish = |options: &Options| Self {
+            deduplicate: options.deduplicate.clone(),
+            durability: options.durability,
+        };
+        options.map(wish).unwrap_or_default()
+    }
 }
 
 /// An admission: over, or waiting for the store.
@@ -97,8 +130,7 @@ impl Admission {
         clock: Clock,
         limits: Limits,
         identity: Identity,
-        store: Option<Arc<dyn EventStore>>,
-        control: ArbiterHandle,
+        store: Option<Stored>,
     ) -> Self {
         Self {
             registry: Registry::default(),
@@ -107,7 +139,7 @@ impl Admission {
             limits,
             identity,
             store,
-            control,
+            keys: Mutex::default(),
             door: AtomicU8::new(Door::Open as u8),
         }
     }
@@ -123,6 +155,7 @@ impl Admission {
         let name = function.name.clone();
         let make = |number| {
             let mailbox = Arc::new(Mailbox::new(function, number, self.clock.clone()));
+            self.inherit(&mailbox);
             oversee(&mailbox);
             mailbox
         };
@@ -149,6 +182,7 @@ impl Admission {
 
     /// Forgets a function that was unregistered and is empty.
     pub(crate) fn forget(&self, number: u32) {
+        self.keys.lock().forget(number);
         self.proposals.forget(number);
         self.registry.forget(number);
     }
@@ -175,8 +209,15 @@ impl Admission {
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
         let owner = self.proposals.owner(id);
         let number = owner.unwrap_or_else(|| id.place().0);
-        self.numbered(number)
-            .filter(|mailbox| mailbox.view(id).is_some())
+        let known = |mailbox: &Arc<Mailbox>| mailbox.view(id).is_some();
+        let here = self.numbered(number).filter(known);
+        here.or_else(|| self.stored_with(id).filter(known))
+    }
+
+    /// The mailbox of an event that the store knows.
+    pub(crate) fn stored_with(&self, id: RequestId) -> Option<Arc<Mailbox>> {
+        let function = self.store.as_ref()?.store.locate(id)?;
+        self.mailbox(function.as_str())
     }
 
     // --- the door
@@ -216,7 +257,9 @@ impl Admission {
         payload: Result<Payload, PayloadError>,
         options: Option<Box<Options>>,
     ) -> Admitting<Receipt> {
-        if self.store.is_some() {
+        let in_memory =
+            options.as_ref().and_then(|options| options.durability) == Some(Durability::Memory);
+        if self.store.is_some() && !in_memory {
             return self.accept_stored(function, payload, options);
         }
         Admitting::Over(self.accept_now(function, payload, options))
@@ -243,10 +286,19 @@ impl Admission {
             &payload,
             options.as_deref(),
         )?;
+        let wish = Wish::of(options.as_deref());
         entry = self.enter(InvocationType::Event, payload, options, now);
         let zero = mailbox.settings().reserved_zero;
         if zero {
             entry.start = NEVER;
+        }
+        // Held until the event is in: only one of those with the same key gets there.
+        let mut keys = wish.deduplicate.as_ref().map(|_| self.keys.lock());
+        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref())
+            && let Some(first) = keys.holder(mailbox.number, &wanted.key, now)
+        {
+            _refused = entry;
+            return Ok(Receipt::new(first, Durability::Memory).duplicate());
         }
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let request_id = match mailbox.admit(entry, self.clock.random(), now) {
@@ -256,6 +308,11 @@ impl Admission {
                 return self.conclude(&mailbox, proposal, Err(back.why));
             }
         };
+        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate) {
+            let until = now.after(wanted.window);
+            keys.take(mailbox.number, wanted.key, request_id, until, now);
+        }
+        drop(keys);
         // A subscriber may well come back here too.
         let heard = telemetry::hears_accepted().then(|| mailbox.name().clone());
         let zero = zero.then(|| mailbox.clone());
@@ -277,23 +334,18 @@ impl Admission {
     ) -> Admitting<Receipt> {
         let prepared = self.ask_door().and_then(|()| {
             let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
-            let entry = self.entry(
-                &mailbox,
-                InvocationType::Event,
-                payload,
-                options,
-                self.clock.now(),
-            )?;
-            Ok((mailbox, vec![entry]))
+            let wish = Wish::of(options.as_deref());
+            let now = self.clock.now();
+            let entry = self.entry(&mailbox, InvocationType::Event, payload, options, now)?;
+            Ok((mailbox, entry, wish))
         });
-        match prepared.map(|(mailbox, entries)| self.store_all(mailbox, entries)) {
-            Ok(Admitting::Storing(storing)) => Admitting::Storing(Box::pin(async move {
-                let receipts = storing.await?;
-                receipts.first().copied().ok_or(InvokeError::NoSystem)
-            })),
-            Ok(Admitting::Over(over)) => Admitting::Over(
-                over.and_then(|receipts| receipts.first().copied().ok_or(InvokeError::NoSystem)),
-            ),
+        let storing = match prepared {
+            Ok((mailbox, entry, wish)) => self.store_all(mailbox, vec![entry], vec![wish]),
+            Err(refused) => Err(refused),
+        };
+        let first = |receipts: Vec<Receipt>| receipts.first().copied().ok_or(InvokeError::NoSystem);
+        match storing {
+            Ok(stored) => Admitting::Storing(Box::pin(async move { first(stored.await?) })),
             Err(refused) => Admitting::Over(Err(refused)),
         }
     }
@@ -323,7 +375,13 @@ impl Admission {
         });
         match prepared {
             Err(refused) => Admitting::Over(Err(refused)),
-            Ok((mailbox, entries)) if self.store.is_some() => self.store_all(mailbox, entries),
+            Ok((mailbox, entries)) if self.store.is_some() => {
+                let wishes = vec![Wish::default(); entries.len()];
+                match self.store_all(mailbox, entries, wishes) {
+                    Ok(stored) => Admitting::Storing(Box::pin(stored)),
+                    Err(refused) => Admitting::Over(Err(refused)),
+                }
+            }
             Ok((mailbox, entries)) => Admitting::Over(self.admit_all(&mailbox, entries)),
         }
     }
@@ -343,7 +401,6 @@ impl Admission {
             .map(|entry| (entry, self.clock.random()))
             .collect();
         let admitted = mailbox.admit_all(entries, self.clock.now());
-        let admitted = admitted.map_err(|refused| refused.why);
         let ids = self.conclude(mailbox, proposals, admitted)?;
         ids.iter()
             .for_each(|&id| telemetry::accepted(mailbox.name(), id));
@@ -431,6 +488,8 @@ impl Admission {
             side: None,
             request_id: None,
             start: NEVER,
+            stored: false,
+            proposed: false,
         };
         let id = mailbox
             .admit(entry, self.clock.random(), now)
@@ -491,7 +550,34 @@ impl Admission {
                 problem: problem.to_owned(),
             }));
         }
+        let faults = [
+            (
+                "deduplicate",
+                options.deduplicate.as_ref().and_then(faulty_key),
+            ),
+            (
+                "durability",
+                options.durability.and_then(|wanted| self.undurable(wanted)),
+            ),
+        ];
+        for (field, problem) in faults {
+            if let Some(problem) = problem {
+                let function = function();
+                return Err(InvokeError::Setting(Fault {
+                    function,
+                    field,
+                    problem,
+                }));
+            }
+        }
         Ok(())
+    }
+
+    /// Why an event can't be as durable as is wanted.
+    fn undurable(&self, wanted: Durability) -> Option<String> {
+        (wanted != Durability::Memory && self.store.is_none()).then(|| {
+            format!("is {wanted:?}, and the runtime has no store: give it one with `Builder::disk`")
+        })
     }
 
     fn enter(
@@ -508,6 +594,8 @@ impl Admission {
             side: None,
             request_id: None,
             start: now,
+            stored: false,
+            proposed: false,
         };
         if let Some(options) = options {
             entry.start = match options.start {
@@ -516,6 +604,7 @@ impl Admission {
                 Start::At(wall) => self.clock.time(wall),
             };
             (entry.hops, entry.request_id) = (options.hops, options.request_id);
+            entry.proposed = options.request_id.is_some();
             entry.side = Side::of(*options);
         }
         entry
@@ -600,8 +689,19 @@ impl Admission {
     }
 }
 
-/// The start of an event that is in the mailbox only until it is given up: no worker takes it before.
-const NEVER: Time = Time(u64::MAX);
+/// Longest key of an event, in bytes.
+const KEY_MAX: usize = 256;
+
+fn faulty_key(deduplicate: &Deduplicate) -> Option<String> {
+    let len = deduplicate.key.len();
+    if len == 0 || len > KEY_MAX {
+        Some(format!("has a key of {len} bytes: use 1 to {KEY_MAX}"))
+    } else if deduplicate.window.is_zero() {
+        Some("has a window of zero: nothing would be a duplicate".to_owned())
+    } else {
+        None
+    }
+}
 
 fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
     let doomed: Vec<_> = ids

@@ -15,8 +15,9 @@ use crate::mailbox::Mailbox;
 use crate::payload::{Payload, PayloadError};
 use crate::settings::FunctionName;
 use crate::slot::Phase;
-use crate::store::Settlement;
+use crate::store::{Known, KnownState, Settlement};
 use crate::telemetry::{Meters, Stats};
+use crate::time::Time;
 use crate::view::{End, View};
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
@@ -199,7 +200,7 @@ pub enum State {
 impl State {
     fn of(phase: Phase) -> Self {
         match phase {
-            Phase::Reserved | Phase::Ready => Self::Accepted,
+            Phase::New | Phase::Ready => Self::Accepted,
             Phase::Delayed => Self::Delayed,
             Phase::Running | Phase::Failed => Self::Running,
             Phase::Succeeded | Phase::Dead | Phase::Cancelled => Self::Finished,
@@ -214,8 +215,11 @@ pub struct EventPage {
     /// The events, in no particular order. May be empty though there is a next page.
     pub events: Vec<EventStatus>,
     /// Where the next page begins; none if this is the last.
-    pub next: Option<u32>,
+    pub next: Option<u64>,
 }
+
+/// Pages from here on are of events that only the store has.
+const PARKED: u64 = 1 << 32;
 
 impl Client {
     pub(crate) fn new(admission: Arc<Admission>) -> Self {
@@ -356,10 +360,15 @@ impl Client {
 
     /// What is known of an event: always while it is pending, for a bounded time and number once it has finished
     /// ([`Function::retain`](crate::Function::retain)).
-    pub fn status(&self, id: RequestId) -> Option<Status> {
-        let mailbox = self.admission.locate(id)?;
-        let view = mailbox.view(id)?;
-        Some(status(&mailbox, &view))
+    ///
+    /// Answers at once of what is in memory, and reads what is only in the store.
+    pub async fn status(&self, id: RequestId) -> Option<Status> {
+        if let Some(mailbox) = self.admission.locate(id)
+            && let Some(view) = mailbox.view(id)
+        {
+            return Some(status(&mailbox, &view));
+        }
+        Some(self.stored_status(self.admission.look(id).await?).1)
     }
 
     /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles
@@ -368,33 +377,75 @@ impl Client {
     /// `None` if nothing is known of the event (an unknown id, or one that finished too long ago), or if the runtime goes
     /// away first. Dropping the future changes nothing for the event.
     pub async fn wait(&self, id: RequestId) -> Option<Status> {
-        let mailbox = self.admission.locate(id)?;
+        let Some(mailbox) = self.admission.locate(id) else {
+            return self.wait_stored(id).await;
+        };
         let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
-        let end = mailbox.watch(id)?.await.ok()?;
-        Some(match end {
-            End::Succeeded(result) => Status::Succeeded {
-                result: result.unwrap_or_else(Payload::null),
-                attempts: mailbox.view(id).map_or(attempts, |view| view.attempt),
-            },
-            End::Dead(letter) => Status::Dead(letter),
-            End::Failed(failure) => Status::Failed(failure),
-            End::Cancelled => Status::Cancelled,
-        })
+        let end = mailbox.watch(id, false)?.await.ok()?;
+        Some(ended(&mailbox, id, end, attempts))
+    }
+
+    /// As `wait`, for an event that only the store knows.
+    async fn wait_stored(&self, id: RequestId) -> Option<Status> {
+        let mailbox = self.admission.stored_with(id);
+        let end = mailbox.as_ref().and_then(|mailbox| mailbox.watch(id, true));
+        // Asked after the watch began: it may have ended before.
+        let now = self.status(id).await?;
+        match (now.is_finished(), mailbox.zip(end)) {
+            (true, _) => Some(now),
+            (false, Some((mailbox, end))) => Some(ended(&mailbox, id, end.await.ok()?, 0)),
+            (false, None) => None,
+        }
     }
 
     /// Ends a pending event: it never runs again, and a run that is under way is stopped at its next await point, its result
     /// refused. Answers whether there was one to end.
-    pub fn cancel(&self, id: RequestId) -> bool {
-        let Some(mailbox) = self.admission.locate(id) else {
-            return false;
+    ///
+    /// Waits for nothing unless the event is only in the store.
+    pub async fn cancel(&self, id: RequestId) -> bool {
+        let mailbox = match self.admission.locate(id) {
+            Some(mailbox) => Some(mailbox),
+            None => self.admission.unpark(id).await,
         };
-        let kind = mailbox.view(id).map(|view| view.kind);
+        mailbox.is_some_and(|mailbox| self.cancel_here(&mailbox, id))
+    }
+
+    fn cancel_here(&self, mailbox: &Mailbox, id: RequestId) -> bool {
+        let view = mailbox.view(id);
         let cancelled = mailbox.cancel(id);
-        if cancelled && kind == Some(InvocationType::Event) {
-            self.admission
-                .settle(&mailbox, id, || Settlement::Cancelled);
+        if let Some(view) = view.filter(|view| cancelled && view.stored) {
+            let accepted_at = view.accepted.stored();
+            let settlement = Settlement::Cancelled { accepted_at };
+            self.admission.settle_stored(Some(mailbox), id, settlement);
         }
         cancelled
+    }
+
+    /// An event as the store knows it: when it was accepted, and where it is.
+    fn stored_status(&self, known: Known) -> (SystemTime, Status) {
+        let clock = &self.admission.clock;
+        let wall = |time| clock.wall(Time::of(time));
+        let status = match known.state {
+            KnownState::Pending {
+                due_at,
+                attempts,
+                attempt,
+            } if Time::of(due_at) > clock.now() => Status::Delayed {
+                until: wall(due_at),
+                attempts,
+                failure: attempt.map(|attempt| attempt.failure),
+            },
+            KnownState::Pending { due_at, .. } => Status::Accepted {
+                since: wall(due_at),
+            },
+            KnownState::Succeeded { result, attempt } => Status::Succeeded {
+                result,
+                attempts: attempt,
+            },
+            KnownState::Dead(letter) => Status::Dead(letter),
+            KnownState::Cancelled => Status::Cancelled,
+        };
+        (wall(known.accepted_at), status)
     }
 
     /// A page of a function's events in one state, from `cursor` (0 is the beginning), with at most `limit` of them (a
@@ -402,26 +453,53 @@ impl Client {
     ///
     /// A page is a glance at a mailbox that goes on: an event that changes its state between two pages may be in both or
     /// in neither.
-    pub fn events(
+    pub async fn events(
         &self,
         function: &str,
         state: State,
-        cursor: u32,
+        cursor: u64,
         limit: usize,
     ) -> Option<EventPage> {
         let mailbox = self.admission.mailbox(function)?;
         let limit = limit.max(1);
-        let (views, next) = mailbox.list(cursor, limit, |view| State::of(view.phase) == state);
+        let waits = matches!(state, State::Accepted | State::Delayed);
+        let Ok(slot) = u32::try_from(cursor) else {
+            let after = cursor - PARKED;
+            return Some(self.parked(&mailbox, state, after, limit).await);
+        };
+        let (views, next) = mailbox.list(slot, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
             request_id: view.id,
             invocation_type: view.kind,
             accepted_at: mailbox.clock.wall(view.accepted),
             status: status(&mailbox, view),
         });
+        let parked = (waits && mailbox.has_parked()).then_some(PARKED);
         Some(EventPage {
             events: events.collect(),
-            next,
+            next: next.map(u64::from).or(parked),
         })
+    }
+
+    async fn parked(&self, mailbox: &Mailbox, state: State, after: u64, limit: usize) -> EventPage {
+        let page = self.admission.parked(mailbox, after, limit).await;
+        let events = page.events.into_iter().map(|known| {
+            let request_id = known.request_id;
+            let (accepted_at, status) = self.stored_status(known);
+            EventStatus {
+                request_id,
+                invocation_type: InvocationType::Event,
+                accepted_at,
+                status,
+            }
+        });
+        let delayed = |status: &Status| matches!(status, Status::Delayed { .. });
+        EventPage {
+            events: events
+                .filter(|event| delayed(&event.status) == (state == State::Delayed))
+                .collect(),
+            next: page.next.map(|next| next + PARKED),
+        }
     }
 
     // --- functions
@@ -497,10 +575,22 @@ impl Chain {
     }
 }
 
+fn ended(mailbox: &Mailbox, id: RequestId, end: End, attempts: u32) -> Status {
+    match end {
+        End::Succeeded(result) => Status::Succeeded {
+            result: result.unwrap_or_else(Payload::null),
+            attempts: mailbox.view(id).map_or(attempts, |view| view.attempt),
+        },
+        End::Dead(letter) => Status::Dead(letter),
+        End::Failed(failure) => Status::Failed(failure),
+        End::Cancelled => Status::Cancelled,
+    }
+}
+
 fn status(mailbox: &Mailbox, view: &View) -> Status {
     let wall = |time| mailbox.clock.wall(time);
     match view.phase {
-        Phase::Reserved | Phase::Ready => Status::Accepted {
+        Phase::New | Phase::Ready => Status::Accepted {
             since: wall(view.at),
         },
         Phase::Delayed => Status::Delayed {
@@ -535,8 +625,10 @@ impl CancelOnDrop<'_> {
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if let Some((client, id)) = self.0.take() {
-            client.cancel(id);
+        if let Some((client, id)) = self.0.take()
+            && let Some(mailbox) = client.admission.locate(id)
+        {
+            client.cancel_here(&mailbox, id);
         }
     }
 }

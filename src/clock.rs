@@ -15,8 +15,10 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
-    /// The wall clock at the origin, if the wall clock follows this one; the machine's own otherwise.
-    wall: Option<SystemTime>,
+    /// What the time was at the origin.
+    start: Time,
+    /// Whether the wall clock follows this one; otherwise it is the machine's own.
+    is_wall: bool,
     chance: Chance,
 }
 
@@ -36,7 +38,8 @@ impl Clock {
     pub(crate) fn real() -> Self {
         Self {
             origin: Instant::now(),
-            wall: None,
+            start: Time::of(SystemTime::now()),
+            is_wall: false,
             chance: Chance::Thread,
         }
     }
@@ -50,13 +53,24 @@ impl Clock {
         let chance = Chance::Seeded(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
         Self {
             origin: Instant::now(),
-            wall: Some(wall),
+            start: Time::of(wall),
+            is_wall: true,
             chance,
         }
     }
 
+    /// The same clock, set: it shows `time` now.
+    pub(crate) fn set(self, time: Time) -> Self {
+        Self {
+            origin: Instant::now(),
+            start: time,
+            ..self
+        }
+    }
+
     pub(crate) fn now(&self) -> Time {
-        Time::default().after(Instant::now().saturating_duration_since(self.origin))
+        self.start
+            .after(Instant::now().saturating_duration_since(self.origin))
     }
 
     /// What the wall clock shows at `time`. The machine's clock may be set meanwhile: the present is exact,
@@ -64,7 +78,7 @@ impl Clock {
     pub(crate) fn wall(&self, time: Time) -> SystemTime {
         let (now, wall) = self.present();
         if time > now {
-            wall + time.since(now)
+            wall.checked_add(time.since(now)).unwrap_or(wall)
         } else {
             wall.checked_sub(now.since(time)).unwrap_or(wall)
         }
@@ -81,10 +95,26 @@ impl Clock {
 
     fn present(&self) -> (Time, SystemTime) {
         let now = self.now();
-        let wall = self.wall.map_or_else(SystemTime::now, |origin| {
-            origin + now.since(Time::default())
-        });
+        let wall = if self.is_wall {
+            now.stored()
+        } else {
+            SystemTime::now()
+        };
         (now, wall)
+    }
+
+    /// A clock of the machine's that nobody can set: which start of the machine, and how long ago. Where there is none, or
+    /// time is simulated, `None`.
+    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    pub(crate) fn boot(&self) -> Option<(u128, Duration)> {
+        if self.is_wall {
+            return None;
+        }
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+        let seconds = uptime.split_whitespace().next()?.parse().ok()?;
+        let uptime = Duration::try_from_secs_f64(seconds).ok()?;
+        Some((id.trim().parse::<uuid::Uuid>().ok()?.as_u128(), uptime))
     }
 
     /// A random number from 0 to 1.
@@ -110,6 +140,11 @@ impl Clock {
     pub(crate) fn instant(&self, time: Time) -> Instant {
         // A deadline that the clock can't express is as good as a century away.
         let far = Duration::from_secs(100 * 365 * 86_400);
-        self.origin + time.since(Time::default()).min(far)
+        self.origin + time.since(self.start).min(far)
     }
+}
+
+/// What the machine's clock shows.
+pub(crate) fn wall_now() -> SystemTime {
+    SystemTime::now()
 }

@@ -153,6 +153,9 @@ pub enum BuildError {
     /// The function to remove isn't there.
     #[error("function `{0}` is not registered")]
     UnknownFunction(String),
+    /// The store can't be opened; see why.
+    #[error("the store can't be opened: {0}")]
+    Store(#[from] StoreError),
 }
 
 struct Faults<'a>(&'a [Fault]);
@@ -168,14 +171,46 @@ impl std::fmt::Display for Faults<'_> {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
+    kind: StoreErrorKind,
     message: String,
+}
+
+/// What kind of trouble a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// See the message.
+    Other,
+    /// There is no room. Make some: the store goes on by itself.
+    Full,
+    /// It could not make something durable and takes nothing any more. Look at the disk, then start the process again.
+    Failed,
+    /// Another process has it. Stop that one, or use another folder.
+    Locked,
+    /// What is on the disk isn't what was written there.
+    Damaged,
+    /// It was written by another version of this crate, in a format that this one can't read.
+    Version,
+    /// It is sealed, and with another key than the one that was given.
+    Key,
 }
 
 impl StoreError {
     /// An error that says what happened, with which value, and what to do.
     pub fn new(message: impl Into<String>) -> Self {
+        Self::of(StoreErrorKind::Other, message)
+    }
+
+    /// An error of a kind.
+    pub fn of(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
+            kind,
             message: message.into(),
         }
+    }
+
+    /// What kind of trouble it is.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
     }
 }

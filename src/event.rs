@@ -41,6 +41,21 @@ impl RequestId {
         )
     }
 
+    /// This id, but saying that its event is number `place` in a store.
+    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    pub(crate) fn store_at(self, place: u64) -> Self {
+        let random = self.0.as_u128() & ((1 << 80) - 1);
+        let bits = (u128::from(place) << 80) | random;
+        Self(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid())
+    }
+
+    /// The number of its event in a store, if a store gave this id.
+    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    pub(crate) fn stored_at(self) -> Option<u64> {
+        let ours = self.0.get_version_num() == 8;
+        ours.then_some((self.0.as_u128() >> 80) as u64)
+    }
+
     /// The UUID itself.
     pub fn as_uuid(&self) -> &Uuid {
         &self.0
@@ -102,6 +117,8 @@ pub(crate) struct Options {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) event_age_max: Option<Duration>,
     pub(crate) redriven_from: Option<RequestId>,
+    pub(crate) deduplicate: Option<Deduplicate>,
+    pub(crate) durability: Option<Durability>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -164,6 +181,21 @@ impl Invoke {
         self.option(|options| options.event_age_max = Some(age))
     }
 
+    /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise
+    /// the receipt is that of the first one, marked [`duplicate`](Receipt::duplicate), and nothing is added (BYD-12).
+    ///
+    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts.
+    pub fn deduplicate(self, key: impl Into<Arc<str>>, window: Duration) -> Self {
+        let key = key.into();
+        self.option(|options| options.deduplicate = Some(Deduplicate { key, window }))
+    }
+
+    /// How safe this event has to be before its receipt, in place of what holds for the runtime. Refused where the
+    /// runtime has no store that can do it; [`Durability::Memory`] always works.
+    pub fn durability(self, durability: Durability) -> Self {
+        self.option(|options| options.durability = Some(durability))
+    }
+
     pub(crate) fn option(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(self.options.get_or_insert_default());
         self
@@ -171,12 +203,26 @@ impl Invoke {
 }
 
 /// How safe an accepted event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
 pub enum Durability {
     /// It lives as long as the process.
     Memory,
-    /// The store has it.
-    Stored,
+    /// It survives the death of the process (`kill -9`), and of the machine except for what was accepted within the last
+    /// so much time.
+    DiskInterval(Duration),
+    /// It survives the death of the process and the loss of power: it was synced to disk before the receipt.
+    Disk,
+}
+
+/// A key that only one event of a function may have within a window of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deduplicate {
+    /// The key.
+    pub key: Arc<str>,
+    /// How long it is taken, from the acceptance of the first event that has it.
+    pub window: Duration,
 }
 
 /// The proof that an event was accepted.
@@ -187,6 +233,8 @@ pub struct Receipt {
     pub request_id: RequestId,
     /// How safe it is.
     pub durability: Durability,
+    /// An event with the same deduplication key had been accepted before: this is its id, and nothing was added.
+    pub duplicate: bool,
 }
 
 impl Receipt {
@@ -194,6 +242,14 @@ impl Receipt {
         Self {
             request_id,
             durability,
+            duplicate: false,
+        }
+    }
+
+    pub(crate) fn duplicate(self) -> Self {
+        Self {
+            duplicate: true,
+            ..self
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::event::RequestId;
 use crate::panic::Panicked;
@@ -14,7 +14,8 @@ use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
 
 /// What kind of failure ended an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+// Stores tell the variants apart by their order: new ones go to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The handler returned an error.
     Error,
@@ -35,10 +36,12 @@ pub enum FailureKind {
     Throttle,
     /// redrive itself failed. Not counted as an attempt of the retry policy (ASY-09, ASY-21).
     System,
+    /// The process died while it ran the event, more often than is allowed.
+    ProcessCrash,
 }
 
 /// A failed attempt, as its reader sees it: nothing here borrows from the user's error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of failure it was.
     pub kind: FailureKind,
@@ -264,7 +267,8 @@ impl Throttled {
 marked_error!(Throttled);
 
 /// Why an event will not be tried again. The first four are AWS's own words (DST-07).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+// Stores tell the variants apart by their order: new ones go to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// Its last allowed attempt failed (ASY-16).
     RetriesExhausted,
@@ -278,6 +282,8 @@ pub enum Condition {
     Recursion,
     /// The function was removed while the event waited.
     FunctionRemoved,
+    /// The process died again and again while it ran the event: what it does kills its host.
+    ProcessCrash,
 }
 
 impl fmt::Display for Condition {
@@ -349,6 +355,9 @@ pub struct Letter {
     pub(crate) retry: Option<RetryPolicy>,
     #[serde(skip)]
     pub(crate) event_age_max: Option<Duration>,
+    /// The store has it.
+    #[serde(skip)]
+    pub(crate) stored: bool,
 }
 
 impl DeadLetter {

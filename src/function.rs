@@ -151,6 +151,13 @@ impl Function {
         self
     }
 
+    /// How many events are kept in memory that a store has, 10,000 unless set; and as many that are delayed. The rest waits
+    /// in the store, counts towards the mailbox's bounds, and comes into memory as room appears.
+    pub fn window(mut self, events: u32) -> Self {
+        self.settings.window = events;
+        self
+    }
+
     /// How long an idle worker keeps its state before it is let go, 60 s unless set.
     pub fn keep_alive(mut self, idle: Duration) -> Self {
         self.settings.keep_alive = idle;

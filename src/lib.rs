@@ -125,11 +125,13 @@ mod failure;
 mod function;
 mod handler;
 mod inbox;
+mod keys;
 mod lock;
 mod mailbox;
 mod measure;
 mod notice;
 mod panic;
+mod parked;
 mod payload;
 mod proposals;
 mod queue;
@@ -158,7 +160,7 @@ pub use retry::{Jitter, RetryPolicy};
 pub use settings::FunctionName;
 
 pub use client::{Client, EventPage, EventStatus, State, Status};
-pub use event::{Durability, InvocationType, Invoke, Receipt, RequestId};
+pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, RequestId};
 pub use payload::{Payload, PayloadError};
 
 pub use context::{Context, Event};
@@ -172,8 +174,11 @@ pub use actor::router::Router;
 pub use destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
 pub use failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
 
-pub use error::{Bound, BuildError, CallError, InvokeError, StoreError};
+pub use error::{Bound, BuildError, CallError, InvokeError, StoreError, StoreErrorKind};
 pub use settings::Fault;
+
+#[cfg(feature = "disk")]
+pub use store::disk::Disk;
 
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};

@@ -3,10 +3,12 @@
 //! The only shared mutable state on the hot path. A worker takes the lock once between two events, for settling the one and
 //! taking the other (`mailbox/seat.rs`); a caller takes it once for an event, or only the inbox's, as long as nobody has to
 //! be woken (`mailbox/arriving.rs`). Nothing of the user's runs under the lock, nobody is woken under it, and no payload is
-//! dropped under it: that waits in `mailbox/books.rs`. How events end is told in `mailbox/settling.rs`.
+//! dropped under it: that waits in `mailbox/books.rs`. How events end is told in `mailbox/settling.rs`, how they come from the
+//! store, and what of them waits there, in `mailbox/parking.rs`.
 
 mod arriving;
 mod books;
+mod parking;
 mod seat;
 mod settling;
 
@@ -20,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::event::RequestId;
-use crate::failure::{Condition, Failure};
+use crate::failure::Failure;
 use crate::function::Function;
 use crate::inbox::Inbox;
 use crate::notice::{Notice, Overseer};
@@ -28,7 +30,7 @@ use crate::queue::{Bounds, Queue, Refused, Unadmitted};
 use crate::restart::{Gate, Restarts};
 use crate::seats::Seats;
 use crate::settings::{FunctionName, Settings};
-use crate::slot::{Arrival, Entry, Phase, Ticket};
+use crate::slot::{Arrival, Entry, Ticket};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
@@ -42,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) start: u32,
     pub(crate) deadline: Option<Time>,
     pub(crate) probing: bool,
+    /// Fetch parked events.
+    pub(crate) fetch: bool,
 }
 
 pub(crate) struct Mailbox {
@@ -71,7 +75,7 @@ struct Inner {
     restarts: Restarts,
     /// Boxed: most functions never crash, and there may be many functions.
     last_crash: Option<Box<Failure>>,
-    watchers: HashMap<u32, Vec<oneshot::Sender<End>>>,
+    watchers: HashMap<RequestId, Vec<oneshot::Sender<End>>>,
     meters: Meters,
     /// The function was removed: nothing comes in or starts.
     removed: bool,
@@ -125,6 +129,7 @@ impl Mailbox {
         let bounds = Bounds {
             events_max: settings.mailbox_events_max,
             bytes_max: settings.mailbox_bytes_max,
+            window: settings.window,
         };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
@@ -216,9 +221,25 @@ impl Mailbox {
         &self,
         entries: Vec<(Entry, u128)>,
         now: Time,
-    ) -> Result<Vec<RequestId>, Refused> {
-        let ids = self.reserve_all(entries, now)?;
-        self.confirm(&ids, now);
+    ) -> Result<Vec<RequestId>, Unadmitted> {
+        let (mut ids, mut wakes) = (Vec::with_capacity(entries.len()), Vec::new());
+        let bytes = entries
+            .iter()
+            .map(|(entry, _)| entry.payload.size() as u64)
+            .sum();
+        // Those that are left over after a refusal are dropped after the lock.
+        let mut entries = entries.into_iter();
+        let mut inner = self.lock_to_admit();
+        inner.may_admit()?;
+        inner.queue.reserve(entries.len() as u32, bytes)?;
+        inner.queue.unreserve(entries.len() as u32, bytes);
+        for (entry, random) in entries.by_ref() {
+            // An id that nobody has and for which there is room is not refused.
+            ids.extend(inner.queue.admit(entry, random, now).ok());
+            wakes.push(inner.rouse(self.settings(), now));
+        }
+        drop(inner);
+        wakes.into_iter().for_each(|wake| self.wake(wake));
         Ok(ids)
     }
 
@@ -233,67 +254,13 @@ impl Mailbox {
         let mut inner = self.lock_to_admit();
         let entry = inner.ask_open(entry)?;
         let id = inner.queue.admit(entry, random, now)?;
-        if let Some((slot, _)) = inner.queue.get(id) {
-            inner.watchers.entry(slot).or_default().push(sender);
-        }
+        inner.watchers.entry(id).or_default().push(sender);
         let mut wake = inner.rouse(self.settings(), now);
         // A function that backs off fails its callers at once rather than keep them waiting.
         wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
         drop(inner);
         self.wake(wake);
         Ok((id, receiver))
-    }
-
-    /// Keeps places for `entries`, all or none, while they are stored.
-    pub(crate) fn reserve_all(
-        &self,
-        entries: Vec<(Entry, u128)>,
-        now: Time,
-    ) -> Result<Vec<RequestId>, Refused> {
-        let mut ids = Vec::with_capacity(entries.len());
-        // Those that are left over after a refusal are dropped after the lock.
-        let mut entries = entries.into_iter();
-        let mut inner = self.lock_to_admit();
-        for (entry, random) in entries.by_ref() {
-            let entry = inner.ask_open(entry);
-            match entry.and_then(|entry| inner.queue.reserve(entry, random, now)) {
-                Ok(id) => ids.push(id),
-                Err(refused) => {
-                    inner.release(&ids);
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Lets reserved events run. If the function was removed while they were stored, they die of it.
-    pub(crate) fn confirm(&self, ids: &[RequestId], now: Time) {
-        let mut wakes = Vec::new();
-        let mut doomed = Vec::new();
-        let mut inner = self.lock();
-        for &id in ids {
-            inner.queue.confirm(id, now);
-            if !inner.removed {
-                wakes.push(inner.rouse(self.settings(), now));
-            } else if let Some(ticket) = inner.queue.withdraw(id, now) {
-                doomed.push((
-                    ticket,
-                    self.letter(&inner, ticket, Condition::FunctionRemoved, now),
-                ));
-            }
-        }
-        drop(inner);
-        wakes.into_iter().for_each(|wake| self.wake(wake));
-        if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
-        }
-    }
-
-    pub(crate) fn release(&self, ids: &[RequestId]) {
-        let mut inner = self.lock();
-        inner.release(ids);
-        inner.check_drained();
     }
 
     /// When a full mailbox may have room, from the function's pace so far.
@@ -326,6 +293,7 @@ impl Mailbox {
         let mut inner = self.lock();
         inner.summoned = false;
         inner.queue.expire(now, 10_000);
+        let fetch = inner.wants_parked(now);
         let gate = inner.restarts.probe(now);
         inner.queue.allowance = match gate {
             Gate::Open => u32::MAX,
@@ -359,6 +327,7 @@ impl Mailbox {
             start,
             deadline,
             probing: gate == Gate::Probing,
+            fetch,
         }
     }
 
@@ -425,26 +394,27 @@ impl Mailbox {
     // --- looking in
 
     pub(crate) fn view(&self, id: RequestId) -> Option<View> {
-        self.lock()
-            .queue
-            .get(id)
-            .filter(|(_, slot)| slot.phase != Phase::Reserved)
-            .map(|(_, slot)| View::new(slot))
+        let inner = self.lock();
+        inner.queue.get(id).map(|(_, slot)| View::new(slot))
     }
 
-    /// Where the end of the event will be told; at once if it has ended.
-    pub(crate) fn watch(&self, id: RequestId) -> Option<oneshot::Receiver<End>> {
+    /// Where the end of the event will be told; at once if it has ended. An event that isn't here is believed to be
+    /// `parked` if so it is said.
+    pub(crate) fn watch(&self, id: RequestId, parked: bool) -> Option<oneshot::Receiver<End>> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock();
-        let (slot, entry) = inner.queue.get(id)?;
-        if entry.phase.is_finished() {
+        let entry = inner.queue.get(id).map(|(_, entry)| entry);
+        if entry.is_none() && !parked {
+            return None;
+        }
+        if let Some(entry) = entry.filter(|entry| entry.phase.is_finished()) {
             if let Some(end) = View::new(entry).end() {
                 let _ = sender.send(end); // nobody waits for it yet
             }
         } else if inner.deserted {
             return None;
         } else {
-            let watchers = inner.watchers.entry(slot).or_default();
+            let watchers = inner.watchers.entry(id).or_default();
             // Those who have gone make room before the list grows.
             if watchers.len() == watchers.capacity() {
                 watchers.retain(|watcher| !watcher.is_closed());
@@ -512,18 +482,17 @@ impl Mailbox {
 impl Inner {
     /// Nothing comes into a mailbox that nobody looks after any more.
     fn ask_open(&self, entry: Entry) -> Result<Entry, Refused> {
-        let why = match (self.removed, self.closed) {
-            (true, _) => Unadmitted::Removed,
-            (false, true) => Unadmitted::Closed,
-            (false, false) => return Ok(entry),
-        };
-        Err(Refused { why, entry })
+        match self.may_admit() {
+            Ok(()) => Ok(entry),
+            Err(why) => Err(Refused { why, entry }),
+        }
     }
 
-    fn release(&mut self, ids: &[RequestId]) {
-        for &id in ids {
-            let payload = self.queue.release(id);
-            self.later.extend(payload.map(Later::Payload));
+    fn may_admit(&self) -> Result<(), Unadmitted> {
+        match (self.removed, self.closed) {
+            (true, _) => Err(Unadmitted::Removed),
+            (false, true) => Err(Unadmitted::Closed),
+            (false, false) => Ok(()),
         }
     }
 
@@ -551,7 +520,8 @@ impl Inner {
     /// Is a delayed event due before the supervisor looks by itself?
     #[inline]
     fn wants_timer(&mut self) -> bool {
-        match (self.queue.next_due(), self.armed) {
+        let due = [self.queue.next_due(), self.parked_due()];
+        match (due.into_iter().flatten().min(), self.armed) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(due), Some(armed)) => due < armed,
@@ -579,16 +549,17 @@ impl Inner {
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
         let look = self.seats.is_relied_upon().then(|| now.after(LOOK));
-        let all = [over, due, probe, expiry, look];
+        let parked = self.parked_due().filter(|&at| at > now);
+        let all = [over, due, probe, expiry, look, parked];
         all.into_iter().flatten().min()
     }
 
     #[inline]
-    fn tell_watchers(&mut self, slot: u32, end: impl Fn() -> End) {
+    fn tell_watchers(&mut self, id: RequestId, end: impl Fn() -> End) {
         if self.watchers.is_empty() {
             return;
         }
-        let watchers = self.watchers.remove(&slot).into_iter().flatten();
+        let watchers = self.watchers.remove(&id).into_iter().flatten();
         self.later
             .extend(watchers.map(|watcher| Later::End(watcher, end())));
     }
@@ -610,7 +581,9 @@ impl Inner {
     fn is_drained(&self, drain: Drain) -> bool {
         match drain {
             Drain::InFlight => self.queue.running() == 0,
-            Drain::Ready => self.queue.running() == 0 && !self.queue.has_ready(),
+            Drain::Ready => {
+                self.queue.running() == 0 && !self.queue.has_ready() && self.queue.parked.ready == 0
+            }
             Drain::Pending => self.queue.pending() == 0,
             Drain::Workers => self.seats.live() == 0,
         }

@@ -39,7 +39,11 @@ pub(crate) enum Judgement {
     Superseded,
     Retry {
         attempt: Attempt,
+        /// How many attempts so far don't count.
+        uncounted: u32,
         at: Time,
+        /// It waits in the store.
+        parked: bool,
     },
     Bury(Ticket, DeadLetter),
     /// It was a call: its caller has the failure.

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //!            admit                take                 succeed
-//!   ┌───────────┬──────▶ Ready ──────────▶ Running ───────────────▶ Succeeded ─┐
-//!   │ reserve   │          ▲ ▲                │ ▲ fence by attempt             │ retained for
-//!   ▼           ▼          │ └─ due ─ Delayed │ │                              │ a while, then
-//! Reserved ─ confirm ──────┘             ▲    │ └─────── retry ───────┐        │ the slot is free
-//!   │                                    │    ├─ fail ─▶ Failed ──────┤        │
-//!   └─ release ─▶ (nothing was there)    └────┴── retry later ────────┘        │
+//!   ──────────┬────────▶ Ready ──────────▶ Running ───────────────▶ Succeeded ─┐
+//!             │            ▲ ▲                │ ▲ fence by attempt             │ retained for
+//!             ▼            │ └─ due ─ Delayed │ │                              │ a while, then
+//!         (parked) ────────┘             ▲    │ └─────── retry ───────┐        │ the slot is free
+//!          return                        │    ├─ fail ─▶ Failed ──────┤        │
+//!                                        └────┴── retry later ────────┘        │
 //!                                                     bury │                   │
 //!            cancel, from any of these ──▶ Cancelled       └────▶ Dead ────────┘
 //! ```
+//!
+//! What a store has needn't be here: beyond a window of so many events it is parked there, counted here (`parked.rs`), and
+//! returns when there is room.
 //!
 //! Pure: no locks, no clock, no actors. Everything here is O(1) per event, or O(log n) in the number of
 //! delayed ones. `accepted = succeeded + dead + cancelled + pending` holds after every method.
@@ -23,10 +26,11 @@ use serde::Serialize;
 
 use crate::event::{InvocationType, RequestId};
 use crate::failure::DeadLetter;
+use crate::parked::Parked;
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::{NONE, Slab};
-use crate::slot::{Arrival, Entry, Phase, Slot, Taken, Ticket};
+use crate::slot::{Arrival, Entry, Phase, Returning, Slot, Taken, Ticket};
 use crate::time::Time;
 
 /// How many events are where. `accepted = succeeded + dead + cancelled + pending()`, always.
@@ -57,7 +61,7 @@ impl Ledger {
 
     fn count(&mut self, phase: Phase) -> Option<&mut u64> {
         Some(match phase {
-            Phase::Reserved => return None,
+            Phase::New => return None,
             Phase::Ready => &mut self.ready,
             Phase::Delayed => &mut self.delayed,
             Phase::Running | Phase::Failed => &mut self.running,
@@ -103,7 +107,20 @@ pub(crate) struct Refused {
 pub(crate) struct Bounds {
     pub(crate) events_max: u32,
     pub(crate) bytes_max: u64,
+    /// Of events that a store has, so many are here; and so many that are delayed.
+    pub(crate) window: u32,
 }
+
+/// Where an event is kept that runs again.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    Here,
+    /// In the store; its payload is needed no longer.
+    Parked(Option<Payload>),
+}
+
+/// The start of an event that is here only until it is given up: no worker takes it before.
+pub(crate) const NEVER: Time = Time(u64::MAX);
 
 /// A doubly linked list through the slots.
 #[derive(Debug)]
@@ -172,8 +189,13 @@ pub(crate) struct Queue {
     pub(crate) forgotten: Vec<RequestId>,
     /// Events that came in so far, for their stamps.
     stamps: u32,
+    /// What is pending here, and its bytes.
     pending: u32,
     pending_bytes: u64,
+    /// Places that are kept for events that are being stored.
+    reserved: u32,
+    reserved_bytes: u64,
+    pub(crate) parked: Parked,
     /// Of those that the ledgers count as running, how many failed and wait to be decided on or buried.
     failed: u64,
     pub(crate) bounds: Bounds,
@@ -202,6 +224,9 @@ impl Queue {
             stamps: 0,
             pending: 0,
             pending_bytes: 0,
+            reserved: 0,
+            reserved_bytes: 0,
+            parked: Parked::default(),
             failed: 0,
             bounds,
             retention,
@@ -212,15 +237,106 @@ impl Queue {
         }
     }
 
-    /// Keeps a place for `entry` while it is stored; `confirm` or `release` must follow.
-    pub(crate) fn reserve(
-        &mut self,
-        entry: Entry,
-        random: u128,
-        now: Time,
-    ) -> Result<RequestId, Refused> {
-        self.place(entry, random, now)
-            .map(|slot| self.slots[slot].id)
+    // --- what is stored
+
+    /// Keeps places for events that are being stored; `unreserve` must follow.
+    pub(crate) fn reserve(&mut self, events: u32, bytes: u64) -> Result<(), Unadmitted> {
+        if events > self.room() {
+            return Err(Unadmitted::EventsMax);
+        } else if bytes > self.room_bytes() {
+            return Err(Unadmitted::BytesMax);
+        }
+        self.reserved += events;
+        self.reserved_bytes += bytes;
+        Ok(())
+    }
+
+    pub(crate) fn unreserve(&mut self, events: u32, bytes: u64) {
+        self.reserved -= events;
+        self.reserved_bytes -= bytes;
+    }
+
+    /// Takes in an event that was stored, or counts it as parked if there is no room for it here.
+    pub(crate) fn stock(&mut self, entry: Entry, accepted: Time, now: Time) -> Result<u32, Entry> {
+        let delayed = entry.start > now;
+        let full = match delayed {
+            true => self.delayed_here() >= u64::from(self.bounds.window),
+            // What is ready keeps its order.
+            false => self.parked.ready > 0 || self.events.len >= self.bounds.window,
+        };
+        if full && entry.start != NEVER {
+            self.event_ledger.accepted += 1;
+            self.park(entry.start > accepted, entry.payload.size() as u64);
+            return Err(entry);
+        }
+        let slot = self.place(entry, 0, accepted);
+        self.accept(slot, now);
+        Ok(slot)
+    }
+
+    fn park(&mut self, delayed: bool, bytes: u64) {
+        if delayed {
+            self.parked.delayed += 1;
+            self.event_ledger.delayed += 1;
+        } else {
+            self.parked.ready += 1;
+            self.event_ledger.ready += 1;
+        }
+        self.parked.bytes += bytes;
+    }
+
+    fn unpark(&mut self, delayed: bool, bytes: u64) {
+        // What the store says of an event may not be what was counted when it was parked.
+        let Parked {
+            ready,
+            delayed: waiting,
+            ..
+        } = self.parked;
+        if delayed && waiting > 0 || ready == 0 {
+            self.parked.delayed = waiting.saturating_sub(1);
+            self.event_ledger.delayed = self.event_ledger.delayed.saturating_sub(1);
+        } else {
+            self.parked.ready -= 1;
+            self.event_ledger.ready -= 1;
+        }
+        self.parked.unpark_bytes(bytes);
+    }
+
+    /// Takes back an event that was parked.
+    pub(crate) fn restock(&mut self, returning: Returning, now: Time) -> u32 {
+        let Returning {
+            entry,
+            accepted,
+            attempt,
+            ..
+        } = returning;
+        let (start, bytes) = (entry.start, entry.payload.size() as u64);
+        self.unpark(start > accepted, bytes);
+        let slot = self.place(entry, 0, accepted);
+        self.slots[slot].attempt = attempt;
+        self.schedule(slot, start, now);
+        slot
+    }
+
+    /// Counts what the store had parked before this process began.
+    pub(crate) fn inherit(&mut self, ready: u64, delayed: u64, bytes: u64) {
+        self.event_ledger.accepted += ready + delayed;
+        self.event_ledger.ready += ready;
+        self.event_ledger.delayed += delayed;
+        self.parked.ready += ready;
+        self.parked.delayed += delayed;
+        self.parked.bytes += bytes;
+    }
+
+    /// How many events are delayed here.
+    fn delayed_here(&self) -> u64 {
+        let all = self.event_ledger.delayed + self.call_ledger.delayed;
+        all.saturating_sub(self.parked.delayed)
+    }
+
+    /// Is there room for parked events that are due?
+    pub(crate) fn has_room_for_parked(&self) -> bool {
+        self.events.len < self.bounds.window.div_ceil(2)
     }
 
     /// Takes `entry` in. Ready at once unless it starts later.
@@ -230,15 +346,15 @@ impl Queue {
         random: u128,
         now: Time,
     ) -> Result<RequestId, Refused> {
-        let slot = self.place(entry, random, now)?;
+        if let Some(why) = self.objection(&entry) {
+            return Err(Refused { why, entry });
+        }
+        let slot = self.place(entry, random, now);
         self.accept(slot, now);
         Ok(self.slots[slot].id)
     }
 
-    fn place(&mut self, entry: Entry, random: u128, now: Time) -> Result<u32, Refused> {
-        if let Some(why) = self.objection(&entry) {
-            return Err(Refused { why, entry });
-        }
+    fn place(&mut self, entry: Entry, random: u128, accepted: Time) -> u32 {
         let Entry {
             payload,
             kind,
@@ -246,6 +362,8 @@ impl Queue {
             side,
             request_id,
             start,
+            stored,
+            proposed,
         } = entry;
         let bytes = payload.size() as u64;
         let stamp = self.stamp();
@@ -254,23 +372,24 @@ impl Queue {
             id: request_id.unwrap_or_else(|| RequestId::new(number, index, random)),
             body: Some(payload),
             side,
-            accepted: now,
+            accepted,
             at: start,
             prev: NONE,
             next: NONE,
             attempt: 0,
             stamp,
-            phase: Phase::Reserved,
+            phase: Phase::New,
             kind,
             hops,
-            foreign: request_id.is_some(),
+            proposed,
+            stored,
         });
         if let Some(id) = request_id {
             self.foreign.insert(id, slot);
         }
         self.pending += 1;
         self.pending_bytes += bytes;
-        Ok(slot)
+        slot
     }
 
     /// Why the entry can't get in, if it can't.
@@ -291,34 +410,14 @@ impl Queue {
         self.stamps
     }
 
-    /// The reserved event is stored: it may run.
-    pub(crate) fn confirm(&mut self, id: RequestId, now: Time) {
-        if let Some(slot) = self
-            .find(id)
-            .filter(|&slot| self.slots[slot].phase == Phase::Reserved)
-        {
-            self.accept(slot, now);
-        }
-    }
-
-    /// The reserved event could not be stored: it never was.
-    pub(crate) fn release(&mut self, id: RequestId) -> Option<Payload> {
-        let slot = self
-            .find(id)
-            .filter(|&slot| self.slots[slot].phase == Phase::Reserved)?;
-        let body = self.leave_pending(slot);
-        self.forget(slot);
-        body
-    }
-
     /// How many more events may be pending.
     pub(crate) fn room(&self) -> u32 {
-        self.bounds.events_max.saturating_sub(self.pending)
+        self.bounds.events_max.saturating_sub(self.pending())
     }
 
     /// How many more bytes may be pending.
     pub(crate) fn room_bytes(&self) -> u64 {
-        self.bounds.bytes_max.saturating_sub(self.pending_bytes)
+        self.bounds.bytes_max.saturating_sub(self.pending_bytes())
     }
 
     /// Keeps so many slots for events that will arrive.
@@ -357,10 +456,11 @@ impl Queue {
             next: NONE,
             attempt: 0,
             stamp,
-            phase: Phase::Reserved,
+            phase: Phase::New,
             kind: InvocationType::Event,
             hops,
-            foreign: false,
+            proposed: false,
+            stored: false,
         };
         self.slots.fill(slot, entry);
         self.accept(slot, accepted);
@@ -391,7 +491,7 @@ impl Queue {
     /// Events that are cancelled or withdrawn leave stale entries in the heap, which may lie below one that is due in a
     /// year. It never grows beyond twice what is delayed (and a few).
     fn sweep(&mut self) {
-        let live = (self.event_ledger.delayed + self.call_ledger.delayed) as usize;
+        let live = self.delayed_here() as usize;
         if self.delayed.len() <= 2 * live + 64 {
             return;
         }
@@ -442,12 +542,7 @@ impl Queue {
         let slot = &mut self.slots[index];
         slot.attempt += 1;
         Some(Taken {
-            ticket: Ticket {
-                id: slot.id,
-                slot: index,
-                attempt: slot.attempt,
-                stamp: slot.stamp,
-            },
+            ticket: slot.ticket(index),
             payload: slot.body.clone(),
             accepted: slot.accepted,
             hops: slot.hops,
@@ -542,7 +637,7 @@ impl Queue {
         }
         let due = u64::from(self.next_due().is_some_and(|at| at <= now));
         let due = if due == 1 {
-            self.event_ledger.delayed.max(1)
+            self.delayed_here().max(1)
         } else {
             0
         };
@@ -559,12 +654,14 @@ impl Queue {
         self.running() - self.failed
     }
 
+    /// Events here, on their way into the store, and parked there.
     pub(crate) fn pending(&self) -> u32 {
-        self.pending
+        let parked = u32::try_from(self.parked.events()).unwrap_or(u32::MAX);
+        (self.pending + self.reserved).saturating_add(parked)
     }
 
     pub(crate) fn pending_bytes(&self) -> u64 {
-        self.pending_bytes
+        self.pending_bytes + self.reserved_bytes + self.parked.bytes
     }
 
     /// The slot of the attempt, if that attempt still counts.
@@ -593,13 +690,21 @@ impl Queue {
         Some(&mut self.slots[slot])
     }
 
-    /// The failed event runs again at `at`.
-    pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> bool {
-        let Some(slot) = self.fenced(ticket, Phase::Failed) else {
-            return false;
-        };
-        self.schedule(slot, at, now);
-        true
+    /// The failed event runs again at `at`: here, or, if there is no room, from where the store has it. `None` if it was
+    /// superseded.
+    pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Kept> {
+        let slot = self.fenced(ticket, Phase::Failed)?;
+        let room = self.delayed_here() < u64::from(self.bounds.window);
+        if room || !ticket.stored || at <= now {
+            self.schedule(slot, at, now);
+            return Some(Kept::Here);
+        }
+        self.failed -= 1;
+        self.event_ledger.running -= 1;
+        let payload = self.leave_pending(slot);
+        self.park(true, payload.as_ref().map_or(0, Payload::size) as u64);
+        self.forget(slot);
+        Some(Kept::Parked(payload))
     }
 
     /// The failed event is in the dead-letter queue, or its caller knows: it is over.
@@ -611,14 +716,13 @@ impl Queue {
     /// Takes an event that waits out of the lists, for a decision that needs no attempt.
     pub(crate) fn withdraw(&mut self, id: RequestId, now: Time) -> Option<Ticket> {
         let slot = self.find(id)?;
+        self.withdraw_slot(slot, now)
+    }
+
+    pub(crate) fn withdraw_slot(&mut self, slot: u32, now: Time) -> Option<Ticket> {
         self.unlink_waiting(slot)?;
         self.enter(slot, Phase::Failed, now);
-        Some(Ticket {
-            id,
-            slot,
-            attempt: self.slots[slot].attempt,
-            stamp: self.slots[slot].stamp,
-        })
+        Some(self.slots[slot].ticket(slot))
     }
 
     /// Any event that waits, for withdrawing them all; calls first.
@@ -656,12 +760,7 @@ impl Queue {
         let slot = self.find(id)?;
         let entry = &self.slots[slot];
         let running = match entry.phase {
-            Phase::Running => Some(Ticket {
-                id,
-                slot,
-                attempt: entry.attempt,
-                stamp: entry.stamp,
-            }),
+            Phase::Running => Some(entry.ticket(slot)),
             Phase::Ready | Phase::Delayed => None,
             // A failed event is in somebody's hands and about to be decided; a finished one is over.
             _ => return None,
@@ -728,8 +827,10 @@ impl Queue {
 
     fn forget(&mut self, slot: u32) {
         let slot = self.slots.remove(slot);
-        if slot.foreign {
+        if slot.is_foreign() {
             self.foreign.remove(&slot.id);
+        }
+        if slot.proposed {
             self.forgotten.push(slot.id);
         }
         self.remains.extend(slot.side.and_then(|side| side.letter));
@@ -754,9 +855,7 @@ impl Queue {
 
     /// Pending and remembered events in the order of their slots, from slot `from` on.
     pub(crate) fn iter(&self, from: u32) -> impl Iterator<Item = (u32, &Slot)> {
-        self.slots
-            .iter(from)
-            .filter(|(_, slot)| slot.phase != Phase::Reserved)
+        self.slots.iter(from)
     }
 
     /// When the event that has waited longest became ready.
@@ -780,6 +879,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         events_max: 12,
         bytes_max: 100,
+        window: 1_000,
     };
     const RETENTION: Retention = Retention {
         events_max: 5,
@@ -805,6 +905,8 @@ mod tests {
             side: None,
             request_id,
             start: Time(start),
+            stored: false,
+            proposed: request_id.is_some(),
         }
     }
 
@@ -982,19 +1084,14 @@ mod tests {
                 };
                 let entry = entry(kind, proposed, amount as usize, start);
                 let random = u128::from(model.order) << 8 | u128::from(whom);
-                let reserved = what % 2 == 1;
-                let placed = if reserved {
-                    queue.reserve(entry, random, now)
-                } else {
-                    queue.admit(entry, random, now)
-                };
+                let placed = queue.admit(entry, random, now);
                 let outcome = placed.as_ref().map(|_| ()).map_err(|refused| &refused.why);
                 assert_eq!(outcome, expected.as_ref().copied());
                 let Ok(id) = placed else { return };
                 // An id that is proposed again once it is forgotten names another event.
                 model.forgotten.retain(|&other| other != id);
                 model.tickets.retain(|ticket| ticket.id != id);
-                let phase = Phase::Reserved;
+                let phase = Phase::New;
                 model.known.push(Known {
                     id,
                     kind,
@@ -1005,29 +1102,10 @@ mod tests {
                     bytes,
                     foreign: proposed.is_some(),
                 });
-                if !reserved {
-                    model.accepted[kind as usize] += 1;
-                    model.set(id, Phase::Ready, start);
-                }
+                model.accepted[kind as usize] += 1;
+                model.set(id, Phase::Ready, start);
             }
-            6 | 7 => {
-                let Some(id) = id else { return };
-                let known = model.get(id).unwrap().clone();
-                queue.confirm(id, now);
-                if known.phase == Phase::Reserved {
-                    model.accepted[known.kind as usize] += 1;
-                    model.set(id, Phase::Ready, known.at);
-                }
-            }
-            8 => {
-                let Some(id) = id else { return };
-                let reserved = model.get(id).unwrap().phase == Phase::Reserved;
-                assert_eq!(queue.release(id).is_some(), reserved);
-                if reserved {
-                    model.known.retain(|known| known.id != id);
-                    model.forgotten.push(id);
-                }
-            }
+            6..=8 => {}
             9..=12 => {
                 let held = queue.paused || queue.executing() >= u64::from(queue.allowance);
                 let allowed = if held { Vec::new() } else { model.allowed() };
@@ -1078,7 +1156,7 @@ mod tests {
                 let Some(ticket) = ticket else { return };
                 let at = model.now + if what == 18 { 0 } else { amount };
                 assert_eq!(
-                    queue.retry(ticket, Time(at), now),
+                    queue.retry(ticket, Time(at), now).is_some(),
                     model.holds(ticket, Phase::Failed)
                 );
                 if model.holds(ticket, Phase::Failed) {
@@ -1228,6 +1306,7 @@ mod tests {
             Bounds {
                 events_max: 10_000,
                 bytes_max: 1 << 20,
+                window: 1_000,
             },
             RETENTION,
         );

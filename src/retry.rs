@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How often and when a failed event runs again.
 ///
 /// The default is AWS Lambda's: two retries, 60 s after the first failure and 120 s after the second
 /// (ASY-13, ASY-14). Delays are measured from the failure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     retries: u32,
     delays: Delays,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Stores tell the variants apart by their order: new ones go to the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Delays {
     /// `delay`, twice `delay`, three times `delay` …
     Linear {
@@ -30,7 +33,7 @@ enum Delays {
 }
 
 /// Whether a delay is spread at random, so that events that failed together don't return together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Jitter {
     /// The delay as computed (ASY-23: AWS documents none).
     #[default]

@@ -13,11 +13,14 @@ use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
 use crate::actor::message::Removed;
 use crate::actor::router::Router;
 use crate::actor::supervisor::Supervisor;
-use crate::admission::{Admission, Door, Identity, Limits};
+use crate::admission::lanes::Lanes;
+use crate::admission::{Admission, Door, Identity, Limits, Stored};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::error::BuildError;
-use crate::event::RequestId;
+#[cfg(feature = "disk")]
+use crate::error::StoreError;
+use crate::event::{Durability, RequestId};
 use crate::failure::DeadLetter;
 use crate::function::Function;
 use crate::mailbox::{Drain, Mailbox};
@@ -25,6 +28,7 @@ use crate::settings::{Fault, FunctionName};
 use crate::slot::Phase;
 use crate::store::EventStore;
 use crate::telemetry;
+use crate::time::Time;
 
 /// Functions, their mailboxes and workers, the router and the dead-letter queue, running inside an actix `System`.
 ///
@@ -76,7 +80,9 @@ pub struct Builder {
     limits: Limits,
     identity: Identity,
     dead_letters: DeadLetterBounds,
-    store: Option<Arc<dyn EventStore>>,
+    store: Option<Place>,
+    durability: Durability,
+    deaths_max: u32,
     signals: Option<Duration>,
     simulated: Option<Clock>,
 }
@@ -87,6 +93,28 @@ impl std::fmt::Debug for Builder {
             .field("functions", &self.functions)
             .field("arbiters", &self.arbiters)
             .finish_non_exhaustive()
+    }
+}
+
+/// Where the store comes from.
+enum Place {
+    Given(Arc<dyn EventStore>),
+    #[cfg(feature = "disk")]
+    Disk(crate::store::disk::Disk),
+}
+
+impl Place {
+    /// Reading a folder takes a while, so it is done on a thread where that hurts nobody.
+    async fn open(self) -> Result<Arc<dyn EventStore>, BuildError> {
+        match self {
+            Self::Given(store) => Ok(store),
+            #[cfg(feature = "disk")]
+            Self::Disk(disk) => {
+                let opened = actix_rt::task::spawn_blocking(move || disk.open()).await;
+                let opened = opened.map_err(|error| StoreError::new(error.to_string()));
+                Ok(Arc::new(opened.and_then(|opened| opened)?))
+            }
+        }
     }
 }
 
@@ -106,6 +134,8 @@ impl Builder {
             },
             dead_letters: DeadLetterBounds::default(),
             store: None,
+            durability: Durability::Disk,
+            deaths_max: 3,
             signals: None,
             simulated: None,
         }
@@ -159,7 +189,37 @@ impl Builder {
 
     /// Keeps events in `store`, which is asked before a receipt is given and told how each event ends.
     pub fn store(mut self, store: Arc<dyn EventStore>) -> Self {
-        self.store = Some(store);
+        self.store = Some(Place::Given(store));
+        self
+    }
+
+    /// Keeps events in a folder, so that they survive the process: what is accepted is on the disk before its receipt, and
+    /// the next runtime that is started with the folder goes on where this one was. Takes a path, or a
+    /// [`Disk`](crate::Disk).
+    ///
+    /// ```no_run
+    /// # async fn start() -> Result<(), redrive::BuildError> {
+    /// let runtime = redrive::Runtime::builder().disk("./data").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "disk")]
+    pub fn disk(mut self, disk: impl Into<crate::store::disk::Disk>) -> Self {
+        self.store = Some(Place::Disk(disk.into()));
+        self
+    }
+
+    /// How safe an event is before its receipt, unless [`Invoke::durability`](crate::Invoke::durability) says otherwise
+    /// for one; [`Durability::Disk`] unless set. Without a store it is always [`Durability::Memory`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How often the process may die while it runs an event before that becomes a dead letter with condition
+    /// [`ProcessCrash`](crate::Condition::ProcessCrash); 3 unless set. Needs a store: without one, nobody remembers.
+    pub fn process_deaths_max(mut self, deaths: u32) -> Self {
+        self.deaths_max = deaths;
         self
     }
 
@@ -183,8 +243,8 @@ impl Builder {
     /// Checks all settings and starts the runtime. No worker is started before its function has an event.
     ///
     /// # Errors
-    /// When no actix `System` runs on this thread, or settings are faulty; then all of them are named.
-    #[allow(clippy::unused_async, reason = "a store will be recovered here")]
+    /// When no actix `System` runs on this thread, when settings are faulty (then all of them are named), or when the store
+    /// can't be opened.
     pub async fn start(self) -> Result<Runtime, BuildError> {
         if System::try_current().is_none() {
             return Err(BuildError::NoSystem);
@@ -193,6 +253,10 @@ impl Builder {
         if !faults.is_empty() {
             return Err(BuildError::Settings(faults));
         }
+        let store = match self.store {
+            Some(place) => Some(place.open().await?),
+            None => None,
+        };
         let (control, pool, handle) = match &self.simulated {
             Some(_) => (Control::Here, Pool::single(), Arbiter::current()),
             None => {
@@ -204,13 +268,22 @@ impl Builder {
             }
         };
         let pool = Arc::new(pool);
-        let clock = self.simulated.clone().unwrap_or_else(Clock::real);
+        let mut clock = self.simulated.clone().unwrap_or_else(Clock::real);
+        if let Some(store) = &store {
+            // The store's time line goes on, whatever the machine's clock was set to.
+            clock = clock.set(Time::of(store.now()));
+        }
+        let stored = store.map(|store| Stored {
+            store,
+            durability: self.durability,
+            deaths_max: self.deaths_max,
+            lanes: Lanes::default(),
+        });
         let admission = Arc::new(Admission::new(
             clock,
             self.limits.clone(),
             self.identity.clone(),
-            self.store.clone(),
-            handle.clone(),
+            stored,
         ));
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
         let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
@@ -297,6 +370,11 @@ impl Builder {
             self.dead_letters.letters_max == 0,
             "keeps no letter: give it room for at least one",
         );
+        check(
+            "process_deaths_max",
+            self.deaths_max == 0,
+            "is 0: no event would ever run",
+        );
         faults
     }
 }
@@ -351,6 +429,7 @@ impl Parts {
             .map(|letter| letter.request_id)
             .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
+        self.admission.close_store().await;
         self.stop();
         ShutdownReport {
             unfinished,
@@ -583,6 +662,7 @@ impl Drop for Runtime {
             mailbox.pause();
             mailbox.retire(true);
         }
+        self.parts.admission.let_store_close();
         self.parts.stop();
     }
 }

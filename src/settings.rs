@@ -81,6 +81,7 @@ pub(crate) struct Settings {
     pub(crate) event_age_max: Duration,
     pub(crate) mailbox_events_max: u32,
     pub(crate) mailbox_bytes_max: u64,
+    pub(crate) window: u32,
     pub(crate) keep_alive: Duration,
     pub(crate) hops_max: Option<u8>,
     pub(crate) restarts: RestartIntensity,
@@ -98,6 +99,7 @@ impl Default for Settings {
             event_age_max: Duration::from_secs(21_600), // ASY-34
             mailbox_events_max: 100_000,
             mailbox_bytes_max: 256 << 20,
+            window: 10_000,
             keep_alive: Duration::from_secs(60),
             hops_max: Some(16), // REC-01
             restarts: RestartIntensity::default(),
@@ -173,6 +175,7 @@ impl Settings {
             "mailbox_bytes_max",
             (self.mailbox_bytes_max == 0).then(|| "is 0: no event would fit".to_owned()),
         );
+        check("window", within(self.window, EVENTS_LIMIT));
         check("restarts", self.restarts.fault().map(str::to_owned));
         check(
             "retain",

@@ -17,12 +17,14 @@ pub(crate) struct Ticket {
     pub(crate) attempt: u32,
     /// Tells the event from an earlier one with the same proposed id.
     pub(crate) stamp: u32,
+    /// The store has the event.
+    pub(crate) stored: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Being stored; the caller has no receipt yet.
-    Reserved,
+    /// Not in any list yet.
+    New,
     Ready,
     Delayed,
     Running,
@@ -59,7 +61,9 @@ pub(crate) struct Slot {
     pub(crate) kind: InvocationType,
     pub(crate) hops: u8,
     /// Its caller proposed its id.
-    pub(crate) foreign: bool,
+    pub(crate) proposed: bool,
+    /// The store has it.
+    pub(crate) stored: bool,
 }
 
 /// An event at the door.
@@ -69,9 +73,24 @@ pub(crate) struct Entry {
     pub(crate) kind: InvocationType,
     pub(crate) hops: u8,
     pub(crate) side: Option<Box<Side>>,
+    /// The id that its caller proposed, or its store gave.
     pub(crate) request_id: Option<RequestId>,
     /// When it may run first.
     pub(crate) start: Time,
+    /// The store has it.
+    pub(crate) stored: bool,
+    pub(crate) proposed: bool,
+}
+
+/// An event that comes back from the store.
+#[derive(Debug)]
+pub(crate) struct Returning {
+    pub(crate) entry: Entry,
+    pub(crate) accepted: Time,
+    /// Attempts that failed.
+    pub(crate) attempt: u32,
+    /// Whether the process died too often while it ran.
+    pub(crate) deadly: bool,
 }
 
 /// An event that was accepted into a granted slot and is not in the queue yet.
@@ -96,6 +115,24 @@ pub(crate) struct Taken {
     pub(crate) kind: InvocationType,
     pub(crate) trace_header: Option<Arc<str>>,
     pub(crate) event_age_max: Option<Duration>,
+}
+
+impl Slot {
+    /// Its id doesn't say where it lies.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.proposed || self.stored
+    }
+
+    /// Its present attempt.
+    pub(crate) fn ticket(&self, slot: u32) -> Ticket {
+        Ticket {
+            id: self.id,
+            slot,
+            attempt: self.attempt,
+            stamp: self.stamp,
+            stored: self.stored,
+        }
+    }
 }
 
 /// What only some events have; the others don't pay for it.
@@ -123,18 +160,22 @@ impl Side {
             redriven_from,
             ..
         } = options;
-        let said = trace_header.is_some()
-            || retry.is_some()
-            || event_age_max.is_some()
-            || redriven_from.is_some();
-        said.then(|| {
-            Box::new(Self {
-                trace_header,
-                retry,
-                event_age_max,
-                redriven_from,
-                ..Self::default()
-            })
-        })
+        let side = Self {
+            trace_header,
+            retry,
+            event_age_max,
+            redriven_from,
+            ..Self::default()
+        };
+        side.says_something().then(|| Box::new(side))
+    }
+
+    /// Is there anything that must be kept?
+    pub(crate) fn says_something(&self) -> bool {
+        self.trace_header.is_some()
+            || self.retry.is_some()
+            || self.event_age_max.is_some()
+            || self.redriven_from.is_some()
+            || !self.attempts.is_empty()
     }
 }

@@ -82,8 +82,66 @@ pub(crate) fn destination_failed(function: &FunctionName, request_id: RequestId,
     error!(%function, %request_id, reason, "record did not reach its destination");
 }
 
-pub(crate) fn settle_failed(function: &FunctionName, request_id: RequestId, reason: &str) {
-    error!(%function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
+pub(crate) fn settle_failed(function: Option<&FunctionName>, request_id: RequestId, reason: &str) {
+    let function = function.map(tracing::field::display);
+    error!(function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
+}
+
+/// A store could not keep what became of an event.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_lost(request_id: RequestId, reason: &str) {
+    error!(%request_id, reason, "store could not write what became of an event; it may run again after a restart");
+}
+
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_error(reason: &str) {
+    error!(reason, "store has trouble");
+}
+
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_full(reason: &str) {
+    error!(
+        reason,
+        "store has no room; events are refused until there is some"
+    );
+}
+
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_failed(reason: &str) {
+    error!(
+        reason,
+        "store failed and takes nothing more; look at the disk and start the process again"
+    );
+}
+
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_well() {
+    info!("store takes events again");
+}
+
+pub(crate) fn store_panicked(reason: &str) {
+    error!(reason, "store panicked; that counts as a refusal");
+}
+
+pub(crate) fn store_unanswered(reason: &str) {
+    error!(reason, "store could not say what it was asked");
+}
+
+pub(crate) fn fetch_failed(function: &FunctionName, reason: &str) {
+    error!(%function, reason, "events could not be read from the store");
+}
+
+pub(crate) fn event_unreadable(
+    function: &FunctionName,
+    request_id: Option<RequestId>,
+    reason: &str,
+) {
+    let request_id = request_id.map(tracing::field::display);
+    error!(%function, request_id, reason, "event in the store can't be read and stays there");
+}
+
+pub(crate) fn begin_failed(function: &FunctionName, reason: &str) {
+    error!(%function, reason, "attempt could not be put on record; if it kills the process, nobody will know");
 }
 
 pub(crate) fn append_failed(function: &FunctionName, events: usize, reason: &str) {

@@ -16,6 +16,9 @@
 //! # .unwrap();
 //! ```
 
+mod faulty;
+mod recording;
+
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
@@ -31,12 +34,14 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::context::Event;
-use crate::error::{BuildError, StoreError};
+use crate::error::BuildError;
 use crate::failure::{Final, RetryAfter, Throttled};
 use crate::function::Function;
 use crate::runtime::{Builder, Runtime};
-use crate::store::{Append, EventStore, Settled, StoredEvent};
 use crate::telemetry::Stats;
+
+pub use faulty::{Call, FaultyStore, StoreFault};
+pub use recording::RecordingStore;
 
 /// Runs `test` in an actix `System` on this thread whose clock stands still while anything can be done, and jumps to
 /// the next timer when nothing can.
@@ -340,94 +345,5 @@ impl Faults {
             chance -= share;
         }
         None
-    }
-}
-
-/// A store in memory that records what it is told, and fails or hangs when it is told to. A test double: it keeps
-/// nothing beyond the process.
-#[derive(Debug, Default)]
-pub struct RecordingStore {
-    told: Mutex<Told>,
-    released: tokio::sync::Notify,
-}
-
-#[derive(Debug, Default)]
-struct Told {
-    appended: Vec<StoredEvent>,
-    settled: Vec<Settled>,
-    appends: usize,
-    settles: usize,
-    fail_append: Option<usize>,
-    hang_append: Option<usize>,
-    fail_settle: Option<usize>,
-}
-
-impl RecordingStore {
-    /// A store that does all it is asked.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// Refuses append number `call` (1 is the first).
-    pub fn fail_append(&self, call: usize) {
-        self.told.lock().fail_append = Some(call);
-    }
-
-    /// Lets append number `call` wait until [`release`](Self::release).
-    pub fn hang_append(&self, call: usize) {
-        self.told.lock().hang_append = Some(call);
-    }
-
-    /// Refuses settlement number `call`.
-    pub fn fail_settle(&self, call: usize) {
-        self.told.lock().fail_settle = Some(call);
-    }
-
-    /// Lets the append that hangs go on.
-    pub fn release(&self) {
-        self.released.notify_one();
-    }
-
-    /// What was appended.
-    pub fn appended(&self) -> Vec<StoredEvent> {
-        self.told.lock().appended.clone()
-    }
-
-    /// What was settled.
-    pub fn settled(&self) -> Vec<Settled> {
-        self.told.lock().settled.clone()
-    }
-}
-
-impl EventStore for RecordingStore {
-    fn append(&self, events: Vec<StoredEvent>) -> Append<'_> {
-        let (fails, hangs) = {
-            let mut told = self.told.lock();
-            told.appends += 1;
-            (
-                told.fail_append == Some(told.appends),
-                told.hang_append == Some(told.appends),
-            )
-        };
-        Box::pin(async move {
-            if hangs {
-                self.released.notified().await;
-            }
-            if fails {
-                return Err(StoreError::new("append refused, as told"));
-            }
-            self.told.lock().appended.extend(events);
-            Ok(())
-        })
-    }
-
-    fn settle(&self, settled: Settled) -> Result<(), StoreError> {
-        let mut told = self.told.lock();
-        told.settles += 1;
-        if told.fail_settle == Some(told.settles) {
-            return Err(StoreError::new("settlement refused, as told"));
-        }
-        told.settled.push(settled);
-        Ok(())
     }
 }

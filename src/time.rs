@@ -2,9 +2,10 @@
 //!
 //! Rules take `now` as an argument and compare moments; only `clock.rs` knows what time it is.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// Nanoseconds since the runtime's clock was made. It never goes back, whatever the wall clock does.
+/// Nanoseconds since 1970 as the wall clock showed when the runtime's clock was made. It never goes back, whatever the wall
+/// clock does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Time(pub(crate) u64);
 
@@ -12,6 +13,17 @@ impl Time {
     /// The moment `delay` from here; a delay beyond 584 years is the end of time.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(nanos(delay)))
+    }
+
+    /// This time as the runtime and its store tell each other.
+    pub(crate) fn stored(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0)
+    }
+
+    /// The time that the runtime and its store tell each other as this.
+    pub(crate) fn of(stored: SystemTime) -> Self {
+        let since = stored.duration_since(SystemTime::UNIX_EPOCH);
+        Self(since.map_or(0, nanos))
     }
 
     /// How long ago `earlier` was; zero if it is yet to come.

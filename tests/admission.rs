@@ -239,7 +239,7 @@ fn a_proposed_request_id_is_taken_while_its_event_is_known() {
         }
         assert_nothing_kept(&s, "g", 0);
         s.advance(secs(2)).await;
-        assert!(s.client().status(id).is_none());
+        assert!(s.client().status(id).await.is_none());
         s.client().dry_run(event("g", hang())).unwrap();
         assert_eq!(
             s.client()
@@ -265,7 +265,7 @@ fn the_proposed_request_ids_of_a_removed_function_are_free() {
         s.client().send(event("g")).await.unwrap();
         s.settle().await;
         assert!(matches!(
-            s.client().status(proposed(7)),
+            s.client().status(proposed(7)).await,
             Some(Status::Succeeded { .. })
         ));
     });
@@ -357,7 +357,7 @@ fn an_event_runs_no_sooner_than_it_may() {
             .await
             .unwrap()
             .request_id;
-        let now = match s.client().status(delayed) {
+        let now = match s.client().status(delayed).await {
             Some(Status::Delayed {
                 until,
                 attempts: 0,
@@ -380,14 +380,14 @@ fn an_event_runs_no_sooner_than_it_may() {
         s.settle().await;
         assert_eq!((s.succeeded("f"), s.delayed("f")), (1, 2));
         assert!(matches!(
-            s.client().status(past),
+            s.client().status(past).await,
             Some(Status::Succeeded { .. })
         ));
         s.advance(secs(59)).await;
         assert_eq!(s.succeeded("f"), 1);
         s.advance(secs(1)).await;
         assert!(matches!(
-            s.client().status(timed),
+            s.client().status(timed).await,
             Some(Status::Succeeded { .. })
         ));
         s.advance(secs(3_539)).await;
@@ -491,7 +491,7 @@ fn a_call_can_be_cancelled_by_its_id_and_by_its_drop() {
             client.call_with::<RequestId>(invoke).await
         });
         s.settle().await;
-        assert!(s.client().cancel(proposed(1)));
+        assert!(s.client().cancel(proposed(1)).await);
         assert!(matches!(call.await.unwrap(), Err(CallError::Cancelled)));
         let client = s.client();
         let dropped = client.call::<RequestId>("f", steps([Step::Hang]));
@@ -527,7 +527,7 @@ fn the_router_answers_as_the_client_does() {
         assert!(matches!(refused, Err(InvokeError::UnknownFunction { .. })));
         s.settle().await;
         assert!(matches!(
-            s.client().status(receipt.request_id),
+            s.client().status(receipt.request_id).await,
             Some(Status::Succeeded { .. })
         ));
     });

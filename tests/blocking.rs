@@ -49,7 +49,7 @@ fn a_run_that_is_given_up_before_its_thread_is_free_never_begins() {
 
         let cancelled = invoke(&s, "f", "cancelled".to_owned()).await;
         until_running(&s).await;
-        assert!(s.client().cancel(cancelled));
+        assert!(s.client().cancel(cancelled).await);
         let late = invoke(&s, "f", "timed out".to_owned()).await;
         until_running(&s).await;
         // Tokio's clock does not jump while a thread works.

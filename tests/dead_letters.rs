@@ -340,7 +340,7 @@ fn a_redrive_may_carry_an_edited_payload() {
         let mended = Payload::new(Script::succeeds()).unwrap();
         let redriven = redrive(&s, Redrive::one(id).payload(mended)).await;
         s.settle().await;
-        let status = s.client().status(redriven.sent[0].1);
+        let status = s.client().status(redriven.sent[0].1).await;
         assert!(matches!(status, Some(Status::Succeeded { .. })));
         assert!(letters(&s).await.is_empty());
     });
@@ -485,7 +485,7 @@ fn a_full_queue_holds_events_in_their_mailbox_until_there_is_room() {
         let ids = die(&s, "f", 6).await;
         assert_eq!((letters(&s).await.len(), s.dead("f")), (2, 2));
         assert_eq!(s.stats("f").events.pending(), 4);
-        assert!(!s.client().status(ids[5]).unwrap().is_finished());
+        assert!(!s.client().status(ids[5]).await.unwrap().is_finished());
         let refused = s.client().invoke("f", Script::succeeds()).await;
         assert!(matches!(refused, Err(InvokeError::MailboxFull { .. })));
         assert_eq!(
@@ -524,7 +524,7 @@ fn a_function_with_held_letters_recovers_from_its_crashes() {
             s.advance(secs(60)).await;
             assert_eq!(s.dead("f"), 1, "the others are held");
             assert!(matches!(
-                s.client().status(id),
+                s.client().status(id).await,
                 Some(Status::Succeeded { .. })
             ));
         },

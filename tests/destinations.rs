@@ -207,7 +207,7 @@ fn a_cancelled_event_has_no_record() {
     simulate([function], |s| async move {
         let id = invoke(&s, "f", steps([Step::Hang])).await;
         s.settle().await;
-        assert!(s.client().cancel(id));
+        assert!(s.client().cancel(id).await);
         s.advance(secs(300)).await;
         assert!(records.lock().unwrap().is_empty());
     });
@@ -252,7 +252,7 @@ fn a_record_for_an_unknown_function_is_counted_and_the_event_stays_as_it_is() {
             let id = invoke(&s, "f", Script::succeeds()).await;
             s.settle().await;
             assert!(matches!(
-                s.client().status(id),
+                s.client().status(id).await,
                 Some(Status::Succeeded { .. })
             ));
             assert_eq!(s.stats("f").destination_delivery_failures, 1);

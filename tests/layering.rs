@@ -10,7 +10,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
         "model",
         &[
             "time", "event", "failure", "panic", "payload", "measure", "settings", "retry",
-            "restart", "verdict", "slot", "queue", "slab", "error",
+            "restart", "verdict", "slot", "queue", "parked", "keys", "slab", "error",
         ],
     ),
     (

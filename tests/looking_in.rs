@@ -16,8 +16,23 @@ use redrive::{
 };
 use tokio::time::Instant;
 
-fn status(simulation: &Simulation, id: RequestId) -> Status {
-    simulation.client().status(id).expect("the event is known")
+/// Those of `ids` of which something is known.
+async fn known(simulation: &Simulation, ids: &[RequestId]) -> Vec<RequestId> {
+    let mut known = Vec::new();
+    for &id in ids {
+        if simulation.client().status(id).await.is_some() {
+            known.push(id);
+        }
+    }
+    known
+}
+
+async fn status(simulation: &Simulation, id: RequestId) -> Status {
+    simulation
+        .client()
+        .status(id)
+        .await
+        .expect("the event is known")
 }
 
 #[test]
@@ -33,14 +48,14 @@ fn the_status_follows_the_event_through_all_its_states() {
                 until,
                 attempts: 0,
                 failure: None,
-            } = status(&s, id)
+            } = status(&s, id).await
             else {
                 panic!()
             };
             let accepted = until - secs(5);
             s.advance(secs(6)).await;
             let waits = matches!(
-                status(&s, id),
+                status(&s, id).await,
                 Status::Accepted { .. } | Status::Delayed { .. }
             );
             assert!(waits, "it is due, and the only worker is busy");
@@ -49,14 +64,14 @@ fn the_status_follows_the_event_through_all_its_states() {
                 until,
                 attempts: 1,
                 failure,
-            } = status(&s, id)
+            } = status(&s, id).await
             else {
                 panic!()
             };
             assert_eq!(failure.unwrap().message, "as scripted");
             assert_eq!(seconds_between(accepted, until), 70);
             s.advance(secs(60)).await;
-            let Status::Running { attempt: 2, since } = status(&s, id) else {
+            let Status::Running { attempt: 2, since } = status(&s, id).await else {
                 panic!()
             };
             assert_eq!(seconds_between(accepted, since), 70);
@@ -64,12 +79,12 @@ fn the_status_follows_the_event_through_all_its_states() {
             let Status::Succeeded {
                 result,
                 attempts: 2,
-            } = status(&s, id)
+            } = status(&s, id).await
             else {
                 panic!()
             };
             assert_eq!(result.read::<RequestId>().unwrap(), id);
-            assert!(status(&s, id).is_finished());
+            assert!(status(&s, id).await.is_finished());
         },
     );
 }
@@ -81,23 +96,25 @@ fn a_waiting_a_dead_a_cancelled_and_a_failed_event_are_told_apart() {
         s.client().pause("held");
         let waits = invoke(&s, "held", Script::succeeds()).await;
         let cancelled = invoke(&s, "held", Script::succeeds()).await;
-        s.client().cancel(cancelled);
+        s.client().cancel(cancelled).await;
         let dead = invoke(&s, "f", steps([fail()])).await;
         let failed: RequestId = "018f3c5e-0000-7000-8000-000000000001".parse().unwrap();
         let call = Invoke::event("f", steps([fail()])).request_id(failed);
         assert!(s.client().call_with::<()>(call).await.is_err());
         s.settle().await;
-        assert!(matches!(status(&s, waits), Status::Accepted { .. }));
-        assert!(matches!(status(&s, cancelled), Status::Cancelled));
-        assert!(matches!(status(&s, failed), Status::Failed(f) if f.message == "as scripted"));
-        let Status::Dead(letter) = status(&s, dead) else {
+        assert!(matches!(status(&s, waits).await, Status::Accepted { .. }));
+        assert!(matches!(status(&s, cancelled).await, Status::Cancelled));
+        assert!(
+            matches!(status(&s, failed).await, Status::Failed(f) if f.message == "as scripted")
+        );
+        let Status::Dead(letter) = status(&s, dead).await else {
             panic!()
         };
         assert_eq!(letter.attempts.len(), 1);
         let unknown: RequestId = "018f3c5e-0000-7000-8000-000000000002".parse().unwrap();
-        assert!(s.client().status(unknown).is_none());
+        assert!(s.client().status(unknown).await.is_none());
         assert!(s.client().wait(unknown).await.is_none());
-        assert!(!s.client().cancel(unknown));
+        assert!(!s.client().cancel(unknown).await);
     });
 }
 
@@ -112,7 +129,7 @@ fn a_status_names_its_state_and_serialises_with_it() {
         client.pause("held");
         let waits = invoke(&s, "held", Script::succeeds()).await;
         let cancelled = invoke(&s, "held", Script::succeeds()).await;
-        client.cancel(cancelled);
+        client.cancel(cancelled).await;
         let event = Invoke::event("held", Script::succeeds()).delay(secs(60));
         let delayed = client.send(event).await.unwrap().request_id;
         let succeeds = invoke(&s, "f", Script::succeeds()).await;
@@ -132,7 +149,7 @@ fn a_status_names_its_state_and_serialises_with_it() {
             (cancelled, "cancelled", vec![]),
         ];
         for (id, state, fields) in expected {
-            let status = status(&s, id);
+            let status = status(&s, id).await;
             assert_eq!(status.state(), state);
             let mut json = serde_json::to_value(&status).unwrap();
             let members = json.as_object_mut().unwrap();
@@ -141,21 +158,21 @@ fn a_status_names_its_state_and_serialises_with_it() {
             let result = status.result::<RequestId>().map(Result::unwrap);
             assert_eq!(result, (id == succeeds).then_some(id));
         }
-        let json = serde_json::to_value(status(&s, dies)).unwrap();
+        let json = serde_json::to_value(status(&s, dies).await).unwrap();
         assert_eq!(
             json["letter"]["attempts"][0]["failure"]["message"],
             "as scripted"
         );
-        let json = serde_json::to_value(status(&s, runs)).unwrap();
+        let json = serde_json::to_value(status(&s, runs).await).unwrap();
         assert!(
             json["since"]
                 .as_str()
                 .unwrap()
                 .starts_with("2026-01-01T00:00:0")
         );
-        let misfit = status(&s, succeeds).result::<u32>();
+        let misfit = status(&s, succeeds).await.result::<u32>();
         assert!(misfit.unwrap().is_err());
-        let page = client.events("held", State::Delayed, 0, 10).unwrap();
+        let page = client.events("held", State::Delayed, 0, 10).await.unwrap();
         let json = serde_json::to_value(&page).unwrap();
         assert_eq!(json["events"][0]["status"]["state"], "delayed");
     });
@@ -178,7 +195,7 @@ fn who_waits_for_an_event_hears_of_its_end() {
         let waits = client.wait(cancelled);
         let cancel = async {
             s.settle().await;
-            other.cancel(cancelled)
+            other.cancel(cancelled).await
         };
         let (end, done) = tokio::join!(waits, cancel);
         assert!(done && matches!(end, Some(Status::Cancelled)));
@@ -216,22 +233,25 @@ fn an_event_is_cancelled_in_whatever_state_it_is() {
             let event = Invoke::event("f", false).delay(secs(60));
             let delayed = client.send(event).await.unwrap().request_id;
             s.settle().await;
-            assert!(client.cancel(ready) && client.cancel(delayed));
+            assert!(client.cancel(ready).await && client.cancel(delayed).await);
             assert_eq!((began.load(SeqCst), dropped.load(SeqCst)), (1, 0));
-            assert!(client.cancel(running));
+            assert!(client.cancel(running).await);
             s.settle().await;
             assert_eq!(dropped.load(SeqCst), 1, "its future is gone");
             let retried = invoke(&s, "f", true).await;
             s.settle().await;
             assert!(matches!(
-                status(&s, retried),
+                status(&s, retried).await,
                 Status::Delayed { attempts: 1, .. }
             ));
-            assert!(client.cancel(retried));
+            assert!(client.cancel(retried).await);
             s.advance(secs(3_600)).await;
             for id in [running, ready, delayed, retried] {
-                assert!(matches!(client.status(id), None | Some(Status::Cancelled)));
-                assert!(!client.cancel(id), "it is over");
+                assert!(matches!(
+                    client.status(id).await,
+                    None | Some(Status::Cancelled)
+                ));
+                assert!(!client.cancel(id).await, "it is over");
             }
             let stats = s.stats("f");
             assert_eq!(
@@ -250,8 +270,8 @@ fn an_event_that_has_ended_can_not_be_cancelled() {
         let id = invoke(&s, "f", Script::succeeds()).await;
         let dead = invoke(&s, "f", steps([Step::Final("no".into())])).await;
         s.settle().await;
-        assert!(!s.client().cancel(id) && !s.client().cancel(dead));
-        assert!(matches!(status(&s, id), Status::Succeeded { .. }));
+        assert!(!s.client().cancel(id).await && !s.client().cancel(dead).await);
+        assert!(matches!(status(&s, id).await, Status::Succeeded { .. }));
         assert_eq!(letter(&s, dead).await.request_id, dead);
     });
 }
@@ -262,6 +282,7 @@ async fn list(simulation: &Simulation, state: State, page: usize) -> HashSet<Req
         let events = simulation
             .client()
             .events("f", state, cursor, page)
+            .await
             .unwrap();
         assert!(events.events.len() <= page);
         for event in events.events {
@@ -304,7 +325,7 @@ fn events_are_listed_by_state_and_page() {
                     assert_eq!(list(&s, state, page).await, expected, "{state:?} by {page}");
                 }
             }
-            assert!(s.client().events("g", State::Running, 0, 1).is_none());
+            assert!(s.client().events("g", State::Running, 0, 1).await.is_none());
             let events = s.stats("f").events;
             assert_eq!((events.ready, events.delayed, events.running), (7, 3, 2));
         },
@@ -316,7 +337,7 @@ fn a_page_for_no_events_has_one_all_the_same() {
     simulate([scripted("f")], |s| async move {
         let id = invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
-        let page = s.client().events("f", State::Finished, 0, 0).unwrap();
+        let page = s.client().events("f", State::Finished, 0, 0).await.unwrap();
         assert_eq!(page.events[0].request_id, id);
         assert_eq!((page.events.len(), page.next), (1, None));
     });
@@ -444,11 +465,7 @@ fn finished_events_are_remembered_up_to_a_number() {
                 ids.push(invoke(&s, "f", Script::succeeds()).await);
                 s.settle().await;
             }
-            let known: Vec<_> = ids
-                .iter()
-                .filter(|&&id| s.client().status(id).is_some())
-                .collect();
-            assert_eq!(known, ids[7..].iter().collect::<Vec<_>>());
+            assert_eq!(known(&s, &ids).await, ids[7..]);
         },
     );
 }
@@ -460,10 +477,10 @@ fn finished_events_are_remembered_for_a_time() {
         |s| async move {
             let id = invoke(&s, "f", Script::succeeds()).await;
             s.advance(secs(99)).await;
-            assert!(s.client().status(id).is_some());
+            assert!(s.client().status(id).await.is_some());
             // They are swept a quarter of the time later at the latest.
             s.advance(secs(27)).await;
-            assert!(s.client().status(id).is_none());
+            assert!(s.client().status(id).await.is_none());
             assert_eq!(s.succeeded("f"), 1);
         },
     );
@@ -480,11 +497,7 @@ fn finished_events_are_remembered_up_to_the_size_of_their_results() {
             ids.push(invoke(&s, "f", ()).await);
             s.settle().await;
         }
-        let known = ids
-            .iter()
-            .filter(|&&id| s.client().status(id).is_some())
-            .count();
-        assert_eq!(known, 2);
+        assert_eq!(known(&s, &ids).await.len(), 2);
     });
 }
 
@@ -494,7 +507,7 @@ fn a_pending_event_is_never_forgotten() {
         s.client().pause("f");
         let id = invoke(&s, "f", Script::succeeds()).await;
         s.advance(secs(10_000)).await;
-        assert!(matches!(status(&s, id), Status::Accepted { .. }));
+        assert!(matches!(status(&s, id).await, Status::Accepted { .. }));
         let wait = s.client();
         let wait = wait.wait(id);
         s.client().resume("f");
@@ -503,7 +516,7 @@ fn a_pending_event_is_never_forgotten() {
             "who waits is told"
         );
         s.settle().await;
-        assert!(s.client().status(id).is_none());
+        assert!(s.client().status(id).await.is_none());
     });
 }
 
@@ -529,11 +542,12 @@ fn a_paused_function_starts_nothing_and_loses_nothing() {
             s.settle().await;
             assert_eq!((s.succeeded("f"), s.stats("f").events.pending()), (4, 0));
             for id in [fails, delayed, waits] {
-                assert!(matches!(status(&s, id), Status::Succeeded { .. }));
+                assert!(matches!(status(&s, id).await, Status::Succeeded { .. }));
             }
             assert!(
                 s.client()
                     .status(running)
+                    .await
                     .is_none_or(|status| status.is_finished())
             );
         },

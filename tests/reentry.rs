@@ -110,7 +110,7 @@ fn a_payload_whose_event_ends_may_look_around_when_it_is_dropped() {
         let client = s.client();
         invoke(&s, "f", crowd.nosy(1)).await;
         let cancelled = invoke(&s, "f", crowd.nosy(1)).await;
-        assert!(client.cancel(cancelled));
+        assert!(client.cancel(cancelled).await);
         assert_eq!(crowd.dropped(), 1);
         s.advance(secs(61)).await;
         assert_eq!(crowd.dropped(), 2);
@@ -159,7 +159,7 @@ fn whoever_is_woken_may_look_around() {
         let mut second = Box::pin(client.wait(cancelled));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         assert!(second.as_mut().poll(&mut cx).is_pending());
-        client.cancel(cancelled);
+        client.cancel(cancelled).await;
         assert_eq!(curious.woken.load(SeqCst), 1);
         s.advance(secs(61)).await;
         assert_eq!(curious.woken.load(SeqCst), 2);
@@ -259,7 +259,7 @@ fn who_listens_to_the_log_may_look_around() {
             let client = event.context().client();
             match *event {
                 // It cancels itself, and succeeds all the same.
-                0 => drop(client.cancel(event.context().request_id())),
+                0 => drop(client.cancel(event.context().request_id()).await),
                 1 => return Err("as scripted".to_owned()),
                 2 if event.context().attempt() == 1 => panic!("as scripted"),
                 _ => {}

@@ -91,7 +91,7 @@ fn an_event_that_fails_and_then_succeeds_leaves_no_dead_letter() {
     simulate([scripted("f")], |s| async move {
         let id = invoke(&s, "f", Script::fails(2)).await;
         s.advance(secs(181)).await;
-        let Some(Status::Succeeded { result, attempts }) = s.client().status(id) else {
+        let Some(Status::Succeeded { result, attempts }) = s.client().status(id).await else {
             panic!("succeeded")
         };
         assert_eq!((result.read::<RequestId>().unwrap(), attempts), (id, 3));
@@ -257,7 +257,7 @@ fn a_throttle_may_say_when_to_come_back() {
         assert_eq!(s.delayed("f"), 1);
         s.advance(secs(2)).await;
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Succeeded { attempts: 2, .. })
         ));
     });
@@ -303,7 +303,7 @@ fn an_event_that_grew_too_old_while_it_was_held_is_given_up_without_an_attempt()
         );
         assert!(letter.attempts.is_empty());
         assert!(matches!(
-            s.client().status(young),
+            s.client().status(young).await,
             Some(Status::Succeeded { .. })
         ));
         assert_eq!(
@@ -381,7 +381,7 @@ fn faults_of_one_seed_strike_the_same_attempts() {
             for number in 0..50 {
                 let id = invoke(&s, "f", number).await;
                 s.advance(secs(300)).await;
-                let Some(Status::Succeeded { attempts, .. }) = s.client().status(id) else {
+                let Some(Status::Succeeded { attempts, .. }) = s.client().status(id).await else {
                     panic!("nothing fails three times")
                 };
                 log.lock().unwrap().push(attempts);

@@ -42,7 +42,7 @@ fn shutdown_finishes_what_runs_and_names_what_waited() {
             );
             assert_eq!(event.function.as_str(), "f");
             assert!(matches!(
-                client.status(running),
+                client.status(running).await,
                 Some(Status::Succeeded { .. })
             ));
         },
@@ -283,7 +283,7 @@ fn a_removed_functions_name_is_free_at_once_and_its_letters_can_be_redriven() {
         assert_eq!(redriven.sent.len(), 1);
         s.advance(secs(60)).await;
         assert_eq!((s.accepted("f"), s.succeeded("f")), (2, 2));
-        assert!(s.client().status(new).is_some());
+        assert!(s.client().status(new).await.is_some());
         let names: Vec<_> = s
             .client()
             .functions()

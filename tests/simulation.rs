@@ -285,7 +285,7 @@ impl Course {
             10 | 11 => self.call(name),
             12 => {
                 if let Some(&id) = self.accepted.choose(&mut self.rng)
-                    && client.cancel(id)
+                    && client.cancel(id).await
                 {
                     self.journal.ended(id, "cancelled");
                 }
@@ -365,7 +365,7 @@ impl Course {
             self.calls.iter().all(JoinHandle::is_finished),
             "a call hangs"
         );
-        let mut ends = self.take_ends();
+        let mut ends = self.take_ends().await;
         for id in &self.accepted {
             assert_eq!(ends.remove(id), Some(1), "ends of {id}");
         }
@@ -385,7 +385,7 @@ impl Course {
             let (simulation, journal) = (self.simulation, self.journal.clone());
             let report = simulation.into_runtime().shutdown(shutdown).await;
             tokio::time::sleep(secs(3_600)).await;
-            let mut ends = ends(&journal, &self.accepted, &client);
+            let mut ends = ends(&journal, &self.accepted, &client).await;
             let letters: HashSet<_> = report.dead_letters.iter().map(|l| l.request_id).collect();
             for event in &report.unfinished {
                 assert!(!letters.contains(&event.request_id), "named twice");
@@ -404,20 +404,20 @@ impl Course {
         self.journal
     }
 
-    fn take_ends(&mut self) -> HashMap<RequestId, u32> {
-        ends(&self.journal, &self.accepted, &self.simulation.client())
+    async fn take_ends(&mut self) -> HashMap<RequestId, u32> {
+        ends(&self.journal, &self.accepted, &self.simulation.client()).await
     }
 }
 
 /// How often each event ended, as far as the journal or its status knows.
-fn ends(
+async fn ends(
     journal: &Journal,
     accepted: &[RequestId],
     client: &redrive::Client,
 ) -> HashMap<RequestId, u32> {
     let mut ends = journal.0.lock().unwrap().ends.clone();
     for &id in accepted {
-        if let Some(Status::Succeeded { result, .. }) = client.status(id) {
+        if let Some(Status::Succeeded { result, .. }) = client.status(id).await {
             assert_eq!(result.read::<RequestId>().unwrap(), id);
             ends.entry(id).or_insert(1);
         }

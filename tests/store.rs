@@ -6,12 +6,13 @@ mod common;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{fail, invoke, letters, secs, simulate_with, steps};
-use redrive::store::{Append, EventStore, Settled, Settlement, StoredEvent};
-use redrive::testing::{RecordingStore, Script, Simulation, Step, scripted};
+use redrive::store::Settlement;
+use redrive::testing::{
+    Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
+};
 use redrive::{
     Condition, DeadLetterBounds, Durability, Function, Invoke, InvokeError, Payload, RequestId,
     RetryPolicy, Runtime, Status, StoreError, WhenFull,
@@ -39,13 +40,13 @@ fn told(store: &RecordingStore, id: RequestId) -> Vec<String> {
         .into_iter()
         .filter(|settled| settled.request_id == id);
     let word = |settlement| match settlement {
-        Settlement::Succeeded(result) => {
+        Settlement::Succeeded { result, .. } => {
             assert_eq!(result.unwrap().read::<RequestId>().unwrap(), id);
             "succeeded".to_owned()
         }
-        Settlement::Rescheduled { attempt, .. } => format!("rescheduled {attempt}"),
+        Settlement::Rescheduled { attempt, .. } => format!("rescheduled {}", attempt.number),
         Settlement::Buried(letter) => format!("buried {}", letter.condition),
-        Settlement::Cancelled => "cancelled".to_owned(),
+        Settlement::Cancelled { .. } => "cancelled".to_owned(),
         other => format!("{other:?}"),
     };
     settled.map(|settled| word(settled.settlement)).collect()
@@ -63,7 +64,7 @@ fn an_event_is_appended_before_its_receipt_and_runs_after_it() {
         assert_eq!((s.accepted("f"), s.stats("f").invocations), (0, 0));
         store.release();
         let receipt = invoke.await.unwrap().unwrap();
-        assert_eq!(receipt.durability, Durability::Stored);
+        assert_eq!(receipt.durability, Durability::Disk);
         s.settle().await;
         assert_eq!((s.accepted("f"), s.succeeded("f")), (1, 1));
         assert_eq!(store.appended()[0].request_id, receipt.request_id);
@@ -80,7 +81,7 @@ fn the_store_has_all_that_was_said_of_the_event() {
         assert_eq!(event.function.as_str(), "f");
         let script: Script = event.payload.read().unwrap();
         assert_eq!(script, steps([Step::Take(secs(1))]));
-        let wait = event.not_before.duration_since(event.accepted_at).unwrap();
+        let wait = event.due_at.duration_since(event.accepted_at).unwrap();
         assert_eq!((wait, event.hops), (secs(60), 3));
         assert_eq!(
             (event.trace_header.as_deref(), event.redriven_from),
@@ -112,7 +113,7 @@ fn an_event_that_can_not_be_stored_is_refused_and_nothing_of_it_is_kept() {
         assert!(matches!(refused, Err(InvokeError::Store(_))));
         s.advance(secs(60)).await;
         assert_eq!((s.accepted("f"), s.stats("f").mailbox_depth), (0, 0));
-        assert!(s.client().status(id).is_none() && store.appended().is_empty());
+        assert!(s.client().status(id).await.is_none() && store.appended().is_empty());
         let receipt = s.client().send(event()).await.unwrap();
         assert_eq!(receipt.request_id, id, "the id is free again");
         s.settle().await;
@@ -172,7 +173,7 @@ fn the_store_is_told_of_every_settlement_in_order() {
         let running = invoke(&s, "g", steps([Step::Hang])).await;
         let zero = invoke(&s, "zero", Script::succeeds()).await;
         s.advance(secs(1)).await;
-        assert!(s.client().cancel(cancelled) && s.client().cancel(running));
+        assert!(s.client().cancel(cancelled).await && s.client().cancel(running).await);
         s.advance(secs(300)).await;
         assert_eq!(told(&store, succeeds), ["rescheduled 1", "succeeded"]);
         let course = ["rescheduled 1", "rescheduled 2", "buried RetriesExhausted"];
@@ -299,14 +300,14 @@ fn a_settlement_that_the_store_refuses_is_counted_and_stops_nothing() {
         let id = invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Succeeded { .. })
         ));
         store.fail_settle(6);
         let id = invoke(&s, "f", Script::fails(1)).await;
         s.advance(secs(61)).await;
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Succeeded { .. })
         ));
         assert_eq!(s.stats("f").store_errors, 6);
@@ -314,45 +315,25 @@ fn a_settlement_that_the_store_refuses_is_counted_and_stops_nothing() {
     });
 }
 
-/// Panics in the calls it is told to: with the future, in it, and in a settlement.
-#[derive(Default)]
-struct Panicking {
-    appends: AtomicUsize,
-    settles: AtomicUsize,
-}
-
-impl EventStore for Panicking {
-    fn append(&self, _: Vec<StoredEvent>) -> Append<'_> {
-        let call = self.appends.fetch_add(1, Ordering::Relaxed);
-        assert!(call != 0, "as scripted, when called");
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            assert!(call != 1, "as scripted, when polled");
-            Ok(())
-        })
-    }
-
-    fn settle(&self, _: Settled) -> Result<(), StoreError> {
-        let call = self.settles.fetch_add(1, Ordering::Relaxed);
-        panic!("as scripted, settlement {call}");
-    }
-}
-
 #[test]
 fn a_store_that_panics_in_an_append_has_refused_the_event() {
     let builder = Runtime::builder().function(scripted("f").mailbox_events_max(1));
     simulate_with(
-        builder.store(Arc::new(Panicking::default())),
+        builder.store(Arc::new(FaultyStore::new(RecordingStore::new()).at(
+            Call::Append,
+            1,
+            StoreFault::Panic,
+        ))),
         |s| async move {
             let id: RequestId = "018f3c5e-0000-7000-8000-000000000001".parse().unwrap();
-            for (errors, when) in [(1, "called"), (2, "polled")] {
-                let event = Invoke::event("f", Script::succeeds()).request_id(id);
-                let refused = s.client().send(event).await.unwrap_err();
-                assert!(matches!(refused, InvokeError::Store(_)), "{refused:?}");
-                let expected = format!("the store panicked: as scripted, when {when}");
-                assert!(refused.to_string().ends_with(&expected), "{refused}");
-                assert_eq!(s.stats("f").store_errors, errors);
-            }
+            let event = Invoke::event("f", Script::succeeds()).request_id(id);
+            let refused = s.client().send(event).await.unwrap_err();
+            assert!(matches!(refused, InvokeError::Store(_)), "{refused:?}");
+            assert!(
+                refused.to_string().ends_with("the store gave no answer"),
+                "{refused}"
+            );
+            assert_eq!(s.stats("f").store_errors, 1);
             // Place and id are free again.
             let event = Invoke::event("f", Script::succeeds()).request_id(id);
             assert_eq!(s.client().send(event).await.unwrap().request_id, id);
@@ -364,8 +345,7 @@ fn a_store_that_panics_in_an_append_has_refused_the_event() {
 
 #[test]
 fn a_store_that_panics_in_settlements_stops_nobody() {
-    let store = Panicking::default();
-    store.appends.store(2, Ordering::Relaxed);
+    let store = FaultyStore::new(RecordingStore::new()).always(Call::Settle, StoreFault::Panic);
     let builder = Runtime::builder().function(scripted("f").concurrency(1));
     simulate_with(builder.store(Arc::new(store)), |s| async move {
         for round in 1..=2 {
@@ -375,7 +355,7 @@ fn a_store_that_panics_in_settlements_stops_nobody() {
             let waits = Invoke::event("f", Script::succeeds()).delay(secs(100));
             let waits = s.client().send(waits).await.unwrap().request_id;
             s.advance(secs(61)).await;
-            assert!(s.client().cancel(waits));
+            assert!(s.client().cancel(waits).await);
             assert_eq!((s.succeeded("f"), s.dead("f")), (round * 2, round));
             assert_eq!(letters(&s).await.len() as u64, round);
             assert_eq!(s.stats("f").store_errors, round * 5);
@@ -443,10 +423,7 @@ fn an_event_that_was_being_stored_at_shutdown_is_kept_for_the_next_process() {
             let report = s.into_runtime().shutdown(secs(1)).await;
             assert!(report.unfinished.is_empty());
             store.release();
-            assert_eq!(
-                invoke.await.unwrap().unwrap().durability,
-                Durability::Stored
-            );
+            assert_eq!(invoke.await.unwrap().unwrap().durability, Durability::Disk);
             assert!(store.settled().is_empty());
         },
     );

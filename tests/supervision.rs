@@ -38,20 +38,20 @@ fn however_an_attempt_dies_the_event_is_retried_and_the_others_go_on() {
                     attempts: 1,
                     failure,
                     ..
-                }) = s.client().status(id)
+                }) = s.client().status(id).await
                 else {
                     panic!("it waits for its second attempt")
                 };
                 assert_eq!(failure.unwrap().kind, kind);
                 for other in others {
-                    let status = s.client().status(other);
+                    let status = s.client().status(other).await;
                     assert!(matches!(
                         status,
                         Some(Status::Succeeded { attempts: 1, .. })
                     ));
                 }
                 s.advance(secs(61)).await;
-                let status = s.client().status(id);
+                let status = s.client().status(id).await;
                 assert!(matches!(
                     status,
                     Some(Status::Succeeded { attempts: 2, .. })
@@ -252,7 +252,7 @@ fn a_worker_that_can_not_start_burns_no_attempt() {
             ];
             s.advance(secs(31)).await;
             for id in ids {
-                let status = s.client().status(id);
+                let status = s.client().status(id).await;
                 assert!(matches!(
                     status,
                     Some(Status::Succeeded { attempts: 1, .. })
@@ -271,12 +271,12 @@ fn init_has_its_own_time() {
         let id = invoke(&s, "f", String::new()).await;
         s.advance(secs(1)).await;
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Accepted { .. })
         ));
         s.advance(secs(2)).await;
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Succeeded { .. })
         ));
         assert_eq!(asked.load(SeqCst), 2);
@@ -301,7 +301,7 @@ fn a_function_that_can_not_start_is_asked_less_and_less_often_and_its_events_wai
         assert_eq!(s.succeeded("f"), 20);
         for id in ids {
             assert!(!matches!(
-                s.client().status(id),
+                s.client().status(id).await,
                 Some(Status::Succeeded { attempts: 2.., .. })
             ));
         }
@@ -325,7 +325,7 @@ fn the_sixth_crash_in_ten_seconds_holds_the_function_back_for_1_2_4_seconds() {
             assert_eq!(asked.load(SeqCst), expected, "after {until} s");
         }
         assert!(matches!(
-            s.client().status(id),
+            s.client().status(id).await,
             Some(Status::Accepted { .. })
         ));
         s.advance(secs(10 * 300)).await;
@@ -402,13 +402,13 @@ fn a_probe_that_is_cancelled_makes_room_for_another() {
         s.advance(secs(1)).await;
         s.settle().await;
         assert!(matches!(
-            s.client().status(probe),
+            s.client().status(probe).await,
             Some(Status::Running { .. })
         ));
-        assert!(s.client().cancel(probe));
+        assert!(s.client().cancel(probe).await);
         s.settle().await;
         assert!(matches!(
-            s.client().status(next),
+            s.client().status(next).await,
             Some(Status::Succeeded { .. })
         ));
     });
@@ -456,7 +456,7 @@ fn a_call_to_a_function_that_backs_off_fails_at_once() {
         let event = invoke(&s, "f", String::new()).await;
         s.settle().await;
         assert!(matches!(
-            s.client().status(event),
+            s.client().status(event).await,
             Some(Status::Accepted { .. })
         ));
         assert_eq!(s.stats("f").calls.dead, 2);
@@ -507,7 +507,7 @@ fn a_state_that_panics_when_dropped_costs_nothing_but_itself() {
             s.advance(secs(100)).await;
             assert_eq!((s.dead("f"), s.succeeded("f")), (n, n));
         }
-        let finished = s.client().events("f", State::Running, 0, 10).unwrap();
+        let finished = s.client().events("f", State::Running, 0, 10).await.unwrap();
         assert!(finished.events.is_empty());
     });
 }

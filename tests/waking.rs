@@ -161,7 +161,8 @@ async fn whatever_meets_everything_accepted_is_run() {
                             if let Ok(receipt) = accepted {
                                 receipts.fetch_add(1, SeqCst);
                                 if number % 100 == 0 {
-                                    client.cancel(receipt.request_id);
+                                    let cancelled = client.cancel(receipt.request_id);
+                                    cancelled.now_or_never().unwrap();
                                 }
                             }
                         }

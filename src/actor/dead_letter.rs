@@ -5,6 +5,7 @@ mod redrive;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ pub struct DeadLetterBounds {
     pub(crate) letters_max: usize,
     pub(crate) bytes_max: u64,
     pub(crate) when_full: WhenFull,
+    pub(crate) age_max: Option<Duration>,
 }
 
 impl DeadLetterBounds {
@@ -35,7 +37,14 @@ impl DeadLetterBounds {
             letters_max,
             bytes_max,
             when_full,
+            age_max: None,
         }
+    }
+
+    /// Letters are dropped so long after they died, which is logged and counted in `DeadLetterErrors`; never unless set.
+    pub fn age_max(mut self, age: Duration) -> Self {
+        self.age_max = Some(age);
+        self
     }
 }
 
@@ -61,7 +70,8 @@ pub enum WhenFull {
 /// The actor that keeps dead letters. Reach it by [`Runtime::dead_letters`](crate::Runtime::dead_letters), and send it
 /// [`Subscribe`], [`List`], [`Get`], [`Redrive`] or [`Purge`].
 ///
-/// The letters are in memory: they go with the process, or into the report of the shutdown.
+/// The letters are in memory: they go with the process, or into the report of the shutdown. Where events are stored, the
+/// letters are too, and are here again at the next start.
 pub struct DeadLetterQueue {
     post: Post,
     bounds: DeadLetterBounds,
@@ -150,6 +160,16 @@ impl DeadLetterQueue {
         Some(letter)
     }
 
+    /// Drops a letter for good, in the store too.
+    fn discard(&mut self, id: RequestId) -> Option<DeadLetter> {
+        let letter = self.remove(id)?;
+        if letter.stored {
+            let admission = &self.post.admission;
+            admission.settle_stored(None, id, Settlement::Forgotten);
+        }
+        Some(letter)
+    }
+
     fn get(&self, id: RequestId) -> Option<&DeadLetter> {
         self.letters.get(self.places.get(&id)?)
     }
@@ -170,11 +190,9 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.post
-            .admission
-            .settle(&bury.mailbox, bury.letter.request_id, || {
-                Settlement::Buried(bury.letter.clone())
-            });
+        self.post.admission.settle(&bury.mailbox, bury.ticket, || {
+            Settlement::Buried(bury.letter.clone())
+        });
         bury.mailbox.bury(bury.ticket, &bury.letter);
     }
 
@@ -182,7 +200,7 @@ impl DeadLetterQueue {
     fn drop_oldest(&mut self) -> bool {
         let mut ids = self.letters.values().map(|letter| letter.request_id);
         let oldest = ids.find(|id| !self.sending.contains(id));
-        let Some(oldest) = oldest.and_then(|id| self.remove(id)) else {
+        let Some(oldest) = oldest.and_then(|id| self.discard(id)) else {
             return false;
         };
         self.count_dropped(&oldest, "the oldest letter was dropped");
@@ -220,6 +238,73 @@ impl Actor for DeadLetterQueue {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Failures come in bursts; what is beyond this many waits at the senders.
         ctx.set_mailbox_capacity(1 << 16);
+        self.load(ctx);
+        if let Some(age_max) = self.bounds.age_max {
+            let often = (age_max / 10).clamp(Duration::from_millis(10), Duration::from_secs(60));
+            ctx.run_interval(often, |queue, _| queue.expire());
+        }
+    }
+}
+
+/// Letters that are read from the store at once.
+const LOAD_MAX: usize = 1_000;
+
+impl DeadLetterQueue {
+    /// Takes in what the store keeps from earlier. Whatever else is asked waits until all of it is here.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        if self.post.admission.store.is_none() {
+            return;
+        }
+        let admission = self.post.admission.clone();
+        let load = async move {
+            let (mut letters, mut after) = (Vec::new(), Some(0));
+            while let Some(place) = after {
+                let page = admission.letters(place, LOAD_MAX).await.unwrap_or_default();
+                letters.extend(page.letters);
+                after = page.next;
+            }
+            letters
+        };
+        let keep = |letters: Vec<DeadLetter>, queue: &mut Self, _: &mut Context<Self>| {
+            letters.into_iter().for_each(|letter| queue.keep(letter));
+            queue.expire();
+            while queue.bounds.when_full != WhenFull::Hold
+                && queue.is_overfull()
+                && queue.drop_oldest()
+            {}
+        };
+        ctx.wait(load.into_actor(self).map(keep));
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.letters.len() > self.bounds.letters_max || self.bytes > self.bounds.bytes_max
+    }
+
+    /// Drops letters that are too old.
+    fn expire(&mut self) {
+        let Some(age_max) = self.bounds.age_max else {
+            return;
+        };
+        let clock = &self.post.admission.clock;
+        let now = clock.wall(clock.now());
+        let old = |letter: &&DeadLetter| {
+            now.duration_since(letter.died_at)
+                .is_ok_and(|age| age > age_max)
+        };
+        let old: Vec<_> = self
+            .letters
+            .values()
+            .take_while(old)
+            .map(|letter| letter.request_id)
+            .collect();
+        for id in old {
+            if !self.sending.contains(&id)
+                && let Some(letter) = self.discard(id)
+            {
+                self.count_dropped(&letter, "the letter was too old and was dropped");
+            }
+        }
+        self.take_held();
     }
 }
 
@@ -241,6 +326,10 @@ impl Handler<Bury> for DeadLetterQueue {
                 WhenFull::DropNewest => {
                     self.count_dropped(&bury.letter, "the letter was dropped");
                     self.conclude(&bury);
+                    if bury.letter.stored {
+                        let (admission, id) = (&self.post.admission, bury.letter.request_id);
+                        admission.settle_stored(None, id, Settlement::Forgotten);
+                    }
                     return;
                 }
                 // While all others are being sent, there may be one too many.

@@ -77,6 +77,9 @@ impl Supervisor {
         for _ in 0..start {
             self.start_worker();
         }
+        if plan.fetch {
+            self.post.admission.fetch(&self.mailbox);
+        }
         self.set_timer(plan.deadline, ctx);
     }
 
@@ -112,17 +115,27 @@ impl Supervisor {
     }
 
     fn judge(&mut self, failed: Failed) {
-        let id = failed.ticket.id;
+        let ticket = failed.ticket;
         match self.mailbox.judge(failed, self.now()) {
             Judgement::Superseded | Judgement::Answered => {}
             Judgement::Bury(ticket, letter) => self.bury(ticket, letter),
-            Judgement::Retry { attempt, at } => {
-                let settlement = || Settlement::Rescheduled {
-                    attempt: attempt.number,
-                    due_at: self.mailbox.clock.wall(at),
-                };
-                self.post.admission.settle(&self.mailbox, id, settlement);
-                telemetry::retried(self.mailbox.name(), id, &attempt, at.since(self.now()));
+            Judgement::Retry {
+                attempt,
+                uncounted,
+                at,
+                parked,
+            } => {
+                let admission = &self.post.admission;
+                admission.settle(&self.mailbox, ticket, || Settlement::Rescheduled {
+                    attempt: attempt.clone(),
+                    uncounted,
+                    due_at: at.stored(),
+                });
+                if parked {
+                    admission.park(&self.mailbox, &[(ticket.id, at)]);
+                }
+                let delay = at.since(self.now());
+                telemetry::retried(self.mailbox.name(), ticket.id, &attempt, delay);
             }
         }
     }
@@ -224,6 +237,8 @@ impl Handler<Removed> for Supervisor {
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
         let doomed = self.mailbox.remove(REMOVED_AT_ONCE);
         if doomed.is_empty() {
+            // What is parked comes and dies as it is fetched.
+            self.attend(ctx);
             // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
             self.mailbox.retire(false);
             let (mailbox, admission) = (self.mailbox.clone(), self.post.admission.clone());

@@ -145,6 +145,7 @@ impl Shift {
         let mut done = None;
         let mut timer = None;
         let mut runs: u32 = 0;
+        let mut lane = self.admission.lane();
         // Of the last runs, how many in a row were quick; when the last one began; whether it lingered since.
         let (mut quick, mut began, mut lingered) = (0_u32, None, false);
         loop {
@@ -167,12 +168,18 @@ impl Shift {
                     continue;
                 }
                 Turn::Idle => {
+                    if let Some(lane) = &mut lane {
+                        lane.rest();
+                    }
                     (quick, lingered) = (0, false);
                     pause().await;
                     continue;
                 }
             };
             (began, lingered) = (Some(now), false);
+            if let Some(lane) = &mut lane {
+                lane.run(&taken, self.mailbox());
+            }
             let brisk = pace != Pace::Calm;
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
@@ -317,14 +324,18 @@ impl Shift {
     fn succeeded(&self, taken: &Taken, done: Done) -> Option<Done> {
         let mailbox = self.mailbox();
         let destination = mailbox.function.on_success.as_ref();
-        let silent = destination.is_none() && self.admission.store.is_none();
+        let silent = destination.is_none() && !taken.ticket.stored;
         if silent || taken.kind != InvocationType::Event {
             return Some(done);
         }
         let (id, result, now) = (taken.ticket.id, done.result.clone(), self.now());
         let payload = self.seat.settle(done, now)?;
         self.admission
-            .settle(mailbox, id, || Settlement::Succeeded(result.clone()));
+            .settle(mailbox, taken.ticket, || Settlement::Succeeded {
+                result: result.clone(),
+                attempt: taken.ticket.attempt,
+                accepted_at: taken.accepted.stored(),
+            });
         if let Some(destination) = destination {
             let arn = self.admission.identity.arn(mailbox.name());
             let wall = mailbox.clock.wall(now);

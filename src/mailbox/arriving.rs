@@ -165,6 +165,8 @@ mod tests {
             side: None,
             request_id: None,
             start: Time::default(),
+            stored: false,
+            proposed: false,
         }
     }
 

@@ -224,7 +224,7 @@ impl Mailbox {
             }
             _ => {}
         }
-        attend |= inner.wants_look(now);
+        attend |= inner.wants_look(now) || inner.is_hungry(now);
         wake.attend = attend && !inner.summoned;
         inner.summoned |= attend;
         wake += self.publish(&mut inner, now);

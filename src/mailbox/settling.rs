@@ -10,6 +10,7 @@ use crate::event::{InvocationType, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::notice::{Failed, Judgement, Notice};
 use crate::payload::Payload;
+use crate::queue::Kept;
 use crate::restart::Gate;
 use crate::settings::{FunctionName, Settings};
 use crate::slot::Ticket;
@@ -47,6 +48,7 @@ impl Mailbox {
         let side = slot.side.get_or_insert_default();
         side.uncounted += u32::from(!attempt.failure.counts());
         remember(&mut side.attempts, attempt.clone());
+        let uncounted = side.uncounted;
         let verdict = verdict::decide(
             &verdict::Failed {
                 policy: side.retry.as_ref().unwrap_or(&settings.retry),
@@ -64,12 +66,21 @@ impl Mailbox {
         let (judgement, payload) = match (kind, verdict) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
-                inner.tell_watchers(ticket.slot, || End::Failed(attempt.failure.clone()));
+                inner.tell_watchers(ticket.id, || End::Failed(attempt.failure.clone()));
                 (Judgement::Answered, payload)
             }
             (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
-                inner.queue.retry(ticket, at, now);
-                (Judgement::Retry { attempt, at }, None)
+                let (parked, payload) = match inner.queue.retry(ticket, at, now) {
+                    Some(Kept::Parked(payload)) => (true, payload),
+                    _ => (false, None),
+                };
+                let retry = Judgement::Retry {
+                    attempt,
+                    uncounted,
+                    at,
+                    parked,
+                };
+                (retry, payload)
             }
             (InvocationType::Event, verdict) => {
                 let condition = match verdict {
@@ -97,7 +108,7 @@ impl Mailbox {
         }
         let now = self.clock.now();
         let payload = inner.queue.bury(ticket, now);
-        inner.tell_watchers(ticket.slot, || End::Dead(letter.clone()));
+        inner.tell_watchers(ticket.id, || End::Dead(letter.clone()));
         inner.check_drained();
         drop(inner);
         drop(payload);
@@ -132,7 +143,7 @@ impl Mailbox {
                 .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
             {
                 let payload = inner.queue.bury(ticket, now);
-                let watchers = inner.watchers.remove(&ticket.slot);
+                let watchers = inner.watchers.remove(&id);
                 let watchers = watchers.into_iter().flatten().map(Later::Gone);
                 inner
                     .later
@@ -158,11 +169,7 @@ impl Mailbox {
             Some(_) => inner.rouse(self.settings(), now),
             None => Wake::default(),
         };
-        if let Some((slot, _)) = inner.queue.get(id) {
-            inner.tell_watchers(slot, || End::Cancelled);
-        } else if let Some(ticket) = running {
-            inner.tell_watchers(ticket.slot, || End::Cancelled);
-        }
+        inner.tell_watchers(id, || End::Cancelled);
         inner.check_drained();
         drop(inner);
         drop(payload);
@@ -199,7 +206,7 @@ impl Mailbox {
             );
             let payload = inner.queue.bury(ticket, now);
             inner.later.extend(payload.map(Later::Payload));
-            inner.tell_watchers(ticket.slot, || End::Failed(failure.clone()));
+            inner.tell_watchers(ticket.id, || End::Failed(failure.clone()));
         }
     }
 
@@ -251,6 +258,7 @@ impl Mailbox {
             redriven_from: side.and_then(|side| side.redriven_from),
             retry: side.and_then(|side| side.retry.clone()),
             event_age_max: side.and_then(|side| side.event_age_max),
+            stored: ticket.stored,
         })
     }
 }
@@ -285,7 +293,7 @@ impl Inner {
         self.meters.duration.record(duration);
         self.meters.age.record(started.since(accepted));
         if let Some(end) = end {
-            self.tell_watchers(ticket.slot, || end.clone());
+            self.tell_watchers(ticket.id, || end.clone());
         }
         (Some(payload), self.survived(settings, name))
     }
@@ -314,7 +322,7 @@ impl Inner {
         }
     }
 
-    fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
+    pub(super) fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
         if let Some(slot) = self.queue.get_mut(ticket.id) {
             let side = slot.side.get_or_insert_default();
             remember(&mut side.attempts, attempt);

@@ -2,70 +2,179 @@
 //!
 //! ```text
 //! admission ── append ──▶ store        the caller's receipt waits for it
-//! worker, dead-letter queue ── settle ──▶ store        nobody waits for it
+//! worker ── begin ──▶ store            on record before it runs; no sync
+//! worker, supervisor, dead-letter queue ── settle ──▶ store        nobody waits for it
+//! mailbox ── park ──▶ store ── fetch ──▶ mailbox        what has no room in memory, in due order
 //! ```
 //!
-//! - **Append before receipt.** `append` returns `Ok` only when every event of the batch is as durable as the
-//!   store promises; a caller who saw the receipt finds the event after a crash. It takes all of the batch
-//!   or none: on `Err` no event of it may come back later.
-//! - **A lost caller loses nothing.** The future of `append` is always polled to its end, even if the caller
-//!   is gone; what it kept is run.
-//! - **Settle is told, not asked.** `settle` returns at once and must not block: it is called by workers between
-//!   two events. The store keeps the settlement until it is durable. If the process dies first, the event runs
-//!   again: at least once, never lost. An `Err` means that the store will not keep it; it is counted and
-//!   logged, and the runtime goes on.
-//! - **A panic is an `Err`.** One in `append` or in `settle` reaches nobody: it counts as a refusal, and the promises of
-//!   a refusal must hold.
-//! - **Order.** An event's `append` has returned before any of its settlements is told. Settlements of one event come in
+//! - **Append before receipt.** The reply to `append` is `Ok` only when every event of the batch is as durable as was
+//!   asked; a caller who saw the receipt finds the event after a crash. It takes all of the batch or none: on `Err` no
+//!   event of it may come back later.
+//! - **A lost caller loses nothing.** The reply goes to the runtime, not to the caller: what was kept is run.
+//! - **The runtime holds what it appended**, until it parks or settles it. What is parked comes back by `fetch`, the
+//!   earliest due first, each event once; whoever fetched it holds it.
+//! - **Settle is told, not asked.** `settle`, `begin` and `park` return at once and must not wait: they are called by
+//!   workers between two events. The store keeps a settlement until it is durable. If the process dies first, the event
+//!   runs again: at least once, never lost. Each settlement is one atomic step: a dead letter is never both in the queue
+//!   and buried, and an event appended with `redriven_from` takes the place of that letter in the same step. An `Err`
+//!   means that the store will not keep it; it is counted and logged, and the runtime goes on.
+//! - **Recovery.** A store that is opened again has parked whatever was pending, whoever held it: the attempts of the
+//!   process before are known dead. What had begun and not ended comes back with one more in `deaths`.
+//! - **A panic is an `Err`.** One in a method of the store reaches nobody: it counts as a refusal, and the promises of
+//!   a refusal must hold. A [`Reply`] that is dropped is an `Err` too.
+//! - **Order.** An event's `append` was answered before any of its settlements is told. Settlements of one event come in
 //!   their order; those of different events come from many threads in any order.
+//! - **Times** are on the store's own line, [`EventStore::now`], which never goes back, whatever the machine's clock does.
 //! - **Synchronous calls are not stored**: their caller would be gone.
 
-use std::future::Future;
-use std::pin::Pin;
+#[cfg(feature = "disk")]
+pub mod disk;
+
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
-use crate::event::RequestId;
-use crate::failure::DeadLetter;
+use crate::event::{Deduplicate, Durability, RequestId};
+use crate::failure::{Attempt, DeadLetter};
 use crate::payload::Payload;
+use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
-
-/// The future of [`EventStore::append`].
-pub type Append<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
 /// A place that keeps events beyond the process.
 pub trait EventStore: Send + Sync + 'static {
-    /// Keeps all of `events` or none. Returns when they are durable.
-    fn append(&self, events: Vec<StoredEvent>) -> Append<'_>;
+    /// Keeps all of `events` or none. Replies when they are as durable as asked, in their order.
+    fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>);
 
-    /// Is told what became of an event. Must not block.
+    /// Is told what became of an event.
     ///
     /// # Errors
     /// When the settlement will not be kept.
     fn settle(&self, settled: Settled) -> Result<(), StoreError>;
+
+    /// Is told that an attempt of the event runs from now on in `lane`, of which each runs one at a time; `None` when
+    /// the lane has nothing to run. It must survive the death of the process, not that of the machine.
+    ///
+    /// # Errors
+    /// When it could not be put on record; the attempt takes place all the same.
+    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError>;
+
+    /// Takes back an event that the runtime holds, to hand it out by `fetch` when it is due.
+    fn park(&self, event: RequestId);
+
+    /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
+    fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
+
+    /// Hands out parked events of a function that are due, the earliest first.
+    fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>);
+
+    /// Hands out this event if it is parked, whether it is due or not.
+    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>);
+
+    /// The function of an event that the store knows. Doesn't wait.
+    fn locate(&self, event: RequestId) -> Option<FunctionName>;
+
+    /// What the store knows of an event.
+    fn look(&self, event: RequestId, reply: Reply<Option<Known>>);
+
+    /// A page of a function's parked events, after the place where another page ended.
+    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>);
+
+    /// A page of the dead letters, in the order of their burials, after the place where another page ended.
+    fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>);
+
+    /// How the store fares. Doesn't wait.
+    fn health(&self) -> Health;
+
+    /// The present on the time line of the store.
+    fn now(&self) -> SystemTime {
+        crate::clock::wall_now()
+    }
+
+    /// Makes everything that was told durable, so that the next start finds it. Nothing is told afterwards.
+    fn close(&self, reply: Reply<()>);
+}
+
+/// Where a store puts its answer, once. Dropping it is the answer that there is none.
+pub struct Reply<T>(Option<Answer<T>>);
+
+type Answer<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+
+impl<T> Reply<T> {
+    /// Has `answer` called with the answer, on whichever thread gives it.
+    pub fn new(answer: impl FnOnce(Result<T, StoreError>) + Send + 'static) -> Self {
+        Self(Some(Box::new(answer)))
+    }
+
+    /// Answers.
+    pub fn send(mut self, result: Result<T, StoreError>) {
+        if let Some(answer) = self.0.take() {
+            answer(result);
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            answer(Err(StoreError::new("the store gave no answer")));
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reply")
+    }
 }
 
 /// An event, as a store keeps it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredEvent {
-    /// Its request id.
+    /// Its request id. Unless it was `proposed`, the store may give it another when it is appended.
     pub request_id: RequestId,
+    /// The caller chose the request id.
+    pub proposed: bool,
     /// Its function.
     pub function: FunctionName,
     /// Its payload.
     pub payload: Payload,
     /// When it was accepted.
     pub accepted_at: SystemTime,
-    /// When it may run first.
-    pub not_before: SystemTime,
+    /// When it may run (again).
+    pub due_at: SystemTime,
     /// How many invocations stand before it in its chain.
     pub hops: u8,
     /// The caller's trace header.
     pub trace_header: Option<Arc<str>>,
-    /// The dead letter it was redriven from.
+    /// The dead letter it was redriven from, whose place it takes.
     pub redriven_from: Option<RequestId>,
+    /// The retry policy of this one event.
+    pub retry: Option<RetryPolicy>,
+    /// The maximum age of this one event.
+    pub event_age_max: Option<Duration>,
+    /// The key that another event of the function may not have for a while.
+    pub deduplicate: Option<Deduplicate>,
+    /// How durable it has to be before the reply.
+    pub durability: Durability,
+    /// The attempts that failed, the first one first; of more than 100, the first and the last 99.
+    pub attempts: Vec<Attempt>,
+    /// How many attempts failed.
+    pub attempt_count: u32,
+    /// How many of them don't count as attempts of the retry policy.
+    pub uncounted: u32,
+    /// How often the process died while it ran the event.
+    pub deaths: u32,
+}
+
+/// The store's answer for one event of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Appended {
+    /// It is kept, under this request id.
+    Kept(RequestId),
+    /// Nothing of it is kept: this event of the function has the same key.
+    Duplicate(RequestId),
 }
 
 /// What became of an event.
@@ -74,14 +183,17 @@ pub struct StoredEvent {
 pub struct Settled {
     /// The event.
     pub request_id: RequestId,
+    /// When.
+    pub at: SystemTime,
     /// What became of it.
     pub settlement: Settlement,
 }
 
 impl Settled {
-    pub(crate) fn new(request_id: RequestId, settlement: Settlement) -> Self {
+    pub(crate) fn new(request_id: RequestId, at: SystemTime, settlement: Settlement) -> Self {
         Self {
             request_id,
+            at,
             settlement,
         }
     }
@@ -91,17 +203,175 @@ impl Settled {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// It succeeded, with this result; no result is `null`.
-    Succeeded(Option<Payload>),
-    /// It failed attempt number `attempt` and runs again.
+    /// It succeeded.
+    Succeeded {
+        /// Its result; none is `null`.
+        result: Option<Payload>,
+        /// The attempt that did it.
+        attempt: u32,
+        /// When it had been accepted.
+        accepted_at: SystemTime,
+    },
+    /// An attempt failed and it runs again.
     Rescheduled {
         /// The attempt that failed.
-        attempt: u32,
+        attempt: Attempt,
+        /// How many attempts so far don't count as such of the retry policy.
+        uncounted: u32,
         /// When it runs again.
         due_at: SystemTime,
     },
     /// It is in the dead-letter queue.
     Buried(DeadLetter),
     /// The user cancelled it.
+    Cancelled {
+        /// When it had been accepted.
+        accepted_at: SystemTime,
+    },
+    /// Its dead letter was purged or dropped.
+    Forgotten,
+}
+
+/// What a store keeps of a function's finished events, other than dead letters: the latest ones within all of these
+/// bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retained {
+    /// Events.
+    pub events_max: u32,
+    /// Bytes of results.
+    pub bytes_max: u64,
+    /// Time since they finished.
+    pub age_max: Duration,
+}
+
+impl Retained {
+    /// At most so many events, with so many bytes of results, for so long.
+    pub fn new(events_max: u32, bytes_max: u64, age_max: Duration) -> Self {
+        Self {
+            events_max,
+            bytes_max,
+            age_max,
+        }
+    }
+}
+
+/// What waits in a store for a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Parked events that were due when they were accepted and did not fail yet.
+    pub ready: u64,
+    /// The other parked events.
+    pub delayed: u64,
+    /// The bytes of their payloads.
+    pub bytes: u64,
+    /// When the first of them is due; it may have passed.
+    pub next_due: Option<SystemTime>,
+}
+
+impl Backlog {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Asks for parked events.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fetch {
+    /// Of this function.
+    pub function: FunctionName,
+    /// Due then or before.
+    pub until: SystemTime,
+    /// At most so many.
+    pub events_max: usize,
+    /// As soon as so many bytes of payloads are reached, no more.
+    pub bytes_max: u64,
+}
+
+/// Parked events that the runtime holds from now on.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The events, the earliest due first.
+    pub events: Vec<StoredEvent>,
+    /// Events that can't be read, as far as that can be told, and why. They stay in the store, and are not handed out
+    /// again before it is opened anew.
+    pub unreadable: Vec<(Option<RequestId>, StoreError)>,
+    /// When the first of those is due that are still parked.
+    pub next_due: Option<SystemTime>,
+}
+
+/// What a store knows of an event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Known {
+    /// Its request id.
+    pub request_id: RequestId,
+    /// When it was accepted.
+    pub accepted_at: SystemTime,
+    /// Where it is.
+    pub state: KnownState,
+}
+
+/// Where an event is that a store knows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum KnownState {
+    /// It waits, in the store or in the mailbox that holds it.
+    Pending {
+        /// When it may run (again).
+        due_at: SystemTime,
+        /// How many attempts failed.
+        attempts: u32,
+        /// The last of them.
+        attempt: Option<Attempt>,
+    },
+    /// It succeeded.
+    Succeeded {
+        /// Its result.
+        result: Payload,
+        /// The attempt that did it.
+        attempt: u32,
+    },
+    /// It is in the dead-letter queue.
+    Dead(DeadLetter),
+    /// The user cancelled it.
     Cancelled,
+}
+
+/// A page of what a store knows.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct KnownPage {
+    /// The events.
+    pub events: Vec<Known>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<u64>,
+}
+
+/// A page of dead letters.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Letters {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<u64>,
+}
+
+/// How a store fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It takes events.
+    Well,
+    /// It has no room: events are refused until there is some, what happens to the others is kept in memory and will be
+    /// written. It recovers by itself.
+    Full(String),
+    /// It takes nothing any more, because it can't know what is on the disk. Look at what it says, and start the process
+    /// again.
+    Failed(String),
 }

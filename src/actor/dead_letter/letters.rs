@@ -172,7 +172,7 @@ impl Handler<Purge> for DeadLetterQueue {
             .map(|letter| letter.request_id)
             .filter(|id| !self.sending.contains(id))
             .collect();
-        ids.iter().for_each(|&id| drop(self.remove(id)));
+        ids.iter().for_each(|&id| drop(self.discard(id)));
         self.take_held();
         ids.len()
     }

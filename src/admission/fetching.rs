@@ -1,0 +1,197 @@
+//! What comes back from the store: the backlog of a function that is registered, and parked events as there is room.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::lanes::Lane;
+use super::{Admission, Stored};
+use crate::error::StoreError;
+use crate::event::RequestId;
+use crate::mailbox::Mailbox;
+use crate::panic;
+use crate::slot::{Entry, Returning, Side};
+use crate::store::{
+    Backlog, EventStore, Fetch, Fetched, Known, KnownPage, Letters, Reply, Retained, StoredEvent,
+};
+use crate::telemetry;
+use crate::time::Time;
+
+/// Bytes of payloads that are fetched at once.
+const FETCH_BYTES_MAX: u64 = 32 << 20;
+/// When to try again after a fetch that failed.
+const FETCH_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Admission {
+    /// The function has what waits for it in the store.
+    pub(super) fn inherit(&self, mailbox: &Mailbox) {
+        let Some(Stored { store, .. }) = &self.store else {
+            return;
+        };
+        let retention = &mailbox.settings().retention;
+        let retained = Retained::new(retention.events_max, retention.bytes_max, retention.age_max);
+        match panic::catch(|| store.open(mailbox.name(), retained)) {
+            Ok(Backlog {
+                ready,
+                delayed,
+                bytes,
+                next_due,
+            }) => {
+                mailbox.inherit(ready, delayed, bytes, next_due.map(Time::of));
+            }
+            Err(panicked) => telemetry::store_panicked(&panicked.message),
+        }
+    }
+
+    /// A lane for a worker.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        let stored = self.store.as_ref()?;
+        Some(stored.lanes.take(stored.store.clone()))
+    }
+
+    /// Leaves events to the store, until there is room for them.
+    pub(crate) fn park(&self, mailbox: &Mailbox, events: &[(RequestId, Time)]) {
+        let Some(Stored { store, .. }) = &self.store else {
+            return;
+        };
+        for (id, _) in events {
+            if let Err(panicked) = panic::catch(|| store.park(*id)) {
+                telemetry::store_panicked(&panicked.message);
+            }
+        }
+        // Only now: what was asked for before the store has heard of them would not bring them.
+        if let Some(due) = events.iter().map(|(_, due)| *due).min() {
+            mailbox.parked(due);
+        }
+    }
+
+    /// Fetches parked events that are due.
+    pub(crate) fn fetch(self: &Arc<Self>, mailbox: &Arc<Mailbox>) {
+        let Some(Stored {
+            store, deaths_max, ..
+        }) = &self.store
+        else {
+            return;
+        };
+        let (events_max, until) = mailbox.appetite();
+        let fetch = Fetch {
+            function: mailbox.name().clone(),
+            until: until.stored(),
+            events_max,
+            bytes_max: FETCH_BYTES_MAX,
+        };
+        let (admission, mailbox, deaths_max) = (self.clone(), mailbox.clone(), *deaths_max);
+        let reply = Reply::new(move |fetched| admission.restock(&mailbox, fetched, deaths_max));
+        if let Err(panicked) = panic::catch(|| store.fetch(fetch, reply)) {
+            telemetry::store_panicked(&panicked.message);
+        }
+    }
+
+    fn restock(&self, mailbox: &Mailbox, fetched: Result<Fetched, StoreError>, deaths_max: u32) {
+        let now = self.clock.now();
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                mailbox.meter(|meters| meters.store_errors += 1);
+                telemetry::fetch_failed(mailbox.name(), &error.to_string());
+                return mailbox.restock(Vec::new(), Some(now.after(FETCH_AGAIN)), now);
+            }
+        };
+        for (id, error) in &fetched.unreadable {
+            mailbox.meter(|meters| meters.store_errors += 1);
+            telemetry::event_unreadable(mailbox.name(), *id, &error.to_string());
+        }
+        let returning = fetched
+            .events
+            .into_iter()
+            .map(|event| returning(event, deaths_max));
+        mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
+    }
+
+    /// Asks the store something, and waits for the answer.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn EventStore, Reply<T>),
+    ) -> Option<T> {
+        let store = self.store.as_ref()?.store.clone();
+        let (sender, receiver) = oneshot::channel();
+        let reply = Reply::new(move |answer| drop(sender.send(answer)));
+        if let Err(panicked) = panic::catch(|| ask(&*store, reply)) {
+            telemetry::store_panicked(&panicked.message);
+        }
+        match receiver.await.ok()? {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                telemetry::store_unanswered(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Has a parked event come back now. Answers whether it was parked, and is here.
+    pub(crate) async fn unpark(&self, id: RequestId) -> Option<Arc<Mailbox>> {
+        let event = self.ask(|store, reply| store.unpark(id, reply)).await??;
+        let mailbox = self.mailbox(event.function.as_str())?;
+        let deaths_max = self.store.as_ref()?.deaths_max;
+        mailbox.unpark(returning(event, deaths_max));
+        Some(mailbox)
+    }
+
+    /// What the store knows of an event.
+    pub(crate) async fn look(&self, id: RequestId) -> Option<Known> {
+        self.ask(|store, reply| store.look(id, reply)).await?
+    }
+
+    /// A page of a function's parked events.
+    pub(crate) async fn parked(&self, mailbox: &Mailbox, after: u64, limit: usize) -> KnownPage {
+        let page = self.ask(|store, reply| store.parked(mailbox.name(), after, limit, reply));
+        page.await.unwrap_or_default()
+    }
+
+    /// A page of the dead letters that the store keeps.
+    pub(crate) async fn letters(&self, after: u64, limit: usize) -> Option<Letters> {
+        self.ask(|store, reply| store.letters(after, limit, reply))
+            .await
+    }
+
+    /// As `close_store`, and doesn't wait.
+    pub(crate) fn let_store_close(&self) {
+        if let Some(Stored { store, .. }) = &self.store
+            && let Err(panicked) = panic::catch(|| store.close(Reply::new(|_| ())))
+        {
+            telemetry::store_panicked(&panicked.message);
+        }
+    }
+
+    /// Has the store make everything durable. Nothing is told to it afterwards.
+    pub(crate) async fn close_store(&self) {
+        let _ = self.ask(|store, reply| store.close(reply)).await;
+    }
+}
+
+fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
+    let side = Side {
+        trace_header: event.trace_header,
+        retry: event.retry,
+        event_age_max: event.event_age_max,
+        redriven_from: event.redriven_from,
+        attempts: event.attempts,
+        uncounted: event.uncounted,
+        letter: None,
+    };
+    Returning {
+        entry: Entry {
+            payload: event.payload,
+            kind: crate::event::InvocationType::Event,
+            hops: event.hops,
+            side: side.says_something().then(|| Box::new(side)),
+            request_id: Some(event.request_id),
+            start: Time::of(event.due_at),
+            stored: true,
+            proposed: event.proposed,
+        },
+        accepted: Time::of(event.accepted_at),
+        attempt: event.attempt_count,
+        deadly: event.deaths >= deaths_max,
+    }
+}

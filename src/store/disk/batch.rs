@@ -1,0 +1,496 @@
+//! A batch: what one commit writes. From what was told to records, and to what the index will learn of them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::frame::{self, Place};
+use super::index::{Fact, Index, Tail};
+use super::record::{self, EventRecord, FinishedRecord, Record, SideRecord, nanos};
+use super::vault::Vault;
+use crate::error::StoreError;
+use crate::event::{Deduplicate, Durability, RequestId};
+use crate::failure::{Attempt, DeadLetter};
+use crate::payload::Payload;
+use crate::store::{Appended, Settled, Settlement, StoredEvent};
+use crate::time::Time;
+
+pub(super) struct Batch<'a> {
+    vault: &'a Vault,
+    start: Place,
+    pub(super) bytes: Vec<u8>,
+    pub(super) facts: Vec<(Fact, Place)>,
+    /// Of events that were rescheduled in this batch: the record that tells of it, and how many attempts there were.
+    tails: HashMap<u64, (Place, u32)>,
+    /// Keys that events of this batch took.
+    keys: HashMap<(u32, Box<str>), RequestId>,
+    /// The number of the next event.
+    next: u64,
+    /// Somebody waits until it is durable.
+    pub(super) sync: bool,
+    /// How soon it has to be durable otherwise.
+    pub(super) interval: Duration,
+}
+
+/// How soon the ends of events are durable when nothing else makes them so: if power fails first, they run again.
+const INTERVAL_MAX: Duration = Duration::from_millis(500);
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(vault: &'a Vault, start: Place, next: u64) -> Self {
+        Self {
+            vault,
+            start,
+            bytes: Vec::new(),
+            facts: Vec::new(),
+            tails: HashMap::new(),
+            keys: HashMap::new(),
+            next,
+            sync: false,
+            interval: INTERVAL_MAX,
+        }
+    }
+
+    /// Where it begins in its segment.
+    pub(super) fn start(&self) -> u32 {
+        self.start.offset
+    }
+
+    fn add(&mut self, record: &Record<'_>) -> Result<Place, StoreError> {
+        let place = Place {
+            segment: self.start.segment,
+            offset: self.start.offset + self.bytes.len() as u32,
+        };
+        frame::append(&mut self.bytes, place, |buffer| record.write(buffer))
+            .map_err(|fault| unwritable(&fault))?;
+        Ok(place)
+    }
+
+    /// Says how much of the segment is durable.
+    pub(super) fn synced(&mut self, upto: u32) {
+        let _ = self.add(&Record::Synced { upto }); // a number can always be written
+    }
+
+    pub(super) fn died(&mut self, seq: u64, deaths: u32) -> Result<(), StoreError> {
+        let place = self.add(&Record::Died { seq, deaths })?;
+        self.facts.push((Fact::Died { seq, deaths }, place));
+        Ok(())
+    }
+
+    // --- events
+
+    /// Adds all of `events` or none.
+    pub(super) fn append(
+        &mut self,
+        index: &mut Index,
+        events: &[StoredEvent],
+    ) -> Result<Vec<Appended>, StoreError> {
+        let (bytes, facts, next) = (self.bytes.len(), self.facts.len(), self.next);
+        let appended = self.append_each(index, events);
+        if appended.is_err() {
+            self.bytes.truncate(bytes);
+            for (fact, _) in self.facts.drain(facts..) {
+                if let Fact::Key { function, key, .. } = fact {
+                    self.keys.remove(&(function, key));
+                }
+            }
+            self.next = next;
+        }
+        appended
+    }
+
+    fn append_each(
+        &mut self,
+        index: &mut Index,
+        events: &[StoredEvent],
+    ) -> Result<Vec<Appended>, StoreError> {
+        let mut appended = Vec::with_capacity(events.len());
+        let mut last: Option<Place> = None;
+        for event in events {
+            let function = index.function(event.function.as_str());
+            if let Some(first) = self.holder(index, function, event) {
+                appended.push(Appended::Duplicate(first));
+                continue;
+            }
+            if event.proposed && index.is_taken(event.request_id) {
+                let id = event.request_id;
+                return Err(StoreError::new(format!(
+                    "request id {id} belongs to another event"
+                )));
+            }
+            let id = if event.proposed {
+                event.request_id
+            } else {
+                event.request_id.store_at(self.next)
+            };
+            // What came before counts only together with this one.
+            if let Some(before) = last {
+                let at = (before.offset - self.start.offset) as usize;
+                frame::set_more(&mut self.bytes[at..], before);
+            }
+            let place = self.event(event, self.next, id, function, false)?;
+            last = Some(place);
+            self.next += 1;
+            if let Some(key) = &event.deduplicate {
+                self.keys.insert((function, (&*key.key).into()), id);
+            }
+            match event.durability {
+                Durability::DiskInterval(interval) => self.interval = self.interval.min(interval),
+                _ => self.sync = true,
+            }
+            appended.push(Appended::Kept(id));
+        }
+        Ok(appended)
+    }
+
+    /// The event that has this one's key.
+    fn holder(&self, index: &Index, function: u32, event: &StoredEvent) -> Option<RequestId> {
+        let key = &*event.deduplicate.as_ref()?.key;
+        let here = self.keys.get(&(function, key.into())).copied();
+        here.or_else(|| index.holder(function, key, nanos(event.accepted_at)))
+    }
+
+    fn event(
+        &mut self,
+        event: &StoredEvent,
+        seq: u64,
+        id: RequestId,
+        function: u32,
+        moved: bool,
+    ) -> Result<Place, StoreError> {
+        let payload = event
+            .payload
+            .json()
+            .map_err(|error| unwritable(&error))?
+            .get();
+        let record = Record::Event(EventRecord {
+            seq,
+            id,
+            function: event.function.as_str(),
+            accepted: nanos(event.accepted_at),
+            due: nanos(event.due_at),
+            hops: event.hops,
+            side: self.side(event, id, moved)?,
+            payload: self.vault.seal(id, Cow::Borrowed(payload.as_bytes()))?,
+        });
+        let place = self.add(&record)?;
+        let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
+            last: None,
+            attempts: event.attempt_count,
+            uncounted: event.uncounted,
+            deaths: event.deaths,
+            burial: 0,
+        });
+        let fact = Fact::Event {
+            seq,
+            function,
+            due: nanos(event.due_at),
+            bytes: payload.len() as u32,
+            delayed: event.due_at > event.accepted_at,
+            proposed: event.proposed.then_some(id),
+            replaces: event.redriven_from.filter(|_| !moved),
+            tail,
+        };
+        self.facts.push((fact, place));
+        if let Some(deduplicate) = event.deduplicate.as_ref().filter(|_| !moved) {
+            let fact = Fact::Key {
+                function,
+                key: (&*deduplicate.key).into(),
+                first: id,
+                until: until(event, deduplicate),
+            };
+            self.facts.push((fact, place));
+        }
+        Ok(place)
+    }
+
+    fn side<'e>(
+        &self,
+        event: &'e StoredEvent,
+        id: RequestId,
+        moved: bool,
+    ) -> Result<Option<Box<SideRecord<'e>>>, StoreError> {
+        let plain = event.trace_header.is_none()
+            && event.redriven_from.is_none()
+            && event.retry.is_none()
+            && event.event_age_max.is_none()
+            && event.deduplicate.is_none();
+        if plain && !event.proposed && !moved {
+            return Ok(None);
+        }
+        let key = event.deduplicate.as_ref();
+        Ok(Some(Box::new(SideRecord {
+            proposed: event.proposed,
+            moved,
+            trace_header: event.trace_header.as_deref().map(Cow::Borrowed),
+            redriven_from: event.redriven_from,
+            retry: event.retry.clone(),
+            event_age_max: event.event_age_max,
+            key: key.map(|key| (Cow::Borrowed(&*key.key), until(event, key))),
+            attempts: event.attempt_count,
+            uncounted: event.uncounted,
+            deaths: event.deaths,
+            history: self.attempts(id, &event.attempts)?,
+        })))
+    }
+
+    fn attempts(
+        &self,
+        id: RequestId,
+        attempts: &[Attempt],
+    ) -> Result<Option<record::Blob<'static>>, StoreError> {
+        if attempts.is_empty() {
+            return Ok(None);
+        }
+        let bytes = record::write_attempts(attempts).map_err(|fault| unwritable(&fault))?;
+        self.vault.seal(id, Cow::Owned(bytes)).map(Some)
+    }
+
+    // --- what becomes of them
+
+    pub(super) fn settle(&mut self, index: &Index, settled: &Settled) -> Result<(), StoreError> {
+        let id = settled.request_id;
+        let Some(seq) = index.seq(id) else {
+            return Ok(());
+        };
+        let at = nanos(settled.at);
+        match &settled.settlement {
+            Settlement::Succeeded {
+                result,
+                attempt,
+                accepted_at,
+            } => {
+                let end = End {
+                    accepted: nanos(*accepted_at),
+                    at,
+                    attempt: *attempt,
+                    cancelled: false,
+                    result: result.as_ref(),
+                };
+                self.finished(seq, id, None, &end)
+            }
+            Settlement::Cancelled { accepted_at } => {
+                let end = End {
+                    accepted: nanos(*accepted_at),
+                    at,
+                    attempt: 0,
+                    cancelled: true,
+                    result: None,
+                };
+                self.finished(seq, id, None, &end)
+            }
+            Settlement::Rescheduled {
+                attempt,
+                uncounted,
+                due_at,
+            } => self.rescheduled(index, seq, id, attempt, *uncounted, nanos(*due_at)),
+            Settlement::Buried(letter) => self.buried(index, seq, id, letter, at),
+            Settlement::Forgotten => {
+                let place = self.add(&Record::Forgotten { seq })?;
+                self.facts.push((Fact::Forgotten { seq }, place));
+                Ok(())
+            }
+        }
+    }
+
+    fn finished(
+        &mut self,
+        seq: u64,
+        id: RequestId,
+        function: Option<(u32, &str)>,
+        end: &End<'_>,
+    ) -> Result<(), StoreError> {
+        let result = match end.result {
+            Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
+            None => None,
+        };
+        let sealed = result.map(|result| self.vault.seal(id, Cow::Borrowed(result.as_bytes())));
+        let record = Record::Finished(FinishedRecord {
+            seq,
+            id,
+            function: function.map(|(_, name)| name),
+            accepted: end.accepted,
+            at: end.at,
+            attempt: end.attempt,
+            cancelled: end.cancelled,
+            result: sealed.transpose()?,
+        });
+        let place = self.add(&record)?;
+        let fact = Fact::Finished {
+            seq,
+            function: function.map(|(number, _)| number),
+            at: end.at,
+            bytes: result.map_or(0, str::len) as u32,
+        };
+        self.facts.push((fact, place));
+        Ok(())
+    }
+
+    fn rescheduled(
+        &mut self,
+        index: &Index,
+        seq: u64,
+        id: RequestId,
+        attempt: &Attempt,
+        uncounted: u32,
+        due: u64,
+    ) -> Result<(), StoreError> {
+        let Some(blob) = self.attempts(id, std::slice::from_ref(attempt))? else {
+            return Ok(());
+        };
+        let record = Record::Rescheduled {
+            seq,
+            attempts: attempt.number,
+            uncounted,
+            due,
+            previous: self.tail(index, seq).0,
+            attempt: blob,
+        };
+        let place = self.add(&record)?;
+        self.tails.insert(seq, (place, attempt.number));
+        let fact = Fact::Rescheduled {
+            seq,
+            due,
+            attempts: attempt.number,
+            uncounted,
+        };
+        self.facts.push((fact, place));
+        Ok(())
+    }
+
+    fn buried(
+        &mut self,
+        index: &Index,
+        seq: u64,
+        id: RequestId,
+        letter: &DeadLetter,
+        at: u64,
+    ) -> Result<(), StoreError> {
+        let (previous, recorded) = self.tail(index, seq);
+        let untold: Vec<_> = letter
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.number > recorded)
+            .cloned()
+            .collect();
+        let record = Record::Buried {
+            seq,
+            at,
+            condition: letter.condition,
+            attempts: letter.attempt_count,
+            previous,
+            last: self.attempts(id, &untold)?,
+        };
+        let place = self.add(&record)?;
+        let fact = Fact::Buried {
+            seq,
+            attempts: letter.attempt_count,
+        };
+        self.facts.push((fact, place));
+        Ok(())
+    }
+
+    /// The last record that tells of the event's attempts, and how many are told.
+    fn tail(&self, index: &Index, seq: u64) -> (Option<Place>, u32) {
+        if let Some(&(place, attempts)) = self.tails.get(&seq) {
+            return (Some(place), attempts);
+        }
+        let tail = index.tail(seq).unwrap_or_default();
+        (tail.last, tail.attempts)
+    }
+
+    // --- what moves here from a segment that goes
+
+    pub(super) fn move_event(
+        &mut self,
+        index: &mut Index,
+        seq: u64,
+        event: &StoredEvent,
+    ) -> Result<(), StoreError> {
+        let function = index.function(event.function.as_str());
+        self.event(event, seq, event.request_id, function, true)
+            .map(drop)
+    }
+
+    pub(super) fn move_letter(
+        &mut self,
+        index: &mut Index,
+        seq: u64,
+        event: &StoredEvent,
+        letter: &DeadLetter,
+    ) -> Result<(), StoreError> {
+        let at = self.bytes.len();
+        let function = index.function(event.function.as_str());
+        let place = self.event(event, seq, event.request_id, function, true)?;
+        frame::set_more(&mut self.bytes[at..], place);
+        self.tails.insert(seq, (place, u32::MAX));
+        let record = Record::Buried {
+            seq,
+            at: nanos(letter.died_at),
+            condition: letter.condition,
+            attempts: letter.attempt_count,
+            previous: None,
+            last: None,
+        };
+        let place = self.add(&record)?;
+        let fact = Fact::Buried {
+            seq,
+            attempts: letter.attempt_count,
+        };
+        self.facts.push((fact, place));
+        Ok(())
+    }
+
+    pub(super) fn move_end(
+        &mut self,
+        index: &mut Index,
+        seq: u64,
+        id: RequestId,
+        function: &str,
+        end: &End<'_>,
+    ) -> Result<(), StoreError> {
+        let number = index.function(function);
+        self.finished(seq, id, Some((number, function)), end)
+    }
+
+    pub(super) fn move_key(
+        &mut self,
+        index: &mut Index,
+        function: &str,
+        key: Box<str>,
+        first: RequestId,
+        until: u64,
+    ) -> Result<(), StoreError> {
+        let place = self.add(&Record::Key {
+            function,
+            key: &key,
+            first,
+            until,
+        })?;
+        let function = index.function(function);
+        let fact = Fact::Key {
+            function,
+            key,
+            first,
+            until,
+        };
+        self.facts.push((fact, place));
+        Ok(())
+    }
+}
+
+/// How an event ended that is no dead letter.
+pub(super) struct End<'a> {
+    pub(super) accepted: u64,
+    pub(super) at: u64,
+    pub(super) attempt: u32,
+    pub(super) cancelled: bool,
+    pub(super) result: Option<&'a Payload>,
+}
+
+fn until(event: &StoredEvent, deduplicate: &Deduplicate) -> u64 {
+    Time::of(event.accepted_at).after(deduplicate.window).0
+}
+
+fn unwritable(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::new(format!("it can't be written: {error}"))
+}

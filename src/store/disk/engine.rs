@@ -1,0 +1,282 @@
+//! The engine: takes what was told, writes it in one piece, makes it durable once, and only then lets the index know and
+//! the callers hear.
+//!
+//! One thread owns it. Whatever fails, what was told is either on the disk, or refused, or kept here to be written later:
+//! without room on the disk, appends are refused and settlements wait; after a failed sync nothing is taken any more.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::batch::Batch;
+use super::log::Log;
+use super::reader::Reader;
+use super::record::{Boot, Opened, nanos};
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::RequestId;
+use crate::store::{Appended, Fetch, Fetched, Health, Reply, Settled, StoredEvent};
+use crate::telemetry;
+use crate::time::Time;
+
+/// Something to be done, in the order in which it was told.
+pub(super) enum Op {
+    Append(Vec<StoredEvent>, Reply<Vec<Appended>>),
+    Settle(Settled),
+    Park(RequestId),
+    Fetch(Fetch, Reply<Fetched>),
+    Unpark(RequestId, Reply<Option<StoredEvent>>),
+    /// A read that must see what was told before.
+    Read(Job),
+    Close(Reply<()>),
+}
+
+/// Something to be read once the commit is over.
+pub(super) type Job = Box<dyn FnOnce(&Reader) + Send>;
+
+/// Bytes from which on a commit takes no more.
+const COMMIT_MAX: usize = 8 << 20;
+
+pub(super) struct Engine {
+    pub(super) log: Log,
+    pub(super) reader: Arc<Reader>,
+    pub(super) clock: Clock,
+    pub(super) segment_max: u32,
+    pub(super) incarnation: u64,
+    /// Told, and not written for want of room.
+    waiting: VecDeque<Op>,
+    /// What the last frame said that speaks of it.
+    pub(super) said_synced: u32,
+    /// When what was written must be durable.
+    sync_by: Option<Time>,
+    health: Arc<Mutex<Health>>,
+}
+
+/// What an append comes to once it is durable.
+type Answer = Result<Vec<Appended>, StoreError>;
+
+impl Engine {
+    pub(super) fn new(
+        log: Log,
+        reader: Arc<Reader>,
+        clock: Clock,
+        segment_max: u32,
+        incarnation: u64,
+        health: Arc<Mutex<Health>>,
+    ) -> Self {
+        Self {
+            said_synced: log.synced(),
+            log,
+            reader,
+            clock,
+            segment_max,
+            incarnation,
+            waiting: VecDeque::new(),
+            sync_by: None,
+            health,
+        }
+    }
+
+    /// How long what was written may still be without being durable; `None` if it is.
+    pub(super) fn sync_in(&self) -> Option<Duration> {
+        self.sync_by.map(|by| by.since(self.clock.now()))
+    }
+
+    /// Is there no room?
+    pub(super) fn is_full(&self) -> bool {
+        matches!(*self.health.lock(), Health::Full(_))
+    }
+
+    /// Does what was told, in this order, and makes it durable if that was asked for or is `due`. Takes what it can in one
+    /// go; answers what is to be read now.
+    pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<Job> {
+        if let Health::Failed(why) = &*self.health.lock() {
+            let error = StoreError::of(StoreErrorKind::Failed, why.clone());
+            return ops.drain(..).filter_map(|op| refuse(op, &error)).collect();
+        }
+        // What has waited comes first: it was told first.
+        for op in std::mem::take(&mut self.waiting).into_iter().rev() {
+            ops.push_front(op);
+        }
+        let reader = self.reader.clone();
+        let mut batch = self.batch(&reader);
+        let taken = self.encode(&mut batch, ops);
+        match self.write(&batch) {
+            Ok(()) => self.conclude(batch, taken),
+            Err(error) => self.undo(batch.start(), taken, &error),
+        }
+    }
+
+    fn batch<'a>(&mut self, reader: &'a Reader) -> Batch<'a> {
+        let next = reader.index.lock().next;
+        let mut batch = Batch::new(&reader.vault, self.log.end(), next);
+        // Without room, whether there is some again is seen by writing something.
+        let full = self.is_full();
+        batch.sync = full || self.sync_by.is_some_and(|by| by <= self.clock.now());
+        if self.log.synced() > self.said_synced || full {
+            batch.synced(self.log.synced());
+        }
+        batch
+    }
+
+    fn encode(&self, batch: &mut Batch<'_>, ops: &mut VecDeque<Op>) -> Vec<(Op, Option<Answer>)> {
+        let mut index = self.reader.index.lock();
+        let mut taken = Vec::with_capacity(ops.len());
+        while batch.bytes.len() < COMMIT_MAX
+            && let Some(op) = ops.pop_front()
+        {
+            let answer = match &op {
+                Op::Append(events, _) => Some(batch.append(&mut index, events)),
+                Op::Settle(settled) => {
+                    if let Err(error) = batch.settle(&index, settled) {
+                        telemetry::store_lost(settled.request_id, &error.to_string());
+                    }
+                    None
+                }
+                Op::Close(_) => {
+                    batch.sync = true;
+                    None
+                }
+                Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => None,
+            };
+            taken.push((op, answer));
+        }
+        taken
+    }
+
+    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        if !batch.bytes.is_empty() {
+            let synced = self.log.synced();
+            self.log.write(&batch.bytes)?;
+            self.said_synced = synced;
+        }
+        if batch.sync {
+            self.log.sync()?;
+            self.sync_by = None;
+        } else if !batch.bytes.is_empty() {
+            let by = self.clock.now().after(batch.interval);
+            self.sync_by = Some(self.sync_by.map_or(by, |before| before.min(by)));
+        }
+        Ok(())
+    }
+
+    /// All of it is written: the index learns of it, and then the callers do.
+    fn conclude(&self, batch: Batch<'_>, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
+        self.fares(Health::Well);
+        let (mut jobs, mut answers) = (Vec::new(), Vec::new());
+        let mut index = self.reader.index.lock();
+        for (fact, place) in batch.facts {
+            index.learn(fact, place);
+        }
+        for (op, answer) in taken {
+            match op {
+                Op::Append(_, reply) => answers.extend(answer.map(|answer| (reply, answer))),
+                Op::Settle(_) => {}
+                Op::Park(id) => {
+                    if let Some(seq) = index.seq(id) {
+                        index.park(seq);
+                    }
+                }
+                Op::Fetch(fetch, reply) => {
+                    let until = nanos(fetch.until);
+                    let taken =
+                        index.take(&fetch.function, until, fetch.events_max, fetch.bytes_max);
+                    let next_due = index.next_due(&fetch.function);
+                    jobs.push(Box::new(move |reader: &Reader| {
+                        reply.send(Ok(reader.fetched(taken, next_due)))
+                    }) as Job);
+                }
+                Op::Unpark(id, reply) => {
+                    let taken = index.seq(id).filter(|&seq| index.unpark(seq));
+                    jobs.push(Box::new(move |reader: &Reader| {
+                        reply.send(reader.unparked(taken, id))
+                    }));
+                }
+                Op::Read(job) => jobs.push(job),
+                Op::Close(reply) => jobs.push(Box::new(|_: &Reader| reply.send(Ok(())))),
+            }
+        }
+        drop(index);
+        for (reply, answer) in answers {
+            reply.send(answer);
+        }
+        jobs
+    }
+
+    /// None of it counts.
+    fn undo(
+        &mut self,
+        start: u32,
+        taken: Vec<(Op, Option<Answer>)>,
+        error: &StoreError,
+    ) -> Vec<Job> {
+        if error.kind() != StoreErrorKind::Full {
+            // Nobody can know what of it is on the disk. It was refused, so it must not come back.
+            self.log.cut(start);
+            self.fares(Health::Failed(error.to_string()));
+            let ops = std::mem::take(&mut self.waiting);
+            let ops = ops.into_iter().chain(taken.into_iter().map(|(op, _)| op));
+            return ops.filter_map(|op| refuse(op, error)).collect();
+        }
+        self.fares(Health::Full(error.to_string()));
+        let mut jobs = Vec::new();
+        for (op, _) in taken {
+            match op {
+                Op::Append(_, reply) => reply.send(Err(error.clone())),
+                Op::Read(job) => jobs.push(job),
+                Op::Close(reply) => reply.send(Err(error.clone())),
+                // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
+                Op::Settle(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
+                    self.waiting.push_back(op);
+                }
+            }
+        }
+        jobs
+    }
+
+    pub(super) fn fares(&self, health: Health) {
+        let before = std::mem::replace(&mut *self.health.lock(), health.clone());
+        match (before, health) {
+            (before, after) if before == after => {}
+            (_, Health::Well) => telemetry::store_well(),
+            (Health::Full(_), Health::Full(_)) => {}
+            (_, Health::Full(why)) => telemetry::store_full(&why),
+            (_, Health::Failed(why)) => telemetry::store_failed(&why),
+        }
+    }
+
+    /// What stands at the beginning of the next segment.
+    pub(super) fn opened(&self, previous: (u32, u32)) -> Opened {
+        Opened {
+            incarnation: self.incarnation,
+            base: self.reader.index.lock().next,
+            previous: Some(previous),
+            at: self.clock.now().0,
+            boot: boot(&self.clock),
+        }
+    }
+}
+
+pub(super) fn boot(clock: &Clock) -> Option<Boot> {
+    let (id, uptime) = clock.boot()?;
+    Some(Boot {
+        id,
+        uptime: u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX),
+    })
+}
+
+/// What is told to a store that has failed. What only wants to read may.
+pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
+    match op {
+        Op::Append(_, reply) => reply.send(Err(error.clone())),
+        Op::Fetch(_, reply) => reply.send(Err(error.clone())),
+        Op::Unpark(_, reply) => reply.send(Err(error.clone())),
+        Op::Close(reply) => reply.send(Err(error.clone())),
+        Op::Settle(settled) => telemetry::store_lost(settled.request_id, &error.to_string()),
+        Op::Park(_) => {}
+        Op::Read(job) => return Some(job),
+    }
+    None
+}

@@ -1,0 +1,440 @@
+//! The log: segments in their order, of which the last one grows.
+//!
+//! ```text
+//! 00000001.log   magic | Opened | frames …                              no longer needed: removed, the oldest first
+//! 00000002.log   magic | Opened: after segment 1, of n bytes | frames …
+//! 00000003.log   magic | Opened: after segment 2, of n bytes | frames … | what a crash tore
+//! ```
+//!
+//! A segment is durable to its last byte before the next one begins, and the next one says how long it is. So only the
+//! last one can be torn, and only behind the last byte that a later frame says was synced; anything else that can't be
+//! read is damage, and is named. What was torn stays where it is: the next opening begins a new segment.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::files::{File, Files};
+use super::frame::{self, Place};
+use super::record::{Opened, Record};
+use crate::error::{StoreError, StoreErrorKind};
+
+/// The first bytes of a segment: they name the format.
+const MAGIC: &[u8; 16] = b"redrive log   1\n";
+const SUFFIX: &str = ".log";
+/// A segment's header is filled up with zeros to so many bytes. It is durable before anything follows, so a file that isn't
+/// longer never held anything.
+const HEADER: usize = 128;
+
+/// The files of the segments, shared by those who read.
+pub(super) type Segments = Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>;
+
+/// The log, open for writing.
+pub(super) struct Log {
+    files: Arc<dyn Files>,
+    pub(super) segments: Segments,
+    number: u32,
+    file: Arc<dyn File>,
+    /// Where the next frame goes.
+    end: u32,
+    /// What is durable of the last segment.
+    synced: u32,
+    /// Bytes of all segments but the last.
+    sealed_bytes: u64,
+    lengths: BTreeMap<u32, u32>,
+}
+
+/// A segment that was found and read.
+pub(super) struct Sealed {
+    pub(super) number: u32,
+    /// Where what counts of it ends.
+    pub(super) end: u32,
+    file: Arc<dyn File>,
+}
+
+/// A segment of a log that is being opened.
+pub(super) struct Found {
+    pub(super) number: u32,
+    pub(super) opened: Opened,
+    file: Arc<dyn File>,
+    bytes: Vec<u8>,
+    /// How much of it counts, if the next segment says so.
+    sealed: Option<u32>,
+}
+
+pub(super) fn name(number: u32) -> String {
+    format!("{number:08}{SUFFIX}")
+}
+
+pub(super) fn io_error(files: &dyn Files, name: &str, what: &str, error: &io::Error) -> StoreError {
+    let full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    let kind = if full {
+        StoreErrorKind::Full
+    } else {
+        StoreErrorKind::Failed
+    };
+    StoreError::of(
+        kind,
+        format!("can't {what} `{}`: {error}", files.path(name)),
+    )
+}
+
+/// The numbers of the segments that are there, in their order.
+pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
+    let names = files
+        .list()
+        .map_err(|error| io_error(files, "", "list", &error))?;
+    let number = |name: &String| name.strip_suffix(SUFFIX)?.parse::<u32>().ok();
+    let mut numbers: Vec<_> = names.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What a segment's file holds.
+pub(super) fn read_whole(
+    files: &dyn Files,
+    number: u32,
+) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
+    let name = name(number);
+    let read = || {
+        let file = files.open(&name, false)?;
+        let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = vec![0; len];
+        let read = file.read_full(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok::<_, io::Error>((file, bytes))
+    };
+    read().map_err(|error| io_error(files, &name, "read", &error))
+}
+
+/// What is wrong with the segment whose number and bytes these are, unless its beginning is as it must be.
+pub(super) fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Opened, StoreError> {
+    let path = || files.path(&name(number));
+    let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
+        return Err(damaged(files, number, bytes.len()));
+    };
+    if magic != MAGIC {
+        if magic.starts_with(b"redrive log ") && magic.ends_with(b"\n") {
+            let theirs = String::from_utf8_lossy(&magic[12..15]).trim().to_owned();
+            let message = format!(
+                "`{}` has format {theirs}, and this version of redrive reads format 1: use the version that wrote it",
+                path()
+            );
+            return Err(StoreError::of(StoreErrorKind::Version, message));
+        }
+        return Err(damaged(files, number, 0));
+    }
+    let place = Place {
+        segment: number,
+        offset: MAGIC.len() as u32,
+    };
+    let found = frame::read(rest, place).map(|found| found.body);
+    match found.map(Record::read) {
+        Ok(Ok(Record::Opened(opened))) => Ok(opened),
+        _ => Err(damaged(files, number, MAGIC.len())),
+    }
+}
+
+pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreError {
+    let message = format!(
+        "`{}` is damaged at byte {offset}: what is there isn't what was written. Nothing was changed. Restore the folder from \
+         a backup, or see what is readable with `redrive::disk::verify`",
+        files.path(&name(number))
+    );
+    StoreError::of(StoreErrorKind::Damaged, message)
+}
+
+/// Finds the segments of a log, the oldest first, each when it is asked for.
+pub(super) fn find(
+    files: &dyn Files,
+) -> Result<impl Iterator<Item = Result<Found, StoreError>> + '_, StoreError> {
+    let mut numbers = numbers(files)?;
+    // The process died while it made the last one.
+    if let Some(&last) = numbers.last() {
+        let (_, bytes) = read_start(files, last)?;
+        let unborn = bytes.len() <= HEADER && header(files, last, &bytes).is_err();
+        if unborn && (numbers.len() > 1 || last == 1) {
+            numbers.pop();
+        }
+    }
+    let mut headers = Vec::new();
+    for &number in &numbers {
+        let (_, bytes) = read_start(files, number)?;
+        headers.push(header(files, number, &bytes)?);
+    }
+    for (at, window) in numbers.windows(2).enumerate() {
+        let said = headers[at + 1].previous.map(|(number, _)| number);
+        if window[1] != window[0] + 1 || said != Some(window[0]) {
+            let message = format!(
+                "`{}` is missing: a file of the store was removed. Restore it from a backup",
+                files.path(&name(window[1] - 1))
+            );
+            return Err(StoreError::of(StoreErrorKind::Damaged, message));
+        }
+    }
+    let sealed: Vec<_> = headers.iter().map(|opened| opened.previous).collect();
+    let all = numbers.into_iter().zip(headers).enumerate();
+    Ok(all.map(move |(at, (number, opened))| {
+        let (file, bytes) = read_whole(files, number)?;
+        let sealed = sealed
+            .get(at + 1)
+            .copied()
+            .flatten()
+            .map(|(_, length)| length);
+        Ok(Found {
+            number,
+            opened,
+            file,
+            bytes,
+            sealed,
+        })
+    }))
+}
+
+/// Enough of a segment for its header.
+fn read_start(files: &dyn Files, number: u32) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
+    let name = name(number);
+    let read = || {
+        let file = files.open(&name, false)?;
+        let mut bytes = vec![0; HEADER + 1];
+        let read = file.read_full(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok::<_, io::Error>((file, bytes))
+    };
+    read().map_err(|error| io_error(files, &name, "read", &error))
+}
+
+impl Found {
+    /// Hands each record that counts to `learn`, with its place. Answers where the segment ends.
+    pub(super) fn replay(
+        &self,
+        files: &dyn Files,
+        mut learn: impl FnMut(Record<'_>, Place) -> Result<(), StoreError>,
+    ) -> Result<u32, StoreError> {
+        header(files, self.number, &self.bytes)?;
+        let mut at = HEADER;
+        let end = self
+            .sealed
+            .map_or(self.bytes.len(), |sealed| sealed as usize);
+        // The records of a unit count once the last one is there.
+        let (mut unit, mut start) = (Vec::new(), at);
+        while at < end {
+            let place = self.place(at);
+            let found = frame::read(&self.bytes[at..end.min(self.bytes.len())], place);
+            let torn = match found {
+                Ok(found) => {
+                    let Ok(record) = Record::read(found.body) else {
+                        return Err(damaged(files, self.number, at));
+                    };
+                    unit.push((record, place));
+                    at += frame::HEAD + found.body.len();
+                    if !found.more {
+                        for (record, place) in unit.drain(..) {
+                            learn(record, place)?;
+                        }
+                        start = at;
+                    }
+                    continue;
+                }
+                Err(_) => self.sealed.is_none() && !self.is_synced_beyond(at),
+            };
+            if !torn {
+                return Err(damaged(files, self.number, at));
+            }
+            break;
+        }
+        if self.sealed.is_some() && start != end {
+            return Err(damaged(files, self.number, start));
+        }
+        Ok(start as u32)
+    }
+
+    /// It was read up to `end`.
+    pub(super) fn seal(self, end: u32) -> Sealed {
+        Sealed {
+            number: self.number,
+            end,
+            file: self.file,
+        }
+    }
+
+    fn place(&self, at: usize) -> Place {
+        Place {
+            segment: self.number,
+            offset: at as u32,
+        }
+    }
+
+    /// Does a frame behind `at` say that more than `at` was durable?
+    fn is_synced_beyond(&self, at: usize) -> bool {
+        (at + 1..self.bytes.len()).any(|later| {
+            let rest = &self.bytes[later..];
+            // Such a frame is short: nothing else is worth its checksum.
+            frame::length(rest).is_some_and(|length| length <= frame::HEAD + 8)
+                && matches!(
+                    frame::read(rest, self.place(later)).map(|found| Record::read(found.body)),
+                    Ok(Ok(Record::Synced { upto })) if upto as usize > at
+                )
+        })
+    }
+}
+
+impl Log {
+    /// Begins a new segment behind those that were found: `ends` are their files and where they end.
+    pub(super) fn begin(
+        files: Arc<dyn Files>,
+        sealed: Vec<Sealed>,
+        opened: &Opened,
+    ) -> Result<Self, StoreError> {
+        let number = sealed.last().map_or(1, |last| last.number + 1);
+        // One that was about to begin when the process died.
+        if files.open(&name(number), false).is_ok() {
+            remove(&*files, number)?;
+        }
+        let file = create(&*files, number, opened)?;
+        let lengths: BTreeMap<_, _> = sealed
+            .iter()
+            .map(|sealed| (sealed.number, sealed.end))
+            .collect();
+        let files_of = sealed
+            .into_iter()
+            .map(|sealed| (sealed.number, sealed.file));
+        let segments: BTreeMap<_, _> = files_of.chain([(number, file.0.clone())]).collect();
+        Ok(Self {
+            files,
+            segments: Arc::new(RwLock::new(segments)),
+            number,
+            file: file.0,
+            end: file.1,
+            synced: file.1,
+            sealed_bytes: lengths.values().map(|&length| u64::from(length)).sum(),
+            lengths,
+        })
+    }
+
+    /// Where the next frame goes.
+    pub(super) fn end(&self) -> Place {
+        Place {
+            segment: self.number,
+            offset: self.end,
+        }
+    }
+
+    /// What is known to be durable of the last segment.
+    pub(super) fn synced(&self) -> u32 {
+        self.synced
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced == self.end
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.sealed_bytes + u64::from(self.end)
+    }
+
+    pub(super) fn segments_count(&self) -> usize {
+        self.lengths.len() + 1
+    }
+
+    /// Writes frames at the end. If that fails, nothing of them counts.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let end = u64::from(self.end);
+        if let Err(error) = self.file.write_at(end, bytes) {
+            // What is there of them must not be taken for frames by the next opening.
+            let cut = self.file.set_len(end);
+            let error = io_error(&*self.files, &name(self.number), "write to", &error);
+            return Err(match cut {
+                Ok(()) => error,
+                Err(_) => StoreError::of(StoreErrorKind::Failed, error.to_string()),
+            });
+        }
+        self.end += bytes.len() as u32;
+        Ok(())
+    }
+
+    /// Makes durable what was written. If that fails, nobody knows what is on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        self.file.sync().map_err(|error| {
+            let error = io_error(&*self.files, &name(self.number), "sync", &error);
+            StoreError::of(StoreErrorKind::Failed, error.to_string())
+        })?;
+        self.synced = self.end;
+        Ok(())
+    }
+
+    /// Takes back what was written behind `end` and is not to count.
+    pub(super) fn cut(&mut self, end: u32) {
+        if self.file.set_len(u64::from(end)).is_ok() {
+            self.end = end;
+            self.synced = self.synced.min(end);
+        }
+    }
+
+    /// Seals the last segment and begins another.
+    pub(super) fn roll(&mut self, opened: &Opened) -> Result<u32, StoreError> {
+        self.sync()?;
+        let next = self.number + 1;
+        let (file, end) = match create(&*self.files, next, opened) {
+            Ok(created) => created,
+            Err(error) => {
+                let _ = self.files.remove(&name(next)); // it may not even be there
+                return Err(error);
+            }
+        };
+        self.segments.write().insert(next, file.clone());
+        self.sealed_bytes += u64::from(self.end);
+        self.lengths.insert(self.number, self.end);
+        (self.number, self.file, self.end, self.synced) = (next, file, end, end);
+        Ok(next)
+    }
+
+    /// Removes a segment in which nothing is needed any more.
+    pub(super) fn remove(&mut self, number: u32) -> Result<(), StoreError> {
+        self.segments.write().remove(&number);
+        self.sealed_bytes -= u64::from(self.lengths.remove(&number).unwrap_or_default());
+        remove(&*self.files, number)
+    }
+}
+
+fn create(
+    files: &dyn Files,
+    number: u32,
+    opened: &Opened,
+) -> Result<(Arc<dyn File>, u32), StoreError> {
+    let name = name(number);
+    let place = Place {
+        segment: number,
+        offset: MAGIC.len() as u32,
+    };
+    let mut bytes = MAGIC.to_vec();
+    let header = Record::Opened(opened.clone());
+    frame::append(&mut bytes, place, |buffer| header.write(buffer)).map_err(|error| {
+        StoreError::new(format!("a segment's header can't be encoded: {error}"))
+    })?;
+    bytes.resize(HEADER, 0);
+    let make = || {
+        let file = files.open(&name, true)?;
+        file.write_at(0, &bytes)?;
+        file.sync()?;
+        files.sync()?;
+        Ok::<_, io::Error>(file)
+    };
+    let file = make().map_err(|error| io_error(files, &name, "create", &error))?;
+    Ok((file, bytes.len() as u32))
+}
+
+fn remove(files: &dyn Files, number: u32) -> Result<(), StoreError> {
+    let name = name(number);
+    files
+        .remove(&name)
+        .map_err(|error| io_error(files, &name, "remove", &error))
+}

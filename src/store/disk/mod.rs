@@ -1,0 +1,458 @@
+//! The store in a folder: an embedded log that survives `kill -9` and the loss of power.
+//!
+//! ```text
+//!  append, settle, park, fetch                     one thread
+//!  ─────────────▶ told (a queue) ─────────▶ engine.rs: batch.rs ─▶ log.rs ─▶ sync ─▶ index.rs ─▶ replies
+//!                                               │ tidy.rs: seal, remove, move
+//!                                               └─ reads ─▶ another thread: reader.rs ─▶ replies
+//!  begin ─────────▶ running.rs                  opening: recovery.rs: log.rs ─▶ index.rs
+//! ```
+//!
+//! Everything is told to one queue. Its one writer takes all that waits, writes it in one piece at the end of the log, and
+//! syncs once for all who wait; the ends of events ride along. The log is all there is: what each event's state is, and
+//! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
+//!
+//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`.
+
+mod batch;
+mod engine;
+pub(crate) mod files;
+mod frame;
+mod index;
+mod log;
+mod reader;
+mod record;
+mod recovery;
+mod running;
+mod tidy;
+mod vault;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::RequestId;
+use crate::settings::FunctionName;
+use crate::store::{
+    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
+    Retained, Settled, StoredEvent,
+};
+use crate::telemetry;
+
+use engine::{Engine, Op};
+use files::{Files, Folder};
+use reader::Reader;
+use recovery::Recovered;
+use running::Running;
+use vault::Vault;
+
+/// A folder that events are kept in, and how: for [`Builder::disk`](crate::Builder::disk).
+#[derive(Clone, Debug)]
+#[must_use = "it says what `Builder::disk` is to open"]
+pub struct Disk {
+    path: PathBuf,
+    segment_bytes: u32,
+}
+
+impl Disk {
+    /// The folder at `path`, which is made if it isn't there.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            segment_bytes: 64 << 20,
+        }
+    }
+
+    /// From which size on a file of the log is followed by another; 64 MiB unless set, at least 64 KiB.
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.segment_bytes = bytes.clamp(64 << 10, 1 << 30);
+        self
+    }
+}
+
+impl Disk {
+    /// Opens the folder. Blocks.
+    pub(crate) fn open(&self) -> Result<DiskStore, StoreError> {
+        DiskStore::open(self)
+    }
+}
+
+impl From<&str> for Disk {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<String> for Disk {
+    fn from(path: String) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<&Path> for Disk {
+    fn from(path: &Path) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<PathBuf> for Disk {
+    fn from(path: PathBuf) -> Self {
+        Self::new(path)
+    }
+}
+
+/// How long the ends of events wait for something else to be written with.
+const LINGER: Duration = Duration::from_millis(2);
+/// Ends that are written without waiting.
+const ENDS_MAX: usize = 4_096;
+/// How often a full disk is asked whether there is room again.
+const FULL_RETRY: Duration = Duration::from_millis(100);
+
+/// The store, open.
+pub(crate) struct DiskStore {
+    shared: Arc<Shared>,
+    drive: Drive,
+    clock: Clock,
+    running: Running,
+}
+
+/// Who does what was told.
+enum Drive {
+    /// Two threads of the store's own.
+    Threads(Mutex<Option<JoinHandle<()>>>),
+    /// Whoever tells: virtual time needs one thread.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
+    Caller(Mutex<Engine>),
+}
+
+struct Shared {
+    told: Mutex<Told>,
+    /// Something was told that is worth waking for.
+    news: Condvar,
+    health: Arc<Mutex<Health>>,
+    reader: Arc<Reader>,
+    /// Held until everything is written and nothing more will be.
+    lock: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
+}
+
+#[derive(Default)]
+struct Told {
+    ops: VecDeque<Op>,
+    /// Somebody waits for an answer.
+    urgent: bool,
+    /// The writer sleeps and is to be woken by anything.
+    asleep: bool,
+    /// Nothing is told any more.
+    closed: bool,
+}
+
+impl DiskStore {
+    /// Opens the store, with threads of its own.
+    pub(crate) fn open(disk: &Disk) -> Result<Self, StoreError> {
+        let folder = Folder::new(disk.path.clone()).map_err(|error| {
+            let path = disk.path.display();
+            StoreError::of(
+                StoreErrorKind::Failed,
+                format!("can't make the folder `{path}`: {error}"),
+            )
+        })?;
+        let (mut engine, store) = Self::recover(Arc::new(folder), disk, Clock::real())?;
+        let (sender, jobs) = mpsc::channel::<engine::Job>();
+        let reader = store.shared.reader.clone();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(|error| {
+                    StoreError::new(format!("can't start the store's thread `{name}`: {error}"))
+                })
+        };
+        spawn(
+            "redrive-read",
+            Box::new(move || jobs.into_iter().for_each(|job| job(&reader))),
+        )?;
+        let shared = store.shared.clone();
+        let writer = spawn(
+            "redrive-write",
+            Box::new(move || shared.write(&mut engine, &|job| drop(sender.send(job)))),
+        )?;
+        if let Drive::Threads(place) = &store.drive {
+            *place.lock() = Some(writer);
+        }
+        Ok(store)
+    }
+
+    fn recover(
+        files: Arc<dyn Files>,
+        disk: &Disk,
+        clock: Clock,
+    ) -> Result<(Engine, Self), StoreError> {
+        let health = Arc::new(Mutex::new(Health::Well));
+        let Recovered {
+            engine,
+            running,
+            lock,
+        } = recovery::recover(files, Vault, clock, disk.segment_bytes, health.clone())?;
+        let shared = Arc::new(Shared {
+            told: Mutex::default(),
+            news: Condvar::new(),
+            health,
+            reader: engine.reader.clone(),
+            lock: Mutex::new(Some(lock)),
+        });
+        let store = Self {
+            shared,
+            drive: Drive::Threads(Mutex::new(None)),
+            clock: engine.clock.clone(),
+            running,
+        };
+        Ok((engine, store))
+    }
+
+    fn tell(&self, op: Op) {
+        let urgent = !matches!(op, Op::Settle(_) | Op::Park(_));
+        let mut told = self.shared.told.lock();
+        if told.closed {
+            drop(told);
+            let closed = StoreError::of(StoreErrorKind::Failed, "the store is closed");
+            if let Some(job) = engine::refuse(op, &closed) {
+                job(&self.shared.reader);
+            }
+            return;
+        }
+        told.closed = matches!(op, Op::Close(_));
+        told.ops.push_back(op);
+        told.urgent |= urgent;
+        let wake = urgent || std::mem::take(&mut told.asleep) || told.ops.len() == ENDS_MAX;
+        drop(told);
+        match &self.drive {
+            Drive::Threads(_) if wake => drop(self.shared.news.notify_one()),
+            Drive::Threads(_) => {}
+            Drive::Caller(engine) if urgent => self.drive(engine),
+            Drive::Caller(_) => {}
+        }
+    }
+
+    /// Does all that was told, unless that is being done by a caller of this one.
+    fn drive(&self, engine: &Mutex<Engine>) {
+        let Some(mut engine) = engine.try_lock() else {
+            return;
+        };
+        loop {
+            let mut ops = std::mem::take(&mut self.shared.told.lock().ops);
+            let before = ops.len();
+            if before == 0 {
+                break;
+            }
+            while !ops.is_empty() {
+                let jobs = engine.commit(&mut ops);
+                jobs.into_iter().for_each(|job| job(&self.shared.reader));
+                while engine.tidy() {}
+                if engine.is_full() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The writer's life.
+    fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
+        let mut untidy = false;
+        loop {
+            let Some(mut ops) = self.wait(engine, untidy) else {
+                break;
+            };
+            engine.commit(&mut ops).into_iter().for_each(read);
+            if !ops.is_empty() {
+                // More than fits into one commit: it comes before what was told meanwhile.
+                let mut told = self.told.lock();
+                ops.append(&mut told.ops);
+                (told.ops, told.urgent) = (ops, true);
+            }
+            untidy = engine.tidy();
+        }
+    }
+
+    /// Waits until there is something to be done. `None` when nothing will be told any more and all is done.
+    fn wait(&self, engine: &Engine, untidy: bool) -> Option<VecDeque<Op>> {
+        let mut told = self.told.lock();
+        loop {
+            if told.urgent || untidy || told.ops.len() >= ENDS_MAX {
+                break;
+            }
+            if told.closed && told.ops.is_empty() {
+                return None;
+            }
+            let wait = if !told.ops.is_empty() {
+                Some(LINGER)
+            } else if engine.is_full() {
+                Some(FULL_RETRY)
+            } else {
+                engine.sync_in()
+            };
+            told.asleep = told.ops.is_empty();
+            let Some(wait) = wait else {
+                self.news.wait(&mut told);
+                continue;
+            };
+            if self.news.wait_for(&mut told, wait).timed_out() {
+                break;
+            }
+        }
+        (told.urgent, told.asleep) = (false, false);
+        Some(std::mem::take(&mut told.ops))
+    }
+}
+
+impl EventStore for DiskStore {
+    fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
+        if let health @ (Health::Full(_) | Health::Failed(_)) = self.health() {
+            return reply.send(Err(health.error()));
+        }
+        // Here and not in the writer: whoever sends the event pays for its JSON.
+        if let Some(error) = events.iter().find_map(|event| event.payload.json().err()) {
+            return reply.send(Err(StoreError::new(format!(
+                "the payload can't be written: {error}"
+            ))));
+        }
+        self.tell(Op::Append(events, reply));
+    }
+
+    fn settle(&self, settled: Settled) -> Result<(), StoreError> {
+        if let health @ Health::Failed(_) = self.health() {
+            return Err(health.error());
+        }
+        if let crate::store::Settlement::Succeeded {
+            result: Some(result),
+            ..
+        } = &settled.settlement
+        {
+            result.json().map_err(|error| {
+                StoreError::new(format!("the result can't be written: {error}"))
+            })?;
+        }
+        self.tell(Op::Settle(settled));
+        Ok(())
+    }
+
+    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
+        self.running.begin(lane, event).map_err(|error| {
+            log::io_error(
+                &*self.shared.reader.files,
+                running::NAME,
+                "write to",
+                &error,
+            )
+        })
+    }
+
+    fn park(&self, event: RequestId) {
+        self.tell(Op::Park(event));
+    }
+
+    fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
+        let now = self.clock.now().0;
+        let mut index = self.shared.reader.index.lock();
+        let (ready, delayed, bytes) = index.open(function, retained, now);
+        Backlog {
+            ready,
+            delayed,
+            bytes,
+            next_due: index.next_due(function).map(record::time),
+        }
+    }
+
+    fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
+        self.tell(Op::Fetch(fetch, reply));
+    }
+
+    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+        self.tell(Op::Unpark(event, reply));
+    }
+
+    fn locate(&self, event: RequestId) -> Option<FunctionName> {
+        let index = self.shared.reader.index.lock();
+        let entry = index.entry(index.seq(event)?)?;
+        Some(index.name(entry.function).clone())
+    }
+
+    fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
+        self.tell(Op::Read(Box::new(move |reader| {
+            reply.send(reader.look(event))
+        })));
+    }
+
+    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+        let function = function.clone();
+        let job = move |reader: &Reader| reply.send(reader.parked(&function, after, limit));
+        self.tell(Op::Read(Box::new(job)));
+    }
+
+    fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
+        let job = move |reader: &Reader| reply.send(reader.letters(after, limit));
+        self.tell(Op::Read(Box::new(job)));
+    }
+
+    fn health(&self) -> Health {
+        self.shared.health.lock().clone()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now().stored()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        // Whoever runs at this moment was told to stop: that is no death.
+        if let Err(error) = self.running.close() {
+            telemetry::store_error(&format!("can't clear `{}`: {error}", running::NAME));
+        }
+        let shared = Arc::downgrade(&self.shared);
+        self.tell(Op::Close(Reply::new(move |closed| {
+            if let Some(shared) = shared.upgrade() {
+                drop(shared.lock.lock().take());
+            }
+            reply.send(closed);
+        })));
+    }
+}
+
+impl Health {
+    /// Why nothing is taken.
+    fn error(self) -> StoreError {
+        match self {
+            Self::Full(why) => StoreError::of(StoreErrorKind::Full, why),
+            Self::Failed(why) => StoreError::of(StoreErrorKind::Failed, why),
+            Self::Well => StoreError::new("the store is well"),
+        }
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        // The folder is free, and what was told is written, when the store is gone.
+        if let Drive::Threads(writer) = &self.drive {
+            let mut told = self.shared.told.lock();
+            if !std::mem::replace(&mut told.closed, true) {
+                told.ops.push_back(Op::Close(Reply::new(|_| ())));
+            }
+            told.urgent = true;
+            drop(told);
+            self.shared.news.notify_one();
+            if let Some(writer) = writer.lock().take() {
+                let _ = writer.join(); // a panic in it was reported by itself
+            }
+        }
+    }
+}

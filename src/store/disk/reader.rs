@@ -1,0 +1,482 @@
+//! The reader: from places in the log back to events, dead letters and results.
+//!
+//! Records never change once they are written, and a file that is removed meanwhile stays readable for whoever has it open.
+//! Each frame's checksum is checked again, and whose it is: what comes back is what was written, or an error that names
+//! the file.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::files::{File, Files};
+use super::frame::{self, Place};
+use super::index::{Entry, Index, State, Tail};
+use super::log::{self, Segments};
+use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
+use super::vault::Vault;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::{Deduplicate, Durability, RequestId};
+use crate::failure::{Attempt, Condition, DeadLetter, Letter, remember};
+use crate::payload::Payload;
+use crate::settings::FunctionName;
+use crate::store::{Fetched, Known, KnownPage, KnownState, Letters, StoredEvent};
+
+pub(super) struct Reader {
+    pub(super) files: Arc<dyn Files>,
+    pub(super) index: Arc<Mutex<Index>>,
+    pub(super) segments: Segments,
+    pub(super) vault: Arc<Vault>,
+}
+
+/// Bytes that are read ahead: events that wait together lie together.
+const AHEAD: usize = 256 << 10;
+
+/// The part of a segment that was read last.
+#[derive(Default)]
+pub(super) struct Window {
+    segment: u32,
+    file: Option<Arc<dyn File>>,
+    start: u64,
+    bytes: Vec<u8>,
+    ahead: usize,
+}
+
+impl Window {
+    /// For reading many records that lie near each other.
+    pub(super) fn wide() -> Self {
+        Self {
+            ahead: AHEAD,
+            ..Self::default()
+        }
+    }
+}
+
+/// How a dead letter died.
+struct Burial {
+    at: u64,
+    condition: Condition,
+    attempts: u32,
+}
+
+/// What is told of an event beside its first record.
+#[derive(Default)]
+struct Story {
+    attempts: Vec<Attempt>,
+    burial: Option<Burial>,
+}
+
+impl Reader {
+    // --- what is asked for
+
+    pub(super) fn fetched(&self, taken: Vec<u64>, next_due: Option<u64>) -> Fetched {
+        let mut window = Window::wide();
+        let mut fetched = Fetched {
+            next_due: next_due.map(time),
+            ..Fetched::default()
+        };
+        for seq in taken {
+            match self.lying(seq, |entry, tail| self.event(entry, tail, &mut window)) {
+                Ok(event) => fetched.events.extend(event),
+                Err(error) => fetched.unreadable.push(error),
+            }
+        }
+        fetched
+    }
+
+    pub(super) fn unparked(
+        &self,
+        taken: Option<u64>,
+        id: RequestId,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        let Some(seq) = taken else { return Ok(None) };
+        let mut window = Window::default();
+        let event = self.lying(seq, |entry, tail| {
+            self.event(entry, tail, &mut window)
+                .map_err(|(_, error)| error)
+        });
+        let event = event.map(|event| event.filter(|event| event.request_id == id));
+        if !matches!(event, Ok(Some(_))) {
+            self.index.lock().park(seq);
+        }
+        event
+    }
+
+    pub(super) fn look(&self, id: RequestId) -> Result<Option<Known>, StoreError> {
+        let Some(seq) = self.index.lock().seq(id) else {
+            return Ok(None);
+        };
+        let known = self.lying(seq, |entry, tail| {
+            self.known(entry, tail, &mut Window::default())
+        })?;
+        // Who guesses where an event lies doesn't know its id.
+        Ok(known.filter(|known| known.request_id == id))
+    }
+
+    pub(super) fn parked(
+        &self,
+        function: &FunctionName,
+        after: u64,
+        limit: usize,
+    ) -> Result<KnownPage, StoreError> {
+        let (seqs, next) = self.index.lock().parked(function, after, limit);
+        let mut window = Window::wide();
+        let known = seqs
+            .into_iter()
+            .map(|seq| self.lying(seq, |entry, tail| self.known(entry, tail, &mut window)));
+        let events = known
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        Ok(KnownPage { events, next })
+    }
+
+    pub(super) fn letters(&self, after: u64, limit: usize) -> Result<Letters, StoreError> {
+        let (seqs, next) = self.index.lock().letters(after, limit);
+        let mut window = Window::wide();
+        let letters = seqs
+            .into_iter()
+            .map(|seq| self.lying(seq, |entry, tail| self.letter(entry, tail, &mut window)));
+        let letters = letters
+            .filter_map(Result::transpose)
+            .map(|found| found.map(|(_, letter)| letter));
+        Ok(Letters {
+            letters: letters.collect::<Result<_, _>>()?,
+            next,
+        })
+    }
+
+    /// Reads what is known of event number `seq`, and again if it was moved meanwhile.
+    fn lying<R, E>(
+        &self,
+        seq: u64,
+        mut read: impl FnMut(&Entry, Option<Tail>) -> Result<R, E>,
+    ) -> Result<Option<R>, E> {
+        let mut failed = None;
+        loop {
+            let (entry, tail) = {
+                let index = self.index.lock();
+                let Some(&entry) = index.entry(seq) else {
+                    return Ok(None);
+                };
+                (entry, index.tail(seq))
+            };
+            match (read(&entry, tail), failed) {
+                (Ok(found), _) => return Ok(Some(found)),
+                (Err(error), Some(before)) if before == (entry.place, tail) => return Err(error),
+                (Err(_), _) => failed = Some((entry.place, tail)),
+            }
+        }
+    }
+
+    fn known(
+        &self,
+        entry: &Entry,
+        tail: Option<Tail>,
+        window: &mut Window,
+    ) -> Result<Known, StoreError> {
+        let (request_id, accepted_at, state) = match entry.state {
+            State::Held | State::Parked | State::Gone => {
+                let event = self
+                    .event(entry, tail, window)
+                    .map_err(|(_, error)| error)?;
+                let state = KnownState::Pending {
+                    due_at: event.due_at,
+                    attempts: event.attempt_count,
+                    attempt: event.attempts.last().cloned(),
+                };
+                (event.request_id, event.accepted_at, state)
+            }
+            State::Dead => {
+                let (_, letter) = self.letter(entry, tail, window)?;
+                (
+                    letter.request_id,
+                    letter.accepted_at,
+                    KnownState::Dead(letter),
+                )
+            }
+            State::Done => self.end(entry.place, window, |end, result| {
+                let state = match end.cancelled {
+                    true => KnownState::Cancelled,
+                    false => KnownState::Succeeded {
+                        result: result.unwrap_or_else(Payload::null),
+                        attempt: end.attempt,
+                    },
+                };
+                (end.id, time(end.accepted), state)
+            })?,
+        };
+        Ok(Known {
+            request_id,
+            accepted_at,
+            state,
+        })
+    }
+
+    // --- events and letters
+
+    /// The event that lies there, with all that happened to it.
+    pub(super) fn event(
+        &self,
+        entry: &Entry,
+        tail: Option<Tail>,
+        window: &mut Window,
+    ) -> Result<StoredEvent, (Option<RequestId>, StoreError)> {
+        let unknown = |error| (None, error);
+        let (id, first) = self.first(entry.place, window).map_err(unknown)?;
+        let with_id = |error| (Some(id), error);
+        let mut event = first;
+        let story = self.story(id, tail, window).map_err(with_id)?;
+        story
+            .attempts
+            .into_iter()
+            .for_each(|attempt| remember(&mut event.attempts, attempt));
+        event.due_at = time(entry.due);
+        if let Some(tail) = tail {
+            event.attempt_count = tail.attempts;
+            event.uncounted = tail.uncounted;
+            event.deaths = tail.deaths;
+        }
+        Ok(event)
+    }
+
+    /// The dead letter that lies there, and the event that it was.
+    pub(super) fn letter(
+        &self,
+        entry: &Entry,
+        tail: Option<Tail>,
+        window: &mut Window,
+    ) -> Result<(StoredEvent, DeadLetter), StoreError> {
+        let (id, mut event) = self.first(entry.place, window)?;
+        let story = self.story(id, tail, window)?;
+        story
+            .attempts
+            .into_iter()
+            .for_each(|attempt| remember(&mut event.attempts, attempt));
+        let tail = tail.unwrap_or_default();
+        (event.attempt_count, event.uncounted, event.deaths) =
+            (tail.attempts, tail.uncounted, tail.deaths);
+        let Some(burial) = story.burial else {
+            return Err(self.damaged(entry.place));
+        };
+        let letter = Letter {
+            request_id: id,
+            function: event.function.clone(),
+            payload: event.payload.clone(),
+            condition: burial.condition,
+            attempts: event.attempts.clone(),
+            attempt_count: burial.attempts,
+            accepted_at: event.accepted_at,
+            died_at: time(burial.at),
+            trace_header: event.trace_header.clone(),
+            hops: event.hops,
+            redriven_from: event.redriven_from,
+            retry: event.retry.clone(),
+            event_age_max: event.event_age_max,
+            stored: true,
+        };
+        Ok((event, DeadLetter::new(letter)))
+    }
+
+    /// How the event ended whose end lies there.
+    pub(super) fn end<R>(
+        &self,
+        place: Place,
+        window: &mut Window,
+        then: impl FnOnce(&FinishedRecord<'_>, Option<Payload>) -> R,
+    ) -> Result<R, StoreError> {
+        self.record(place, window, |record| {
+            let Record::Finished(mut end) = record else {
+                return Err(self.damaged(place));
+            };
+            let result = match end.result.take() {
+                Some(blob) => Some(self.payload(end.id, blob, place)?),
+                None => None,
+            };
+            Ok(then(&end, result))
+        })
+    }
+
+    /// The event as its own record tells of it.
+    fn first(
+        &self,
+        place: Place,
+        window: &mut Window,
+    ) -> Result<(RequestId, StoredEvent), StoreError> {
+        self.record(place, window, |record| match record {
+            Record::Event(event) => Ok((event.id, self.stored(event, place)?)),
+            _ => Err(self.damaged(place)),
+        })
+    }
+
+    fn stored(&self, event: EventRecord<'_>, place: Place) -> Result<StoredEvent, StoreError> {
+        let EventRecord {
+            id,
+            function,
+            accepted,
+            due,
+            hops,
+            side,
+            payload,
+            ..
+        } = event;
+        let mut side = side.map(|side| *side).unwrap_or_default();
+        let attempts = match side.history.take() {
+            Some(blob) => self.attempts(id, blob, place)?,
+            None => Vec::new(),
+        };
+        let key = side.key.take();
+        Ok(StoredEvent {
+            request_id: id,
+            proposed: side.proposed,
+            function: FunctionName::new(function),
+            payload: self.payload(id, payload, place)?,
+            accepted_at: time(accepted),
+            due_at: time(due),
+            hops,
+            trace_header: text(&side.trace_header),
+            redriven_from: side.redriven_from,
+            retry: side.retry,
+            event_age_max: side.event_age_max,
+            deduplicate: key.map(|(key, until)| Deduplicate {
+                key: (*key).into(),
+                window: std::time::Duration::from_nanos(until.saturating_sub(accepted)),
+            }),
+            durability: Durability::Disk,
+            attempts,
+            attempt_count: side.attempts,
+            uncounted: side.uncounted,
+            deaths: side.deaths,
+        })
+    }
+
+    /// What later records tell of the event: from the last back to the first.
+    fn story(
+        &self,
+        id: RequestId,
+        tail: Option<Tail>,
+        window: &mut Window,
+    ) -> Result<Story, StoreError> {
+        let mut story = Story::default();
+        let mut at = tail.and_then(|tail| tail.last);
+        let mut told = Vec::new();
+        while let Some(place) = at {
+            let (attempts, previous) = self.record(place, window, |record| match record {
+                Record::Rescheduled {
+                    previous, attempt, ..
+                } => Ok((self.attempts(id, attempt, place)?, previous)),
+                Record::Buried {
+                    at,
+                    condition,
+                    attempts,
+                    previous,
+                    last,
+                    ..
+                } => {
+                    story.burial = Some(Burial {
+                        at,
+                        condition,
+                        attempts,
+                    });
+                    let last = match last {
+                        Some(blob) => self.attempts(id, blob, place)?,
+                        None => Vec::new(),
+                    };
+                    Ok((last, previous))
+                }
+                _ => Err(self.damaged(place)),
+            })?;
+            told.push(attempts);
+            // Each leads further back: a circle would be damage.
+            at = match previous {
+                Some(before) if before >= place => return Err(self.damaged(place)),
+                previous => previous,
+            };
+        }
+        story.attempts = told.into_iter().rev().flatten().collect();
+        Ok(story)
+    }
+
+    // --- records
+
+    fn payload(&self, id: RequestId, blob: Blob<'_>, place: Place) -> Result<Payload, StoreError> {
+        let bytes = self.vault.open(id, blob)?;
+        let text = String::from_utf8(bytes.into_owned()).ok();
+        let payload = text.and_then(|text| Payload::from_json(text).ok());
+        payload.ok_or_else(|| self.damaged(place))
+    }
+
+    fn attempts(
+        &self,
+        id: RequestId,
+        blob: Blob<'_>,
+        place: Place,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        record::read_attempts(&self.vault.open(id, blob)?).map_err(|_| self.damaged(place))
+    }
+
+    /// Hands the record that lies there to `then`.
+    fn record<R>(
+        &self,
+        place: Place,
+        window: &mut Window,
+        then: impl FnOnce(Record<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let bytes = self.bytes(place, window)?;
+        let found = frame::read(bytes, place).map_err(|_| self.damaged(place))?;
+        let record = Record::read(found.body).map_err(|_| self.damaged(place))?;
+        then(record)
+    }
+
+    /// The frame that lies there, at least.
+    fn bytes<'w>(&self, place: Place, window: &'w mut Window) -> Result<&'w [u8], StoreError> {
+        let at = u64::from(place.offset);
+        let read = || {
+            if window.segment != place.segment || window.file.is_none() {
+                let file = self.segments.read().get(&place.segment).cloned();
+                let file = file.ok_or(io::ErrorKind::NotFound)?;
+                (window.segment, window.file) = (place.segment, Some(file));
+                window.bytes.clear();
+            }
+            let Some(file) = &window.file else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            let mut wanted = frame::HEAD;
+            // First as much as is wont to be enough, then as much as the frame says.
+            for guess in [window.ahead.max(4_096), 0] {
+                let end = window.start + window.bytes.len() as u64;
+                if at < window.start || at + wanted as u64 > end {
+                    window.bytes.resize(guess.max(wanted), 0);
+                    let got = file.read_full(at, &mut window.bytes)?;
+                    window.bytes.truncate(got);
+                    window.start = at;
+                }
+                let from = (at - window.start) as usize;
+                match window.bytes.get(from..).and_then(frame::length) {
+                    Some(length) if at + length as u64 <= file.len()? => wanted = length,
+                    _ => break,
+                }
+            }
+            Ok::<_, io::Error>(())
+        };
+        if let Err(error) = { read }() {
+            return Err(log::io_error(
+                &*self.files,
+                &log::name(place.segment),
+                "read",
+                &error,
+            ));
+        }
+        let from = (at - window.start) as usize;
+        Ok(window.bytes.get(from..).unwrap_or_default())
+    }
+
+    fn damaged(&self, place: Place) -> StoreError {
+        let message = format!(
+            "`{}` is damaged at byte {}: what is there isn't what was written. The event that lies there stays where it is. \
+             Restore the folder from a backup, or see what is readable with `redrive::disk::verify`",
+            self.files.path(&log::name(place.segment)),
+            place.offset
+        );
+        StoreError::of(StoreErrorKind::Damaged, message)
+    }
+}

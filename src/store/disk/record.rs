@@ -1,0 +1,224 @@
+//! Records: what is written about events, and how it is read back.
+//!
+//! Postcard encodes them; variants and fields are told apart by their order, so new ones go to the end. Times are
+//! nanoseconds since 1970 on the store's time line. What the user wouldn't want a thief of the disk to read stands in
+//! blobs, which may be sealed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::Place;
+use crate::event::RequestId;
+use crate::failure::{Attempt, Condition, Failure};
+use crate::retry::RetryPolicy;
+use crate::time::Time;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Record<'a> {
+    /// A segment begins.
+    Opened(Opened),
+    /// What lies before here in this segment is durable.
+    Synced { upto: u32 },
+    /// An event was accepted, or moved here with all its history.
+    #[serde(borrow)]
+    Event(EventRecord<'a>),
+    /// An attempt failed, and the event runs again.
+    Rescheduled {
+        seq: u64,
+        /// How many attempts failed by now.
+        attempts: u32,
+        uncounted: u32,
+        due: u64,
+        /// The record before this one that tells of an attempt or the burial.
+        previous: Option<Place>,
+        attempt: Blob<'a>,
+    },
+    /// The event succeeded or was cancelled.
+    Finished(#[serde(borrow)] FinishedRecord<'a>),
+    /// The event is a dead letter.
+    Buried {
+        seq: u64,
+        at: u64,
+        condition: Condition,
+        attempts: u32,
+        previous: Option<Place>,
+        /// Attempts that no other record tells of.
+        last: Option<Blob<'a>>,
+    },
+    /// Its dead letter was purged.
+    Forgotten { seq: u64 },
+    /// The process died while it ran the event.
+    Died { seq: u64, deaths: u32 },
+    /// An event with this key was accepted.
+    Key {
+        function: &'a str,
+        key: &'a str,
+        first: RequestId,
+        until: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Opened {
+    /// How many times the store was opened before.
+    pub(super) incarnation: u64,
+    /// The first event that is accepted here gets this number.
+    pub(super) base: u64,
+    /// The segment before this one, and its length.
+    pub(super) previous: Option<(u32, u32)>,
+    /// The present when it was written.
+    pub(super) at: u64,
+    pub(super) boot: Option<Boot>,
+}
+
+/// A clock that runs from one start of the machine to the next and can't be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Boot {
+    /// The start of the machine.
+    pub(super) id: u128,
+    /// Nanoseconds since then.
+    pub(super) uptime: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EventRecord<'a> {
+    pub(super) seq: u64,
+    pub(super) id: RequestId,
+    pub(super) function: &'a str,
+    pub(super) accepted: u64,
+    pub(super) due: u64,
+    pub(super) hops: u8,
+    /// What only some events have.
+    #[serde(borrow)]
+    pub(super) side: Option<Box<SideRecord<'a>>>,
+    #[serde(borrow)]
+    pub(super) payload: Blob<'a>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct SideRecord<'a> {
+    pub(super) proposed: bool,
+    /// It was accepted long before and lies here because its segment goes.
+    pub(super) moved: bool,
+    pub(super) trace_header: Option<Cow<'a, str>>,
+    pub(super) redriven_from: Option<RequestId>,
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) event_age_max: Option<Duration>,
+    /// A key that others may not have until then.
+    pub(super) key: Option<(Cow<'a, str>, u64)>,
+    pub(super) attempts: u32,
+    pub(super) uncounted: u32,
+    pub(super) deaths: u32,
+    #[serde(borrow)]
+    pub(super) history: Option<Blob<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FinishedRecord<'a> {
+    pub(super) seq: u64,
+    pub(super) id: RequestId,
+    /// Given where no earlier record says it.
+    pub(super) function: Option<&'a str>,
+    pub(super) accepted: u64,
+    pub(super) at: u64,
+    pub(super) attempt: u32,
+    pub(super) cancelled: bool,
+    #[serde(borrow)]
+    pub(super) result: Option<Blob<'a>>,
+}
+
+/// Bytes that may be sealed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Blob<'a> {
+    /// The data key's number; 0 if they are as they were given.
+    pub(super) key: u32,
+    #[serde(borrow, with = "serde_bytes")]
+    pub(super) bytes: Cow<'a, [u8]>,
+}
+
+/// An attempt, as a blob holds it.
+#[derive(Serialize, Deserialize)]
+struct Tried<'a> {
+    number: u32,
+    started: u64,
+    duration: Duration,
+    failure: Cow<'a, Failure>,
+}
+
+/// Why a record can't be written or read.
+pub(super) type Fault = postcard::Error;
+
+impl Record<'_> {
+    pub(super) fn write(&self, buffer: &mut Vec<u8>) -> Result<(), Fault> {
+        postcard::serialize_with_flavor(self, Append(buffer))
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, Fault> {
+        postcard::from_bytes(body)
+    }
+}
+
+/// Lets postcard append to a buffer that is lent.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> Result<(), Fault> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// The attempts, as bytes for a blob.
+pub(super) fn write_attempts(attempts: &[Attempt]) -> Result<Vec<u8>, Fault> {
+    let tried: Vec<_> = attempts
+        .iter()
+        .map(|attempt| Tried {
+            number: attempt.number,
+            started: nanos(attempt.started_at),
+            duration: attempt.duration,
+            failure: Cow::Borrowed(&attempt.failure),
+        })
+        .collect();
+    postcard::to_stdvec(&tried)
+}
+
+pub(super) fn read_attempts(bytes: &[u8]) -> Result<Vec<Attempt>, Fault> {
+    let tried: Vec<Tried<'_>> = postcard::from_bytes(bytes)?;
+    let attempts = tried.into_iter().map(|tried| Attempt {
+        number: tried.number,
+        started_at: time(tried.started),
+        duration: tried.duration,
+        failure: tried.failure.into_owned(),
+    });
+    Ok(attempts.collect())
+}
+
+pub(super) fn nanos(time: SystemTime) -> u64 {
+    Time::of(time).0
+}
+
+pub(super) fn time(nanos: u64) -> SystemTime {
+    Time(nanos).stored()
+}
+
+pub(super) fn text(header: &Option<Cow<'_, str>>) -> Option<Arc<str>> {
+    header.as_deref().map(Arc::from)
+}

@@ -1,0 +1,245 @@
+//! Opening: from the segments back to the index, and the time line on from where it was.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::batch::Batch;
+use super::engine::{Engine, boot};
+use super::files::Files;
+use super::index::{Fact, Index, State, Tail};
+use super::log::{self, Log};
+use super::reader::Reader;
+use super::record::{Boot, Opened, Record};
+use super::running::{self, Running};
+use super::vault::Vault;
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::Health;
+use crate::time::Time;
+
+/// The file that keeps other processes out.
+const LOCK: &str = "lock";
+
+/// A store that was opened.
+pub(super) struct Recovered {
+    pub(super) engine: Engine,
+    pub(super) running: Running,
+    pub(super) lock: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// Locks the folder and reads what is in it. Nothing is changed before all of it has been read.
+pub(super) fn recover(
+    files: Arc<dyn Files>,
+    vault: Vault,
+    clock: Clock,
+    segment_max: u32,
+    health: Arc<Mutex<Health>>,
+) -> Result<Recovered, StoreError> {
+    let failed =
+        |name: &str, what: &str, error: &std::io::Error| log::io_error(&*files, name, what, error);
+    let lock = files
+        .lock(LOCK)
+        .map_err(|error| failed(LOCK, "lock", &error))?;
+    let lock = lock.ok_or_else(|| {
+        let message = format!(
+            "`{}` is in use by another process: stop that one, or use another folder",
+            files.path("")
+        );
+        StoreError::of(StoreErrorKind::Locked, message)
+    })?;
+    let mut index = Index::default();
+    let mut line = Line::default();
+    let mut sealed = Vec::new();
+    for found in log::find(&*files)? {
+        let found = found?;
+        index.begin_segment(found.number, found.opened.base);
+        line.opened(&found.opened);
+        let end = found.replay(&*files, |record, place| {
+            for fact in facts(&mut index, record, &mut line) {
+                index.learn(fact, place);
+            }
+            Ok(())
+        })?;
+        sealed.push(found.seal(end));
+    }
+    let now = line.present(&clock);
+    let clock = clock.set(now);
+    let incarnation = line.incarnation + 1;
+    let (running, ran) = Running::open(&*files, incarnation)
+        .map_err(|error| failed(running::NAME, "open", &error))?;
+    index.next = index.next.max(1);
+    let opened = Opened {
+        incarnation,
+        base: index.next,
+        previous: sealed.last().map(|last| (last.number, last.end)),
+        at: now.0,
+        boot: boot(&clock),
+    };
+    let log = Log::begin(files.clone(), sealed, &opened)?;
+    index.begin_segment(log.end().segment, opened.base);
+    index.park_all();
+    index.expire(now.0);
+    let reader = Arc::new(Reader {
+        files: files.clone(),
+        index: Arc::new(Mutex::new(index)),
+        segments: log.segments.clone(),
+        vault: Arc::new(vault),
+    });
+    let mut engine = Engine::new(log, reader, clock, segment_max, incarnation, health);
+    engine.died(&ran)?;
+    running
+        .clear()
+        .map_err(|error| failed(running::NAME, "clear", &error))?;
+    Ok(Recovered {
+        engine,
+        running,
+        lock,
+    })
+}
+
+impl Engine {
+    /// These ran when the process died.
+    fn died(&mut self, ran: &[crate::event::RequestId]) -> Result<(), StoreError> {
+        let reader = self.reader.clone();
+        let mut index = reader.index.lock();
+        let mut batch = Batch::new(&reader.vault, self.log.end(), index.next);
+        for &id in ran {
+            let Some(seq) = index.seq(id) else { continue };
+            if index
+                .entry(seq)
+                .is_some_and(|entry| entry.state == State::Parked)
+            {
+                batch.died(seq, index.tail(seq).map_or(0, |tail| tail.deaths) + 1)?;
+            }
+        }
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
+        self.log.write(&batch.bytes)?;
+        self.log.sync()?;
+        for (fact, place) in batch.facts {
+            index.learn(fact, place);
+        }
+        Ok(())
+    }
+}
+
+/// The store's time line, as far as the records tell.
+#[derive(Default)]
+struct Line {
+    incarnation: u64,
+    latest: u64,
+    reference: Option<(u64, Boot)>,
+}
+
+impl Line {
+    fn opened(&mut self, opened: &Opened) {
+        self.incarnation = opened.incarnation;
+        self.reference = opened.boot.map(|boot| (opened.at, boot));
+        self.saw(opened.at);
+    }
+
+    fn saw(&mut self, at: u64) {
+        self.latest = self.latest.max(at);
+    }
+
+    /// What time it is. Since the machine's last start that is certain, whatever its clock was set to; across a start its
+    /// clock is believed, unless it has gone back.
+    fn present(&self, clock: &Clock) -> Time {
+        let since = self
+            .reference
+            .zip(boot(clock))
+            .and_then(|((at, then), now)| {
+                let same = then.id == now.id;
+                same.then(|| at + now.uptime.saturating_sub(then.uptime))
+            });
+        Time(since.unwrap_or(clock.now().0).max(self.latest))
+    }
+}
+
+/// What the index is to learn of a record: of an event that came with a key, two facts.
+fn facts(
+    index: &mut Index,
+    record: Record<'_>,
+    line: &mut Line,
+) -> impl Iterator<Item = Fact> + use<> {
+    let mut taken = None;
+    let fact = match record {
+        Record::Opened(_) | Record::Synced { .. } => return None.into_iter().chain(None),
+        Record::Event(event) => {
+            line.saw(event.accepted);
+            let function = index.function(event.function);
+            let side = event.side.as_deref();
+            let moved = side.is_some_and(|side| side.moved);
+            if let Some((key, until)) = side.filter(|_| !moved).and_then(|side| side.key.as_ref()) {
+                taken = Some(Fact::Key {
+                    function,
+                    key: (**key).into(),
+                    first: event.id,
+                    until: *until,
+                });
+            }
+            let tail = side
+                .filter(|side| side.attempts > 0 || side.deaths > 0)
+                .map(|side| Tail {
+                    last: None,
+                    attempts: side.attempts,
+                    uncounted: side.uncounted,
+                    deaths: side.deaths,
+                    burial: 0,
+                });
+            Fact::Event {
+                seq: event.seq,
+                function,
+                due: event.due,
+                bytes: event.payload.bytes.len() as u32,
+                delayed: event.due > event.accepted,
+                proposed: side.is_some_and(|side| side.proposed).then_some(event.id),
+                replaces: side.filter(|_| !moved).and_then(|side| side.redriven_from),
+                tail,
+            }
+        }
+        Record::Rescheduled {
+            seq,
+            attempts,
+            uncounted,
+            due,
+            ..
+        } => Fact::Rescheduled {
+            seq,
+            due,
+            attempts,
+            uncounted,
+        },
+        Record::Finished(end) => {
+            line.saw(end.at);
+            Fact::Finished {
+                seq: end.seq,
+                function: end.function.map(|name| index.function(name)),
+                at: end.at,
+                bytes: end.result.map_or(0, |result| result.bytes.len() as u32),
+            }
+        }
+        Record::Buried {
+            seq, at, attempts, ..
+        } => {
+            line.saw(at);
+            Fact::Buried { seq, attempts }
+        }
+        Record::Forgotten { seq } => Fact::Forgotten { seq },
+        Record::Died { seq, deaths } => Fact::Died { seq, deaths },
+        Record::Key {
+            function,
+            key,
+            first,
+            until,
+        } => Fact::Key {
+            function: index.function(function),
+            key: key.into(),
+            first,
+            until,
+        },
+    };
+    Some(fact).into_iter().chain(taken)
+}

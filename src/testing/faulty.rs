@@ -1,0 +1,207 @@
+//! A store that fails on purpose, around any other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use crate::error::StoreError;
+use crate::event::RequestId;
+use crate::settings::FunctionName;
+use crate::store::{
+    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
+    Retained, Settled, StoredEvent,
+};
+
+/// What a store is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Call {
+    /// [`EventStore::append`]
+    Append,
+    /// [`EventStore::settle`]
+    Settle,
+    /// [`EventStore::begin`]
+    Begin,
+    /// [`EventStore::fetch`]
+    Fetch,
+    /// [`EventStore::look`], [`EventStore::parked`] and [`EventStore::letters`]
+    Read,
+}
+
+/// How a call of a store goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// It is refused.
+    Fail,
+    /// It is not answered, for as long as the store lives; what can't be answered is swallowed.
+    Hang,
+    /// It panics.
+    Panic,
+}
+
+/// A store that fails, hangs or panics at chosen calls, and does all others as the one within.
+pub struct FaultyStore {
+    inner: Arc<dyn EventStore>,
+    plan: Mutex<Plan>,
+}
+
+#[derive(Default)]
+struct Plan {
+    calls: HashMap<Call, usize>,
+    faults: HashMap<(Call, usize), StoreFault>,
+    always: HashMap<Call, StoreFault>,
+    /// Replies that will never be given.
+    hanging: Vec<Box<dyn std::any::Any + Send>>,
+}
+
+impl std::fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaultyStore").finish_non_exhaustive()
+    }
+}
+
+impl FaultyStore {
+    /// A store that does as `inner` does, so far.
+    pub fn new(inner: Arc<dyn EventStore>) -> Self {
+        Self {
+            inner,
+            plan: Mutex::default(),
+        }
+    }
+
+    /// Has the `nth` call of this kind go wrong; 1 is the first.
+    pub fn at(self, call: Call, nth: usize, fault: StoreFault) -> Self {
+        self.plan.lock().faults.insert((call, nth), fault);
+        self
+    }
+
+    /// Has every call of this kind go wrong.
+    pub fn always(self, call: Call, fault: StoreFault) -> Self {
+        self.plan.lock().always.insert(call, fault);
+        self
+    }
+
+    /// How many calls of this kind there were.
+    pub fn calls(&self, call: Call) -> usize {
+        self.plan
+            .lock()
+            .calls
+            .get(&call)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn fault(&self, call: Call) -> Option<StoreFault> {
+        let mut plan = self.plan.lock();
+        let count = plan.calls.entry(call).or_default();
+        *count += 1;
+        let nth = *count;
+        let fault = plan.faults.get(&(call, nth)).or(plan.always.get(&call));
+        let fault = fault.copied();
+        drop(plan);
+        assert!(
+            fault != Some(StoreFault::Panic),
+            "as scripted, {call:?} {nth}"
+        );
+        fault
+    }
+
+    /// Answers in place of the store, if it is to go wrong.
+    fn reply<T: Send + 'static>(&self, call: Call, reply: Reply<T>) -> Option<Reply<T>> {
+        match self.fault(call) {
+            None => return Some(reply),
+            Some(StoreFault::Hang) => self.plan.lock().hanging.push(Box::new(reply)),
+            Some(_) => reply.send(Err(refused(call))),
+        }
+        None
+    }
+
+    fn tell(&self, call: Call) -> Result<bool, StoreError> {
+        match self.fault(call) {
+            None => Ok(true),
+            Some(StoreFault::Hang) => Ok(false),
+            Some(_) => Err(refused(call)),
+        }
+    }
+}
+
+fn refused(call: Call) -> StoreError {
+    StoreError::new(format!("{call:?} refused, as told"))
+}
+
+impl EventStore for FaultyStore {
+    fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
+        if let Some(reply) = self.reply(Call::Append, reply) {
+            self.inner.append(events, reply);
+        }
+    }
+
+    fn settle(&self, settled: Settled) -> Result<(), StoreError> {
+        match self.tell(Call::Settle)? {
+            true => self.inner.settle(settled),
+            false => Ok(()),
+        }
+    }
+
+    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
+        match self.tell(Call::Begin)? {
+            true => self.inner.begin(lane, event),
+            false => Ok(()),
+        }
+    }
+
+    fn park(&self, event: RequestId) {
+        self.inner.park(event);
+    }
+
+    fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
+        self.inner.open(function, retained)
+    }
+
+    fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
+        if let Some(reply) = self.reply(Call::Fetch, reply) {
+            self.inner.fetch(fetch, reply);
+        }
+    }
+
+    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+        self.inner.unpark(event, reply);
+    }
+
+    fn locate(&self, event: RequestId) -> Option<FunctionName> {
+        self.inner.locate(event)
+    }
+
+    fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
+        if let Some(reply) = self.reply(Call::Read, reply) {
+            self.inner.look(event, reply);
+        }
+    }
+
+    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+        if let Some(reply) = self.reply(Call::Read, reply) {
+            self.inner.parked(function, after, limit, reply);
+        }
+    }
+
+    fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
+        if let Some(reply) = self.reply(Call::Read, reply) {
+            self.inner.letters(after, limit, reply);
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.inner.now()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        self.inner.close(reply);
+    }
+}

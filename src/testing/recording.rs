@@ -1,0 +1,404 @@
+//! A store in memory: the contract in its shortest form, and a test double that records what it is told, and fails or hangs
+//! when it is told to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use crate::clock::wall_now;
+use crate::error::StoreError;
+use crate::event::RequestId;
+use crate::failure::DeadLetter;
+use crate::payload::Payload;
+use crate::settings::FunctionName;
+use crate::store::{
+    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, KnownState, Letters,
+    Reply, Retained, Settled, Settlement, StoredEvent,
+};
+
+/// A store in memory that does all that a store has to do, records what it is told, and fails or hangs when it is told to.
+/// It keeps nothing beyond the process; a second runtime that is given the same store finds what the first one left.
+#[derive(Debug, Default)]
+pub struct RecordingStore {
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    kept: Kept,
+    appended: Vec<StoredEvent>,
+    settled: Vec<Settled>,
+    begun: Vec<RequestId>,
+    running: HashMap<u32, RequestId>,
+    appends: usize,
+    settles: usize,
+    fail_append: Option<usize>,
+    hang_append: Option<usize>,
+    fail_settle: Option<usize>,
+    hanging: Option<Append>,
+}
+
+type Append = (Vec<StoredEvent>, Reply<Vec<Appended>>);
+
+/// What the store keeps.
+#[derive(Debug, Default)]
+struct Kept {
+    /// By the order in which they came.
+    events: BTreeMap<u64, Event>,
+    places: HashMap<RequestId, u64>,
+    keys: HashMap<(FunctionName, Arc<str>), (RequestId, SystemTime)>,
+    came: u64,
+    burials: u64,
+}
+
+#[derive(Debug)]
+struct Event {
+    event: StoredEvent,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Held,
+    Parked,
+    Succeeded(Option<Payload>, u32),
+    Cancelled,
+    Dead(u64, DeadLetter),
+}
+
+impl RecordingStore {
+    /// A store that does all it is asked.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Refuses append number `call` (1 is the first).
+    pub fn fail_append(&self, call: usize) {
+        self.told.lock().fail_append = Some(call);
+    }
+
+    /// Lets append number `call` wait until [`release`](Self::release).
+    pub fn hang_append(&self, call: usize) {
+        self.told.lock().hang_append = Some(call);
+    }
+
+    /// Refuses settlement number `call`.
+    pub fn fail_settle(&self, call: usize) {
+        self.told.lock().fail_settle = Some(call);
+    }
+
+    /// Lets the append that hangs go on.
+    pub fn release(&self) {
+        let hanging = self.told.lock().hanging.take();
+        if let Some((events, reply)) = hanging {
+            self.keep(events, reply);
+        }
+    }
+
+    /// What was appended.
+    pub fn appended(&self) -> Vec<StoredEvent> {
+        self.told.lock().appended.clone()
+    }
+
+    /// What was settled.
+    pub fn settled(&self) -> Vec<Settled> {
+        self.told.lock().settled.clone()
+    }
+
+    /// The events whose attempts began, in their order.
+    pub fn begun(&self) -> Vec<RequestId> {
+        self.told.lock().begun.clone()
+    }
+
+    /// As if the process had died and the store were opened again.
+    pub fn reopen(&self) {
+        let mut told = self.told.lock();
+        let ran: Vec<_> = told.running.drain().map(|(_, id)| id).collect();
+        let kept = &mut told.kept;
+        for event in kept.events.values_mut().filter(|event| event.is_pending()) {
+            event.state = State::Parked;
+            event.event.deaths += u32::from(ran.contains(&event.event.request_id));
+        }
+    }
+
+    fn keep(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
+        let mut told = self.told.lock();
+        let mut answer = Vec::with_capacity(events.len());
+        for event in events {
+            let appended = told.kept.append(event.clone());
+            if matches!(appended, Appended::Kept(_)) {
+                told.appended.push(event);
+            }
+            answer.push(appended);
+        }
+        drop(told);
+        reply.send(Ok(answer));
+    }
+}
+
+impl Event {
+    fn is_pending(&self) -> bool {
+        matches!(self.state, State::Held | State::Parked)
+    }
+
+    fn is_parked(&self, function: &FunctionName) -> bool {
+        matches!(self.state, State::Parked) && self.event.function == *function
+    }
+
+    fn known(&self) -> Known {
+        let state = match &self.state {
+            State::Held | State::Parked => KnownState::Pending {
+                due_at: self.event.due_at,
+                attempts: self.event.attempt_count,
+                attempt: self.event.attempts.last().cloned(),
+            },
+            State::Succeeded(result, attempt) => KnownState::Succeeded {
+                result: result.clone().unwrap_or_else(Payload::null),
+                attempt: *attempt,
+            },
+            State::Cancelled => KnownState::Cancelled,
+            State::Dead(_, letter) => KnownState::Dead(letter.clone()),
+        };
+        Known {
+            request_id: self.event.request_id,
+            accepted_at: self.event.accepted_at,
+            state,
+        }
+    }
+}
+
+impl Kept {
+    fn append(&mut self, event: StoredEvent) -> Appended {
+        if let Some(deduplicate) = &event.deduplicate {
+            let key = (event.function.clone(), deduplicate.key.clone());
+            let until = event.accepted_at + deduplicate.window;
+            match self.keys.get(&key) {
+                Some(&(first, until)) if until > event.accepted_at => {
+                    return Appended::Duplicate(first);
+                }
+                _ => drop(self.keys.insert(key, (event.request_id, until))),
+            }
+        }
+        if let Some(letter) = event.redriven_from {
+            self.forget(letter);
+        }
+        let id = event.request_id;
+        self.came += 1;
+        self.places.insert(id, self.came);
+        let state = State::Held;
+        self.events.insert(self.came, Event { event, state });
+        Appended::Kept(id)
+    }
+
+    fn get(&mut self, id: RequestId) -> Option<&mut Event> {
+        self.events.get_mut(self.places.get(&id)?)
+    }
+
+    fn forget(&mut self, id: RequestId) {
+        if let Some(place) = self.places.remove(&id) {
+            self.events.remove(&place);
+        }
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        let burial = self.burials + 1;
+        let Some(event) = self.get(settled.request_id) else {
+            return;
+        };
+        match settled.settlement {
+            Settlement::Forgotten => self.forget(settled.request_id),
+            _ if !event.is_pending() => {}
+            Settlement::Succeeded {
+                result, attempt, ..
+            } => event.state = State::Succeeded(result, attempt),
+            Settlement::Cancelled { .. } => event.state = State::Cancelled,
+            Settlement::Rescheduled {
+                attempt,
+                uncounted,
+                due_at,
+            } => {
+                let event = &mut event.event;
+                (event.attempt_count, event.uncounted) = (attempt.number, uncounted);
+                event.due_at = due_at;
+                event.attempts.push(attempt);
+            }
+            Settlement::Buried(letter) => {
+                event.state = State::Dead(burial, letter);
+                self.burials = burial;
+            }
+        }
+    }
+
+    fn due<'a>(
+        &'a self,
+        function: &'a FunctionName,
+    ) -> impl Iterator<Item = (SystemTime, u64)> + 'a {
+        let parked = self
+            .events
+            .iter()
+            .filter(|(_, event)| event.is_parked(function));
+        parked.map(|(&place, event)| (event.event.due_at, place))
+    }
+}
+
+impl EventStore for RecordingStore {
+    fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
+        let mut told = self.told.lock();
+        told.appends += 1;
+        let call = Some(told.appends);
+        if told.fail_append == call {
+            drop(told);
+            reply.send(Err(StoreError::new("append refused, as told")));
+        } else if told.hang_append == call {
+            told.hanging = Some((events, reply));
+        } else {
+            drop(told);
+            self.keep(events, reply);
+        }
+    }
+
+    fn settle(&self, settled: Settled) -> Result<(), StoreError> {
+        let mut told = self.told.lock();
+        told.settles += 1;
+        if told.fail_settle == Some(told.settles) {
+            return Err(StoreError::new("settlement refused, as told"));
+        }
+        told.settled.push(settled.clone());
+        told.kept.settle(settled);
+        Ok(())
+    }
+
+    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
+        let mut told = self.told.lock();
+        match event {
+            Some(event) => drop(told.running.insert(lane, event)),
+            None => drop(told.running.remove(&lane)),
+        }
+        told.begun.extend(event);
+        Ok(())
+    }
+
+    fn park(&self, event: RequestId) {
+        let mut told = self.told.lock();
+        if let Some(event) = told.kept.get(event).filter(|event| event.is_pending()) {
+            event.state = State::Parked;
+        }
+    }
+
+    fn open(&self, function: &FunctionName, _: Retained) -> Backlog {
+        let told = self.told.lock();
+        let mut backlog = Backlog::new();
+        for event in told
+            .kept
+            .events
+            .values()
+            .filter(|event| event.is_parked(function))
+        {
+            let event = &event.event;
+            match event.due_at > event.accepted_at {
+                true => backlog.delayed += 1,
+                false => backlog.ready += 1,
+            }
+            backlog.bytes += event.payload.size() as u64;
+        }
+        backlog.next_due = told.kept.due(function).map(|(due, _)| due).min();
+        backlog
+    }
+
+    fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
+        let mut told = self.told.lock();
+        let mut due: Vec<_> = told.kept.due(&fetch.function).collect();
+        due.sort_unstable();
+        let mut fetched = Fetched::default();
+        let mut bytes = 0;
+        for (due, place) in due {
+            let full = fetched.events.len() >= fetch.events_max || bytes >= fetch.bytes_max;
+            if due > fetch.until || full {
+                fetched.next_due = Some(due);
+                break;
+            }
+            if let Some(event) = told.kept.events.get_mut(&place) {
+                event.state = State::Held;
+                bytes += event.event.payload.size() as u64;
+                fetched.events.push(event.event.clone());
+            }
+        }
+        drop(told);
+        reply.send(Ok(fetched));
+    }
+
+    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+        let mut told = self.told.lock();
+        let parked = |event: &&mut Event| matches!(event.state, State::Parked);
+        let unparked = told.kept.get(event).filter(parked).map(|event| {
+            event.state = State::Held;
+            event.event.clone()
+        });
+        drop(told);
+        reply.send(Ok(unparked));
+    }
+
+    fn locate(&self, event: RequestId) -> Option<FunctionName> {
+        let mut told = self.told.lock();
+        told.kept
+            .get(event)
+            .map(|event| event.event.function.clone())
+    }
+
+    fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
+        let known = self.told.lock().kept.get(event).map(|event| event.known());
+        reply.send(Ok(known));
+    }
+
+    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+        let told = self.told.lock();
+        let mut page = KnownPage::default();
+        for (&place, event) in told.kept.events.range(after + 1..) {
+            if !event.is_parked(function) {
+                continue;
+            }
+            if page.events.len() >= limit.max(1) {
+                page.next = Some(place - 1);
+                break;
+            }
+            page.events.push(event.known());
+        }
+        drop(told);
+        reply.send(Ok(page));
+    }
+
+    fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
+        let told = self.told.lock();
+        let dead = told
+            .kept
+            .events
+            .values()
+            .filter_map(|event| match &event.state {
+                State::Dead(burial, letter) => Some((*burial, letter.clone())),
+                _ => None,
+            });
+        let mut dead: Vec<_> = dead.filter(|(burial, _)| *burial > after).collect();
+        drop(told);
+        dead.sort_unstable_by_key(|(burial, _)| *burial);
+        let more = dead.len() > limit.max(1);
+        dead.truncate(limit.max(1));
+        let next = dead.last().map(|(burial, _)| *burial).filter(|_| more);
+        let letters = dead.into_iter().map(|(_, letter)| letter).collect();
+        reply.send(Ok(Letters { letters, next }));
+    }
+
+    fn health(&self) -> Health {
+        Health::Well
+    }
+
+    fn now(&self) -> SystemTime {
+        wall_now()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        self.told.lock().running.clear();
+        reply.send(Ok(()));
+    }
+}
