@@ -24,6 +24,7 @@ use crate::event::{Durability, RequestId};
 use crate::failure::DeadLetter;
 use crate::function::Function;
 use crate::mailbox::{Drain, Mailbox};
+use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
 use crate::slot::Phase;
 use crate::store::EventStore;
@@ -393,6 +394,9 @@ impl Parts {
                 .control
                 .start(move || Supervisor::new(supervised, admission, pool, dead_letters));
             mailbox.oversee(Supervisor::line(supervisor.clone()));
+            if mailbox.has_parked() {
+                mailbox.tell(Notice::Attend);
+            }
             self.supervisors.insert(name, supervisor);
         })
     }

@@ -30,6 +30,9 @@
 #[cfg(feature = "disk")]
 pub mod disk;
 
+#[cfg(feature = "encryption")]
+pub mod seal;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

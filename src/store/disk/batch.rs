@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{self, EventRecord, FinishedRecord, Record, SideRecord, nanos};
-use super::vault::Vault;
+use super::vault::{Secret, Vault};
 use crate::error::StoreError;
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, DeadLetter};
@@ -170,7 +170,9 @@ impl<'a> Batch<'a> {
             due: nanos(event.due_at),
             hops: event.hops,
             side: self.side(event, id, moved)?,
-            payload: self.vault.seal(id, Cow::Borrowed(payload.as_bytes()))?,
+            payload: self
+                .vault
+                .seal(id, Secret::Payload, Cow::Borrowed(payload.as_bytes()))?,
         });
         let place = self.add(&record)?;
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
@@ -242,7 +244,9 @@ impl<'a> Batch<'a> {
             return Ok(None);
         }
         let bytes = record::write_attempts(attempts).map_err(|fault| unwritable(&fault))?;
-        self.vault.seal(id, Cow::Owned(bytes)).map(Some)
+        self.vault
+            .seal(id, Secret::Attempts, Cow::Owned(bytes))
+            .map(Some)
     }
 
     // --- what becomes of them
@@ -303,7 +307,10 @@ impl<'a> Batch<'a> {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
         };
-        let sealed = result.map(|result| self.vault.seal(id, Cow::Borrowed(result.as_bytes())));
+        let sealed = result.map(|result| {
+            self.vault
+                .seal(id, Secret::Result, Cow::Borrowed(result.as_bytes()))
+        });
         let record = Record::Finished(FinishedRecord {
             seq,
             id,

@@ -101,7 +101,7 @@ impl Engine {
             ops.push_front(op);
         }
         let reader = self.reader.clone();
-        let mut batch = self.batch(&reader);
+        let mut batch = self.batch(&reader, ops.is_empty());
         let taken = self.encode(&mut batch, ops);
         match self.write(&batch) {
             Ok(()) => self.conclude(batch, taken),
@@ -109,13 +109,13 @@ impl Engine {
         }
     }
 
-    fn batch<'a>(&mut self, reader: &'a Reader) -> Batch<'a> {
+    fn batch<'a>(&mut self, reader: &'a Reader, idle: bool) -> Batch<'a> {
         let next = reader.index.lock().next;
         let mut batch = Batch::new(&reader.vault, self.log.end(), next);
         // Without room, whether there is some again is seen by writing something.
         let full = self.is_full();
         batch.sync = full || self.sync_by.is_some_and(|by| by <= self.clock.now());
-        if self.log.synced() > self.said_synced || full {
+        if self.log.synced() > self.said_synced && !idle || full {
             batch.synced(self.log.synced());
         }
         batch

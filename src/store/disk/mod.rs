@@ -12,7 +12,8 @@
 //! syncs once for all who wait; the ends of events ride along. The log is all there is: what each event's state is, and
 //! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
 //!
-//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`.
+//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`; and
+//! `keys`, where what is secret is sealed (`vault.rs`).
 
 mod batch;
 mod engine;
@@ -26,6 +27,9 @@ mod recovery;
 mod running;
 mod tidy;
 mod vault;
+
+#[cfg(feature = "encryption")]
+mod sealing;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -51,14 +55,24 @@ use files::{Files, Folder};
 use reader::Reader;
 use recovery::Recovered;
 use running::Running;
-use vault::Vault;
+use vault::Unlock;
 
 /// A folder that events are kept in, and how: for [`Builder::disk`](crate::Builder::disk).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "it says what `Builder::disk` is to open"]
 pub struct Disk {
     path: PathBuf,
     segment_bytes: u32,
+    unlock: Option<Unlock>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk")
+            .field("path", &self.path)
+            .field("sealed", &self.unlock.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Disk {
@@ -67,6 +81,7 @@ impl Disk {
         Self {
             path: path.into(),
             segment_bytes: 64 << 20,
+            unlock: None,
         }
     }
 
@@ -202,7 +217,13 @@ impl DiskStore {
             engine,
             running,
             lock,
-        } = recovery::recover(files, Vault, clock, disk.segment_bytes, health.clone())?;
+        } = recovery::recover(
+            files,
+            disk.unlock.as_ref(),
+            clock,
+            disk.segment_bytes,
+            health.clone(),
+        )?;
         let shared = Arc::new(Shared {
             told: Mutex::default(),
             news: Condvar::new(),

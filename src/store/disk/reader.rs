@@ -14,7 +14,7 @@ use super::frame::{self, Place};
 use super::index::{Entry, Index, State, Tail};
 use super::log::{self, Segments};
 use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
-use super::vault::Vault;
+use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Letter, remember};
@@ -289,7 +289,7 @@ impl Reader {
                 return Err(self.damaged(place));
             };
             let result = match end.result.take() {
-                Some(blob) => Some(self.payload(end.id, blob, place)?),
+                Some(blob) => Some(self.payload(end.id, Secret::Result, blob, place)?),
                 None => None,
             };
             Ok(then(&end, result))
@@ -329,7 +329,7 @@ impl Reader {
             request_id: id,
             proposed: side.proposed,
             function: FunctionName::new(function),
-            payload: self.payload(id, payload, place)?,
+            payload: self.payload(id, Secret::Payload, payload, place)?,
             accepted_at: time(accepted),
             due_at: time(due),
             hops,
@@ -398,8 +398,14 @@ impl Reader {
 
     // --- records
 
-    fn payload(&self, id: RequestId, blob: Blob<'_>, place: Place) -> Result<Payload, StoreError> {
-        let bytes = self.vault.open(id, blob)?;
+    fn payload(
+        &self,
+        id: RequestId,
+        secret: Secret,
+        blob: Blob<'_>,
+        place: Place,
+    ) -> Result<Payload, StoreError> {
+        let bytes = self.vault.open(id, secret, blob)?;
         let text = String::from_utf8(bytes.into_owned()).ok();
         let payload = text.and_then(|text| Payload::from_json(text).ok());
         payload.ok_or_else(|| self.damaged(place))
@@ -411,7 +417,8 @@ impl Reader {
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Vec<Attempt>, StoreError> {
-        record::read_attempts(&self.vault.open(id, blob)?).map_err(|_| self.damaged(place))
+        record::read_attempts(&self.vault.open(id, Secret::Attempts, blob)?)
+            .map_err(|_| self.damaged(place))
     }
 
     /// Hands the record that lies there to `then`.

@@ -12,7 +12,7 @@ use super::log::{self, Log};
 use super::reader::Reader;
 use super::record::{Boot, Opened, Record};
 use super::running::{self, Running};
-use super::vault::Vault;
+use super::vault::{Unlock, Vault};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Health;
@@ -31,7 +31,7 @@ pub(super) struct Recovered {
 /// Locks the folder and reads what is in it. Nothing is changed before all of it has been read.
 pub(super) fn recover(
     files: Arc<dyn Files>,
-    vault: Vault,
+    unlock: Option<&Unlock>,
     clock: Clock,
     segment_max: u32,
     health: Arc<Mutex<Health>>,
@@ -48,6 +48,7 @@ pub(super) fn recover(
         );
         StoreError::of(StoreErrorKind::Locked, message)
     })?;
+    let vault = Vault::unlock(&*files, unlock, clock.now().stored())?;
     let mut index = Index::default();
     let mut line = Line::default();
     let mut sealed = Vec::new();

@@ -1,0 +1,104 @@
+//! Opening a folder whose secrets are sealed, and changing its keys.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Disk;
+use super::vault::{Seals, Unlocked};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::seal::MasterKey;
+use crate::store::seal::keyring::Keyring;
+
+impl Disk {
+    /// Seals what is written of payloads, results and failures, with XChaCha20-Poly1305 under a data key that `master` wraps.
+    /// The seal binds it to its event: what was changed on the disk, or put in another event's place, is found out.
+    ///
+    /// A folder that is sealed can be opened with its master key only; another one is refused, and nothing is touched. One
+    /// that isn't sealed yet is from here on: what lies in it already stays as it is until it is no longer needed.
+    ///
+    /// Not sealed are request ids, function names, times, deduplication keys and trace headers.
+    pub fn sealed_with(self, master: impl MasterKey) -> Self {
+        self.unlocked_by(Sealing {
+            master: Arc::new(master),
+            former: None,
+            fresh_data_key: false,
+        })
+    }
+
+    /// Changes the master key to `master` if the folder is still sealed with `former`: the data keys are wrapped anew, and no
+    /// event is written again. May stay in the code until every folder was opened with it once.
+    pub fn resealed_with(self, master: impl MasterKey, former: impl MasterKey) -> Self {
+        self.unlocked_by(Sealing {
+            master: Arc::new(master),
+            former: Some(Arc::new(former)),
+            fresh_data_key: false,
+        })
+    }
+
+    /// As [`sealed_with`](Self::sealed_with), and what is written from now on is sealed with a fresh data key. What lies
+    /// there opens with the old ones.
+    pub fn sealed_afresh_with(self, master: impl MasterKey) -> Self {
+        self.unlocked_by(Sealing {
+            master: Arc::new(master),
+            former: None,
+            fresh_data_key: true,
+        })
+    }
+
+    fn unlocked_by(mut self, sealing: Sealing) -> Self {
+        self.unlock = Some(Arc::new(move |keys, now| sealing.unlock(keys, now)));
+        self
+    }
+}
+
+struct Sealing {
+    master: Arc<dyn MasterKey>,
+    former: Option<Arc<dyn MasterKey>>,
+    fresh_data_key: bool,
+}
+
+impl Sealing {
+    fn unlock(&self, keys: Option<Vec<u8>>, now: SystemTime) -> Result<Unlocked, StoreError> {
+        let Some(keys) = keys else {
+            return Ok(changed(Keyring::create(&*self.master, now)?));
+        };
+        let former = self.former.as_ref();
+        if let Some(former) = former.filter(|former| Keyring::is_wrapped_by(&keys, &***former)) {
+            let ring = Keyring::load(&keys, &**former)?;
+            return Ok(changed(ring.rotate_master(&*self.master)?));
+        }
+        let ring = Keyring::load(&keys, &*self.master)?;
+        if self.fresh_data_key {
+            return Ok(changed(ring.rotate_data_key(&*self.master, now)?));
+        }
+        Ok(Unlocked {
+            seals: Box::new(ring),
+            keys: None,
+        })
+    }
+}
+
+fn changed(ring: Keyring) -> Unlocked {
+    Unlocked {
+        keys: Some(ring.to_bytes()),
+        seals: Box::new(ring),
+    }
+}
+
+impl Seals for Keyring {
+    fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError> {
+        let (number, key) = self.current();
+        Ok((number, key.seal(identity, plain)?))
+    }
+
+    fn open(&self, key: u32, identity: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let unknown = || {
+            let message = format!(
+                "it is sealed with data key {key}, which the store doesn't have: restore its file `keys`"
+            );
+            StoreError::of(StoreErrorKind::Key, message)
+        };
+        let opened = self.get(key).ok_or_else(unknown)?.open(identity, sealed);
+        opened.map_err(|broken| StoreError::of(StoreErrorKind::Damaged, broken.to_string()))
+    }
+}
