@@ -17,6 +17,7 @@ use lanes::Lanes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
@@ -25,6 +26,7 @@ use crate::event::{
 };
 use crate::failure::Condition;
 use crate::function::Function;
+use crate::idempotency::Bounds;
 use crate::keys::Keys;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
@@ -44,6 +46,7 @@ use crate::view::End;
 pub(crate) struct Limits {
     pub(crate) event_payload_max: usize,
     pub(crate) call_payload_max: usize,
+    pub(crate) idempotency: Bounds,
 }
 
 /// The address that AWS's records give a function.
@@ -74,6 +77,8 @@ pub(crate) enum Door {
 pub(crate) struct Admission {
     registry: Registry,
     proposals: Proposals,
+    /// Who runs for which idempotency key, over all functions.
+    pub(crate) claims: Arc<Claims>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) identity: Identity,
@@ -135,6 +140,7 @@ impl Admission {
         Self {
             registry: Registry::default(),
             proposals: Proposals::default(),
+            claims: Arc::new(Claims::new(limits.idempotency.clone())),
             clock,
             limits,
             identity,

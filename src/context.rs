@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use crate::claims::{Claim, Claims};
 use crate::clock::Clock;
 use crate::event::RequestId;
 use crate::payload::Typed;
@@ -63,6 +64,8 @@ pub struct Context {
     pub(crate) deadline: Time,
     pub(crate) trace_header: Option<Arc<str>>,
     pub(crate) station: Arc<Station>,
+    /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
+    pub(crate) claim: Option<Weak<Claim>>,
 }
 
 /// What all attempts of one worker share.
@@ -73,6 +76,7 @@ pub(crate) struct Station {
     pub(crate) home: Arc<dyn Any + Send + Sync>,
     /// The number of the run that is to be given up, if it is still going on.
     pub(crate) abort: AtomicU64,
+    pub(crate) claims: Arc<Claims>,
 }
 
 impl Context {

@@ -38,6 +38,12 @@ pub enum FailureKind {
     System,
     /// The process died while it ran the event, more often than is allowed.
     ProcessCrash,
+    /// Another event with the same idempotency key is being run. Not counted as an attempt of the retry policy; retried
+    /// when that run must be over, or sooner (IDM-06).
+    InProgress,
+    /// The payload has no idempotency key though one is required (IDM-03), or is another than the one whose result its key
+    /// stands for (IDM-09). Final.
+    Idempotency,
 }
 
 /// A failed attempt, as its reader sees it: nothing here borrows from the user's error.
@@ -118,7 +124,10 @@ impl Failure {
 
     /// Did the function's own code fail, so that it counts as a run with an error (ASY-07, MET-05)?
     pub(crate) fn counts(&self) -> bool {
-        !matches!(self.kind, FailureKind::Throttle | FailureKind::System)
+        !matches!(
+            self.kind,
+            FailureKind::Throttle | FailureKind::System | FailureKind::InProgress
+        )
     }
 }
 
@@ -276,7 +285,7 @@ pub enum Condition {
     EventAgeExceeded,
     /// The function's reserved concurrency is 0: it was never tried (ASY-27).
     ZeroReservedConcurrency,
-    /// The handler said so with [`Final`], or the payload doesn't fit the handler.
+    /// The handler said so with [`Final`], or the payload doesn't fit the handler or its own idempotency key.
     Final,
     /// It would have been one hop too many in a chain of invocations (REC-04).
     Recursion,

@@ -5,15 +5,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Event;
 use crate::destination::Destination;
-use crate::handler::{self, Factory, Handler, HandlerError, Stateful};
+use crate::failure::Failure;
+use crate::handler::{self, Factory, Handler, HandlerError, Instance, Stateful};
+use crate::idempotency::Idempotency;
+use crate::idempotent::idempotent;
 use crate::restart::RestartIntensity;
 use crate::retry::RetryPolicy;
-use crate::settings::{FunctionName, Settings};
+use crate::settings::{Fault, FunctionName, Settings};
 
 /// A named handler with its settings, to be registered with a runtime.
 ///
@@ -36,7 +40,8 @@ use crate::settings::{FunctionName, Settings};
 pub struct Function {
     pub(crate) name: FunctionName,
     pub(crate) settings: Settings,
-    pub(crate) factory: Arc<dyn Factory>,
+    factory: Arc<dyn Factory>,
+    idempotency: Option<Idempotency>,
     pub(crate) on_success: Option<Destination>,
     pub(crate) on_failure: Option<Destination>,
 }
@@ -87,6 +92,7 @@ impl Function {
             name: FunctionName::new(name),
             settings: Settings::default(),
             factory: factory.into(),
+            idempotency: None,
             on_success: None,
             on_failure: None,
         }
@@ -191,6 +197,58 @@ impl Function {
         self
     }
 
+    /// Does the work of events that are the same once: the first one's result is the result of all that follow, until it
+    /// expires. Which are the same, and for how long, `by` says.
+    ///
+    /// An event claims its key before the handler runs (IDM-04), and what comes of the run settles the claim:
+    ///
+    /// - A **success** is remembered (IDM-08). Further events with the key, and calls, have its result; the handler doesn't run.
+    /// - A **failure** frees the key (IDM-07): the next attempt, or another event, runs.
+    /// - A **timeout**, a cancellation or a lost worker frees it as soon as the handler's future is dropped. A thread of a
+    ///   [`blocking`](Self::blocking) function has it until it ends, and its result counts, late as it is (IDM-13).
+    /// - A handler that blocks its arbiter has it until one second after its timeout. Then another event may take it over, and
+    ///   whatever the first comes to is refused.
+    ///
+    /// Meanwhile other events with the key fail as [`InProgress`](crate::FailureKind::InProgress): they are retried when the
+    /// key must be free or sooner, after 1 s, 2 s, 4 s … 5 min, which takes nothing from the retry policy (IDM-06). A call has
+    /// that failure as its answer.
+    ///
+    /// Keys and results live in memory, shared by all functions of a runtime within
+    /// [`Builder::idempotency_max`](crate::Builder::idempotency_max). Not undone is what a handler did before it failed, nor
+    /// what it left to a task of its own.
+    ///
+    /// ```
+    /// use redrive::{Event, Function, Idempotency, Runtime};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Order {
+    ///     id: u64,
+    ///     cents: u64,
+    /// }
+    ///
+    /// async fn charge(order: Event<Order>) -> Result<String, std::io::Error> {
+    ///     // Twice the same order, one payment.
+    ///     Ok(format!("{} cents, paid on request {}", order.cents, order.context().request_id()))
+    /// }
+    ///
+    /// # #[actix::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let by_order = Idempotency::by(|order: &Order| order.id).validate(|order: &Order| order.cents);
+    /// let charge = Function::new("charge", charge).idempotent(by_order);
+    /// let runtime = Runtime::builder().function(charge).start().await?;
+    ///
+    /// let first: String = runtime.client().call("charge", Order { id: 7, cents: 999 }).await?;
+    /// let again: String = runtime.client().call("charge", Order { id: 7, cents: 999 }).await?;
+    /// assert_eq!(first, again);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn idempotent(mut self, by: Idempotency) -> Self {
+        self.idempotency = Some(by);
+        self
+    }
+
     /// Where the record of every event that succeeds goes. Calls leave no record.
     pub fn on_success(mut self, destination: Destination) -> Self {
         self.on_success = Some(destination);
@@ -201,6 +259,27 @@ impl Function {
     pub fn on_failure(mut self, destination: Destination) -> Self {
         self.on_failure = Some(destination);
         self
+    }
+
+    /// Everything that is wrong with it, all at once.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.settings.faults(&self.name);
+        let problem = self.idempotency.as_ref().and_then(Idempotency::fault);
+        faults.extend(problem.map(|problem| Fault {
+            function: self.name.to_string(),
+            field: "idempotent",
+            problem,
+        }));
+        faults
+    }
+
+    /// Builds what a worker runs events with. Runs user code.
+    pub(crate) fn build(&self) -> LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>> {
+        let building = self.factory.build();
+        match &self.idempotency {
+            None => building,
+            Some(by) => Box::pin(idempotent(building, by.clone())),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
 use actix_rt::task::JoinHandle;
@@ -17,6 +17,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::claims::Claim;
 use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
 use crate::panic::{self, Caged};
@@ -155,11 +156,14 @@ where
     let handler = Arc::new(Caged::new(handler));
     Box::new(Stateless(move || {
         let handler = handler.clone();
-        instance((), move |(), event| {
+        instance((), move |(), event: Event<T>| {
             let handler = handler.clone();
+            let claim = event.context().claim.as_ref().and_then(Weak::upgrade);
             let work = move || outcome((**handler)(event));
             // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
+            // An abandoned run keeps its idempotency key until it ends, and its result is kept.
+            let work = move || Claim::run(claim, work);
             let thread = Thread(actix_rt::task::spawn_blocking(work));
             async move { ((), thread.await) }
         })

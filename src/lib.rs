@@ -85,7 +85,8 @@
 //!
 //! - **Memory only.** When the process dies, what was pending and the dead letters are gone. [`store::EventStore`] is the
 //!   seam for a store; none is shipped yet.
-//! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id.
+//! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id,
+//!   or say with [`Function::idempotent`] which events are the same.
 //! - **No order** among the events of a function.
 //! - **Handlers must not block.** One that doesn't await can't be timed out; after a second it is named in the log, and its
 //!   arbiter is replaced. No thread can be stopped, that of a [`Function::blocking`] neither.
@@ -115,6 +116,7 @@
 
 mod actor;
 mod admission;
+mod claims;
 mod client;
 mod clock;
 mod context;
@@ -124,6 +126,8 @@ mod event;
 mod failure;
 mod function;
 mod handler;
+mod idempotency;
+mod idempotent;
 mod inbox;
 mod keys;
 mod lock;
@@ -155,6 +159,7 @@ pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 
 pub use function::Function;
 pub use handler::{Handler, HandlerError, Stateful};
+pub use idempotency::Idempotency;
 pub use restart::RestartIntensity;
 pub use retry::{Jitter, RetryPolicy};
 pub use settings::FunctionName;

@@ -23,6 +23,7 @@ use crate::error::StoreError;
 use crate::event::{Durability, RequestId};
 use crate::failure::DeadLetter;
 use crate::function::Function;
+use crate::idempotency::Bounds;
 use crate::mailbox::{Drain, Mailbox};
 use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
@@ -128,6 +129,7 @@ impl Builder {
             limits: Limits {
                 event_payload_max: 1 << 20,
                 call_payload_max: 6 << 20,
+                idempotency: Bounds::default(),
             }, // INV-26, INV-27
             identity: Identity {
                 region: "us-east-1".to_owned(),
@@ -170,6 +172,17 @@ impl Builder {
     /// The largest payload of a call, as JSON; 6 MiB unless set (INV-26).
     pub fn call_payload_max(mut self, bytes: usize) -> Self {
         self.limits.call_payload_max = bytes;
+        self
+    }
+
+    /// How many idempotency keys are remembered, and with how many bytes of results; 1,000,000 and 256 MiB unless set.
+    /// Nothing is forgotten before it expires: beyond it, events with a new key fail as
+    /// [`System`](crate::FailureKind::System) and wait. Results of runs that are under way then are kept all the same.
+    pub fn idempotency_max(mut self, keys: usize, bytes: u64) -> Self {
+        self.limits.idempotency = Bounds {
+            records_max: keys,
+            bytes_max: bytes,
+        };
         self
     }
 
@@ -321,11 +334,7 @@ impl Builder {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> = self
-            .functions
-            .iter()
-            .flat_map(|function| function.settings.faults(&function.name))
-            .collect();
+        let mut faults: Vec<_> = self.functions.iter().flat_map(Function::faults).collect();
         let mut seen = HashSet::new();
         for function in &self.functions {
             if !seen.insert(&function.name) {
@@ -365,6 +374,11 @@ impl Builder {
             "call_payload_max",
             self.limits.call_payload_max == 0,
             "is 0: no call would fit",
+        );
+        check(
+            "idempotency_max",
+            self.limits.idempotency.records_max == 0 || self.limits.idempotency.bytes_max == 0,
+            "is 0: no key would be remembered",
         );
         check(
             "dead_letters",
@@ -602,7 +616,7 @@ impl Runtime {
     /// # Errors
     /// When its settings are faulty or its name is taken.
     pub fn add_function(&self, function: Function) -> Result<(), BuildError> {
-        let faults = function.settings.faults(&function.name);
+        let faults = function.faults();
         if faults.is_empty() {
             self.parts.register(function)
         } else {

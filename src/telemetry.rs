@@ -58,6 +58,14 @@ pub(crate) fn superseded(function: &FunctionName, request_id: RequestId, attempt
     warn!(%function, %request_id, attempt, "late result of a superseded attempt refused");
 }
 
+pub(crate) fn no_idempotency_key(function: &FunctionName, request_id: RequestId) {
+    warn!(%function, %request_id, "event has no idempotency key and runs without; its worker tells this once");
+}
+
+pub(crate) fn claim_lost(function: &FunctionName, request_id: RequestId, attempt: u32) {
+    warn!(%function, %request_id, attempt, "attempt outlived its idempotency lease; another event has the key");
+}
+
 pub(crate) fn init_failed(function: &FunctionName, failure: &Failure) {
     error!(%function, %failure, "worker could not start");
 }

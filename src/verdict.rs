@@ -20,7 +20,7 @@ pub(crate) struct Failed<'a> {
     pub(crate) directive: Option<Directive>,
     /// Failed attempts that count against the policy, this one included.
     pub(crate) counted: u32,
-    /// Throttles and system errors so far, this one included; they don't count (ASY-21).
+    /// Throttles, system errors and keys in use so far, this one included; they don't count (ASY-21).
     pub(crate) uncounted: u32,
     pub(crate) accepted: Time,
     pub(crate) age_max: Duration,
@@ -38,15 +38,21 @@ pub(crate) enum Verdict {
 ///
 /// Looks ahead (ASY-17): a retry that would come after the event's maximum age is not waited for.
 pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
-    let delay = match (failed.kind, failed.directive) {
-        (FailureKind::Payload, _) | (_, Some(Directive::Final)) => {
-            return Verdict::GiveUp(Condition::Final);
-        }
-        (FailureKind::Throttle | FailureKind::System, None) => doubled(
+    let backoff = || {
+        doubled(
             THROTTLE_BASE,
             failed.uncounted.saturating_sub(1),
             THROTTLE_CAP,
-        ),
+        )
+    };
+    let delay = match (failed.kind, failed.directive) {
+        (FailureKind::Payload | FailureKind::Idempotency, _) | (_, Some(Directive::Final)) => {
+            return Verdict::GiveUp(Condition::Final);
+        }
+        (FailureKind::Throttle | FailureKind::System, None) => backoff(),
+        // Whoever has the key may well be done before it must be.
+        (FailureKind::InProgress, Some(Directive::After(left))) => left.min(backoff()),
+        (FailureKind::InProgress, None) => backoff(),
         (FailureKind::Throttle | FailureKind::System, Some(Directive::After(delay))) => delay,
         (_, directive) => match (
             failed.policy.delay(failed.counted, failed.chance),
@@ -154,10 +160,25 @@ mod tests {
     #[test]
     fn a_payload_that_does_not_fit_is_final() {
         let policy = RetryPolicy::default();
-        assert_eq!(
-            decide(&failed(&policy, FailureKind::Payload, 1), at(0)),
-            Verdict::GiveUp(Condition::Final)
-        );
+        for kind in [FailureKind::Payload, FailureKind::Idempotency] {
+            assert_eq!(
+                decide(&failed(&policy, kind, 1), at(0)),
+                Verdict::GiveUp(Condition::Final)
+            );
+        }
+    }
+
+    /// IDM-06
+    #[test]
+    fn an_event_whose_key_is_in_use_backs_off_but_not_beyond_the_end_of_the_lease() {
+        let policy = RetryPolicy::none();
+        let decide_at = |n, left| {
+            let mut event = failed(&policy, FailureKind::InProgress, n);
+            event.directive = Some(Directive::After(SECOND * left));
+            decide(&event, at(0))
+        };
+        let delays = [1, 2, 3, 4].map(|n| decide_at(n, 5));
+        assert_eq!(delays, [1, 2, 4, 5].map(|s| Verdict::RetryAt(at(s))));
     }
 
     #[test]

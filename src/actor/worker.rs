@@ -118,7 +118,7 @@ impl Shift {
             ..failure
         };
         let mut building = self
-            .guarded(|| self.mailbox().function.factory.build())
+            .guarded(|| self.mailbox().function.build())
             .map_err(init)?;
         let mut timeout = None;
         let built = poll_fn(|cx| {
@@ -316,6 +316,7 @@ impl Shift {
             deadline,
             trace_header: taken.trace_header.clone(),
             station: self.seat.station().clone(),
+            claim: None,
         }
     }
 
@@ -408,5 +409,6 @@ pub(crate) fn station(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<Stat
         clock: mailbox.clock.clone(),
         home: admission.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
+        claims: admission.claims.clone(),
     })
 }

@@ -151,6 +151,7 @@ mod tests {
             clock: mailbox.clock.clone(),
             home: Arc::new(()),
             abort: Default::default(),
+            claims: Arc::new(crate::claims::Claims::new(Default::default())),
         };
         let seat = mailbox.seat(Arc::new(station), 0);
         seat.wakes(Waker::noop());
