@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use lanes::Lanes;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::claims::Claims;
 use crate::clock::Clock;
@@ -96,6 +96,8 @@ pub(crate) struct Stored {
     /// How often the process may die while it runs an event.
     pub(crate) deaths_max: u32,
     pub(crate) lanes: Lanes,
+    /// Whoever may have killed the process runs with no other of its kind: the next death shows which one it was.
+    pub(crate) solitude: Arc<Semaphore>,
 }
 
 /// What is said of one event that its mailbox needn't know.

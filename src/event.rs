@@ -42,7 +42,10 @@ impl RequestId {
     }
 
     /// This id, but saying that its event is number `place` in a store.
-    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    #[cfg_attr(
+        not(any(feature = "disk", feature = "testing")),
+        allow(dead_code, reason = "the stores'")
+    )]
     pub(crate) fn store_at(self, place: u64) -> Self {
         let random = self.0.as_u128() & ((1 << 80) - 1);
         let bits = (u128::from(place) << 80) | random;

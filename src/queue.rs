@@ -552,6 +552,7 @@ impl Queue {
                 .as_ref()
                 .and_then(|side| side.trace_header.clone()),
             event_age_max: slot.side.as_ref().and_then(|side| side.event_age_max),
+            suspect: slot.side.as_ref().is_some_and(|side| side.suspect),
         })
     }
 

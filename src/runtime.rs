@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 
 use crate::actor::arbiters::{self, Pool};
 use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
@@ -232,6 +233,9 @@ impl Builder {
 
     /// How often the process may die while it runs an event before that becomes a dead letter with condition
     /// [`ProcessCrash`](crate::Condition::ProcessCrash); 3 unless set. Needs a store: without one, nobody remembers.
+    ///
+    /// Events that ran when the process died run one at a time afterwards, so that the innocent are soon told from the
+    /// guilty; their retries are untouched. A `kill -9` counts as a death of whatever runs, a shutdown doesn't.
     pub fn process_deaths_max(mut self, deaths: u32) -> Self {
         self.deaths_max = deaths;
         self
@@ -292,6 +296,7 @@ impl Builder {
             durability: self.durability,
             deaths_max: self.deaths_max,
             lanes: Lanes::default(),
+            solitude: Arc::new(Semaphore::new(1)),
         });
         let admission = Arc::new(Admission::new(
             clock,

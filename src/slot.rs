@@ -115,6 +115,8 @@ pub(crate) struct Taken {
     pub(crate) kind: InvocationType,
     pub(crate) trace_header: Option<Arc<str>>,
     pub(crate) event_age_max: Option<Duration>,
+    /// The process died while it ran: it runs alone.
+    pub(crate) suspect: bool,
 }
 
 impl Slot {
@@ -146,6 +148,8 @@ pub(crate) struct Side {
     pub(crate) attempts: Vec<Attempt>,
     /// How many of them were throttles or system errors, which don't count (ASY-21).
     pub(crate) uncounted: u32,
+    /// The process died while it ran: it may have been its doing.
+    pub(crate) suspect: bool,
     /// Set when it died.
     pub(crate) letter: Option<DeadLetter>,
 }
@@ -177,5 +181,6 @@ impl Side {
             || self.event_age_max.is_some()
             || self.redriven_from.is_some()
             || !self.attempts.is_empty()
+            || self.suspect
     }
 }

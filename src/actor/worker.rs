@@ -9,6 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tracing::Span;
 
@@ -176,6 +177,8 @@ impl Shift {
                     continue;
                 }
             };
+            let alone = self.alone(&taken).await;
+            let now = alone.as_ref().map_or(now, |_| self.now());
             (began, lingered) = (Some(now), false);
             if let Some(lane) = &mut lane {
                 lane.run(&taken, self.mailbox());
@@ -184,6 +187,7 @@ impl Shift {
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
+            drop(alone);
             let ended = match ran {
                 Ran::Well(_) => Ok(()),
                 _ => self.guarded(|| instance.end()),
@@ -291,6 +295,12 @@ impl Shift {
         })
         .await;
         (ran, waiting)
+    }
+
+    /// An event that may have killed the process waits until no other such event runs.
+    async fn alone(&self, taken: &Taken) -> Option<OwnedSemaphorePermit> {
+        let stored = self.admission.store.as_ref().filter(|_| taken.suspect)?;
+        stored.solitude.clone().acquire_owned().await.ok()
     }
 
     /// Waits for something to come, for a moment. Answers whether something did.

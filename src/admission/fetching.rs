@@ -177,6 +177,7 @@ fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
         redriven_from: event.redriven_from,
         attempts: event.attempts,
         uncounted: event.uncounted,
+        suspect: event.deaths > 0,
         letter: None,
     };
     Returning {

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::clock::wall_now;
 use crate::error::StoreError;
 use crate::event::RequestId;
 use crate::failure::DeadLetter;
@@ -38,6 +37,8 @@ struct Told {
     hang_append: Option<usize>,
     fail_settle: Option<usize>,
     hanging: Option<Append>,
+    dead: bool,
+    latest: Option<SystemTime>,
 }
 
 type Append = (Vec<StoredEvent>, Reply<Vec<Appended>>);
@@ -112,9 +113,15 @@ impl RecordingStore {
         self.told.lock().begun.clone()
     }
 
+    /// Ignores whatever it is told until [`reopen`](Self::reopen), as if the process had died.
+    pub fn die(&self) {
+        self.told.lock().dead = true;
+    }
+
     /// As if the process had died and the store were opened again.
     pub fn reopen(&self) {
         let mut told = self.told.lock();
+        told.dead = false;
         let ran: Vec<_> = told.running.drain().map(|(_, id)| id).collect();
         let kept = &mut told.kept;
         for event in kept.events.values_mut().filter(|event| event.is_pending()) {
@@ -127,9 +134,13 @@ impl RecordingStore {
         let mut told = self.told.lock();
         let mut answer = Vec::with_capacity(events.len());
         for event in events {
+            told.latest = told.latest.max(Some(event.accepted_at));
             let appended = told.kept.append(event.clone());
-            if matches!(appended, Appended::Kept(_)) {
-                told.appended.push(event);
+            if let Appended::Kept(request_id) = appended {
+                told.appended.push(StoredEvent {
+                    request_id,
+                    ..event
+                });
             }
             answer.push(appended);
         }
@@ -170,7 +181,10 @@ impl Event {
 }
 
 impl Kept {
-    fn append(&mut self, event: StoredEvent) -> Appended {
+    fn append(&mut self, mut event: StoredEvent) -> Appended {
+        if !event.proposed {
+            event.request_id = event.request_id.store_at(self.came + 1);
+        }
         if let Some(deduplicate) = &event.deduplicate {
             let key = (event.function.clone(), deduplicate.key.clone());
             let until = event.accepted_at + deduplicate.window;
@@ -261,10 +275,14 @@ impl EventStore for RecordingStore {
 
     fn settle(&self, settled: Settled) -> Result<(), StoreError> {
         let mut told = self.told.lock();
+        if told.dead {
+            return Ok(());
+        }
         told.settles += 1;
         if told.fail_settle == Some(told.settles) {
             return Err(StoreError::new("settlement refused, as told"));
         }
+        told.latest = told.latest.max(Some(settled.at));
         told.settled.push(settled.clone());
         told.kept.settle(settled);
         Ok(())
@@ -272,6 +290,9 @@ impl EventStore for RecordingStore {
 
     fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
         let mut told = self.told.lock();
+        if told.dead {
+            return Ok(());
+        }
         match event {
             Some(event) => drop(told.running.insert(lane, event)),
             None => drop(told.running.remove(&lane)),
@@ -393,12 +414,18 @@ impl EventStore for RecordingStore {
         Health::Well
     }
 
+    /// The first second of 2026, or the latest time that it was told.
     fn now(&self) -> SystemTime {
-        wall_now()
+        let told = self.told.lock();
+        told.latest.unwrap_or(SystemTime::UNIX_EPOCH + super::EPOCH)
     }
 
     fn close(&self, reply: Reply<()>) {
-        self.told.lock().running.clear();
+        let mut told = self.told.lock();
+        if !told.dead {
+            told.running.clear();
+        }
+        drop(told);
         reply.send(Ok(()));
     }
 }
