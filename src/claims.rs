@@ -4,14 +4,16 @@
 //! result, it is released. So an attempt that failed, panicked, was cancelled, or timed out with its future dropped leaves
 //! its key free at once, and a thread that can't be stopped keeps its key for as long as it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::failure::{Directive, Failure, FailureKind};
-use crate::idempotency::{self, Bounds, Claimed, Digest, Executions, Fenced, Full, Key, Owner};
+use crate::idempotency::{
+    self, Bounds, Change, Claimed, Digest, Executions, Fenced, Full, Key, Owner,
+};
 use crate::lock;
 use crate::payload::Payload;
 use crate::telemetry;
@@ -25,7 +27,11 @@ const NEVER: Time = Time(u64::MAX);
 
 pub(crate) struct Claims {
     executions: Mutex<Executions>,
+    keeper: OnceLock<Keeper>,
 }
+
+/// Keeps results beyond the process.
+type Keeper = Box<dyn Fn(Change) + Send + Sync>;
 
 /// What is claimed.
 pub(crate) struct Wanted {
@@ -57,7 +63,16 @@ impl Claims {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             executions: Mutex::new(Executions::new(bounds)),
+            keeper: OnceLock::new(),
         }
+    }
+
+    /// Takes back results from before the process began, and has those to come kept.
+    pub(crate) fn keep(&self, kept: Vec<Change>, keeper: Keeper) {
+        let mut executions = lock::take(&self.executions);
+        kept.into_iter()
+            .for_each(|change| executions.restore(change));
+        let _ = self.keeper.set(keeper);
     }
 
     /// Asks for an execution. Answers with the failure of the event that can't have it.
@@ -132,7 +147,11 @@ impl Claim {
             result.clone(),
             expires,
         );
-        kept.map(|_| result).map_err(|fenced| self.lost(fenced))
+        let change = kept.map_err(|fenced| self.lost(fenced))?;
+        if let Some(keep) = self.claims.keeper.get() {
+            keep(change);
+        }
+        Ok(result)
     }
 
     /// Retried, the event finds whatever its successor came to.

@@ -115,7 +115,7 @@ impl Place {
             Self::Disk(disk) => {
                 let opened = actix_rt::task::spawn_blocking(move || disk.open()).await;
                 let opened = opened.map_err(|error| StoreError::new(error.to_string()));
-                Ok(Arc::new(opened.and_then(|opened| opened)?))
+                Ok(opened.and_then(|opened| opened)?)
             }
         }
     }
@@ -304,6 +304,7 @@ impl Builder {
             self.identity.clone(),
             stored,
         ));
+        admission.remember_executions().await;
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
         let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
         if self.simulated.is_none() {

@@ -16,6 +16,7 @@
 //! # .unwrap();
 //! ```
 
+mod contract;
 mod faulty;
 mod recording;
 
@@ -40,6 +41,7 @@ use crate::function::Function;
 use crate::runtime::{Builder, Runtime};
 use crate::telemetry::Stats;
 
+pub use contract::judge;
 pub use faulty::{Call, FaultyStore, StoreFault};
 pub use recording::RecordingStore;
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use redrive::{
-    Durability, Event, Filter, Function, Invoke, List, RequestId, RetryPolicy, Runtime, Status,
+    BuildError, Disk, Durability, Event, Filter, Function, Idempotency, Invoke, List, RequestId,
+    RetryPolicy, Runtime, Status, StoreErrorKind,
 };
 
 fn counting(name: &str, runs: &Arc<AtomicU32>) -> Function {
@@ -97,4 +98,130 @@ async fn what_waits_is_run_by_the_next_process_and_what_ended_is_known_to_it() {
         runtime.client().status(later).await,
         Some(Status::Cancelled)
     ));
+}
+
+/// IDM-08: the result stands for its key until it expires, whichever process it is.
+#[actix::test]
+async fn a_key_that_was_executed_is_not_executed_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    for process in 1..=3_u32 {
+        let f = counting("f", &runs).idempotent(Idempotency::by_payload());
+        let runtime = Runtime::builder()
+            .disk(folder.path())
+            .function(f)
+            .start()
+            .await
+            .unwrap();
+        let client = runtime.client();
+        let id = client.invoke("f", 21_u32).await.unwrap().request_id;
+        let status = client.wait(id).await.unwrap();
+        assert_eq!(status.result::<u32>().unwrap().unwrap(), 42);
+        let id = client.invoke("f", 100 + process).await.unwrap().request_id;
+        client.wait(id).await.unwrap();
+        assert_eq!(runs.load(SeqCst), 1 + process);
+        drop(runtime.shutdown(Duration::from_secs(5)).await);
+    }
+}
+
+/// BYD-12
+#[actix::test]
+async fn a_key_that_was_accepted_is_a_duplicate_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let mut first = None;
+    for _ in 0..3 {
+        let f = counting("f", &runs);
+        let runtime = Runtime::builder()
+            .disk(folder.path())
+            .function(f)
+            .start()
+            .await
+            .unwrap();
+        let event = Invoke::event("f", 1_u32).deduplicate("order-7", Duration::from_secs(3_600));
+        let receipt = runtime.client().send(event).await.unwrap();
+        assert_eq!(receipt.duplicate, first.is_some());
+        assert_eq!(receipt.request_id, *first.get_or_insert(receipt.request_id));
+        runtime.client().wait(receipt.request_id).await.unwrap();
+        drop(runtime.shutdown(Duration::from_secs(5)).await);
+    }
+    assert_eq!(runs.load(SeqCst), 1);
+}
+
+#[actix::test]
+async fn a_folder_that_is_in_use_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Runtime::builder()
+        .disk(folder.path())
+        .start()
+        .await
+        .unwrap();
+    let Err(BuildError::Store(refused)) = Runtime::builder().disk(folder.path()).start().await
+    else {
+        panic!("it was opened twice")
+    };
+    assert_eq!(refused.kind(), StoreErrorKind::Locked);
+    assert!(
+        refused.to_string().contains("in use by another process"),
+        "{refused}"
+    );
+    drop(first.shutdown(Duration::ZERO).await);
+    drop(
+        Runtime::builder()
+            .disk(folder.path())
+            .start()
+            .await
+            .unwrap(),
+    );
+}
+
+/// More than fits into memory's window, over more segments than one, twice.
+#[actix::test]
+async fn a_backlog_is_drained_by_whoever_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let start = async || {
+        let f = counting("f", &runs).window(100).concurrency(4);
+        let disk = Disk::new(folder.path()).segment_bytes(64 << 10);
+        Runtime::builder()
+            .disk(disk)
+            .function(f)
+            .start()
+            .await
+            .unwrap()
+    };
+    let runtime = start().await;
+    runtime.client().pause("f");
+    for batch in 0..50_u32 {
+        let numbers = batch * 100 + 1..=batch * 100 + 100;
+        runtime.client().invoke_batch("f", numbers).await.unwrap();
+    }
+    let later = Invoke::event("f", 7_u32).delay(Duration::from_secs(7_200));
+    let later = runtime.client().send(later).await.unwrap().request_id;
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
+    let logs = || {
+        let names = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_str().unwrap().ends_with(".log"))
+            .count()
+    };
+    assert!(logs() > 3);
+    let runtime = start().await;
+    while runtime.client().stats().events.pending() > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(runs.load(SeqCst), 5_000);
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
+    let runtime = start().await;
+    assert_eq!(runtime.client().stats().events.delayed, 1);
+    assert!(runtime.client().cancel(later).await);
+}
+
+#[actix::test]
+async fn the_folder_keeps_the_contract_of_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::new(folder.path()).segment_bytes(64 << 10);
+    redrive::testing::judge(|| disk.open().unwrap()).await;
 }

@@ -526,3 +526,12 @@ fn durability_is_stated_per_runtime_and_per_event() {
         assert!(refused.contains("durability"), "{refused}");
     });
 }
+
+#[test]
+fn the_recording_store_keeps_the_contract_of_stores() {
+    let store = RecordingStore::new();
+    redrive::testing::run(redrive::testing::judge(|| {
+        store.reopen();
+        store.clone()
+    }));
+}

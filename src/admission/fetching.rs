@@ -8,11 +8,13 @@ use super::lanes::Lane;
 use super::{Admission, Stored};
 use crate::error::StoreError;
 use crate::event::RequestId;
+use crate::idempotency::{Change, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
 use crate::panic;
 use crate::slot::{Entry, Returning, Side};
 use crate::store::{
-    Backlog, EventStore, Fetch, Fetched, Known, KnownPage, Letters, Reply, Retained, StoredEvent,
+    Backlog, EventStore, Execution, Fetch, Fetched, Known, KnownPage, Letters, Reply, Retained,
+    StoredEvent,
 };
 use crate::telemetry;
 use crate::time::Time;
@@ -41,6 +43,29 @@ impl Admission {
             }
             Err(panicked) => telemetry::store_panicked(&panicked.message),
         }
+    }
+
+    /// Has the store keep the results of executions, and takes back what it kept.
+    pub(crate) async fn remember_executions(&self) {
+        let Some(Stored { store, .. }) = &self.store else {
+            return;
+        };
+        let kept = self.ask(|store, reply| store.executions(reply)).await;
+        let kept = kept.unwrap_or_default().into_iter().map(completed);
+        let store = store.clone();
+        let keep = move |change| {
+            let Some(execution) = execution(change) else {
+                return;
+            };
+            let id = execution.request_id;
+            let problem = match panic::catch(|| store.remember(execution)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(panicked) => panicked.message,
+            };
+            telemetry::settle_failed(None, id, &problem);
+        };
+        self.claims.keep(kept.collect(), Box::new(keep));
     }
 
     /// A lane for a worker.
@@ -166,6 +191,44 @@ impl Admission {
     /// Has the store make everything durable. Nothing is told to it afterwards.
     pub(crate) async fn close_store(&self) {
         let _ = self.ask(|store, reply| store.close(reply)).await;
+    }
+}
+
+fn execution(change: Change) -> Option<Execution> {
+    let Change::Completed {
+        key,
+        owner,
+        validated,
+        result,
+        expires,
+    } = change
+    else {
+        // Who has a key at the moment is over with the process.
+        return None;
+    };
+    Some(Execution {
+        function: key.function().clone(),
+        key: key.digest().0,
+        validated: validated.map(|digest| digest.0),
+        request_id: owner.request_id,
+        attempt: owner.attempt,
+        since: owner.since.stored(),
+        result,
+        expires_at: expires.stored(),
+    })
+}
+
+fn completed(execution: Execution) -> Change {
+    Change::Completed {
+        key: Key::new(execution.function, Digest(execution.key)),
+        owner: Owner {
+            request_id: execution.request_id,
+            attempt: execution.attempt,
+            since: Time::of(execution.since),
+        },
+        validated: execution.validated.map(Digest),
+        result: execution.result,
+        expires: Time::of(execution.expires_at),
     }
 }
 

@@ -21,6 +21,10 @@ impl Key {
         Self { digest, function }
     }
 
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
     pub(crate) fn function(&self) -> &FunctionName {
         &self.function
     }
@@ -40,7 +44,7 @@ impl fmt::Debug for Key {
 
 /// What stands for a JSON value, whatever the order of its fields and the blanks between them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Digest([u8; 32]);
+pub(crate) struct Digest(pub(crate) [u8; 32]);
 
 impl Digest {
     pub(crate) fn of(value: &Value) -> Self {

@@ -20,6 +20,9 @@
 //!   means that the store will not keep it; it is counted and logged, and the runtime goes on.
 //! - **Recovery.** A store that is opened again has parked whatever was pending, whoever held it: the attempts of the
 //!   process before are known dead. What had begun and not ended comes back with one more in `deaths`.
+//! - **Keys.** Of events with the same function and deduplication key, one is kept within its window, across restarts; that is
+//!   for the store to see to, in one step with the append. Results of runs under an idempotency key are remembered; which
+//!   run has a key at the moment is the runtime's to know, and over when the process is.
 //! - **A panic is an `Err`.** One in a method of the store reaches nobody: it counts as a refusal, and the promises of
 //!   a refusal must hold. A [`Reply`] that is dropped is an `Err` too.
 //! - **Order.** An event's `append` was answered before any of its settlements is told. Settlements of one event come in
@@ -84,6 +87,16 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// A page of the dead letters, in the order of their burials, after the place where another page ended.
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>);
+
+    /// Is told the result of a run that later events with the same idempotency key are to have, until it expires. Kept as a
+    /// settlement is.
+    ///
+    /// # Errors
+    /// When it will not be kept.
+    fn remember(&self, execution: Execution) -> Result<(), StoreError>;
+
+    /// What was remembered and has not expired.
+    fn executions(&self, reply: Reply<Vec<Execution>>);
 
     /// How the store fares. Doesn't wait.
     fn health(&self) -> Health;
@@ -363,6 +376,28 @@ pub struct Letters {
     pub letters: Vec<DeadLetter>,
     /// Where the next page begins; none if this is the last.
     pub next: Option<u64>,
+}
+
+/// The result of a run that stands for its idempotency key.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Execution {
+    /// The function that ran.
+    pub function: FunctionName,
+    /// A digest of the key.
+    pub key: [u8; 32],
+    /// A digest of what else later payloads must agree with.
+    pub validated: Option<[u8; 32]>,
+    /// The event that ran.
+    pub request_id: RequestId,
+    /// The attempt that did it.
+    pub attempt: u32,
+    /// When it began.
+    pub since: SystemTime,
+    /// What it returned; none is `null`.
+    pub result: Option<Payload>,
+    /// Until when it stands.
+    pub expires_at: SystemTime,
 }
 
 /// How a store fares.

@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::event::RequestId;
 use crate::settings::FunctionName;
 use crate::store::{
-    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
-    Retained, Settled, StoredEvent,
+    Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
+    Reply, Retained, Settled, StoredEvent,
 };
 
 /// What a store is asked to do.
@@ -20,7 +20,7 @@ use crate::store::{
 pub enum Call {
     /// [`EventStore::append`]
     Append,
-    /// [`EventStore::settle`]
+    /// [`EventStore::settle`] and [`EventStore::remember`]
     Settle,
     /// [`EventStore::begin`]
     Begin,
@@ -191,6 +191,17 @@ impl EventStore for FaultyStore {
         if let Some(reply) = self.reply(Call::Read, reply) {
             self.inner.letters(after, limit, reply);
         }
+    }
+
+    fn remember(&self, execution: Execution) -> Result<(), StoreError> {
+        match self.tell(Call::Settle)? {
+            true => self.inner.remember(execution),
+            false => Ok(()),
+        }
+    }
+
+    fn executions(&self, reply: Reply<Vec<Execution>>) {
+        self.inner.executions(reply);
     }
 
     fn health(&self) -> Health {

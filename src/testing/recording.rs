@@ -13,8 +13,8 @@ use crate::failure::DeadLetter;
 use crate::payload::Payload;
 use crate::settings::FunctionName;
 use crate::store::{
-    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, KnownState, Letters,
-    Reply, Retained, Settled, Settlement, StoredEvent,
+    Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, KnownState,
+    Letters, Reply, Retained, Settled, Settlement, StoredEvent,
 };
 
 /// A store in memory that does all that a store has to do, records what it is told, and fails or hangs when it is told to.
@@ -30,6 +30,7 @@ struct Told {
     appended: Vec<StoredEvent>,
     settled: Vec<Settled>,
     begun: Vec<RequestId>,
+    executions: Vec<Execution>,
     running: HashMap<u32, RequestId>,
     appends: usize,
     settles: usize,
@@ -408,6 +409,16 @@ impl EventStore for RecordingStore {
         let next = dead.last().map(|(burial, _)| *burial).filter(|_| more);
         let letters = dead.into_iter().map(|(_, letter)| letter).collect();
         reply.send(Ok(Letters { letters, next }));
+    }
+
+    fn remember(&self, execution: Execution) -> Result<(), StoreError> {
+        self.told.lock().executions.push(execution);
+        Ok(())
+    }
+
+    fn executions(&self, reply: Reply<Vec<Execution>>) {
+        let executions = self.told.lock().executions.clone();
+        reply.send(Ok(executions));
     }
 
     fn health(&self) -> Health {

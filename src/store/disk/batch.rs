@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
-use super::record::{self, EventRecord, FinishedRecord, Record, SideRecord, nanos};
+use super::record::{self, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos};
 use super::vault::{Secret, Vault};
 use crate::error::StoreError;
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, DeadLetter};
 use crate::payload::Payload;
-use crate::store::{Appended, Settled, Settlement, StoredEvent};
+use crate::store::{Appended, Execution, Settled, Settlement, StoredEvent};
 use crate::time::Time;
 
 pub(super) struct Batch<'a> {
@@ -403,6 +403,42 @@ impl<'a> Batch<'a> {
         }
         let tail = index.tail(seq).unwrap_or_default();
         (tail.last, tail.attempts)
+    }
+
+    /// The result of a run, told for the first time or moved.
+    pub(super) fn executed(
+        &mut self,
+        index: &mut Index,
+        execution: &Execution,
+    ) -> Result<(), StoreError> {
+        let result = match &execution.result {
+            Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
+            None => None,
+        };
+        let id = execution.request_id;
+        let sealed = result.map(|result| {
+            let bytes = Cow::Borrowed(result.as_bytes());
+            self.vault.seal(id, Secret::Execution, bytes)
+        });
+        let until = nanos(execution.expires_at);
+        let place = self.add(&Record::Executed(ExecutedRecord {
+            function: execution.function.as_str(),
+            key: execution.key,
+            validated: execution.validated,
+            id,
+            attempt: execution.attempt,
+            since: nanos(execution.since),
+            until,
+            result: sealed.transpose()?,
+        }))?;
+        let fact = Fact::Executed {
+            function: index.function(execution.function.as_str()),
+            key: execution.key,
+            until,
+            bytes: result.map_or(0, str::len) as u32,
+        };
+        self.facts.push((fact, place));
+        Ok(())
     }
 
     // --- what moves here from a segment that goes

@@ -17,7 +17,7 @@ use super::record::{Boot, Opened, nanos};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
-use crate::store::{Appended, Fetch, Fetched, Health, Reply, Settled, StoredEvent};
+use crate::store::{Appended, Execution, Fetch, Fetched, Health, Reply, Settled, StoredEvent};
 use crate::telemetry;
 use crate::time::Time;
 
@@ -25,6 +25,7 @@ use crate::time::Time;
 pub(super) enum Op {
     Append(Vec<StoredEvent>, Reply<Vec<Appended>>),
     Settle(Settled),
+    Remember(Execution),
     Park(RequestId),
     Fetch(Fetch, Reply<Fetched>),
     Unpark(RequestId, Reply<Option<StoredEvent>>),
@@ -135,6 +136,12 @@ impl Engine {
                     }
                     None
                 }
+                Op::Remember(execution) => {
+                    if let Err(error) = batch.executed(&mut index, execution) {
+                        telemetry::store_lost(execution.request_id, &error.to_string());
+                    }
+                    None
+                }
                 Op::Close(_) => {
                     batch.sync = true;
                     None
@@ -173,7 +180,7 @@ impl Engine {
         for (op, answer) in taken {
             match op {
                 Op::Append(_, reply) => answers.extend(answer.map(|answer| (reply, answer))),
-                Op::Settle(_) => {}
+                Op::Settle(_) | Op::Remember(_) => {}
                 Op::Park(id) => {
                     if let Some(seq) = index.seq(id) {
                         index.park(seq);
@@ -228,7 +235,7 @@ impl Engine {
                 Op::Read(job) => jobs.push(job),
                 Op::Close(reply) => reply.send(Err(error.clone())),
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
-                Op::Settle(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
+                Op::Settle(_) | Op::Remember(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
                     self.waiting.push_back(op);
                 }
             }
@@ -275,6 +282,9 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Unpark(_, reply) => reply.send(Err(error.clone())),
         Op::Close(reply) => reply.send(Err(error.clone())),
         Op::Settle(settled) => telemetry::store_lost(settled.request_id, &error.to_string()),
+        Op::Remember(execution) => {
+            telemetry::store_lost(execution.request_id, &error.to_string());
+        }
         Op::Park(_) => {}
         Op::Read(job) => return Some(job),
     }

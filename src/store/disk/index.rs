@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use rustc_hash::FxHashMap;
 
 use super::frame::Place;
+use super::lasting::{Kept, Lasting};
 use crate::event::RequestId;
 use crate::settings::FunctionName;
 use crate::store::Retained;
@@ -63,6 +64,13 @@ pub(super) enum Fact {
         key: Box<str>,
         first: RequestId,
         until: u64,
+    },
+    /// The result of a run stands for its idempotency key.
+    Executed {
+        function: u32,
+        key: [u8; 32],
+        until: u64,
+        bytes: u32,
     },
 }
 
@@ -117,19 +125,14 @@ struct Table {
     /// Events of earlier segments whose records lie here, and keys; some may have gone.
     guests: Vec<u64>,
     keys: Vec<Key>,
+    executions: Vec<ExecutionKey>,
     /// Events and keys whose records lie here and are needed, and their bytes.
     live: u64,
     live_bytes: u64,
 }
 
 type Key = (u32, Box<str>);
-
-#[derive(Clone, Copy, Debug)]
-struct Keyed {
-    first: RequestId,
-    until: u64,
-    segment: u32,
-}
+type ExecutionKey = (u32, [u8; 32]);
 
 /// What waits for a function, and what is remembered of what it did.
 #[derive(Debug)]
@@ -176,8 +179,8 @@ pub(super) struct Index {
     /// Dead letters in the order of their burials.
     letters: BTreeMap<u64, u64>,
     burials: u64,
-    keys: HashMap<Key, Keyed>,
-    expiries: BinaryHeap<Reverse<(u64, Key)>>,
+    keys: Lasting<Key, RequestId>,
+    executions: Lasting<ExecutionKey, ()>,
     /// The number of the next event.
     pub(super) next: u64,
 }
@@ -194,6 +197,7 @@ impl Index {
             entries: Vec::new(),
             guests: Vec::new(),
             keys: Vec::new(),
+            executions: Vec::new(),
             live: 0,
             live_bytes: 0,
         });
@@ -240,11 +244,34 @@ impl Index {
             return Vec::new();
         };
         let live = table.keys.iter().filter_map(|key| {
-            let keyed = self.keys.get(key)?;
-            let name = self.shelves[key.0 as usize].name.clone();
-            (keyed.segment == table.number).then(|| (name, key.1.clone(), keyed.first, keyed.until))
+            let kept = self.keys.get(key)?;
+            let name = self.name(key.0).clone();
+            let here = kept.place.segment == table.number;
+            here.then(|| (name, key.1.clone(), kept.value, kept.until))
         });
         live.take(limit).collect()
+    }
+
+    /// Results of executions whose record lies in the oldest segment and is needed: where some of them are.
+    pub(super) fn movable_executions(&self, limit: usize) -> Vec<Place> {
+        let Some(table) = self.tables.front() else {
+            return Vec::new();
+        };
+        let places = table
+            .executions
+            .iter()
+            .filter_map(|key| Some(self.executions.get(key)?.place));
+        places
+            .filter(|place| place.segment == table.number)
+            .take(limit)
+            .collect()
+    }
+
+    /// Where the results lie that were remembered.
+    pub(super) fn executions(&self) -> Vec<Place> {
+        let mut places: Vec<_> = self.executions.iter().map(|(_, kept)| kept.place).collect();
+        places.sort_unstable();
+        places
     }
 
     fn table(&mut self, segment: u32) -> Option<&mut Table> {
@@ -428,6 +455,12 @@ impl Index {
                 first,
                 until,
             } => self.key(function, key, first, until, place),
+            Fact::Executed {
+                function,
+                key,
+                until,
+                bytes,
+            } => self.executed((function, key), until, bytes, place),
         }
     }
 
@@ -527,22 +560,11 @@ impl Index {
     /// Forgets what is too old: finished events, and keys.
     pub(super) fn expire(&mut self, now: u64) {
         (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
-        while let Some(Reverse((until, _))) = self.expiries.peek()
-            && *until <= now
-        {
-            let Some(Reverse((until, key))) = self.expiries.pop() else {
-                return;
-            };
-            if let Some(keyed) = self.keys.get(&key)
-                && keyed.until == until
-            {
-                let place = Place {
-                    segment: keyed.segment,
-                    offset: 0,
-                };
-                self.keys.remove(&key);
-                self.discount(place, 0);
-            }
+        while let Some(gone) = self.keys.expire(now) {
+            self.discount(gone.place, gone.bytes);
+        }
+        while let Some(gone) = self.executions.expire(now) {
+            self.discount(gone.place, gone.bytes);
         }
     }
 
@@ -770,26 +792,41 @@ impl Index {
     /// The event that has the key now.
     pub(super) fn holder(&self, function: u32, key: &str, now: u64) -> Option<RequestId> {
         // A borrowed pair can't be looked up without an allocation; keys are for those who ask.
-        let keyed = self.keys.get(&(function, key.into()))?;
-        (keyed.until > now).then_some(keyed.first)
+        let kept = self.keys.get(&(function, key.into()))?;
+        (kept.until > now).then_some(kept.value)
     }
 
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
-        let keyed = Keyed {
-            first,
-            until,
-            segment: place.segment,
-        };
         let key = (function, key);
-        if let Some(old) = self.keys.insert(key.clone(), keyed) {
-            let segment = old.segment;
-            self.discount(Place { segment, offset: 0 }, 0);
+        let kept = Kept {
+            value: first,
+            until,
+            place,
+            bytes: 0,
+        };
+        if let Some(before) = self.keys.insert(key.clone(), kept) {
+            self.discount(before.place, before.bytes);
         }
         self.count(place, 0);
         if let Some(table) = self.table(place.segment) {
-            table.keys.push(key.clone());
+            table.keys.push(key);
         }
-        self.expiries.push(Reverse((until, key)));
+    }
+
+    fn executed(&mut self, key: ExecutionKey, until: u64, bytes: u32, place: Place) {
+        let kept = Kept {
+            value: (),
+            until,
+            place,
+            bytes,
+        };
+        if let Some(before) = self.executions.insert(key, kept) {
+            self.discount(before.place, before.bytes);
+        }
+        self.count(place, bytes);
+        if let Some(table) = self.table(place.segment) {
+            table.executions.push(key);
+        }
     }
 
     pub(super) fn seqs_pending(&self) -> u64 {

@@ -20,6 +20,7 @@ mod engine;
 pub(crate) mod files;
 mod frame;
 mod index;
+mod lasting;
 mod log;
 mod reader;
 mod record;
@@ -45,8 +46,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
 use crate::settings::FunctionName;
 use crate::store::{
-    Appended, Backlog, EventStore, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
-    Retained, Settled, StoredEvent,
+    Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
+    Reply, Retained, Settled, StoredEvent,
 };
 use crate::telemetry;
 
@@ -93,9 +94,14 @@ impl Disk {
 }
 
 impl Disk {
-    /// Opens the folder. Blocks.
-    pub(crate) fn open(&self) -> Result<DiskStore, StoreError> {
-        DiskStore::open(self)
+    /// Opens the folder, for whoever has a use for the store itself; [`Builder::disk`](crate::Builder::disk) does it for
+    /// the runtime. Reads the log, and blocks until that is done.
+    ///
+    /// # Errors
+    /// When another process has it, when it can't be read or written, or is damaged, or sealed with another key: see
+    /// [`StoreErrorKind`](crate::StoreErrorKind). Nothing is changed then.
+    pub fn open(&self) -> Result<Arc<dyn EventStore>, StoreError> {
+        Ok(Arc::new(DiskStore::open(self)?))
     }
 }
 
@@ -241,7 +247,7 @@ impl DiskStore {
     }
 
     fn tell(&self, op: Op) {
-        let urgent = !matches!(op, Op::Settle(_) | Op::Park(_));
+        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(_));
         let mut told = self.shared.told.lock();
         if told.closed {
             drop(told);
@@ -424,6 +430,25 @@ impl EventStore for DiskStore {
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
         let job = move |reader: &Reader| reply.send(reader.letters(after, limit));
         self.tell(Op::Read(Box::new(job)));
+    }
+
+    fn remember(&self, execution: Execution) -> Result<(), StoreError> {
+        if let health @ Health::Failed(_) = self.health() {
+            return Err(health.error());
+        }
+        if let Some(result) = &execution.result {
+            result.json().map_err(|error| {
+                StoreError::new(format!("the result can't be written: {error}"))
+            })?;
+        }
+        self.tell(Op::Remember(execution));
+        Ok(())
+    }
+
+    fn executions(&self, reply: Reply<Vec<Execution>>) {
+        self.tell(Op::Read(Box::new(move |reader| {
+            reply.send(reader.executions())
+        })));
     }
 
     fn health(&self) -> Health {

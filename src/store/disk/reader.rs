@@ -20,7 +20,7 @@ use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Letter, remember};
 use crate::payload::Payload;
 use crate::settings::FunctionName;
-use crate::store::{Fetched, Known, KnownPage, KnownState, Letters, StoredEvent};
+use crate::store::{Execution, Fetched, Known, KnownPage, KnownState, Letters, StoredEvent};
 
 pub(super) struct Reader {
     pub(super) files: Arc<dyn Files>,
@@ -142,6 +142,40 @@ impl Reader {
         Ok(Letters {
             letters: letters.collect::<Result<_, _>>()?,
             next,
+        })
+    }
+
+    pub(super) fn executions(&self) -> Result<Vec<Execution>, StoreError> {
+        let places = self.index.lock().executions();
+        let mut window = Window::wide();
+        places
+            .into_iter()
+            .map(|place| self.execution(place, &mut window))
+            .collect()
+    }
+
+    pub(super) fn execution(
+        &self,
+        place: Place,
+        window: &mut Window,
+    ) -> Result<Execution, StoreError> {
+        self.record(place, window, |record| {
+            let Record::Executed(executed) = record else {
+                return Err(self.damaged(place));
+            };
+            let result = executed
+                .result
+                .map(|blob| self.payload(executed.id, Secret::Execution, blob, place));
+            Ok(Execution {
+                function: FunctionName::new(executed.function),
+                key: executed.key,
+                validated: executed.validated,
+                request_id: executed.id,
+                attempt: executed.attempt,
+                since: time(executed.since),
+                result: result.transpose()?,
+                expires_at: time(executed.until),
+            })
         })
     }
 

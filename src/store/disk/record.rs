@@ -59,6 +59,8 @@ pub(super) enum Record<'a> {
         first: RequestId,
         until: u64,
     },
+    /// The result of a run stands for its idempotency key.
+    Executed(#[serde(borrow)] ExecutedRecord<'a>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +128,19 @@ pub(super) struct FinishedRecord<'a> {
     pub(super) at: u64,
     pub(super) attempt: u32,
     pub(super) cancelled: bool,
+    #[serde(borrow)]
+    pub(super) result: Option<Blob<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ExecutedRecord<'a> {
+    pub(super) function: &'a str,
+    pub(super) key: [u8; 32],
+    pub(super) validated: Option<[u8; 32]>,
+    pub(super) id: RequestId,
+    pub(super) attempt: u32,
+    pub(super) since: u64,
+    pub(super) until: u64,
     #[serde(borrow)]
     pub(super) result: Option<Blob<'a>>,
 }

@@ -241,6 +241,14 @@ fn facts(
             first,
             until,
         },
+        Record::Executed(executed) => Fact::Executed {
+            function: index.function(executed.function),
+            key: executed.key,
+            until: executed.until,
+            bytes: executed
+                .result
+                .map_or(0, |result| result.bytes.len() as u32),
+        },
     };
     Some(fact).into_iter().chain(taken)
 }

@@ -110,6 +110,14 @@ impl Engine {
                 batch.move_key(&mut index, function.as_str(), key, first, until)?;
             }
         }
+        let executions = reader.index.lock().movable_executions(MOVE_EVENTS_MAX);
+        for place in executions {
+            if batch.bytes.len() >= MOVE_MAX {
+                break;
+            }
+            let execution = reader.execution(place, &mut window)?;
+            batch.executed(&mut reader.index.lock(), &execution)?;
+        }
         if batch.bytes.is_empty() {
             return Ok(false);
         }

@@ -39,6 +39,7 @@ pub(super) enum Secret {
     Payload = 1,
     Attempts = 2,
     Result = 3,
+    Execution = 4,
 }
 
 #[derive(Default)]
