@@ -15,7 +15,7 @@ use crate::mailbox::Mailbox;
 use crate::payload::{Payload, PayloadError};
 use crate::settings::FunctionName;
 use crate::slot::Phase;
-use crate::store::{Known, KnownState, Settlement};
+use crate::store::{Health, Known, KnownState, Settlement};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
@@ -528,6 +528,12 @@ impl Client {
             .mailbox(function)
             .map(|mailbox| mailbox.resume())
             .is_some()
+    }
+
+    /// How the store fares: whether it takes events, has no room, or has failed and says why. `None` where events live in
+    /// memory. Doesn't wait.
+    pub fn store_health(&self) -> Option<Health> {
+        self.admission.store_health()
     }
 
     /// The whole runtime's figures, of the functions that are registered now.

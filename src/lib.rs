@@ -11,6 +11,7 @@
 //! - All refusals happen before anything is kept, and each [`InvokeError`] says what to do.
 //! - Errors, panics, timeouts and crash loops stay inside the function that has them.
 //! - The caller doesn't wait for the work.
+//! - With a store, an event with a receipt survives the process.
 //!
 //! # An example
 //!
@@ -83,8 +84,8 @@
 //!
 //! # Limits
 //!
-//! - **Memory only.** When the process dies, what was pending and the dead letters are gone. [`store::EventStore`] is the
-//!   seam for a store; none is shipped yet.
+//! - **Memory, unless there is a store.** When the process dies, what was pending and the dead letters are gone. With the
+//!   feature `disk`, `Builder::disk` keeps all of it in a folder; [`store::EventStore`] is the seam for other stores.
 //! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id,
 //!   or say with [`Function::idempotent`] which events are the same.
 //! - **No order** among the events of a function.
@@ -98,8 +99,10 @@
 //!
 //! None is on by default.
 //!
-//! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, and a store that fails
-//!   on purpose.
+//! - `disk`: events in a folder ([`store`]), which survive `kill -9` and the loss of power.
+//! - `encryption`: what is secret in that folder is sealed. Brings `disk`.
+//! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, the contract of stores
+//!   as a suite, and a store that fails on purpose.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
@@ -188,8 +191,8 @@ pub use store::disk::Disk;
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};
 
-/// Compiles and runs the programs of the README. One of them needs the testing kit, and a file is included whole or not at
-/// all: without the kit, the program of the crate page stands for them.
-#[cfg(all(doctest, feature = "testing"))]
+/// Compiles and runs the programs of the README. Some of them need features, and a file is included whole or not at all:
+/// without those, the program of the crate page stands for them.
+#[cfg(all(doctest, feature = "testing", feature = "disk"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

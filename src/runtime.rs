@@ -325,6 +325,7 @@ impl Builder {
         for function in self.functions {
             parts.register(function)?;
         }
+        parts.admission.name_the_unregistered();
         let shared = parts.admission.clone();
         let router = parts.control.start(move || Router::new(shared));
         if let Some(grace) = self.signals {

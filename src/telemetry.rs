@@ -135,6 +135,10 @@ pub(crate) fn store_unanswered(reason: &str) {
     error!(reason, "store could not say what it was asked");
 }
 
+pub(crate) fn backlog_unregistered(function: &FunctionName, events: u64) {
+    warn!(%function, events, "events wait in the store for a function that is not registered; they stay there until it is");
+}
+
 pub(crate) fn fetch_failed(function: &FunctionName, reason: &str) {
     error!(%function, reason, "events could not be read from the store");
 }

@@ -15,7 +15,7 @@ use redrive::testing::{
 };
 use redrive::{
     Condition, DeadLetterBounds, Durability, Function, Invoke, InvokeError, Payload, RequestId,
-    RetryPolicy, Runtime, Status, StoreError, WhenFull,
+    RetryPolicy, Runtime, Status, WhenFull,
 };
 
 /// Runs `test` on a simulation of `f` and `g` with a store.

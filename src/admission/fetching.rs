@@ -13,8 +13,8 @@ use crate::mailbox::Mailbox;
 use crate::panic;
 use crate::slot::{Entry, Returning, Side};
 use crate::store::{
-    Backlog, EventStore, Execution, Fetch, Fetched, Known, KnownPage, Letters, Reply, Retained,
-    StoredEvent,
+    Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
+    Retained, StoredEvent,
 };
 use crate::telemetry;
 use crate::time::Time;
@@ -66,6 +66,25 @@ impl Admission {
             telemetry::settle_failed(None, id, &problem);
         };
         self.claims.keep(kept.collect(), Box::new(keep));
+    }
+
+    /// Says for which functions events wait that nobody will run.
+    pub(crate) fn name_the_unregistered(&self) {
+        let Some(Stored { store, .. }) = &self.store else {
+            return;
+        };
+        for (function, events) in panic::catch(|| store.waiting()).unwrap_or_default() {
+            if self.mailbox(function.as_str()).is_none() {
+                telemetry::backlog_unregistered(&function, events);
+            }
+        }
+    }
+
+    /// How the store fares, if there is one.
+    pub(crate) fn store_health(&self) -> Option<Health> {
+        let store = &self.store.as_ref()?.store;
+        let health = panic::catch(|| store.health());
+        Some(health.unwrap_or_else(|panicked| Health::Failed(panicked.message)))
     }
 
     /// A lane for a worker.

@@ -70,6 +70,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
 
+    /// Which functions have parked events, and how many. Doesn't wait.
+    fn waiting(&self) -> Vec<(FunctionName, u64)>;
+
     /// Hands out parked events of a function that are due, the earliest first.
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>);
 

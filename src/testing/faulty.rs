@@ -161,6 +161,10 @@ impl EventStore for FaultyStore {
         self.inner.open(function, retained)
     }
 
+    fn waiting(&self) -> Vec<(FunctionName, u64)> {
+        self.inner.waiting()
+    }
+
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
         if let Some(reply) = self.reply(Call::Fetch, reply) {
             self.inner.fetch(fetch, reply);

@@ -329,6 +329,16 @@ impl EventStore for RecordingStore {
         backlog
     }
 
+    fn waiting(&self) -> Vec<(FunctionName, u64)> {
+        let mut waiting = BTreeMap::new();
+        for event in self.told.lock().kept.events.values() {
+            if matches!(event.state, State::Parked) {
+                *waiting.entry(event.event.function.clone()).or_default() += 1;
+            }
+        }
+        waiting.into_iter().collect()
+    }
+
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
         let mut told = self.told.lock();
         let mut due: Vec<_> = told.kept.due(&fetch.function).collect();

@@ -401,6 +401,14 @@ impl EventStore for DiskStore {
         }
     }
 
+    fn waiting(&self) -> Vec<(FunctionName, u64)> {
+        let index = self.shared.reader.index.lock();
+        index
+            .waiting()
+            .map(|(name, events)| (name.clone(), events))
+            .collect()
+    }
+
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
         self.tell(Op::Fetch(fetch, reply));
     }
