@@ -265,12 +265,18 @@ impl Admission {
         payload: Result<Payload, PayloadError>,
         options: Option<Box<Options>>,
     ) -> Admitting<Receipt> {
-        let in_memory =
-            options.as_ref().and_then(|options| options.durability) == Some(Durability::Memory);
-        if self.store.is_some() && !in_memory {
+        let wanted = options.as_ref().and_then(|options| options.durability);
+        if self.stores(wanted) {
             return self.accept_stored(function, payload, options);
         }
         Admitting::Over(self.accept_now(function, payload, options))
+    }
+
+    /// Goes an event into the store for which this durability is wanted?
+    #[inline]
+    fn stores(&self, wanted: Option<Durability>) -> bool {
+        let stored = self.store.as_ref();
+        stored.is_some_and(|stored| wanted.unwrap_or(stored.durability) != Durability::Memory)
     }
 
     fn accept_now(
@@ -383,7 +389,7 @@ impl Admission {
         });
         match prepared {
             Err(refused) => Admitting::Over(Err(refused)),
-            Ok((mailbox, entries)) if self.store.is_some() => {
+            Ok((mailbox, entries)) if self.stores(None) => {
                 let wishes = vec![Wish::default(); entries.len()];
                 match self.store_all(mailbox, entries, wishes) {
                     Ok(stored) => Admitting::Storing(Box::pin(stored)),

@@ -131,6 +131,10 @@ pub(crate) fn store_panicked(reason: &str) {
     error!(reason, "store panicked; that counts as a refusal");
 }
 
+pub(crate) fn reply_panicked(reason: &str) {
+    let _ = crate::panic::catch(|| error!(reason, "whoever heard the store's answer panicked"));
+}
+
 pub(crate) fn store_unanswered(reason: &str) {
     error!(reason, "store could not say what it was asked");
 }

@@ -535,3 +535,51 @@ fn the_recording_store_keeps_the_contract_of_stores() {
         store.clone()
     }));
 }
+
+/// ASY-27, whichever process it is.
+#[test]
+fn an_event_that_waited_for_a_function_with_zero_concurrency_never_runs() {
+    let store = RecordingStore::new();
+    redrive::testing::run(async {
+        let s = start(&store, scripted("f")).await;
+        s.client().pause("f");
+        let id = invoke(&s, "f", Script::succeeds()).await;
+        kill(s, &store);
+        let s = start(&store, scripted("f").reserved_concurrency_zero()).await;
+        s.settle().await;
+        let Status::Dead(letter) = status(&s, id).await else {
+            panic!()
+        };
+        assert_eq!(letter.condition, Condition::ZeroReservedConcurrency);
+        assert_eq!(letter.attempt_count, 0);
+    });
+}
+
+#[test]
+fn a_runtime_that_promises_memory_stores_only_what_asks_for_more() {
+    let store = RecordingStore::new();
+    let appended = store.clone();
+    let builder = Runtime::builder().function(scripted("f")).store(store);
+    simulate_with(builder.durability(Durability::Memory), |s| async move {
+        let client = s.client();
+        let receipts = client
+            .invoke_batch("f", [Script::succeeds(), Script::fails(1)])
+            .await;
+        assert!(
+            receipts
+                .unwrap()
+                .iter()
+                .all(|receipt| receipt.durability == Durability::Memory)
+        );
+        invoke(&s, "f", Script::succeeds()).await;
+        assert!(appended.appended().is_empty());
+        let event = Invoke::event("f", Script::succeeds()).durability(Durability::Disk);
+        assert_eq!(
+            client.send(event).await.unwrap().durability,
+            Durability::Disk
+        );
+        assert_eq!(appended.appended().len(), 1);
+        s.advance(secs(61)).await;
+        assert_eq!((s.succeeded("f"), appended.settled().len()), (4, 1));
+    });
+}

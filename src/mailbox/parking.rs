@@ -114,10 +114,14 @@ impl Mailbox {
         for one in returning {
             let deadly = one.deadly;
             let slot = inner.queue.restock(one, now);
-            let condition = match (inner.removed, deadly) {
-                (true, _) => Condition::FunctionRemoved,
-                (_, true) => Condition::ProcessCrash,
-                _ => continue,
+            let condition = if inner.removed {
+                Condition::FunctionRemoved
+            } else if deadly {
+                Condition::ProcessCrash
+            } else if self.settings().reserved_zero {
+                Condition::ZeroReservedConcurrency
+            } else {
+                continue;
             };
             let Some(ticket) = inner.queue.withdraw_slot(slot, now) else {
                 continue;

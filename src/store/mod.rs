@@ -42,9 +42,11 @@ use std::time::{Duration, SystemTime};
 use crate::error::StoreError;
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, DeadLetter};
+use crate::panic;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
+use crate::telemetry;
 
 /// A place that keeps events beyond the process.
 pub trait EventStore: Send + Sync + 'static {
@@ -126,17 +128,22 @@ impl<T> Reply<T> {
 
     /// Answers.
     pub fn send(mut self, result: Result<T, StoreError>) {
-        if let Some(answer) = self.0.take() {
-            answer(result);
+        self.give(result);
+    }
+
+    /// Whoever answers goes on, whatever the answer does: a log subscriber that panics stops no store.
+    fn give(&mut self, result: Result<T, StoreError>) {
+        if let Some(answer) = self.0.take()
+            && let Err(panicked) = panic::catch(|| answer(result))
+        {
+            telemetry::reply_panicked(&panicked.message);
         }
     }
 }
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        if let Some(answer) = self.0.take() {
-            answer(Err(StoreError::new("the store gave no answer")));
-        }
+        self.give(Err(StoreError::new("the store gave no answer")));
     }
 }
 

@@ -44,6 +44,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
+use crate::panic;
 use crate::settings::FunctionName;
 use crate::store::{
     Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
@@ -205,7 +206,7 @@ impl DiskStore {
         let shared = store.shared.clone();
         let writer = spawn(
             "redrive-write",
-            Box::new(move || shared.write(&mut engine, &|job| drop(sender.send(job)))),
+            Box::new(move || shared.live(&mut engine, &|job| drop(sender.send(job)))),
         )?;
         if let Drive::Threads(place) = &store.drive {
             *place.lock() = Some(writer);
@@ -294,7 +295,26 @@ impl DiskStore {
 }
 
 impl Shared {
-    /// The writer's life.
+    /// The writer's life. If it ends early, which is a bug of ours, nobody waits for it in vain.
+    fn live(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
+        let Err(panicked) = panic::catch(|| self.write(engine, read)) else {
+            return;
+        };
+        let why = format!(
+            "the store's writer {}: start the process again",
+            panicked.message
+        );
+        engine.fares(Health::Failed(why.clone()));
+        let mut told = self.told.lock();
+        told.closed = true;
+        let ops = std::mem::take(&mut told.ops);
+        drop(told);
+        let error = StoreError::of(StoreErrorKind::Failed, why);
+        ops.into_iter()
+            .filter_map(|op| engine::refuse(op, &error))
+            .for_each(read);
+    }
+
     fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
         let mut untidy = false;
         loop {
