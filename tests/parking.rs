@@ -320,12 +320,13 @@ fn an_event_whose_runs_kill_the_process_is_a_dead_letter_and_the_others_are_not(
             panic!()
         };
         assert_eq!(letter.condition, Condition::ProcessCrash);
-        let kinds: Vec<_> = letter
+        let attempts: Vec<_> = letter
             .attempts
             .iter()
-            .map(|attempt| attempt.failure.kind)
+            .map(|attempt| (attempt.number, attempt.failure.kind))
             .collect();
-        assert_eq!(kinds, [FailureKind::ProcessCrash]);
+        assert_eq!(attempts, [(1, FailureKind::ProcessCrash)]);
+        assert_eq!(letter.attempt_count, 1);
         assert!(matches!(
             status(&s, innocent).await,
             Status::Succeeded { attempts: 1, .. }

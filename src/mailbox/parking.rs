@@ -111,8 +111,10 @@ impl Mailbox {
         let mut doomed = Vec::new();
         let mut inner = self.lock();
         inner.queue.parked.fetched(next);
-        for one in returning {
+        for mut one in returning {
             let deadly = one.deadly;
+            // The attempt that the process died of is one more than those that failed.
+            one.attempt += u32::from(deadly && !inner.removed);
             let slot = inner.queue.restock(one, now);
             let condition = if inner.removed {
                 Condition::FunctionRemoved
