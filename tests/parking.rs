@@ -335,6 +335,44 @@ fn an_event_whose_runs_kill_the_process_is_a_dead_letter_and_the_others_are_not(
 }
 
 /// Not a shutdown: nothing is told to the store any more.
+/// A suspect has ended, and the process dies of the next one before the store has written that.
+#[test]
+fn an_event_that_has_ended_is_not_blamed_for_the_next_death() {
+    let store = RecordingStore::new();
+    redrive::testing::run(async {
+        let builder = |concurrency| {
+            let function = |name| scripted(name).timeout(secs(10_000));
+            Runtime::builder()
+                .function(function("f").concurrency(concurrency))
+                .function(function("g"))
+                .process_deaths_max(2)
+        };
+        let s = Simulation::start(7, builder(2).store(store.clone()))
+            .await
+            .unwrap();
+        let innocent = invoke(&s, "f", steps([Step::Take(secs(5))])).await;
+        let poison = invoke(&s, "g", steps([Step::Hang])).await;
+        invoke(&s, "f", steps([Step::Take(secs(5))])).await;
+        s.settle().await;
+        assert_eq!((s.running("f"), s.running("g")), (2, 1));
+        kill(s, &store);
+        let forgetful = FaultyStore::new(store.clone()).always(Call::Settle, StoreFault::Hang);
+        let s = Simulation::start(7, builder(1).store(Arc::new(forgetful)))
+            .await
+            .unwrap();
+        s.advance(secs(6)).await;
+        assert_eq!(store.begun()[3..], [innocent, poison]);
+        assert_eq!(s.succeeded("f"), 1);
+        kill(s, &store);
+        let s = Simulation::start(7, builder(1).store(store.clone()))
+            .await
+            .unwrap();
+        s.advance(secs(11)).await;
+        assert_eq!((s.succeeded("f"), s.succeeded("g")), (2, 0));
+        assert!(matches!(status(&s, poison).await, Status::Dead(_)));
+    });
+}
+
 fn kill(simulation: Simulation, store: &Arc<RecordingStore>) {
     store.die();
     drop(simulation);

@@ -177,6 +177,10 @@ impl Shift {
                     continue;
                 }
             };
+            // Whatever kills the process from here on, it isn't what this worker ran before.
+            if let Some(lane) = lane.as_mut().filter(|_| taken.suspect) {
+                lane.rest();
+            }
             let alone = self.alone(&taken).await;
             let now = alone.as_ref().map_or(now, |_| self.now());
             (began, lingered) = (Some(now), false);
@@ -187,6 +191,9 @@ impl Shift {
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
+            if let Some(lane) = lane.as_mut().filter(|_| alone.is_some()) {
+                lane.rest();
+            }
             drop(alone);
             let ended = match ran {
                 Ran::Well(_) => Ok(()),
