@@ -4,6 +4,7 @@
 //!
 //! Run it with `cargo run --release --example thumbnails`. For JPEG and PNG photographs of your own:
 //! `cargo run --release --example thumbnails -- FOLDER --out FOLDER`. Without `--out` they go to `target/thumbnails`.
+//! With `--features disk` and `--data FOLDER` the events are kept in a folder: what a process leaves, the next one finishes.
 //!
 //! Output:
 //! ```text
@@ -30,8 +31,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use image::{DynamicImage, ImageReader, Rgb};
 use indicatif::ProgressBar;
-use redrive::{DeadLetter, Event, Final, Function, Payload, Redrive, RetryPolicy};
-use redrive::{Runtime, Status, Subscribe};
+use redrive::{Builder, DeadLetter, Event, Final, Function, Payload, Redrive, RetryPolicy};
+use redrive::{Runtime, Shutdown, Status, Subscribe};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -136,14 +137,16 @@ fn repair(letter: &DeadLetter) -> Option<ObjectCreated> {
     known.then_some(ObjectCreated { key, file: whole })
 }
 
-/// Photographs from, thumbnails to.
-fn folders() -> Result<(PathBuf, PathBuf), AnyError> {
+/// Photographs from, thumbnails to, and where events are kept, if anywhere.
+fn folders() -> Result<(PathBuf, PathBuf, Option<PathBuf>), AnyError> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut from, mut to) = (home.join("examples/data"), home.join("target/thumbnails"));
+    let mut data = None;
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--out") => to = arguments.next().ok_or("--out wants a folder")?.into(),
+            Some("--data") => data = Some(arguments.next().ok_or("--data wants a folder")?.into()),
             _ => from = argument.into(),
         }
     }
@@ -151,12 +154,24 @@ fn folders() -> Result<(PathBuf, PathBuf), AnyError> {
     if from.canonicalize().ok() == to.canonicalize().ok() {
         return Err("the thumbnails would overwrite the photographs".into());
     }
-    Ok((from, to))
+    Ok((from, to, data))
+}
+
+/// Keeps events in a folder.
+fn durable(builder: Builder, folder: PathBuf) -> Result<Builder, AnyError> {
+    #[cfg(feature = "disk")]
+    return Ok(builder.disk(folder));
+    #[cfg(not(feature = "disk"))]
+    {
+        drop(builder);
+        let folder = folder.display();
+        Err(format!("to keep events in `{folder}`, add `--features disk` before the `--`").into())
+    }
 }
 
 #[actix::main]
 async fn main() -> Result<(), AnyError> {
-    let (from, to) = folders()?;
+    let (from, to, data) = folders()?;
     let mut files = std::fs::read_dir(&from)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<Vec<_>, AnyError>>()?;
@@ -172,8 +187,16 @@ async fn main() -> Result<(), AnyError> {
         .retry(RetryPolicy::delays([200, 400].map(Duration::from_millis)))
         // So that `wait` knows how each of them ended, however many there are.
         .retain(2 * files.len() as u32, HOUR, 1 << 30);
-    let runtime = Runtime::builder().function(function).start().await?;
+    let mut builder = Runtime::builder().function(function);
+    if let Some(folder) = data {
+        builder = durable(builder, folder)?;
+    }
+    let runtime = builder.start().await?;
     let (client, dead_letters) = (runtime.client(), runtime.dead_letters());
+    match client.stats().events.pending() {
+        0 => {}
+        left => println!("{left} photographs are left from last time"),
+    }
 
     let progress = ProgressBar::new(files.len() as u64);
     let (told, mut letters) = unbounded_channel();
@@ -226,6 +249,7 @@ async fn main() -> Result<(), AnyError> {
     for [file, result, attempts, size, colour] in table {
         println!("{file:20} {result:16} {attempts:8} {size:10} {colour}");
     }
-    let _ = runtime.shutdown(Duration::from_secs(30)).await;
+    let rest = Shutdown::new(Duration::from_secs(30)).drain_mailboxes();
+    let _ = runtime.shutdown(rest).await;
     Ok(())
 }

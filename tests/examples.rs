@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
@@ -61,16 +65,20 @@ fn run(name: &str) {
         !announced.is_empty(),
         "examples/{name}.rs says nothing of its output: add an `//! Output:` block"
     );
+    let elsewhere = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO"))
         .args([
             "run",
             "--quiet",
             "--offline",
             "--all-features",
+            "--manifest-path",
+            MANIFEST,
             "--example",
             name,
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // Nothing is there from earlier.
+        .current_dir(elsewhere.path())
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -111,8 +119,56 @@ examples!(
     dead_letters,
     stateful,
     request_response,
-    thumbnails
+    thumbnails,
+    durable
 );
+
+/// What is accepted is finished by the next start, whatever ended the one before.
+#[test]
+fn durable_goes_on_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut child = Command::new(built("durable"))
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map(Result::unwrap))
+    };
+    let developed = |line: &&String| line.starts_with("developed ");
+    let (mut child, mut lines) = start();
+    let mut before: Vec<_> = lines.by_ref().take(4).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    before.extend(lines);
+    assert_eq!(before[0], "20 photographs accepted, and on the disk");
+
+    let (mut child, lines) = start();
+    let after: Vec<_> = lines.collect();
+    assert!(child.wait().unwrap().success());
+    let left = after[0].strip_suffix(" photographs are left from last time");
+    let left: usize = left.unwrap().parse().unwrap();
+    assert_eq!(after.len(), left + 2, "{after:?}");
+    assert_eq!(after.last().unwrap(), "all are developed");
+    let once = before.iter().filter(developed).count();
+    assert!(once + left >= 20, "{left} were left after {before:?}");
+    let done: BTreeSet<_> = before.iter().chain(&after).filter(developed).collect();
+    assert_eq!(done.len(), 20, "{done:?}");
+}
+
+/// The program of an example.
+fn built(name: &str) -> PathBuf {
+    let arguments = ["build", "--quiet", "--offline", "--all-features"];
+    let status = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--manifest-path", MANIFEST, "--example", name])
+        .status();
+    assert!(status.unwrap().success());
+    let tests = std::env::current_exe().unwrap();
+    let profile = tests.ancestors().nth(2).unwrap();
+    profile.join("examples").join(name)
+}
 
 #[test]
 fn announced_lines_are_found_in_their_order() {
