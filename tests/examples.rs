@@ -157,6 +157,18 @@ fn durable_goes_on_after_a_kill() {
     assert_eq!(done.len(), 20, "{done:?}");
 }
 
+#[test]
+fn thumbnails_keeps_its_events_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, out] = ["data", "out"].map(|name| folder.path().join(name));
+    let output = Command::new(built("thumbnails"))
+        .args([Path::new("--data"), &data, Path::new("--out"), &out])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(data.join("00000001.log").exists());
+}
+
 /// The program of an example.
 fn built(name: &str) -> PathBuf {
     let arguments = ["build", "--quiet", "--offline", "--all-features"];
