@@ -169,6 +169,7 @@ pub struct Checker {
     pub again: u64,
     pub letters: u64,
     pub redriven: u64,
+    pub most_pending: u64,
 }
 
 impl Checker {
@@ -238,6 +239,7 @@ impl Checker {
 
     fn opened(&mut self, pending: u64) -> Checked {
         self.life += 1;
+        self.most_pending = self.most_pending.max(pending);
         let letters = self.events.iter();
         let letters = letters.filter(|(id, known)| {
             known.letter == Place::Final && !self.meant.contains_key(&Origin::Letter(**id))

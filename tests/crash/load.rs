@@ -254,7 +254,9 @@ impl Sender {
     }
 
     async fn batch(&mut self) {
-        let size = self.random.random_range(1..12);
+        // Now and then more than the window has room for.
+        let burst = self.random.random_ratio(1, 8);
+        let size = self.random.random_range(if burst { 40..80 } else { 1..12 });
         let batch = self.next;
         let jobs: Vec<_> = (0..size)
             .map(|_| {
