@@ -78,6 +78,9 @@ enum Ran {
     Aborted,
 }
 
+/// The run was given up from outside before it began.
+struct Aborted;
+
 impl Shift {
     fn mailbox(&self) -> &Arc<Mailbox> {
         self.seat.mailbox()
@@ -181,7 +184,10 @@ impl Shift {
             if let Some(lane) = lane.as_mut().filter(|_| taken.suspect) {
                 lane.rest();
             }
-            let alone = self.alone(&taken).await;
+            let Ok(alone) = self.alone(&taken, run).await else {
+                self.seat.aborted();
+                continue;
+            };
             let now = alone.as_ref().map_or(now, |_| self.now());
             (began, lingered) = (Some(now), false);
             if let Some(lane) = &mut lane {
@@ -266,7 +272,7 @@ impl Shift {
         let mut begun = false;
         let mut waiting = false;
         let ran = poll_fn(|cx| {
-            if begun && self.seat.station().abort.load(Ordering::Acquire) == run {
+            if begun && self.is_aborted(run) {
                 return Poll::Ready(Ran::Aborted);
             }
             let polled = self.guarded(|| {
@@ -304,10 +310,27 @@ impl Shift {
         (ran, waiting)
     }
 
-    /// An event that may have killed the process waits until no other such event runs.
-    async fn alone(&self, taken: &Taken) -> Option<OwnedSemaphorePermit> {
-        let stored = self.admission.store.as_ref().filter(|_| taken.suspect)?;
-        stored.solitude.clone().acquire_owned().await.ok()
+    /// An event that may have killed the process waits until no other such event runs; or is given up meanwhile.
+    async fn alone(
+        &self,
+        taken: &Taken,
+        run: u64,
+    ) -> Result<Option<OwnedSemaphorePermit>, Aborted> {
+        let Some(stored) = self.admission.store.as_ref().filter(|_| taken.suspect) else {
+            return Ok(None);
+        };
+        let mut turn = Box::pin(stored.solitude.clone().acquire_owned());
+        poll_fn(|cx| {
+            if self.is_aborted(run) {
+                return Poll::Ready(Err(Aborted));
+            }
+            turn.as_mut().poll(cx).map(|permit| Ok(permit.ok()))
+        })
+        .await
+    }
+
+    fn is_aborted(&self, run: u64) -> bool {
+        self.seat.station().abort.load(Ordering::Acquire) == run
     }
 
     /// Waits for something to come, for a moment. Answers whether something did.

@@ -270,7 +270,7 @@ impl<'a> Batch<'a> {
                     cancelled: false,
                     result: result.as_ref(),
                 };
-                self.finished(seq, id, None, &end)
+                self.finished(index, seq, id, &end)
             }
             Settlement::Cancelled { accepted_at } => {
                 let end = End {
@@ -280,7 +280,7 @@ impl<'a> Batch<'a> {
                     cancelled: true,
                     result: None,
                 };
-                self.finished(seq, id, None, &end)
+                self.finished(index, seq, id, &end)
             }
             Settlement::Rescheduled {
                 attempt,
@@ -298,11 +298,14 @@ impl<'a> Batch<'a> {
 
     fn finished(
         &mut self,
+        index: &Index,
         seq: u64,
         id: RequestId,
-        function: Option<(u32, &str)>,
         end: &End<'_>,
     ) -> Result<(), StoreError> {
+        let Some(function) = index.entry(seq).map(|entry| entry.function) else {
+            return Ok(());
+        };
         let result = match end.result {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
@@ -314,7 +317,7 @@ impl<'a> Batch<'a> {
         let record = Record::Finished(FinishedRecord {
             seq,
             id,
-            function: function.map(|(_, name)| name),
+            function: index.name(function).as_str(),
             accepted: end.accepted,
             at: end.at,
             attempt: end.attempt,
@@ -324,7 +327,7 @@ impl<'a> Batch<'a> {
         let place = self.add(&record)?;
         let fact = Fact::Finished {
             seq,
-            function: function.map(|(number, _)| number),
+            function,
             at: end.at,
             bytes: result.map_or(0, str::len) as u32,
         };
@@ -485,14 +488,12 @@ impl<'a> Batch<'a> {
 
     pub(super) fn move_end(
         &mut self,
-        index: &mut Index,
+        index: &Index,
         seq: u64,
         id: RequestId,
-        function: &str,
         end: &End<'_>,
     ) -> Result<(), StoreError> {
-        let number = index.function(function);
-        self.finished(seq, id, Some((number, function)), end)
+        self.finished(index, seq, id, end)
     }
 
     pub(super) fn move_key(

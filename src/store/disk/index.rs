@@ -44,7 +44,7 @@ pub(super) enum Fact {
     },
     Finished {
         seq: u64,
-        function: Option<u32>,
+        function: u32,
         at: u64,
         bytes: u32,
     },
@@ -501,21 +501,15 @@ impl Index {
         }
     }
 
-    fn finish(&mut self, seq: u64, function: Option<u32>, at: u64, bytes: u32, place: Place) {
-        let function = match (self.entry(seq).copied(), function) {
-            (Some(entry), _) => {
-                self.leave_shelf(entry.state, entry);
-                if entry.state == State::Done {
-                    // It moved: it stands in its shelf already.
-                    self.insert(seq, Entry { place, ..entry });
-                    return;
-                }
-                entry.function
+    fn finish(&mut self, seq: u64, function: u32, at: u64, bytes: u32, place: Place) {
+        if let Some(entry) = self.entry(seq).copied() {
+            self.leave_shelf(entry.state, entry);
+            if entry.state == State::Done {
+                // It moved: it stands in its shelf already.
+                self.insert(seq, Entry { place, ..entry });
+                return;
             }
-            (None, Some(function)) => function,
-            // The segment that it was accepted in is gone, and with it all that was to be known.
-            (None, None) => return,
-        };
+        }
         let shelf = &mut self.shelves[function as usize];
         let entry = Entry {
             place,

@@ -52,6 +52,8 @@ pub(super) struct Sealed {
     /// Where what counts of it ends.
     pub(super) end: u32,
     file: Arc<dyn File>,
+    /// What of it may not be on the disk, and where that begins.
+    unsure: (u32, Vec<u8>),
 }
 
 /// A segment of a log that is being opened.
@@ -254,12 +256,15 @@ impl Found {
         Ok(start as u32)
     }
 
-    /// It was read up to `end`.
-    pub(super) fn seal(self, end: u32) -> Sealed {
+    /// It was read up to `end`, of which `synced` says that it is durable.
+    pub(super) fn seal(self, end: u32, synced: u32) -> Sealed {
+        let from = if self.sealed.is_some() { end } else { synced };
+        let unsure = self.bytes.get(from as usize..end as usize);
         Sealed {
             number: self.number,
             end,
             file: self.file,
+            unsure: (from, unsure.unwrap_or_default().to_vec()),
         }
     }
 
@@ -291,6 +296,14 @@ impl Log {
         sealed: Vec<Sealed>,
         opened: &Opened,
     ) -> Result<Self, StoreError> {
+        // The process that died may not have synced what it wrote last, or not have managed to: the operating system shows
+        // it all the same. From here on it counts, so it is written once more and synced.
+        if let Some(last) = sealed.last() {
+            let (at, bytes) = &last.unsure;
+            let written = last.file.write_at(u64::from(*at), bytes);
+            let synced = written.and_then(|()| last.file.sync());
+            synced.map_err(|error| io_error(&*files, &name(last.number), "sync", &error))?;
+        }
         let number = sealed.last().map_or(1, |last| last.number + 1);
         // One that was about to begin when the process died.
         if files.open(&name(number), false).is_ok() {
@@ -432,9 +445,9 @@ fn create(
     Ok((file, bytes.len() as u32))
 }
 
+/// Durable at once: a later one must not be gone while this one is there again after a loss of power.
 fn remove(files: &dyn Files, number: u32) -> Result<(), StoreError> {
     let name = name(number);
-    files
-        .remove(&name)
-        .map_err(|error| io_error(files, &name, "remove", &error))
+    let removed = files.remove(&name).and_then(|()| files.sync());
+    removed.map_err(|error| io_error(files, &name, "remove", &error))
 }

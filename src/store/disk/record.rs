@@ -122,8 +122,8 @@ pub(super) struct SideRecord<'a> {
 pub(super) struct FinishedRecord<'a> {
     pub(super) seq: u64,
     pub(super) id: RequestId,
-    /// Given where no earlier record says it.
-    pub(super) function: Option<&'a str>,
+    /// The record of the event itself may be gone.
+    pub(super) function: &'a str,
     pub(super) accepted: u64,
     pub(super) at: u64,
     pub(super) attempt: u32,

@@ -56,13 +56,17 @@ pub(super) fn recover(
         let found = found?;
         index.begin_segment(found.number, found.opened.base);
         line.opened(&found.opened);
+        let mut synced = 0;
         let end = found.replay(&*files, |record, place| {
+            if let Record::Synced { upto } = record {
+                synced = upto;
+            }
             for fact in facts(&mut index, record, &mut line) {
                 index.learn(fact, place);
             }
             Ok(())
         })?;
-        sealed.push(found.seal(end));
+        sealed.push(found.seal(end, synced));
     }
     let now = line.present(&clock);
     let clock = clock.set(now);
@@ -217,7 +221,7 @@ fn facts(
             line.saw(end.at);
             Fact::Finished {
                 seq: end.seq,
-                function: end.function.map(|name| index.function(name)),
+                function: index.function(end.function),
                 at: end.at,
                 bytes: end.result.map_or(0, |result| result.bytes.len() as u32),
             }

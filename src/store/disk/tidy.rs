@@ -156,7 +156,6 @@ impl Engine {
                 batch.move_letter(&mut index(), seq, &event, &letter)
             }
             State::Done => {
-                let name = index().name(entry.function).clone();
                 reader.end(entry.place, window, |record, result| {
                     let end = End {
                         accepted: record.accepted,
@@ -165,7 +164,7 @@ impl Engine {
                         cancelled: record.cancelled,
                         result: result.as_ref(),
                     };
-                    batch.move_end(&mut index(), seq, record.id, name.as_str(), &end)
+                    batch.move_end(&index(), seq, record.id, &end)
                 })?
             }
             State::Gone => Ok(()),
