@@ -19,6 +19,8 @@
 mod contract;
 mod faulty;
 mod recording;
+#[cfg(feature = "disk")]
+mod simulated_disk;
 
 use std::error::Error;
 use std::future::Future;
@@ -44,6 +46,8 @@ use crate::telemetry::Stats;
 pub use contract::judge;
 pub use faulty::{Call, FaultyStore, StoreFault};
 pub use recording::RecordingStore;
+#[cfg(feature = "disk")]
+pub use simulated_disk::SimulatedDisk;
 
 /// Runs `test` in an actix `System` on this thread whose clock stands still while anything can be done, and jumps to
 /// the next timer when nothing can.

@@ -61,6 +61,10 @@ impl SimulatedDisk {
     /// The `nth` sync from now on fails; 1 is the next.
     pub fn fail_sync(&self, nth: u64) {
         let disk = self.disk.lock();
-        disk.fail(Call::Sync, disk.calls(Call::Sync) + nth, io::ErrorKind::Other);
+        disk.fail(
+            Call::Sync,
+            disk.calls(Call::Sync) + nth,
+            io::ErrorKind::Other,
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! A batch: what one commit writes. From what was told to records, and to what the index will learn of them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::frame::{self, Place};
@@ -19,11 +19,16 @@ pub(super) struct Batch<'a> {
     vault: &'a Vault,
     start: Place,
     pub(super) bytes: Vec<u8>,
-    pub(super) facts: Vec<(Fact, Place)>,
+    /// What the index is to learn, from the record at which place, of how many bytes.
+    pub(super) facts: Vec<(Fact, Place, u32)>,
     /// Of events that were rescheduled in this batch: the record that tells of it, and how many attempts there were.
     tails: HashMap<u64, (Place, u32)>,
     /// Keys that events of this batch took.
     keys: HashMap<(u32, Box<str>), RequestId>,
+    /// Ids that callers chose for events of this batch.
+    proposed: HashSet<RequestId>,
+    /// The last of the deaths.
+    death: Option<Place>,
     /// The number of the next event.
     next: u64,
     /// Somebody waits until it is durable.
@@ -31,6 +36,9 @@ pub(super) struct Batch<'a> {
     /// How soon it has to be durable otherwise.
     pub(super) interval: Duration,
 }
+
+/// More isn't written at once: places in a segment are counted in 32 bits.
+const BATCH_MAX: usize = 1 << 30;
 
 /// How soon the ends of events are durable when nothing else makes them so: if power fails first, they run again.
 const INTERVAL_MAX: Duration = Duration::from_millis(500);
@@ -44,6 +52,8 @@ impl<'a> Batch<'a> {
             facts: Vec::new(),
             tails: HashMap::new(),
             keys: HashMap::new(),
+            proposed: HashSet::new(),
+            death: None,
             next,
             sync: false,
             interval: INTERVAL_MAX,
@@ -60,9 +70,26 @@ impl<'a> Batch<'a> {
             segment: self.start.segment,
             offset: self.start.offset + self.bytes.len() as u32,
         };
+        let before = self.bytes.len();
         frame::append(&mut self.bytes, place, |buffer| record.write(buffer))
             .map_err(|fault| unwritable(&fault))?;
+        if self.bytes.len() > BATCH_MAX {
+            self.bytes.truncate(before);
+            return Err(unwritable(&"it is more than 1 GiB at once"));
+        }
         Ok(place)
+    }
+
+    /// The record at `place` counts only together with the one that is added next.
+    fn join(&mut self, place: Place) {
+        let at = (place.offset - self.start.offset) as usize;
+        frame::set_more(&mut self.bytes[at..], place);
+    }
+
+    /// The record that was added last, at `place`, tells of `fact`.
+    fn tell(&mut self, fact: Fact, place: Place) {
+        let end = self.start.offset + self.bytes.len() as u32;
+        self.facts.push((fact, place, end - place.offset));
     }
 
     /// Says how much of the segment is durable.
@@ -70,9 +97,14 @@ impl<'a> Batch<'a> {
         let _ = self.add(&Record::Synced { upto }); // a number can always be written
     }
 
+    /// Deaths are on record together or not at all: the next opening counts those that aren't.
     pub(super) fn died(&mut self, seq: u64, deaths: u32) -> Result<(), StoreError> {
+        if let Some(before) = self.death {
+            self.join(before);
+        }
         let place = self.add(&Record::Died { seq, deaths })?;
-        self.facts.push((Fact::Died { seq, deaths }, place));
+        self.death = Some(place);
+        self.tell(Fact::Died { seq, deaths }, place);
         Ok(())
     }
 
@@ -88,9 +120,13 @@ impl<'a> Batch<'a> {
         let appended = self.append_each(index, events);
         if appended.is_err() {
             self.bytes.truncate(bytes);
-            for (fact, _) in self.facts.drain(facts..) {
-                if let Fact::Key { function, key, .. } = fact {
-                    self.keys.remove(&(function, key));
+            for (fact, ..) in self.facts.drain(facts..) {
+                match fact {
+                    Fact::Key { function, key, .. } => drop(self.keys.remove(&(function, key))),
+                    Fact::Event {
+                        proposed: Some(id), ..
+                    } => drop(self.proposed.remove(&id)),
+                    _ => {}
                 }
             }
             self.next = next;
@@ -111,8 +147,8 @@ impl<'a> Batch<'a> {
                 appended.push(Appended::Duplicate(first));
                 continue;
             }
-            if event.proposed && index.is_taken(event.request_id) {
-                let id = event.request_id;
+            let id = event.request_id;
+            if event.proposed && (index.is_taken(id) || self.proposed.contains(&id)) {
                 return Err(StoreError::new(format!(
                     "request id {id} belongs to another event"
                 )));
@@ -124,12 +160,14 @@ impl<'a> Batch<'a> {
             };
             // What came before counts only together with this one.
             if let Some(before) = last {
-                let at = (before.offset - self.start.offset) as usize;
-                frame::set_more(&mut self.bytes[at..], before);
+                self.join(before);
             }
             let place = self.event(event, self.next, id, function, false)?;
             last = Some(place);
             self.next += 1;
+            if event.proposed {
+                self.proposed.insert(id);
+            }
             if let Some(key) = &event.deduplicate {
                 self.keys.insert((function, (&*key.key).into()), id);
             }
@@ -187,12 +225,12 @@ impl<'a> Batch<'a> {
             function,
             due: nanos(event.due_at),
             bytes: payload.len() as u32,
-            delayed: event.due_at > event.accepted_at,
+            delayed: event.due_at > event.accepted_at || event.attempt_count > 0,
             proposed: event.proposed.then_some(id),
             replaces: event.redriven_from.filter(|_| !moved),
             tail,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         if let Some(deduplicate) = event.deduplicate.as_ref().filter(|_| !moved) {
             let fact = Fact::Key {
                 function,
@@ -200,7 +238,7 @@ impl<'a> Batch<'a> {
                 first: id,
                 until: until(event, deduplicate),
             };
-            self.facts.push((fact, place));
+            self.tell(fact, place);
         }
         Ok(place)
     }
@@ -290,7 +328,7 @@ impl<'a> Batch<'a> {
             Settlement::Buried(letter) => self.buried(index, seq, id, letter, at),
             Settlement::Forgotten => {
                 let place = self.add(&Record::Forgotten { seq })?;
-                self.facts.push((Fact::Forgotten { seq }, place));
+                self.tell(Fact::Forgotten { seq }, place);
                 Ok(())
             }
         }
@@ -327,11 +365,12 @@ impl<'a> Batch<'a> {
         let place = self.add(&record)?;
         let fact = Fact::Finished {
             seq,
+            id,
             function,
             at: end.at,
             bytes: result.map_or(0, str::len) as u32,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 
@@ -363,7 +402,7 @@ impl<'a> Batch<'a> {
             attempts: attempt.number,
             uncounted,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 
@@ -395,7 +434,7 @@ impl<'a> Batch<'a> {
             seq,
             attempts: letter.attempt_count,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 
@@ -438,9 +477,8 @@ impl<'a> Batch<'a> {
             function: index.function(execution.function.as_str()),
             key: execution.key,
             until,
-            bytes: result.map_or(0, str::len) as u32,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 
@@ -464,10 +502,9 @@ impl<'a> Batch<'a> {
         event: &StoredEvent,
         letter: &DeadLetter,
     ) -> Result<(), StoreError> {
-        let at = self.bytes.len();
         let function = index.function(event.function.as_str());
         let place = self.event(event, seq, event.request_id, function, true)?;
-        frame::set_more(&mut self.bytes[at..], place);
+        self.join(place);
         self.tails.insert(seq, (place, u32::MAX));
         let record = Record::Buried {
             seq,
@@ -482,7 +519,7 @@ impl<'a> Batch<'a> {
             seq,
             attempts: letter.attempt_count,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 
@@ -517,7 +554,7 @@ impl<'a> Batch<'a> {
             first,
             until,
         };
-        self.facts.push((fact, place));
+        self.tell(fact, place);
         Ok(())
     }
 }

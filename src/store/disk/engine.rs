@@ -52,6 +52,10 @@ pub(super) struct Engine {
     pub(super) said_synced: u32,
     /// When what was written must be durable.
     sync_by: Option<Time>,
+    /// The folder is another's from now on.
+    pub(super) is_closed: bool,
+    /// Something in the oldest segment can't be read: nothing is moved before the next opening.
+    pub(super) is_stuck: bool,
     health: Arc<Mutex<Health>>,
 }
 
@@ -76,13 +80,21 @@ impl Engine {
             incarnation,
             waiting: VecDeque::new(),
             sync_by: None,
+            is_closed: false,
+            is_stuck: false,
             health,
         }
     }
 
     /// How long what was written may still be without being durable; `None` if it is.
     pub(super) fn sync_in(&self) -> Option<Duration> {
-        self.sync_by.map(|by| by.since(self.clock.now()))
+        let by = self.sync_by.filter(|_| !self.has_failed())?;
+        Some(by.since(self.clock.now()))
+    }
+
+    /// Is nothing taken any more?
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.health.lock(), Health::Failed(_))
     }
 
     /// Is there no room?
@@ -101,12 +113,33 @@ impl Engine {
         for op in std::mem::take(&mut self.waiting).into_iter().rev() {
             ops.push_front(op);
         }
+        if let Err(error) = self.roll_if_full() {
+            return self.undo(self.log.end().offset, ops.drain(..).collect(), &error);
+        }
         let reader = self.reader.clone();
         let mut batch = self.batch(&reader, ops.is_empty());
         let taken = self.encode(&mut batch, ops);
+        self.is_closed |= taken.iter().any(|(op, _)| matches!(op, Op::Close(_)));
         match self.write(&batch) {
-            Ok(()) => self.conclude(batch, taken),
-            Err(error) => self.undo(batch.start(), taken, &error),
+            Ok(()) => {
+                let jobs = self.conclude(batch, taken);
+                self.seal_if_closed();
+                jobs
+            }
+            Err(error) => {
+                let ops = taken.into_iter().map(|(op, _)| op).chain(ops.drain(..));
+                self.undo(batch.start(), ops.collect(), &error)
+            }
+        }
+    }
+
+    /// Ends the last segment, so that from now on damage to it is told from what a crash tears.
+    fn seal_if_closed(&mut self) {
+        if self.is_closed
+            && !self.log.is_fresh()
+            && let Err(error) = self.roll()
+        {
+            telemetry::store_error(&error.to_string());
         }
     }
 
@@ -174,8 +207,8 @@ impl Engine {
         self.fares(Health::Well);
         let (mut jobs, mut answers) = (Vec::new(), Vec::new());
         let mut index = self.reader.index.lock();
-        for (fact, place) in batch.facts {
-            index.learn(fact, place);
+        for (fact, place, weight) in batch.facts {
+            index.learn(fact, place, weight);
         }
         for (op, answer) in taken {
             match op {
@@ -213,23 +246,20 @@ impl Engine {
     }
 
     /// None of it counts.
-    fn undo(
-        &mut self,
-        start: u32,
-        taken: Vec<(Op, Option<Answer>)>,
-        error: &StoreError,
-    ) -> Vec<Job> {
+    fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<Job> {
         if error.kind() != StoreErrorKind::Full {
             // Nobody can know what of it is on the disk. It was refused, so it must not come back.
             self.log.cut(start);
             self.fares(Health::Failed(error.to_string()));
-            let ops = std::mem::take(&mut self.waiting);
-            let ops = ops.into_iter().chain(taken.into_iter().map(|(op, _)| op));
-            return ops.filter_map(|op| refuse(op, error)).collect();
+            let waiting = std::mem::take(&mut self.waiting).into_iter();
+            return waiting
+                .chain(ops)
+                .filter_map(|op| refuse(op, error))
+                .collect();
         }
         self.fares(Health::Full(error.to_string()));
         let mut jobs = Vec::new();
-        for (op, _) in taken {
+        for op in ops {
             match op {
                 Op::Append(_, reply) => reply.send(Err(error.clone())),
                 Op::Read(job) => jobs.push(job),

@@ -57,7 +57,13 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     /// Makes the folder if it isn't there.
     pub(crate) fn new(path: PathBuf) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let fresh: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
         fs::create_dir_all(&path)?;
+        // A folder that was made is durable when the one that it lies in is.
+        for parent in fresh.into_iter().filter_map(std::path::Path::parent) {
+            sync_folder(parent)?;
+        }
         Ok(Self(path))
     }
 }
@@ -101,12 +107,16 @@ impl Files for Folder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Elsewhere a folder can't be opened, and names are durable with the file.
-        if cfg!(unix) {
-            fs::File::open(&self.0)?.sync_all()?;
-        }
-        Ok(())
+        sync_folder(&self.0)
     }
+}
+
+fn sync_folder(path: &std::path::Path) -> io::Result<()> {
+    // Elsewhere a folder can't be opened, and names are durable with the file.
+    if cfg!(unix) {
+        fs::File::open(path)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl File for fs::File {

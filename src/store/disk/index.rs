@@ -12,7 +12,7 @@
 //! to the end of the log by the writer.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -44,6 +44,7 @@ pub(super) enum Fact {
     },
     Finished {
         seq: u64,
+        id: RequestId,
         function: u32,
         at: u64,
         bytes: u32,
@@ -70,7 +71,6 @@ pub(super) enum Fact {
         function: u32,
         key: [u8; 32],
         until: u64,
-        bytes: u32,
     },
 }
 
@@ -94,6 +94,8 @@ pub(super) struct Entry {
     pub(super) function: u32,
     /// Of its payload, or of its result.
     pub(super) bytes: u32,
+    /// What its records take in the log: those that are needed for it.
+    pub(super) weight: u32,
     pub(super) state: State,
     pub(super) delayed: bool,
 }
@@ -162,8 +164,12 @@ const RETAINED_UNTIL_OPENED: Retained = Retained {
     age_max: std::time::Duration::MAX,
 };
 
-/// What an entry costs beside its payload, about: for telling garbage from what is needed.
-const OVERHEAD: u64 = 64;
+/// What a key's record takes beside the key, about.
+const KEY_OVERHEAD: usize = 64;
+/// How often is looked for finished events that are too old, in nanoseconds.
+const TRIM_EVERY: u64 = 1_000_000_000;
+/// Places in a shelf that may stand for nothing.
+const STALE: u64 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -181,6 +187,8 @@ pub(super) struct Index {
     burials: u64,
     keys: Lasting<Key, RequestId>,
     executions: Lasting<ExecutionKey, ()>,
+    /// When finished events that are too old are looked for again.
+    trim_at: u64,
     /// The number of the next event.
     pub(super) next: u64,
 }
@@ -205,8 +213,13 @@ impl Index {
 
     /// The oldest segment, if nothing in it is needed and it isn't the last.
     pub(super) fn emptied_segment(&self) -> Option<u32> {
-        let oldest = self.tables.front()?;
-        (oldest.live == 0 && self.tables.len() > 1).then_some(oldest.number)
+        let oldest = self.oldest()?;
+        (oldest.live == 0).then_some(oldest.number)
+    }
+
+    /// The newest segment, in which nothing is, begins once more.
+    pub(super) fn drop_newest_segment(&mut self) {
+        self.tables.pop_back();
     }
 
     pub(super) fn drop_oldest_segment(&mut self) {
@@ -219,7 +232,7 @@ impl Index {
 
     /// Events whose record lies in the oldest segment and is needed: some of them.
     pub(super) fn movable(&self, limit: usize) -> Vec<u64> {
-        let Some(table) = self.tables.front() else {
+        let Some(table) = self.oldest() else {
             return Vec::new();
         };
         let own = (table.base..).zip(&table.entries);
@@ -230,9 +243,17 @@ impl Index {
             let entry = self.moved.get(seq);
             entry.is_some_and(|entry| entry.place.segment == table.number)
         };
+        // One that came and ended here is a guest twice.
+        let mut known = HashSet::new();
         own.chain(table.guests.iter().copied().filter(here))
+            .filter(|&seq| known.insert(seq))
             .take(limit)
             .collect()
+    }
+
+    /// The oldest segment, unless it is the last one too.
+    fn oldest(&self) -> Option<&Table> {
+        self.tables.front().filter(|_| self.tables.len() > 1)
     }
 
     /// Keys whose record lies in the oldest segment and is needed: some of them.
@@ -240,7 +261,7 @@ impl Index {
         &self,
         limit: usize,
     ) -> Vec<(FunctionName, Box<str>, RequestId, u64)> {
-        let Some(table) = self.tables.front() else {
+        let Some(table) = self.oldest() else {
             return Vec::new();
         };
         let live = table.keys.iter().filter_map(|key| {
@@ -279,17 +300,30 @@ impl Index {
         self.tables.get_mut(segment.checked_sub(first)? as usize)
     }
 
-    fn count(&mut self, place: Place, bytes: u32) {
+    fn count(&mut self, place: Place, weight: u32) {
         if let Some(table) = self.table(place.segment) {
             table.live += 1;
-            table.live_bytes += u64::from(bytes) + OVERHEAD;
+            table.live_bytes += u64::from(weight);
         }
     }
 
-    fn discount(&mut self, place: Place, bytes: u32) {
+    fn discount(&mut self, place: Place, weight: u32) {
         if let Some(table) = self.table(place.segment) {
             table.live -= 1;
-            table.live_bytes -= u64::from(bytes) + OVERHEAD;
+            table.live_bytes -= u64::from(weight);
+        }
+    }
+
+    /// Another record is needed for the event: one that leads back to those before.
+    fn weigh(&mut self, seq: u64, weight: u32) {
+        let Some(entry) = self.entry_mut(seq) else {
+            return;
+        };
+        let more = entry.weight.saturating_add(weight) - entry.weight;
+        entry.weight += more;
+        let segment = entry.place.segment;
+        if let Some(table) = self.table(segment) {
+            table.live_bytes += u64::from(more);
         }
     }
 
@@ -302,7 +336,7 @@ impl Index {
     }
 
     pub(super) fn is_taken(&self, id: RequestId) -> bool {
-        self.proposed.contains_key(&id)
+        self.proposed.contains_key(&id) || self.seq(id).is_some()
     }
 
     pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
@@ -361,8 +395,8 @@ impl Index {
         number
     }
 
-    /// Learns what the record at `place` says.
-    pub(super) fn learn(&mut self, fact: Fact, place: Place) {
+    /// Learns what the record at `place` says, which takes `weight` bytes there.
+    pub(super) fn learn(&mut self, fact: Fact, place: Place, weight: u32) {
         match fact {
             Fact::Event {
                 seq,
@@ -374,11 +408,9 @@ impl Index {
                 replaces,
                 tail,
             } => {
-                let state = match self.entry(seq) {
-                    // It moved, and is what it was.
-                    Some(known) => known.state,
-                    None => State::Held,
-                };
+                // If it is known, it moved and is what it was, and in the shelf where it was.
+                let known = self.entry(seq).map(|known| (known.state, known.delayed));
+                let (state, delayed) = known.unwrap_or((State::Held, delayed));
                 self.insert(
                     seq,
                     Entry {
@@ -386,6 +418,7 @@ impl Index {
                         due,
                         function,
                         bytes,
+                        weight,
                         state,
                         delayed,
                     },
@@ -395,8 +428,7 @@ impl Index {
                     self.tails.insert(seq, Tail { burial, ..tail });
                 }
                 if let Some(id) = proposed {
-                    self.proposed.insert(id, seq);
-                    self.proposals.insert(seq, id);
+                    self.propose(seq, id);
                 }
                 if let Some(letter) = replaces.and_then(|id| self.seq(id)) {
                     self.forget_letter(letter);
@@ -409,19 +441,38 @@ impl Index {
                 uncounted,
             } => {
                 // A success may be told before the failure that it followed.
-                let Some(entry) = self.entry_mut(seq).filter(|entry| entry.is_pending()) else {
+                if !self.entry(seq).is_some_and(Entry::is_pending) {
                     return;
-                };
-                (entry.due, entry.delayed) = (due, true);
+                }
+                let parked = self.unpark(seq);
+                if let Some(entry) = self.entry_mut(seq) {
+                    (entry.due, entry.delayed) = (due, true);
+                }
+                if parked {
+                    self.park(seq);
+                }
+                self.weigh(seq, weight);
                 let tail = self.tails.entry(seq).or_default();
                 (tail.last, tail.attempts, tail.uncounted) = (Some(place), attempts, uncounted);
             }
             Fact::Finished {
                 seq,
+                id,
                 function,
                 at,
                 bytes,
-            } => self.finish(seq, function, at, bytes, place),
+            } => {
+                let entry = Entry {
+                    place,
+                    due: 0,
+                    function,
+                    bytes,
+                    weight,
+                    state: State::Done,
+                    delayed: false,
+                };
+                self.finish(seq, id, entry, at);
+            }
             Fact::Buried { seq, attempts } => {
                 let moved = |entry: &Entry| entry.state == State::Dead;
                 let Some(entry) = self
@@ -433,6 +484,7 @@ impl Index {
                 let before = std::mem::replace(&mut entry.state, State::Dead);
                 let entry = *entry;
                 self.leave_shelf(before, entry);
+                self.weigh(seq, weight);
                 self.burials += 1;
                 let burial = self.burials;
                 let tail = self.tails.entry(seq).or_default();
@@ -459,8 +511,7 @@ impl Index {
                 function,
                 key,
                 until,
-                bytes,
-            } => self.executed((function, key), until, bytes, place),
+            } => self.executed((function, key), until, weight, place),
         }
     }
 
@@ -472,13 +523,13 @@ impl Index {
         if seq == last.base + last.entries.len() as u64 {
             last.entries.push(entry);
             self.next = seq + 1;
-            return self.count(entry.place, entry.bytes);
+            return self.count(entry.place, entry.weight);
         }
         last.guests.push(seq);
         if let Some(&old) = self.entry(seq) {
-            self.discount(old.place, old.bytes);
+            self.discount(old.place, old.weight);
         }
-        self.count(entry.place, entry.bytes);
+        self.count(entry.place, entry.weight);
         if let Some((table, at)) = self.own(seq) {
             self.tables[table].entries[at].state = State::Gone;
         }
@@ -489,7 +540,7 @@ impl Index {
         let Some(&entry) = self.entry(seq) else {
             return;
         };
-        self.discount(entry.place, entry.bytes);
+        self.discount(entry.place, entry.weight);
         if self.moved.remove(&seq).is_none()
             && let Some((table, at)) = self.own(seq)
         {
@@ -501,33 +552,39 @@ impl Index {
         }
     }
 
-    fn finish(&mut self, seq: u64, function: u32, at: u64, bytes: u32, place: Place) {
-        if let Some(entry) = self.entry(seq).copied() {
-            self.leave_shelf(entry.state, entry);
-            if entry.state == State::Done {
-                // It moved: it stands in its shelf already.
-                self.insert(seq, Entry { place, ..entry });
-                return;
+    /// The caller chose its id, which says nothing of its place.
+    fn propose(&mut self, seq: u64, id: RequestId) {
+        self.proposed.insert(id, seq);
+        self.proposals.insert(seq, id);
+    }
+
+    fn finish(&mut self, seq: u64, id: RequestId, entry: Entry, at: u64) {
+        match self.entry(seq).copied() {
+            // It moved: it stands in its shelf already.
+            Some(before) if before.state == State::Done => {
+                let bytes = before.bytes;
+                return self.insert(seq, Entry { bytes, ..entry });
             }
+            // A dead letter doesn't come to life.
+            Some(before) if before.state == State::Dead => return,
+            Some(before) => self.leave_shelf(before.state, before),
+            // The segment that it was accepted in is gone.
+            None if id.stored_at() != Some(seq) => self.propose(seq, id),
+            None => {}
         }
-        let shelf = &mut self.shelves[function as usize];
-        let entry = Entry {
-            place,
-            due: 0,
-            function,
-            bytes,
-            state: State::Done,
-            delayed: false,
-        };
+        let shelf = &mut self.shelves[entry.function as usize];
         if shelf.retained.events_max == 0 {
             self.remove(seq);
             return;
         }
-        shelf.finished.push_back(Finished { seq, at, bytes });
+        let bytes = entry.bytes;
+        // One that moved comes late, and is older than those that didn't.
+        let rank = shelf.finished.partition_point(|before| before.at <= at);
+        shelf.finished.insert(rank, Finished { seq, at, bytes });
         shelf.finished_bytes += u64::from(bytes);
         self.tails.remove(&seq);
         self.insert(seq, entry);
-        self.trim(function, at);
+        self.trim(entry.function, at);
     }
 
     /// Forgets finished events of a function beyond what is retained.
@@ -553,7 +610,10 @@ impl Index {
 
     /// Forgets what is too old: finished events, and keys.
     pub(super) fn expire(&mut self, now: u64) {
-        (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
+        if self.trim_at <= now {
+            self.trim_at = now.saturating_add(TRIM_EVERY);
+            (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
+        }
         while let Some(gone) = self.keys.expire(now) {
             self.discount(gone.place, gone.bytes);
         }
@@ -574,6 +634,7 @@ impl Index {
         };
         entry.state = State::Parked;
         let entry = *entry;
+        self.sweep(entry.function);
         let shelf = &mut self.shelves[entry.function as usize];
         if entry.delayed {
             shelf.delayed.push(Reverse((entry.due, seq)));
@@ -628,6 +689,30 @@ impl Index {
         shelf.parked_bytes -= u64::from(entry.bytes);
     }
 
+    /// Clears away the places of events that left the shelf otherwise than in their turn, if there are many.
+    fn sweep(&mut self, function: u32) {
+        let shelf = &mut self.shelves[function as usize];
+        if shelf.delayed.len() as u64 > 2 * shelf.parked_delayed + STALE {
+            let mut delayed = std::mem::take(&mut shelf.delayed);
+            delayed.retain(|&Reverse((due, seq))| self.waits(seq, Some(due)));
+            self.shelves[function as usize].delayed = delayed;
+        }
+        let shelf = &mut self.shelves[function as usize];
+        if shelf.ready.len() as u64 > 2 * shelf.parked_ready + STALE {
+            let mut ready = std::mem::take(&mut shelf.ready);
+            ready.retain(|&seq| self.waits(seq, None));
+            self.shelves[function as usize].ready = ready;
+        }
+    }
+
+    /// Does the place of an event, among the delayed with its time or among the ready, still stand for it?
+    fn waits(&self, seq: u64, due: Option<u64>) -> bool {
+        self.entry(seq).is_some_and(|entry| {
+            let delayed = entry.delayed.then_some(entry.due);
+            entry.state == State::Parked && delayed == due
+        })
+    }
+
     /// Hands out parked events of a function that are due, the earliest first.
     pub(super) fn take(
         &mut self,
@@ -674,21 +759,19 @@ impl Index {
             let Some(&seq) = self.shelves[function as usize].ready.front() else {
                 break None;
             };
-            match self.entry(seq) {
-                Some(entry) if entry.state == State::Parked => break Some((entry.due, seq)),
-                _ => drop(self.shelves[function as usize].ready.pop_front()),
+            if self.waits(seq, None) {
+                break self.entry(seq).map(|entry| (entry.due, seq));
             }
+            self.shelves[function as usize].ready.pop_front();
         };
         let delayed = loop {
             let Some(&Reverse((due, seq))) = self.shelves[function as usize].delayed.peek() else {
                 break None;
             };
-            match self.entry(seq) {
-                Some(entry) if entry.state == State::Parked && entry.due == due => {
-                    break Some((due, seq));
-                }
-                _ => drop(self.shelves[function as usize].delayed.pop()),
+            if self.waits(seq, Some(due)) {
+                break Some((due, seq));
             }
+            self.shelves[function as usize].delayed.pop();
         };
         ready.into_iter().chain(delayed).min()
     }
@@ -716,10 +799,8 @@ impl Index {
     /// Functions that have parked events, and how many.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (&FunctionName, u64)> {
         let waiting = |shelf: &Shelf| shelf.parked_ready + shelf.parked_delayed;
-        let shelves = self
-            .shelves
-            .iter()
-            .map(move |shelf| (&shelf.name, waiting(shelf)));
+        let shelves = self.shelves.iter();
+        let shelves = shelves.map(move |shelf| (&shelf.name, waiting(shelf)));
         shelves.filter(|&(_, events)| events > 0)
     }
 
@@ -734,16 +815,19 @@ impl Index {
         let Some(&function) = self.names.get(function) else {
             return (Vec::new(), None);
         };
-        let moved = self
-            .moved
-            .range(after + 1..)
-            .map(|(&seq, entry)| (seq, entry));
+        let after = after.saturating_add(1);
+        let moved = self.moved.range(after..).map(|(&seq, entry)| (seq, entry));
         // What moved comes from before all tables, or is over.
         let first = self.tables.front().map_or(0, |table| table.base);
         let moved = moved.take_while(|&(seq, _)| seq < first);
         let own = self.tables.iter().flat_map(|table| {
-            let skip = (after + 1).saturating_sub(table.base) as usize;
-            (table.base..).zip(&table.entries).skip(skip)
+            let skip = after.saturating_sub(table.base) as usize;
+            let own = (table.base..).zip(&table.entries).skip(skip);
+            // What moved already from the oldest one.
+            own.map(|(seq, entry)| match entry.state {
+                State::Gone => (seq, self.moved.get(&seq).unwrap_or(entry)),
+                _ => (seq, entry),
+            })
         });
         let limit = limit.max(1);
         let mut found = Vec::new();
@@ -762,7 +846,7 @@ impl Index {
 
     /// Dead letters after place `after`, and the place of the last one if there are more.
     pub(super) fn letters(&self, after: u64, limit: usize) -> (Vec<u64>, Option<u64>) {
-        let mut places = self.letters.range(after + 1..);
+        let mut places = self.letters.range(after.saturating_add(1)..);
         let page: Vec<_> = places.by_ref().take(limit.max(1)).collect();
         let last = page.last().map(|(place, _)| **place);
         let more = places.next().is_some();
@@ -792,44 +876,39 @@ impl Index {
 
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
         let key = (function, key);
+        let weight = key_weight(&key);
         let kept = Kept {
             value: first,
             until,
             place,
-            bytes: 0,
+            bytes: weight,
         };
         if let Some(before) = self.keys.insert(key.clone(), kept) {
             self.discount(before.place, before.bytes);
         }
-        self.count(place, 0);
+        self.count(place, weight);
         if let Some(table) = self.table(place.segment) {
             table.keys.push(key);
         }
     }
 
-    fn executed(&mut self, key: ExecutionKey, until: u64, bytes: u32, place: Place) {
+    fn executed(&mut self, key: ExecutionKey, until: u64, weight: u32, place: Place) {
         let kept = Kept {
             value: (),
             until,
             place,
-            bytes,
+            bytes: weight,
         };
         if let Some(before) = self.executions.insert(key, kept) {
             self.discount(before.place, before.bytes);
         }
-        self.count(place, bytes);
+        self.count(place, weight);
         if let Some(table) = self.table(place.segment) {
             table.executions.push(key);
         }
     }
+}
 
-    pub(super) fn seqs_pending(&self) -> u64 {
-        let held = |entry: &&Entry| matches!(entry.state, State::Held | State::Parked);
-        let own = self
-            .tables
-            .iter()
-            .flat_map(|table| &table.entries)
-            .filter(held);
-        (own.count() + self.moved.values().filter(held).count()) as u64
-    }
+fn key_weight((_, key): &Key) -> u32 {
+    (KEY_OVERHEAD + key.len()) as u32
 }

@@ -26,7 +26,7 @@ const MAGIC: &[u8; 16] = b"redrive log   1\n";
 const SUFFIX: &str = ".log";
 /// A segment's header is filled up with zeros to so many bytes. It is durable before anything follows, so a file that isn't
 /// longer never held anything.
-const HEADER: usize = 128;
+pub(super) const HEADER: usize = 128;
 
 /// The files of the segments, shared by those who read.
 pub(super) type Segments = Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>;
@@ -52,8 +52,6 @@ pub(super) struct Sealed {
     /// Where what counts of it ends.
     pub(super) end: u32,
     file: Arc<dyn File>,
-    /// What of it may not be on the disk, and where that begins.
-    unsure: (u32, Vec<u8>),
 }
 
 /// A segment of a log that is being opened.
@@ -91,7 +89,10 @@ pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
     let names = files
         .list()
         .map_err(|error| io_error(files, "", "list", &error))?;
-    let number = |name: &String| name.strip_suffix(SUFFIX)?.parse::<u32>().ok();
+    let number = |of: &String| {
+        let number = of.strip_suffix(SUFFIX)?.parse().ok()?;
+        (*of == name(number)).then_some(number)
+    };
     let mut numbers: Vec<_> = names.iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
@@ -131,6 +132,9 @@ pub(super) fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Ope
         }
         return Err(damaged(files, number, 0));
     }
+    if bytes.len() < HEADER {
+        return Err(damaged(files, number, bytes.len()));
+    }
     let place = Place {
         segment: number,
         offset: MAGIC.len() as u32,
@@ -145,7 +149,7 @@ pub(super) fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Ope
 pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreError {
     let message = format!(
         "`{}` is damaged at byte {offset}: what is there isn't what was written. Nothing was changed. Restore the folder from \
-         a backup, or see what is readable with `redrive::disk::verify`",
+         a backup, or see what is readable with `redrive::store::disk::verify`",
         files.path(&name(number))
     );
     StoreError::of(StoreErrorKind::Damaged, message)
@@ -159,7 +163,9 @@ pub(super) fn find(
     // The process died while it made the last one.
     if let Some(&last) = numbers.last() {
         let (_, bytes) = read_start(files, last)?;
-        let unborn = bytes.len() <= HEADER && header(files, last, &bytes).is_err();
+        let broken = header(files, last, &bytes).err();
+        let unborn = bytes.len() <= HEADER
+            && broken.is_some_and(|error| error.kind() == StoreErrorKind::Damaged);
         if unborn && (numbers.len() > 1 || last == 1) {
             numbers.pop();
         }
@@ -211,12 +217,19 @@ fn read_start(files: &dyn Files, number: u32) -> Result<(Arc<dyn File>, Vec<u8>)
     read().map_err(|error| io_error(files, &name, "read", &error))
 }
 
+impl Sealed {
+    /// Nothing counts of it but its header.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end as usize == HEADER
+    }
+}
+
 impl Found {
     /// Hands each record that counts to `learn`, with its place. Answers where the segment ends.
     pub(super) fn replay(
         &self,
         files: &dyn Files,
-        mut learn: impl FnMut(Record<'_>, Place) -> Result<(), StoreError>,
+        mut learn: impl FnMut(Record<'_>, Place, u32) -> Result<(), StoreError>,
     ) -> Result<u32, StoreError> {
         header(files, self.number, &self.bytes)?;
         let mut at = HEADER;
@@ -227,17 +240,19 @@ impl Found {
         let (mut unit, mut start) = (Vec::new(), at);
         while at < end {
             let place = self.place(at);
-            let found = frame::read(&self.bytes[at..end.min(self.bytes.len())], place);
+            let rest = self.bytes.get(at..end.min(self.bytes.len()));
+            let found = frame::read(rest.unwrap_or_default(), place);
             let torn = match found {
                 Ok(found) => {
                     let Ok(record) = Record::read(found.body) else {
                         return Err(damaged(files, self.number, at));
                     };
-                    unit.push((record, place));
-                    at += frame::HEAD + found.body.len();
+                    let length = frame::HEAD + found.body.len();
+                    unit.push((record, place, length as u32));
+                    at += length;
                     if !found.more {
-                        for (record, place) in unit.drain(..) {
-                            learn(record, place)?;
+                        for (record, place, length) in unit.drain(..) {
+                            learn(record, place, length)?;
                         }
                         start = at;
                     }
@@ -256,15 +271,31 @@ impl Found {
         Ok(start as u32)
     }
 
-    /// It was read up to `end`, of which `synced` says that it is durable.
-    pub(super) fn seal(self, end: u32, synced: u32) -> Sealed {
-        let from = if self.sealed.is_some() { end } else { synced };
-        let unsure = self.bytes.get(from as usize..end as usize);
+    /// Makes sure that all of it up to `end` is durable before the next one says so. The process before may have died before
+    /// it was, or because it could not be: then the operating system takes it for written, and must be given it again.
+    pub(super) fn make_durable(
+        &self,
+        files: &dyn Files,
+        synced: u32,
+        end: u32,
+    ) -> Result<(), StoreError> {
+        let unsure = self.bytes.get(synced as usize..end as usize);
+        let (None, Some(bytes)) = (self.sealed, unsure.filter(|bytes| !bytes.is_empty())) else {
+            return Ok(());
+        };
+        let write = || {
+            self.file.write_at(u64::from(synced), bytes)?;
+            self.file.sync()
+        };
+        write().map_err(|error| io_error(files, &name(self.number), "write to", &error))
+    }
+
+    /// It was read up to `end`.
+    pub(super) fn seal(self, end: u32) -> Sealed {
         Sealed {
             number: self.number,
             end,
             file: self.file,
-            unsure: (from, unsure.unwrap_or_default().to_vec()),
         }
     }
 
@@ -296,14 +327,6 @@ impl Log {
         sealed: Vec<Sealed>,
         opened: &Opened,
     ) -> Result<Self, StoreError> {
-        // The process that died may not have synced what it wrote last, or not have managed to: the operating system shows
-        // it all the same. From here on it counts, so it is written once more and synced.
-        if let Some(last) = sealed.last() {
-            let (at, bytes) = &last.unsure;
-            let written = last.file.write_at(u64::from(*at), bytes);
-            let synced = written.and_then(|()| last.file.sync());
-            synced.map_err(|error| io_error(&*files, &name(last.number), "sync", &error))?;
-        }
         let number = sealed.last().map_or(1, |last| last.number + 1);
         // One that was about to begin when the process died.
         if files.open(&name(number), false).is_ok() {
@@ -359,13 +382,15 @@ impl Log {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let end = u64::from(self.end);
         if let Err(error) = self.file.write_at(end, bytes) {
-            // What is there of them must not be taken for frames by the next opening.
-            let cut = self.file.set_len(end);
+            // What is there of them must not be taken for frames by the next opening, nor what lies behind what is written
+            // here next.
+            let cut = self.file.set_len(end).and_then(|()| self.file.sync());
             let error = io_error(&*self.files, &name(self.number), "write to", &error);
-            return Err(match cut {
-                Ok(()) => error,
-                Err(_) => StoreError::of(StoreErrorKind::Failed, error.to_string()),
-            });
+            if cut.is_ok() {
+                self.synced = self.end;
+                return Err(error);
+            }
+            return Err(StoreError::of(StoreErrorKind::Failed, error.to_string()));
         }
         self.end += bytes.len() as u32;
         Ok(())
@@ -384,12 +409,18 @@ impl Log {
         Ok(())
     }
 
-    /// Takes back what was written behind `end` and is not to count.
+    /// Takes back what was written behind `end` and is not to count, as far as that can still be done.
     pub(super) fn cut(&mut self, end: u32) {
         if self.file.set_len(u64::from(end)).is_ok() {
             self.end = end;
             self.synced = self.synced.min(end);
+            let _ = self.file.sync(); // nobody is told that it worked
         }
+    }
+
+    /// Nothing was written to the last segment yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.end as usize == HEADER
     }
 
     /// Seals the last segment and begins another.
@@ -399,8 +430,15 @@ impl Log {
         let (file, end) = match create(&*self.files, next, opened) {
             Ok(created) => created,
             Err(error) => {
-                let _ = self.files.remove(&name(next)); // it may not even be there
-                return Err(error);
+                // It would say that this one ends here.
+                let gone = match self.files.remove(&name(next)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => self.files.sync(),
+                };
+                return Err(match gone {
+                    Ok(()) => error,
+                    Err(_) => StoreError::of(StoreErrorKind::Failed, error.to_string()),
+                });
             }
         };
         self.segments.write().insert(next, file.clone());

@@ -26,6 +26,10 @@ mod reader;
 mod record;
 mod recovery;
 mod running;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulated;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod vault;
 
@@ -44,7 +48,6 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
-use crate::panic;
 use crate::settings::FunctionName;
 use crate::store::{
     Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
@@ -150,10 +153,7 @@ enum Drive {
     /// Two threads of the store's own.
     Threads(Mutex<Option<JoinHandle<()>>>),
     /// Whoever tells: virtual time needs one thread.
-    #[cfg_attr(
-        not(feature = "testing"),
-        allow(dead_code, reason = "the testing kit's")
-    )]
+    #[cfg(any(test, feature = "testing"))]
     Caller(Mutex<Engine>),
 }
 
@@ -188,7 +188,24 @@ impl DiskStore {
                 format!("can't make the folder `{path}`: {error}"),
             )
         })?;
-        let (mut engine, store) = Self::recover(Arc::new(folder), disk, Clock::real())?;
+        Self::threaded(Arc::new(folder), disk, Clock::real())
+    }
+
+    /// Opens the store on a disk and with a clock of the caller's, who does in its own thread what it tells: for virtual
+    /// time, and for tests. What nobody waits for is done together with what somebody does.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn driven(
+        files: Arc<dyn Files>,
+        disk: &Disk,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (engine, mut store) = Self::recover(files, disk, clock)?;
+        store.drive = Drive::Caller(Mutex::new(engine));
+        Ok(store)
+    }
+
+    fn threaded(files: Arc<dyn Files>, disk: &Disk, clock: Clock) -> Result<Self, StoreError> {
+        let (mut engine, store) = Self::recover(files, disk, clock)?;
         let (sender, jobs) = mpsc::channel::<engine::Job>();
         let reader = store.shared.reader.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -203,10 +220,10 @@ impl DiskStore {
             "redrive-read",
             Box::new(move || jobs.into_iter().for_each(|job| job(&reader))),
         )?;
-        let shared = store.shared.clone();
+        let alive = Alive(store.shared.clone());
         let writer = spawn(
             "redrive-write",
-            Box::new(move || shared.live(&mut engine, &|job| drop(sender.send(job)))),
+            Box::new(move || alive.0.write(&mut engine, &|job| drop(sender.send(job)))),
         )?;
         if let Drive::Threads(place) = &store.drive {
             *place.lock() = Some(writer);
@@ -266,55 +283,32 @@ impl DiskStore {
         match &self.drive {
             Drive::Threads(_) if wake => drop(self.shared.news.notify_one()),
             Drive::Threads(_) => {}
+            #[cfg(any(test, feature = "testing"))]
             Drive::Caller(engine) if urgent => self.drive(engine),
+            #[cfg(any(test, feature = "testing"))]
             Drive::Caller(_) => {}
         }
     }
 
     /// Does all that was told, unless that is being done by a caller of this one.
+    #[cfg(any(test, feature = "testing"))]
     fn drive(&self, engine: &Mutex<Engine>) {
-        let Some(mut engine) = engine.try_lock() else {
-            return;
-        };
-        loop {
+        while let Some(mut engine) = engine.try_lock() {
             let mut ops = std::mem::take(&mut self.shared.told.lock().ops);
-            let before = ops.len();
-            if before == 0 {
-                break;
+            if ops.is_empty() {
+                return;
             }
             while !ops.is_empty() {
                 let jobs = engine.commit(&mut ops);
                 jobs.into_iter().for_each(|job| job(&self.shared.reader));
-                while engine.tidy() {}
-                if engine.is_full() {
-                    break;
-                }
             }
+            while engine.tidy() {}
         }
     }
 }
 
 impl Shared {
-    /// The writer's life. If it ends early, which is a bug of ours, nobody waits for it in vain.
-    fn live(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
-        let Err(panicked) = panic::catch(|| self.write(engine, read)) else {
-            return;
-        };
-        let why = format!(
-            "the store's writer {}: start the process again",
-            panicked.message
-        );
-        engine.fares(Health::Failed(why.clone()));
-        let mut told = self.told.lock();
-        told.closed = true;
-        let ops = std::mem::take(&mut told.ops);
-        drop(told);
-        let error = StoreError::of(StoreErrorKind::Failed, why);
-        ops.into_iter()
-            .filter_map(|op| engine::refuse(op, &error))
-            .for_each(read);
-    }
-
+    /// The writer's life.
     fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
         let mut untidy = false;
         loop {
@@ -360,6 +354,24 @@ impl Shared {
         }
         (told.urgent, told.asleep) = (false, false);
         Some(std::mem::take(&mut told.ops))
+    }
+}
+
+/// Held by the writer while it lives.
+struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let why = "the store's writer panicked: this is a fault in redrive".to_owned();
+            telemetry::store_failed(&why);
+            *self.0.health.lock() = Health::Failed(why);
+            let mut told = self.0.told.lock();
+            told.closed = true;
+            let untold = std::mem::take(&mut told.ops);
+            drop(told);
+            drop(untold); // each reply that is dropped is a refusal
+        }
     }
 }
 
@@ -516,17 +528,21 @@ impl Health {
 impl Drop for DiskStore {
     fn drop(&mut self) {
         // The folder is free, and what was told is written, when the store is gone.
-        if let Drive::Threads(writer) = &self.drive {
-            let mut told = self.shared.told.lock();
-            if !std::mem::replace(&mut told.closed, true) {
-                told.ops.push_back(Op::Close(Reply::new(|_| ())));
+        let mut told = self.shared.told.lock();
+        if !std::mem::replace(&mut told.closed, true) {
+            told.ops.push_back(Op::Close(Reply::new(|_| ())));
+        }
+        told.urgent = true;
+        drop(told);
+        match &self.drive {
+            Drive::Threads(writer) => {
+                self.shared.news.notify_one();
+                if let Some(writer) = writer.lock().take() {
+                    let _ = writer.join(); // a panic in it was reported by itself
+                }
             }
-            told.urgent = true;
-            drop(told);
-            self.shared.news.notify_one();
-            if let Some(writer) = writer.lock().take() {
-                let _ = writer.join(); // a panic in it was reported by itself
-            }
+            #[cfg(any(test, feature = "testing"))]
+            Drive::Caller(engine) => self.drive(engine),
         }
     }
 }

@@ -500,6 +500,7 @@ impl Reader {
             Ok::<_, io::Error>(())
         };
         if let Err(error) = { read }() {
+            window.bytes.clear();
             return Err(log::io_error(
                 &*self.files,
                 &log::name(place.segment),
@@ -514,7 +515,7 @@ impl Reader {
     fn damaged(&self, place: Place) -> StoreError {
         let message = format!(
             "`{}` is damaged at byte {}: what is there isn't what was written. The event that lies there stays where it is. \
-             Restore the folder from a backup, or see what is readable with `redrive::disk::verify`",
+             Restore the folder from a backup, or see what is readable with `redrive::store::disk::verify`",
             self.files.path(&log::name(place.segment)),
             place.offset
         );

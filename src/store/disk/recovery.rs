@@ -1,5 +1,6 @@
 //! Opening: from the segments back to the index, and the time line on from where it was.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -56,22 +57,28 @@ pub(super) fn recover(
         let found = found?;
         index.begin_segment(found.number, found.opened.base);
         line.opened(&found.opened);
-        let mut synced = 0;
-        let end = found.replay(&*files, |record, place| {
+        let mut synced = log::HEADER as u32;
+        let end = found.replay(&*files, |record, place, weight| {
             if let Record::Synced { upto } = record {
-                synced = upto;
+                synced = synced.max(upto);
             }
             for fact in facts(&mut index, record, &mut line) {
-                index.learn(fact, place);
+                index.learn(fact, place, weight);
             }
             Ok(())
         })?;
-        sealed.push(found.seal(end, synced));
+        found.make_durable(&*files, synced, end)?;
+        sealed.push(found.seal(end));
+    }
+    // A last one without anything gives its place to the one that begins now.
+    if sealed.len() > 1 && sealed.last().is_some_and(log::Sealed::is_empty) {
+        sealed.pop();
+        index.drop_newest_segment();
     }
     let now = line.present(&clock);
     let clock = clock.set(now);
     let incarnation = line.incarnation + 1;
-    let (running, ran) = Running::open(&*files, incarnation)
+    let (running, ran) = Running::open(&*files, line.counted..incarnation)
         .map_err(|error| failed(running::NAME, "open", &error))?;
     index.next = index.next.max(1);
     let opened = Opened {
@@ -109,22 +116,22 @@ impl Engine {
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         let mut batch = Batch::new(&reader.vault, self.log.end(), index.next);
-        for &id in ran {
-            let Some(seq) = index.seq(id) else { continue };
-            if index
-                .entry(seq)
-                .is_some_and(|entry| entry.state == State::Parked)
-            {
-                batch.died(seq, index.tail(seq).map_or(0, |tail| tail.deaths) + 1)?;
-            }
+        let parked = |seq: &u64| {
+            let entry = index.entry(*seq);
+            entry.is_some_and(|entry| entry.state == State::Parked)
+        };
+        let died: BTreeSet<_> = ran.iter().filter_map(|&id| index.seq(id)).collect();
+        for seq in died.into_iter().filter(parked) {
+            let deaths = index.tail(seq).map_or(0, |tail| tail.deaths);
+            batch.died(seq, deaths + 1)?;
         }
         if batch.bytes.is_empty() {
             return Ok(());
         }
         self.log.write(&batch.bytes)?;
         self.log.sync()?;
-        for (fact, place) in batch.facts {
-            index.learn(fact, place);
+        for (fact, place, weight) in batch.facts {
+            index.learn(fact, place, weight);
         }
         Ok(())
     }
@@ -134,6 +141,8 @@ impl Engine {
 #[derive(Default)]
 struct Line {
     incarnation: u64,
+    /// What ran before this incarnation and died is on record.
+    counted: u64,
     latest: u64,
     reference: Option<(u64, Boot)>,
 }
@@ -199,7 +208,7 @@ fn facts(
                 function,
                 due: event.due,
                 bytes: event.payload.bytes.len() as u32,
-                delayed: event.due > event.accepted,
+                delayed: event.due > event.accepted || side.is_some_and(|side| side.attempts > 0),
                 proposed: side.is_some_and(|side| side.proposed).then_some(event.id),
                 replaces: side.filter(|_| !moved).and_then(|side| side.redriven_from),
                 tail,
@@ -221,6 +230,7 @@ fn facts(
             line.saw(end.at);
             Fact::Finished {
                 seq: end.seq,
+                id: end.id,
                 function: index.function(end.function),
                 at: end.at,
                 bytes: end.result.map_or(0, |result| result.bytes.len() as u32),
@@ -233,7 +243,10 @@ fn facts(
             Fact::Buried { seq, attempts }
         }
         Record::Forgotten { seq } => Fact::Forgotten { seq },
-        Record::Died { seq, deaths } => Fact::Died { seq, deaths },
+        Record::Died { seq, deaths } => {
+            line.counted = line.incarnation;
+            Fact::Died { seq, deaths }
+        }
         Record::Key {
             function,
             key,
@@ -249,9 +262,6 @@ fn facts(
             function: index.function(executed.function),
             key: executed.key,
             until: executed.until,
-            bytes: executed
-                .result
-                .map_or(0, |result| result.bytes.len() as u32),
         },
     };
     Some(fact).into_iter().chain(taken)

@@ -4,6 +4,7 @@
 //! operating system was given survives the death of the process, and if the machine dies it was not the event's doing.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,18 +21,21 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Begins anew; answers which events ran when the file was written last.
-    pub(super) fn open(files: &dyn Files, incarnation: u64) -> io::Result<(Self, Vec<RequestId>)> {
+    /// Begins anew, as the incarnation after `before`; answers which events ran when one of those ended.
+    pub(super) fn open(
+        files: &dyn Files,
+        before: Range<u64>,
+    ) -> io::Result<(Self, Vec<RequestId>)> {
         let fresh = !files.list()?.iter().any(|name| name == NAME);
         let file = files.open(NAME, fresh)?;
         let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
         let read = file.read_full(0, &mut bytes)?;
         let ran = bytes[..read]
             .chunks_exact(LANE)
-            .filter_map(|lane| event(lane, incarnation));
+            .filter_map(|lane| event(lane, &before));
         let running = Self {
             file,
-            incarnation,
+            incarnation: before.end,
             closed: AtomicBool::new(false),
         };
         Ok((running, ran.collect()))
@@ -64,12 +68,12 @@ impl Running {
     }
 }
 
-/// The event that the lane ran before this incarnation, if it ran one.
-fn event(lane: &[u8], incarnation: u64) -> Option<RequestId> {
+/// The event that the lane ran in one of these incarnations, if it ran one.
+fn event(lane: &[u8], incarnations: &Range<u64>) -> Option<RequestId> {
     let (id, rest) = lane.split_first_chunk::<16>()?;
-    let (before, rest) = rest.split_first_chunk::<8>()?;
+    let (incarnation, rest) = rest.split_first_chunk::<8>()?;
     let crc = rest.first_chunk::<4>()?;
     let whole = crc32fast::hash(&lane[..24]) == u32::from_le_bytes(*crc);
-    let earlier = u64::from_le_bytes(*before) < incarnation;
-    (whole && earlier).then(|| RequestId::from(uuid::Uuid::from_bytes(*id)))
+    let ran = incarnations.contains(&u64::from_le_bytes(*incarnation));
+    (whole && ran).then(|| RequestId::from(uuid::Uuid::from_bytes(*id)))
 }

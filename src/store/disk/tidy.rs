@@ -7,6 +7,7 @@ use super::index::State;
 use super::reader::Window;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Health;
+use crate::telemetry;
 
 /// Bytes that are moved at once: commits wait meanwhile.
 const MOVE_MAX: usize = 256 << 10;
@@ -20,40 +21,43 @@ const SPARE_COUNT: usize = 64;
 impl Engine {
     /// Does a bounded part of what is to be tidied. Answers whether there is more.
     pub(super) fn tidy(&mut self) -> bool {
-        if self.is_full() {
-            // Removing is all that helps; there is no room to move anything.
-            return self.remove_emptied().is_ok_and(|removed| removed);
+        if self.is_closed || self.has_failed() {
+            return false;
         }
-        match self.try_tidy() {
-            Ok(more) => more,
-            // What is damaged stays: whoever needs it will be told.
-            Err(error) if error.kind() == StoreErrorKind::Damaged => false,
-            Err(error) if error.kind() == StoreErrorKind::Full => {
-                self.fares(Health::Full(error.to_string()));
-                false
-            }
-            Err(error) => {
-                self.fares(Health::Failed(error.to_string()));
-                false
-            }
-        }
+        self.try_tidy().unwrap_or_else(|error| {
+            self.fares(match error.kind() {
+                StoreErrorKind::Full => Health::Full(error.to_string()),
+                _ => Health::Failed(error.to_string()),
+            });
+            false
+        })
     }
 
     fn try_tidy(&mut self) -> Result<bool, StoreError> {
-        if self.log.end().offset >= self.segment_max {
-            self.roll()?;
+        if self.is_full() {
+            // Removing is all that helps; there is no room to move anything.
+            return self.remove_emptied();
         }
+        self.roll_if_full()?;
         self.reader.index.lock().expire(self.clock.now().0);
         if self.remove_emptied()? {
             return Ok(true);
         }
-        if !self.is_wasteful() {
+        if self.is_stuck || !self.is_wasteful() {
             return Ok(false);
         }
         self.move_some()
     }
 
-    fn roll(&mut self) -> Result<(), StoreError> {
+    /// Seals the last segment if it is long enough, and begins another.
+    pub(super) fn roll_if_full(&mut self) -> Result<(), StoreError> {
+        match self.log.end().offset >= self.segment_max {
+            true => self.roll(),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn roll(&mut self) -> Result<(), StoreError> {
         let end = self.log.end();
         let opened = self.opened((end.segment, end.offset));
         let number = self.log.roll(&opened)?;
@@ -102,7 +106,12 @@ impl Engine {
             if batch.bytes.len() >= MOVE_MAX {
                 break;
             }
-            self.move_one(&mut batch, seq, &mut window)?;
+            if let Err(error) = self.move_one(&mut batch, seq, &mut window) {
+                // It stays, and whoever needs it will be told. So stay those that come later: they may tell of it.
+                telemetry::store_error(&format!("event number {seq} can't be moved: {error}"));
+                self.is_stuck = true;
+                break;
+            }
         }
         {
             let mut index = reader.index.lock();
@@ -123,8 +132,8 @@ impl Engine {
         }
         self.log.write(&batch.bytes)?;
         let mut index = reader.index.lock();
-        for (fact, place) in batch.facts {
-            index.learn(fact, place);
+        for (fact, place, weight) in batch.facts {
+            index.learn(fact, place, weight);
         }
         Ok(true)
     }
@@ -155,18 +164,16 @@ impl Engine {
                 let (event, letter) = reader.letter(&entry, tail, window)?;
                 batch.move_letter(&mut index(), seq, &event, &letter)
             }
-            State::Done => {
-                reader.end(entry.place, window, |record, result| {
-                    let end = End {
-                        accepted: record.accepted,
-                        at: record.at,
-                        attempt: record.attempt,
-                        cancelled: record.cancelled,
-                        result: result.as_ref(),
-                    };
-                    batch.move_end(&index(), seq, record.id, &end)
-                })?
-            }
+            State::Done => reader.end(entry.place, window, |record, result| {
+                let end = End {
+                    accepted: record.accepted,
+                    at: record.at,
+                    attempt: record.attempt,
+                    cancelled: record.cancelled,
+                    result: result.as_ref(),
+                };
+                batch.move_end(&index(), seq, record.id, &end)
+            })?,
             State::Gone => Ok(()),
         }
     }

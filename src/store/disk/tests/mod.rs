@@ -1,0 +1,128 @@
+//! The store under faults: on a disk in memory, in the caller's thread, in virtual time. A seed is a course of events.
+
+mod clock;
+mod damage;
+mod kill;
+mod opening;
+mod power;
+mod refusal;
+mod same;
+mod space;
+mod threads;
+mod world;
+
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use super::simulated::Simulated;
+use super::{Disk, DiskStore};
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::event::{Durability, RequestId};
+use crate::payload::Payload;
+use crate::settings::FunctionName;
+use crate::store::{Appended, EventStore, Fetch, Fetched, Reply, StoredEvent};
+
+/// The first second of 2026.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// `seconds` after the tests' time begins.
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + EPOCH + Duration::from_secs(seconds)
+}
+
+/// Time stands still in `test`, but for [`advance`].
+fn virtual_time<R>(test: impl FnOnce() -> R) -> R {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async { test() })
+}
+
+fn advance(time: Duration) {
+    use futures_util::FutureExt;
+    // It is advanced before it waits for the first time.
+    let _ = tokio::time::advance(time).now_or_never();
+}
+
+/// Files of the log that are much smaller than anyone may ask for.
+fn tiny(segment_bytes: u32) -> Disk {
+    Disk {
+        path: "/simulated".into(),
+        segment_bytes,
+        unlock: None,
+    }
+}
+
+fn open(files: &Simulated, disk: &Disk, seconds: u64) -> Result<DiskStore, StoreError> {
+    let clock = Clock::simulated(7, at(seconds));
+    DiskStore::driven(std::sync::Arc::new(files.clone()), disk, clock)
+}
+
+/// Asks, and takes the answer.
+fn ask<T: Send + 'static>(question: impl FnOnce(Reply<T>)) -> Result<T, StoreError> {
+    let (sender, answer) = mpsc::channel();
+    question(Reply::new(move |said| drop(sender.send(said))));
+    let wait = Duration::from_secs(60);
+    answer
+        .recv_timeout(wait)
+        .unwrap_or_else(|_| panic!("no answer"))
+}
+
+fn event(function: &str, payload: &str, accepted_at: SystemTime) -> StoredEvent {
+    StoredEvent {
+        request_id: RequestId::from(uuid::Uuid::from_u128(
+            0xfeed_f00d_dead_beef_1234_5678_9abc_def0,
+        )),
+        proposed: false,
+        function: FunctionName::new(function),
+        payload: Payload::from_json(payload).unwrap(),
+        accepted_at,
+        due_at: accepted_at,
+        hops: 0,
+        trace_header: None,
+        redriven_from: None,
+        retry: None,
+        event_age_max: None,
+        deduplicate: None,
+        durability: Durability::Disk,
+        attempts: Vec::new(),
+        attempt_count: 0,
+        uncounted: 0,
+        deaths: 0,
+    }
+}
+
+/// An event of so many bytes.
+fn filler(bytes: usize) -> StoredEvent {
+    event("fill", &format!("\"{}\"", "x".repeat(bytes)), at(0))
+}
+
+fn append(store: &DiskStore, events: Vec<StoredEvent>) -> Result<Vec<Appended>, StoreError> {
+    ask(|reply| store.append(events, reply))
+}
+
+fn keep(store: &DiskStore, event: StoredEvent) -> RequestId {
+    match append(store, vec![event]).unwrap()[..] {
+        [Appended::Kept(id)] => id,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn fetch(store: &DiskStore, function: &str, until: SystemTime) -> Result<Fetched, StoreError> {
+    let fetch = Fetch {
+        function: FunctionName::new(function),
+        until,
+        events_max: usize::MAX,
+        bytes_max: u64::MAX,
+    };
+    ask(|reply| store.fetch(fetch, reply))
+}
+
+/// Everything that was told is done, and the store ends as if it were killed.
+fn kill(store: DiskStore, files: &Simulated) -> Simulated {
+    let _ = ask(|reply| store.look(RequestId::from(uuid::Uuid::nil()), reply));
+    let left = files.killed();
+    files.kill_at(1);
+    drop(store);
+    left
+}

@@ -1,0 +1,751 @@
+//! A store, what was asked of it at random, and what it must remember of that.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::super::simulated::Simulated;
+use super::super::{Disk, DiskStore};
+use super::{append, ask, at, event, fetch, open};
+use crate::error::StoreErrorKind;
+use crate::event::{Deduplicate, Durability, RequestId};
+use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember};
+use crate::payload::Payload;
+use crate::retry::RetryPolicy;
+use crate::settings::FunctionName;
+use crate::store::{
+    Appended, EventStore, Known, KnownState, Retained, Settled, Settlement, StoredEvent,
+};
+
+pub(super) const FUNCTIONS: [&str; 3] = ["charge", "resize", "mail"];
+pub(super) const FAR: u64 = 1 << 32;
+const GONE: &str = "gone";
+
+pub(super) struct World {
+    pub(super) files: Simulated,
+    disk: Disk,
+    store: Option<DiskStore>,
+    rng: SmallRng,
+    now: u64,
+    next: u64,
+    /// What became of every event that was kept, by its mark.
+    pub(super) stories: BTreeMap<u64, Story>,
+    marks: HashMap<RequestId, u64>,
+    keys: HashMap<(FunctionName, Arc<str>), (RequestId, SystemTime)>,
+    lanes: BTreeMap<u32, RequestId>,
+    /// What the store said it doesn't keep.
+    pub(super) refused: BTreeMap<u64, StoreErrorKind>,
+    /// Batches that the process died over.
+    unanswered: Vec<BTreeMap<u64, String>>,
+    /// Dead letters whose redrive it died over.
+    unsure: BTreeSet<u64>,
+}
+
+pub(super) struct Story {
+    pub(super) id: RequestId,
+    event: StoredEvent,
+    letter: Option<DeadLetter>,
+    /// The runtime has it.
+    held: bool,
+    /// What it was, one after the other.
+    fates: Vec<String>,
+    /// What it was when everything was durable the last time.
+    certain: usize,
+}
+
+impl Story {
+    fn is_pending(&self) -> bool {
+        self.fate().starts_with("pending")
+    }
+
+    fn fate(&self) -> &str {
+        &self.fates[self.fates.len() - 1]
+    }
+}
+
+/// What a test may hold against the store that was opened again.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum After {
+    /// Everything was told and answered.
+    Rest,
+    Kill,
+    PowerCut,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, disk: Disk) -> Self {
+        Self {
+            files: Simulated::new(seed),
+            disk,
+            store: None,
+            rng: SmallRng::seed_from_u64(seed),
+            now: 0,
+            next: 0,
+            stories: BTreeMap::new(),
+            marks: HashMap::new(),
+            keys: HashMap::new(),
+            lanes: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            unanswered: Vec::new(),
+            unsure: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn store(&self) -> &DiskStore {
+        self.store.as_ref().unwrap()
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Opens the store. False if the process died over it.
+    pub(super) fn open(&mut self) -> bool {
+        match open(&self.files, &self.disk, self.now) {
+            Ok(store) => {
+                for function in FUNCTIONS {
+                    store.open(&FunctionName::new(function), RETAINED);
+                }
+                self.store = Some(store);
+                true
+            }
+            Err(error) => {
+                assert!(self.files.is_dead(), "{error}");
+                false
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            if self.files.is_dead() {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..32 => self.append(),
+            32..62 => self.settle(),
+            62..70 => self.park(),
+            70..78 => self.fetch(),
+            78..82 => self.unpark(),
+            82..86 => self.look(),
+            86..88 => self.list(),
+            88..94 => self.begin(),
+            _ => self.now += self.rng.random_range(1..200),
+        }
+    }
+
+    // --- events
+
+    fn append(&mut self) {
+        let count = [1, 1, 1, 2, 5][self.rng.random_range(0..5)];
+        let events: Vec<_> = (0..count).map(|_| self.make()).collect();
+        // One batch redrives a letter at most once.
+        let mut redriven = BTreeSet::new();
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|mut event| {
+                event.redriven_from = event.redriven_from.filter(|&id| redriven.insert(id));
+                event
+            })
+            .collect();
+        self.give(events);
+    }
+
+    /// Appends `events` and remembers what the store must.
+    pub(super) fn give(&mut self, events: Vec<StoredEvent>) {
+        let answer = append(self.store(), events.clone());
+        if self.files.is_dead() {
+            return self.lost(&events);
+        }
+        let appended = match answer {
+            Ok(appended) => appended,
+            Err(error) => {
+                for event in &events {
+                    self.refused.insert(mark(&event.payload), error.kind());
+                }
+                return;
+            }
+        };
+        assert_eq!(appended.len(), events.len());
+        for (event, appended) in events.into_iter().zip(appended) {
+            self.appended(event, appended);
+        }
+    }
+
+    fn appended(&mut self, mut event: StoredEvent, appended: Appended) {
+        let key = event
+            .deduplicate
+            .as_ref()
+            .map(|key| (event.function.clone(), key.key.clone()));
+        let holder = key.as_ref().and_then(|key| self.keys.get(key));
+        let holder = holder.filter(|(_, until)| *until > event.accepted_at);
+        let id = match appended {
+            Appended::Duplicate(first) => {
+                assert_eq!(holder.map(|(id, _)| *id), Some(first));
+                return;
+            }
+            Appended::Kept(id) => id,
+        };
+        assert!(holder.is_none(), "the key is taken");
+        assert!(!event.proposed || id == event.request_id);
+        event.request_id = id;
+        if let (Some(key), Some(deduplicate)) = (key, &event.deduplicate) {
+            let until = event.accepted_at + deduplicate.window;
+            self.keys.insert(key, (id, until));
+        }
+        if let Some(letter) = event.redriven_from {
+            let letter = self.marks[&letter];
+            self.becomes(letter, GONE.to_owned());
+        }
+        let mark = mark(&event.payload);
+        let synced = event.durability == Durability::Disk;
+        let story = Story {
+            id,
+            letter: None,
+            held: true,
+            fates: vec![GONE.to_owned(), pending(&event)],
+            certain: 0,
+            event,
+        };
+        assert!(self.stories.insert(mark, story).is_none());
+        assert!(self.marks.insert(id, mark).is_none(), "{id} is given twice");
+        if synced {
+            self.all_certain();
+        }
+    }
+
+    /// The process died before it answered: all of it is there, or none.
+    fn lost(&mut self, events: &[StoredEvent]) {
+        let keyed = |event: &&StoredEvent| event.deduplicate.is_none();
+        let batch = events
+            .iter()
+            .filter(keyed)
+            .map(|event| (mark(&event.payload), pending(event)));
+        self.unanswered.push(batch.collect());
+        for id in events.iter().filter_map(|event| event.redriven_from) {
+            self.unsure.insert(self.marks[&id]);
+        }
+        for event in events.iter().filter(|event| event.deduplicate.is_some()) {
+            let alone = [(mark(&event.payload), pending(event))];
+            self.unanswered.push(alone.into_iter().collect());
+        }
+    }
+
+    /// An event like no other.
+    fn make(&mut self) -> StoredEvent {
+        self.next += 1;
+        let rng = &mut self.rng;
+        let length = match rng.random_range(0..20) {
+            0 => rng.random_range(1_000..4_000),
+            _ => rng.random_range(0..200),
+        };
+        let filling: String = (0..length)
+            .map(|_| char::from(rng.random_range(b'a'..=b'z')))
+            .collect();
+        let payload = format!(r#"{{"mark":{},"filling":"{filling}"}}"#, self.next);
+        let function = FUNCTIONS[rng.random_range(0..FUNCTIONS.len())];
+        let mut event = event(function, &payload, at(self.now));
+        if rng.random_bool(0.3) {
+            event.due_at += Duration::from_secs(rng.random_range(1..1_000));
+        }
+        if rng.random_bool(0.2) {
+            let key = format!("key {}", rng.random_range(0..4)).into();
+            let window = Duration::from_secs(rng.random_range(1..2_000));
+            event.deduplicate = Some(Deduplicate { key, window });
+        }
+        if rng.random_bool(0.1) {
+            event.proposed = true;
+            let id = uuid::Builder::from_random_bytes(rng.random()).into_uuid();
+            event.request_id = RequestId::from(id);
+        }
+        if rng.random_bool(0.2) {
+            event.trace_header = Some(format!("Root=1-{:x}", rng.random::<u32>()).into());
+            event.hops = rng.random_range(0..16);
+            event.retry = Some(RetryPolicy::fixed(rng.random_range(0..9), Duration::ZERO));
+            event.event_age_max = Some(Duration::from_secs(rng.random_range(0..9_999)));
+        }
+        if rng.random_bool(0.1) {
+            event.durability = Durability::DiskInterval(Duration::from_secs(1));
+        }
+        if rng.random_bool(0.5) {
+            let dead = self.any(|story| story.letter.is_some());
+            event.redriven_from = dead.map(|mark| self.stories[&mark].id);
+        }
+        event
+    }
+
+    fn any(&mut self, like: impl Fn(&Story) -> bool) -> Option<u64> {
+        let found = self.stories.iter().filter(|(_, story)| like(story));
+        let found: Vec<_> = found.map(|(&mark, _)| mark).collect();
+        (!found.is_empty()).then(|| found[self.rng.random_range(0..found.len())])
+    }
+
+    fn becomes(&mut self, mark: u64, fate: String) {
+        let Some(story) = self.stories.get_mut(&mark) else {
+            return;
+        };
+        if !fate.starts_with("dead") {
+            story.letter = None;
+        }
+        story.fates.push(fate);
+    }
+
+    /// The store has made durable all that it was told.
+    pub(super) fn all_certain(&mut self) {
+        for story in self.stories.values_mut() {
+            story.certain = story.fates.len() - 1;
+        }
+    }
+
+    // --- what becomes of them
+
+    fn settle(&mut self) {
+        let now = at(self.now);
+        if self.rng.random_bool(0.1)
+            && let Some(mark) = self.any(|story| story.letter.is_some())
+        {
+            let id = self.stories[&mark].id;
+            self.tell(id, Settlement::Forgotten);
+            return self.becomes(mark, GONE.to_owned());
+        }
+        let Some(mark) = self.any(|story| story.held && story.is_pending()) else {
+            return;
+        };
+        let chance = self.rng.random_range(0..10);
+        let noise = format!("{:x}", self.rng.random::<u64>());
+        let Some(story) = self.stories.get_mut(&mark) else {
+            return;
+        };
+        let event = &mut story.event;
+        let attempt = Attempt {
+            number: event.attempt_count + 1,
+            started_at: now,
+            duration: Duration::from_millis(chance),
+            failure: Failure::new(FailureKind::Error, "Noise", noise.clone()),
+        };
+        let settlement = match chance {
+            0..4 => Settlement::Succeeded {
+                result: (chance > 0).then(|| Payload::new(noise).unwrap()),
+                attempt: event.attempt_count + 1,
+                accepted_at: event.accepted_at,
+            },
+            4..7 => {
+                event.attempt_count += 1;
+                event.uncounted += u32::from(chance == 6);
+                event.due_at = now + Duration::from_secs(chance * 10);
+                remember(&mut event.attempts, attempt.clone());
+                Settlement::Rescheduled {
+                    attempt,
+                    uncounted: event.uncounted,
+                    due_at: event.due_at,
+                }
+            }
+            7..9 => {
+                if chance == 8 {
+                    event.attempt_count += 1;
+                    remember(&mut event.attempts, attempt);
+                }
+                let letter = letter(event, now);
+                story.letter = Some(letter.clone());
+                Settlement::Buried(letter)
+            }
+            _ => Settlement::Cancelled {
+                accepted_at: event.accepted_at,
+            },
+        };
+        let (id, fate) = (story.id, fate(event, &settlement));
+        if !matches!(settlement, Settlement::Rescheduled { .. }) {
+            story.held = false;
+        }
+        self.tell(id, settlement);
+        self.becomes(mark, fate);
+    }
+
+    fn tell(&self, id: RequestId, settlement: Settlement) {
+        let told = self
+            .store()
+            .settle(Settled::new(id, at(self.now), settlement));
+        if let Err(error) = told {
+            assert!(error.kind() == StoreErrorKind::Failed, "{error}");
+        }
+    }
+
+    fn park(&mut self) {
+        let Some(mark) = self.any(|story| story.held && story.is_pending()) else {
+            return;
+        };
+        self.stories
+            .entry(mark)
+            .and_modify(|story| story.held = false);
+        self.store().park(self.stories[&mark].id);
+    }
+
+    fn fetch(&mut self) {
+        let function = FUNCTIONS[self.rng.random_range(0..FUNCTIONS.len())];
+        let until = at(self.now);
+        let Ok(fetched) = fetch(self.store(), function, until) else {
+            return;
+        };
+        if self.files.is_dead() {
+            return;
+        }
+        assert!(fetched.unreadable.is_empty(), "{:?}", fetched.unreadable);
+        let is_due = |story: &&mut Story| {
+            story.event.function.as_str() == function
+                && story.is_pending()
+                && !story.held
+                && story.event.due_at <= until
+        };
+        let due = self.stories.values_mut().filter(is_due);
+        let expected: BTreeMap<_, _> = due
+            .map(|story| {
+                story.held = true;
+                (story.id, pending(&story.event))
+            })
+            .collect();
+        let found = fetched.events.iter();
+        let found: BTreeMap<_, _> = found
+            .map(|event| (event.request_id, pending(event)))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    fn unpark(&mut self) {
+        let Some(mark) = self.any(Story::is_pending) else {
+            return;
+        };
+        let id = self.stories[&mark].id;
+        let Ok(found) = ask(|reply| self.store().unpark(id, reply)) else {
+            return;
+        };
+        let Some(story) = self.stories.get_mut(&mark) else {
+            return;
+        };
+        let expected = (!story.held).then(|| pending(&story.event));
+        assert_eq!(found.as_ref().map(pending), expected);
+        story.held = true;
+    }
+
+    fn begin(&mut self) {
+        let lane = self.rng.random_range(0..4);
+        let running = self.lanes.values().copied().collect::<BTreeSet<_>>();
+        let idle = |story: &Story| story.held && story.is_pending() && !running.contains(&story.id);
+        let event = self.any(idle).map(|mark| self.stories[&mark].id);
+        let _ = self.store().begin(lane, event); // it takes place all the same
+        match event {
+            Some(id) => drop(self.lanes.insert(lane, id)),
+            None => drop(self.lanes.remove(&lane)),
+        }
+    }
+
+    // --- what is known
+
+    fn look(&mut self) {
+        let Some(mark) = self.any(|_| true) else {
+            return;
+        };
+        let story = &self.stories[&mark];
+        let found = ask(|reply| self.store().look(story.id, reply));
+        if self.files.is_dead() {
+            return;
+        }
+        let found = found.unwrap();
+        if story.is_pending() {
+            let state = found.map(|known| format!("{:?}", known.state));
+            let expected = KnownState::Pending {
+                due_at: story.event.due_at,
+                attempts: story.event.attempt_count,
+                attempt: story.event.attempts.last().cloned(),
+            };
+            assert_eq!(state, Some(format!("{expected:?}")));
+        } else {
+            assert_eq!(known(found), story.fate());
+        }
+    }
+
+    fn list(&mut self) {
+        let letters = self.letters(self.store());
+        let function = FUNCTIONS[self.rng.random_range(0..FUNCTIONS.len())];
+        let parked = parked(self.store(), function);
+        if self.files.is_dead() {
+            return;
+        }
+        let dead = self.stories.values().filter(|story| story.letter.is_some());
+        let expected: BTreeMap<_, _> = dead
+            .map(|story| (story.id, story.fate().to_owned()))
+            .collect();
+        assert_eq!(letters, expected);
+        let waits = |story: &&Story| {
+            story.is_pending() && !story.held && story.event.function.as_str() == function
+        };
+        let expected = self.stories.values().filter(waits).map(|story| story.id);
+        assert_eq!(parked, expected.collect::<BTreeSet<_>>());
+    }
+
+    fn letters(&self, store: &DiskStore) -> BTreeMap<RequestId, String> {
+        let (mut after, mut all) = (0, BTreeMap::new());
+        loop {
+            let Ok(page) = ask(|reply| store.letters(after, 7, reply)) else {
+                assert!(self.files.is_dead());
+                return all;
+            };
+            for letter in &page.letters {
+                let again = all.insert(letter.request_id, dead(letter));
+                assert!(again.is_none(), "a letter is listed twice");
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return all,
+            }
+        }
+    }
+
+    // --- the end of the process, and the next one
+
+    /// Ends the store, in order or not; all that was told is done.
+    pub(super) fn restart(&mut self) {
+        let store = self.store.take().unwrap();
+        let in_order = self.rng.random_bool(0.5);
+        self.files = if in_order {
+            ask(|reply| store.close(reply)).unwrap();
+            drop(store);
+            self.files.killed()
+        } else {
+            super::kill(store, &self.files)
+        };
+        let ran = std::mem::take(&mut self.lanes);
+        for id in ran.into_values().filter(|_| !in_order) {
+            let mark = self.marks[&id];
+            let died = self.stories.get_mut(&mark);
+            if let Some(story) = died.filter(|story| story.is_pending()) {
+                story.event.deaths += 1;
+                let fate = pending(&story.event);
+                story.fates.push(fate);
+            }
+        }
+        self.stories
+            .values_mut()
+            .for_each(|story| story.held = false);
+        self.all_certain();
+        self.now += self.rng.random_range(0..500);
+        assert!(self.open());
+    }
+
+    /// Drops the store as the death of the process would.
+    pub(super) fn abandon(&mut self) {
+        self.files.kill_at(1);
+        self.store = None;
+    }
+
+    /// Opens what is left and checks that all is there that must be, and nothing else. Says what was found.
+    pub(super) fn check(&self, left: &Simulated, after: After, hint: &str) -> usize {
+        let store =
+            open(left, &self.disk, self.now + 1).unwrap_or_else(|error| panic!("{hint}: {error}"));
+        let mut found: BTreeMap<u64, (RequestId, String)> = BTreeMap::new();
+        for letter in self.letters(&store) {
+            let mark = self.marks.get(&letter.0);
+            let mark = *mark.unwrap_or_else(|| panic!("{hint}: a letter of nobody's"));
+            found.insert(mark, letter);
+        }
+        for function in FUNCTIONS {
+            let fetched = fetch(&store, function, at(FAR)).unwrap();
+            assert!(fetched.unreadable.is_empty(), "{hint}: {fetched:?}");
+            for event in fetched.events {
+                let one = (event.request_id, pending(&event));
+                let again = found.insert(mark(&event.payload), one);
+                assert!(
+                    again.is_none(),
+                    "{hint}: an event is there twice: {again:?}"
+                );
+            }
+        }
+        for (mark, story) in &self.stories {
+            let (id, fate) = found.remove(mark).unwrap_or_else(|| {
+                let fate = known(ask(|reply| store.look(story.id, reply)).unwrap());
+                (story.id, fate)
+            });
+            assert_eq!(id, story.id, "{hint}");
+            let certain = match after {
+                After::Rest => story.fates.len() - 1,
+                After::Kill => story.certain.max(1),
+                After::PowerCut => story.certain,
+            };
+            let unsure = self.unsure.contains(mark) && fate == GONE;
+            let same = |known: &String| match after {
+                After::Rest => *known == fate,
+                // Who was running then, and so died, is another question.
+                _ => deathless(known) == deathless(&fate),
+            };
+            assert!(
+                story.fates[certain..].iter().any(same) || unsure,
+                "{hint}: event {mark} {id} is\n  {fate}\nand not one of\n  {}",
+                story.fates[certain..].join("\n  ")
+            );
+        }
+        for batch in &self.unanswered {
+            let there = batch.keys().filter(|mark| found.contains_key(mark)).count();
+            assert!(there == 0 || there == batch.len(), "{hint}: half a batch");
+            for (mark, fate) in batch {
+                if let Some((_, found)) = found.remove(mark) {
+                    assert_eq!(&found, fate, "{hint}");
+                }
+            }
+        }
+        let more: Vec<_> = found.keys().collect();
+        assert!(
+            more.is_empty(),
+            "{hint}: {more:?} came back, refused are {:?}",
+            self.refused
+        );
+        // And it goes on.
+        let one = event("more", "1", at(self.now));
+        super::keep(&store, one);
+        self.stories.len()
+    }
+}
+
+/// More than any test finishes.
+pub(super) const RETAINED: Retained = Retained {
+    events_max: 100_000,
+    bytes_max: 1 << 30,
+    age_max: Duration::MAX,
+};
+
+// --- what an event is, as text
+
+pub(super) fn mark(payload: &Payload) -> u64 {
+    #[derive(serde::Deserialize)]
+    struct Marked {
+        mark: u64,
+    }
+    payload.read::<Marked>().unwrap().mark
+}
+
+fn deathless(fate: &str) -> &str {
+    match fate.rsplit_once(' ') {
+        Some((event, _)) if fate.starts_with("pending") => event,
+        _ => fate,
+    }
+}
+
+fn nanos(time: SystemTime) -> u128 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos()
+}
+
+fn pending(event: &StoredEvent) -> String {
+    format!(
+        "pending {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {} {} {}",
+        event.function.as_str(),
+        event.payload.json().unwrap(),
+        nanos(event.accepted_at),
+        nanos(event.due_at),
+        event.hops,
+        event.trace_header,
+        event.redriven_from,
+        event.retry,
+        event.event_age_max,
+        event.deduplicate,
+        event.attempts,
+        event.attempt_count,
+        event.uncounted,
+        event.deaths,
+    )
+}
+
+fn letter(event: &StoredEvent, now: SystemTime) -> DeadLetter {
+    DeadLetter::new(Letter {
+        request_id: event.request_id,
+        function: event.function.clone(),
+        payload: event.payload.clone(),
+        condition: Condition::RetriesExhausted,
+        attempts: event.attempts.clone(),
+        attempt_count: event.attempt_count,
+        accepted_at: event.accepted_at,
+        died_at: now,
+        trace_header: event.trace_header.clone(),
+        hops: event.hops,
+        redriven_from: event.redriven_from,
+        retry: event.retry.clone(),
+        event_age_max: event.event_age_max,
+        stored: true,
+    })
+}
+
+fn dead(letter: &DeadLetter) -> String {
+    format!(
+        "dead {} {} {:?} {:?} {} {} {} {:?} {} {:?} {:?} {:?}",
+        letter.function.as_str(),
+        letter.payload.json().unwrap(),
+        letter.condition,
+        letter.attempts,
+        letter.attempt_count,
+        nanos(letter.accepted_at),
+        nanos(letter.died_at),
+        letter.trace_header,
+        letter.hops,
+        letter.redriven_from,
+        letter.retry,
+        letter.event_age_max,
+    )
+}
+
+fn ended(accepted_at: SystemTime, result: Option<&Payload>, attempt: u32) -> String {
+    let result = result.cloned().unwrap_or_else(Payload::null);
+    let result = result.json().unwrap();
+    format!("succeeded {} {result} {attempt}", nanos(accepted_at))
+}
+
+fn cancelled(accepted_at: SystemTime) -> String {
+    format!("cancelled {}", nanos(accepted_at))
+}
+
+fn fate(event: &StoredEvent, settlement: &Settlement) -> String {
+    match settlement {
+        Settlement::Succeeded {
+            result,
+            attempt,
+            accepted_at,
+        } => ended(*accepted_at, result.as_ref(), *attempt),
+        Settlement::Rescheduled { .. } => pending(event),
+        Settlement::Buried(letter) => dead(letter),
+        Settlement::Cancelled { accepted_at } => cancelled(*accepted_at),
+        Settlement::Forgotten => GONE.to_owned(),
+    }
+}
+
+fn known(found: Option<Known>) -> String {
+    let Some(known) = found else {
+        return GONE.to_owned();
+    };
+    match known.state {
+        KnownState::Pending { .. } => "pending, and nobody is given it".to_owned(),
+        KnownState::Succeeded { result, attempt } => {
+            ended(known.accepted_at, Some(&result), attempt)
+        }
+        KnownState::Dead(letter) => dead(&letter),
+        KnownState::Cancelled => cancelled(known.accepted_at),
+    }
+}
+
+fn parked(store: &DiskStore, function: &str) -> BTreeSet<RequestId> {
+    let (mut after, mut all) = (0, BTreeSet::new());
+    loop {
+        let page = ask(|reply| store.parked(&FunctionName::new(function), after, 7, reply));
+        let Ok(page) = page else { return all };
+        all.extend(page.events.iter().map(|known| known.request_id));
+        match page.next {
+            Some(next) => after = next,
+            None => return all,
+        }
+    }
+}
