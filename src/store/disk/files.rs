@@ -34,7 +34,7 @@ pub(crate) trait File: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
-impl dyn File {
+impl dyn File + '_ {
     /// Reads as much of `buffer` as there is.
     pub(crate) fn read_full(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;

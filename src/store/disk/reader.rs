@@ -29,8 +29,10 @@ pub(super) struct Reader {
     pub(super) vault: Arc<Vault>,
 }
 
-/// Bytes that are read ahead: events that wait together lie together.
-const AHEAD: usize = 256 << 10;
+/// Bytes that are read at once, at least.
+const READ_MIN: usize = 4 << 10;
+/// And at most, while one lies behind the other: events that wait together lie together.
+const READ_MAX: usize = 256 << 10;
 
 /// The part of a segment that was read last.
 #[derive(Default)]
@@ -39,16 +41,28 @@ pub(super) struct Window {
     file: Option<Arc<dyn File>>,
     start: u64,
     bytes: Vec<u8>,
+    /// How much is read next if it lies a little behind.
     ahead: usize,
 }
 
 impl Window {
-    /// For reading many records that lie near each other.
-    pub(super) fn wide() -> Self {
-        Self {
-            ahead: AHEAD,
-            ..Self::default()
+    /// Reads what lies at `at`, so many bytes at least if there are as many.
+    fn read(&mut self, file: &dyn File, at: u64, wanted: usize) -> io::Result<()> {
+        let end = self.start + self.bytes.len() as u64;
+        if at >= self.start && at + wanted as u64 <= end {
+            return Ok(());
         }
+        let follows = at >= self.start && at <= end + self.ahead as u64;
+        self.ahead = match follows {
+            true => (self.ahead * 2).clamp(READ_MIN, READ_MAX),
+            false => READ_MIN,
+        };
+        let there = usize::try_from(file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.bytes.resize(self.ahead.max(wanted).min(there), 0);
+        let read = file.read_full(at, &mut self.bytes)?;
+        self.bytes.truncate(read);
+        self.start = at;
+        Ok(())
     }
 }
 
@@ -70,7 +84,7 @@ impl Reader {
     // --- what is asked for
 
     pub(super) fn fetched(&self, taken: Vec<u64>, next_due: Option<u64>) -> Fetched {
-        let mut window = Window::wide();
+        let mut window = Window::default();
         let mut fetched = Fetched {
             next_due: next_due.map(time),
             ..Fetched::default()
@@ -120,7 +134,7 @@ impl Reader {
         limit: usize,
     ) -> Result<KnownPage, StoreError> {
         let (seqs, next) = self.index.lock().parked(function, after, limit);
-        let mut window = Window::wide();
+        let mut window = Window::default();
         let known = seqs
             .into_iter()
             .map(|seq| self.lying(seq, |entry, tail| self.known(entry, tail, &mut window)));
@@ -132,7 +146,7 @@ impl Reader {
 
     pub(super) fn letters(&self, after: u64, limit: usize) -> Result<Letters, StoreError> {
         let (seqs, next) = self.index.lock().letters(after, limit);
-        let mut window = Window::wide();
+        let mut window = Window::default();
         let letters = seqs
             .into_iter()
             .map(|seq| self.lying(seq, |entry, tail| self.letter(entry, tail, &mut window)));
@@ -147,7 +161,7 @@ impl Reader {
 
     pub(super) fn executions(&self) -> Result<Vec<Execution>, StoreError> {
         let places = self.index.lock().executions();
-        let mut window = Window::wide();
+        let mut window = Window::default();
         places
             .into_iter()
             .map(|place| self.execution(place, &mut window))
@@ -475,27 +489,20 @@ impl Reader {
             if window.segment != place.segment || window.file.is_none() {
                 let file = self.segments.read().get(&place.segment).cloned();
                 let file = file.ok_or(io::ErrorKind::NotFound)?;
-                (window.segment, window.file) = (place.segment, Some(file));
-                window.bytes.clear();
+                *window = Window {
+                    segment: place.segment,
+                    file: Some(file),
+                    ..Window::default()
+                };
             }
-            let Some(file) = &window.file else {
+            let Some(file) = window.file.clone() else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            let mut wanted = frame::HEAD;
             // First as much as is wont to be enough, then as much as the frame says.
-            for guess in [window.ahead.max(4_096), 0] {
-                let end = window.start + window.bytes.len() as u64;
-                if at < window.start || at + wanted as u64 > end {
-                    window.bytes.resize(guess.max(wanted), 0);
-                    let got = file.read_full(at, &mut window.bytes)?;
-                    window.bytes.truncate(got);
-                    window.start = at;
-                }
-                let from = (at - window.start) as usize;
-                match window.bytes.get(from..).and_then(frame::length) {
-                    Some(length) if at + length as u64 <= file.len()? => wanted = length,
-                    _ => break,
-                }
+            window.read(&*file, at, frame::HEAD)?;
+            let from = (at - window.start) as usize;
+            if let Some(length) = window.bytes.get(from..).and_then(frame::length) {
+                window.read(&*file, at, length)?;
             }
             Ok::<_, io::Error>(())
         };

@@ -168,6 +168,15 @@ impl Simulated {
 
     fn then(&self, change: impl FnOnce(&mut Machine)) -> Self {
         let mut machine = self.0.lock().clone();
+        let names = [&machine.names, &machine.durable_names];
+        let named = names.into_iter().flat_map(|names| names.values().copied());
+        let renamed = machine.renamed.iter().filter_map(|(_, inode)| *inode);
+        let known: BTreeSet<_> = named.chain(renamed).collect();
+        for (at, inode) in machine.inodes.iter_mut().enumerate() {
+            if !known.contains(&at) {
+                *inode = Inode::default();
+            }
+        }
         machine.faults.clear();
         machine.calls.clear();
         machine.history.clear();

@@ -101,7 +101,7 @@ impl Engine {
             )
         };
         let mut batch = Batch::new(&reader.vault, self.log.end(), next);
-        let mut window = Window::wide();
+        let mut window = Window::default();
         for seq in seqs {
             if batch.bytes.len() >= MOVE_MAX {
                 break;
