@@ -37,9 +37,6 @@ pub(super) struct Batch<'a> {
     pub(super) interval: Duration,
 }
 
-/// More isn't written at once: places in a segment are counted in 32 bits.
-const BATCH_MAX: usize = 1 << 30;
-
 /// How soon the ends of events are durable when nothing else makes them so: if power fails first, they run again.
 const INTERVAL_MAX: Duration = Duration::from_millis(500);
 
@@ -73,9 +70,10 @@ impl<'a> Batch<'a> {
         let before = self.bytes.len();
         frame::append(&mut self.bytes, place, |buffer| record.write(buffer))
             .map_err(|fault| unwritable(&fault))?;
-        if self.bytes.len() > BATCH_MAX {
+        let end = u64::from(self.start.offset) + self.bytes.len() as u64;
+        if end > u64::from(u32::MAX) || self.bytes.len() - before > frame::LENGTH_MAX {
             self.bytes.truncate(before);
-            return Err(unwritable(&"it is more than 1 GiB at once"));
+            return Err(unwritable(&"it is too large"));
         }
         Ok(place)
     }

@@ -14,6 +14,9 @@ const MORE: u32 = 1 << 31;
 /// Longest body: far above any payload that the limits allow.
 const BODY_MAX: u32 = 1 << 30;
 
+/// Longest frame.
+pub(super) const LENGTH_MAX: usize = HEAD + BODY_MAX as usize;
+
 /// Where a frame begins.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,

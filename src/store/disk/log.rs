@@ -163,9 +163,7 @@ pub(super) fn find(
     // The process died while it made the last one.
     if let Some(&last) = numbers.last() {
         let (_, bytes) = read_start(files, last)?;
-        let broken = header(files, last, &bytes).err();
-        let unborn = bytes.len() <= HEADER
-            && broken.is_some_and(|error| error.kind() == StoreErrorKind::Damaged);
+        let unborn = bytes.len() < HEADER || bytes.iter().all(|&byte| byte == 0);
         if unborn && (numbers.len() > 1 || last == 1) {
             numbers.pop();
         }

@@ -43,7 +43,7 @@ struct Machine {
     is_locked: bool,
     /// Bytes that all files may have together.
     room: Option<u64>,
-    /// What each call did, in short.
+    /// All calls so far.
     history: Vec<Call>,
     chance: u64,
 }
@@ -121,6 +121,16 @@ impl Simulated {
         self.0.lock().room = bytes;
     }
 
+    /// Takes back what was to fail.
+    pub(crate) fn mend(&self) {
+        self.0.lock().faults.clear();
+    }
+
+    /// Damages it in one way, under whoever has it open. Says how.
+    pub(crate) fn damage(&self, seed: u64) -> String {
+        self.0.lock().damage(&mut SmallRng::seed_from_u64(seed))
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.0.lock().is_dead
     }
@@ -130,7 +140,7 @@ impl Simulated {
         self.0.lock().count(call)
     }
 
-    /// The calls so far, but for reads.
+    /// The calls so far; those that only read are [`Call::Any`].
     pub(crate) fn history(&self) -> Vec<Call> {
         self.0.lock().history.clone()
     }
@@ -145,15 +155,6 @@ impl Simulated {
     /// What the next process finds when the power was lost.
     pub(crate) fn power_cut(&self, seed: u64) -> Self {
         self.then(|machine| machine.lose_power(&mut SmallRng::seed_from_u64(seed)))
-    }
-
-    /// The same disk, damaged in one way. Says how.
-    pub(crate) fn damaged(&self, seed: u64) -> (Self, String) {
-        let mut how = String::new();
-        let damaged = self.then(|machine| {
-            how = machine.damage(&mut SmallRng::seed_from_u64(seed));
-        });
-        (damaged, how)
     }
 
     /// This disk, and a file of it changed.
@@ -214,9 +215,9 @@ impl Machine {
         }
         let all = self.count(Call::Any) + 1;
         self.calls.insert(Call::Any, all);
+        self.history.push(call);
         if call != Call::Any {
             *self.calls.entry(call).or_default() += 1;
-            self.history.push(call);
         }
         if self.killed_at.is_some_and(|at| at <= all) {
             self.is_dead = true;
@@ -343,6 +344,9 @@ impl Inode {
     fn sync(&mut self) {
         for change in self.changes.drain(..) {
             change.apply(&mut self.durable);
+            if let Change::Length(length) = change {
+                self.forsaken.iter_mut().for_each(|lost| lost.cut(length));
+            }
         }
     }
 
@@ -354,6 +358,7 @@ impl Inode {
         for change in self.forsaken.iter().chain(&self.changes) {
             match change {
                 Change::Length(length) => longest = *length as usize,
+                Change::Bytes { bytes, .. } if bytes.is_empty() => {}
                 Change::Bytes { at, bytes: written } => {
                     longest = longest.max(*at as usize + written.len());
                     let mut from = 0;
@@ -375,6 +380,15 @@ impl Inode {
 }
 
 impl Change {
+    /// What lies behind `length` was given back.
+    fn cut(&mut self, length: u64) {
+        match self {
+            Self::Bytes { at, bytes } if *at >= length => bytes.clear(),
+            Self::Bytes { at, bytes } => bytes.truncate((length - *at) as usize),
+            Self::Length(old) => *old = length.min(*old),
+        }
+    }
+
     fn apply(&self, to: &mut Vec<u8>) {
         match self {
             Self::Bytes { at, bytes } => write(to, *at, bytes),

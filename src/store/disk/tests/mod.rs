@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::event::{Durability, RequestId};
 use crate::payload::Payload;
 use crate::settings::FunctionName;
-use crate::store::{Appended, EventStore, Fetch, Fetched, Reply, StoredEvent};
+use crate::store::{Appended, EventStore, Fetch, Fetched, Reply, Settled, Settlement, StoredEvent};
 
 /// The first second of 2026.
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -108,14 +108,27 @@ fn keep(store: &DiskStore, event: StoredEvent) -> RequestId {
     }
 }
 
-fn fetch(store: &DiskStore, function: &str, until: SystemTime) -> Result<Fetched, StoreError> {
-    let fetch = Fetch {
+/// All events of a function that are due by then.
+fn due(function: &str, until: SystemTime) -> Fetch {
+    Fetch {
         function: FunctionName::new(function),
         until,
         events_max: usize::MAX,
         bytes_max: u64::MAX,
+    }
+}
+
+fn fetch(store: &DiskStore, function: &str, until: SystemTime) -> Result<Fetched, StoreError> {
+    ask(|reply| store.fetch(due(function, until), reply))
+}
+
+fn succeed(store: &DiskStore, id: RequestId) {
+    let settlement = Settlement::Succeeded {
+        result: None,
+        attempt: 1,
+        accepted_at: at(0),
     };
-    ask(|reply| store.fetch(fetch, reply))
+    store.settle(Settled::new(id, at(0), settlement)).unwrap();
 }
 
 /// Everything that was told is done, and the store ends as if it were killed.

@@ -1,1 +1,124 @@
-//! To come.
+//! The disk refuses: it has no room, or a write or a sync fails.
+
+use std::io::ErrorKind;
+
+use super::super::simulated::{Call, Simulated};
+use super::kill::past;
+use super::world::{After, World};
+use super::{append, ask, at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
+use crate::error::StoreErrorKind;
+use crate::event::RequestId;
+use crate::store::{EventStore, Health};
+
+#[test]
+fn a_write_without_room_refuses_appends_keeps_the_rest_and_goes_on() {
+    let mut refusals = 0;
+    each_point(
+        &[(Call::Write, ErrorKind::StorageFull)],
+        |mut world, hint| {
+            refusals += world.refused.len();
+            let full = |kind: &StoreErrorKind| *kind == StoreErrorKind::Full;
+            assert!(world.refused.values().all(full), "{:?}", world.refused);
+            (0..2).for_each(|_| world.poke());
+            assert_eq!(world.store().health(), Health::Well, "{hint}");
+            world.files.mend();
+            world.restart();
+            world.check(&world.files.killed(), After::Kill, hint);
+        },
+    );
+    assert!(refusals > 50, "{refusals}");
+}
+
+#[test]
+fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
+    let mut failures = 0;
+    let errors = [
+        (Call::Write, ErrorKind::Other),
+        (Call::Sync, ErrorKind::Other),
+        (Call::Sync, ErrorKind::StorageFull),
+        (Call::Length, ErrorKind::Other),
+        (Call::Open, ErrorKind::Other),
+        (Call::Remove, ErrorKind::Other),
+    ];
+    each_point(&errors, |mut world, hint| {
+        world.poke();
+        match world.store().health() {
+            Health::Well => {}
+            Health::Failed(why) => {
+                failures += 1;
+                assert!(why.contains("/simulated/"), "{why}");
+                let refused = append(world.store(), vec![event("charge", "1", at(0))]);
+                let kind = refused.map_err(|error| error.kind());
+                assert_eq!(kind, Err(StoreErrorKind::Failed), "{hint}");
+            }
+            // Nothing but a segment could not begin for want of room.
+            Health::Full(_) => assert!(hint.contains("StorageFull"), "{hint}"),
+        }
+        world.abandon();
+        world.check(&world.files.killed(), After::Kill, hint);
+        world.check(&world.files.power_cut(7), After::PowerCut, hint);
+    });
+    assert!(failures > 200, "{failures}");
+}
+
+/// The same course over and over, in which the first call fails, or the second, up to the 200th and not quite all.
+fn each_point(faults: &[(Call, ErrorKind)], mut then: impl FnMut(World, &str)) {
+    for (seed, &(call, error)) in faults.iter().enumerate() {
+        let past = virtual_time(|| past(seed as u64 + 30));
+        for nth in (1..60).chain((60..=200).step_by(7)) {
+            let struck = virtual_time(|| {
+                let mut world = past.fork();
+                let before = world.files.calls(call);
+                world.files.fail(call, nth, error);
+                world.run(400);
+                let struck = world.files.calls(call) - before >= nth;
+                then(world, &format!("{call:?} {nth}: {error:?}"));
+                struck
+            });
+            if !struck {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_used_again_as_soon_as_there_is_room() {
+    virtual_time(|| {
+        let files = Simulated::new(1);
+        let store = open(&files, &tiny(4_096), 0).unwrap();
+        files.room(Some(20_000));
+        let mut kept = Vec::new();
+        let error = loop {
+            match append(&store, vec![filler(500)]) {
+                Ok(appended) => kept.extend(appended),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        assert!(kept.len() > 20);
+        let error = append(&store, vec![filler(1)]).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        let id = |appended: &_| match appended {
+            crate::store::Appended::Kept(id) => *id,
+            other => panic!("{other:?}"),
+        };
+        let ids: Vec<_> = kept.iter().map(id).collect();
+        ids.iter().for_each(|&id| succeed(&store, id));
+        let poke = || {
+            drop(ask(|reply| {
+                store.look(RequestId::from(uuid::Uuid::nil()), reply)
+            }))
+        };
+        poke();
+        assert!(matches!(store.health(), Health::Full(_)));
+        files.room(None);
+        poke();
+        assert_eq!(store.health(), Health::Well);
+        keep(&store, filler(500));
+        // What it was told meanwhile is written.
+        let files = super::kill(store, &files);
+        let store = open(&files, &tiny(4_096), 0).unwrap();
+        assert_eq!(fetch(&store, "fill", at(0)).unwrap().events.len(), 1);
+    });
+}

@@ -9,15 +9,16 @@ use rand::{Rng, SeedableRng};
 
 use super::super::simulated::Simulated;
 use super::super::{Disk, DiskStore};
-use super::{append, ask, at, event, fetch, open};
-use crate::error::StoreErrorKind;
+use super::{append, ask, at, due, event, fetch, open};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember};
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
 use crate::store::{
-    Appended, EventStore, Known, KnownState, Retained, Settled, Settlement, StoredEvent,
+    Appended, EventStore, Health, Known, KnownState, Reply, Retained, Settled, Settlement,
+    StoredEvent,
 };
 
 pub(super) const FUNCTIONS: [&str; 3] = ["charge", "resize", "mail"];
@@ -44,6 +45,7 @@ pub(super) struct World {
     unsure: BTreeSet<u64>,
 }
 
+#[derive(Clone)]
 pub(super) struct Story {
     pub(super) id: RequestId,
     event: StoredEvent,
@@ -94,6 +96,27 @@ impl World {
         }
     }
 
+    /// The same world with a disk of its own, and its store opened: it goes on in the same way.
+    pub(super) fn fork(&self) -> Self {
+        let mut world = Self {
+            files: self.files.killed(),
+            disk: self.disk.clone(),
+            store: None,
+            rng: self.rng.clone(),
+            now: self.now,
+            next: self.next,
+            stories: self.stories.clone(),
+            marks: self.marks.clone(),
+            keys: self.keys.clone(),
+            lanes: self.lanes.clone(),
+            refused: self.refused.clone(),
+            unanswered: self.unanswered.clone(),
+            unsure: self.unsure.clone(),
+        };
+        assert!(world.open());
+        world
+    }
+
     pub(super) fn store(&self) -> &DiskStore {
         self.store.as_ref().unwrap()
     }
@@ -117,6 +140,43 @@ impl World {
                 false
             }
         }
+    }
+
+    /// Asks, and asks again if the store had no room at first.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&DiskStore, Reply<T>),
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = std::sync::mpsc::channel();
+        question(
+            self.store(),
+            Reply::new(move |said| drop(sender.send(said))),
+        );
+        (0..3)
+            .find_map(|_| {
+                let said = answer.try_recv().ok();
+                if said.is_none() {
+                    self.poke();
+                }
+                said
+            })
+            .unwrap_or_else(|| panic!("no answer"))
+    }
+
+    /// Nothing is to be expected of it any more.
+    fn is_off(&self) -> bool {
+        self.files.is_dead() || matches!(self.store().health(), Health::Failed(_))
+    }
+
+    /// It says what it was told; without room, what it was told before that.
+    fn is_well(&self) -> bool {
+        !self.files.is_dead() && self.store().health() == Health::Well
+    }
+
+    /// Has the store do what it was told.
+    pub(super) fn poke(&self) {
+        let nobody = RequestId::from(uuid::Uuid::nil());
+        let _ = ask(|reply| self.store().look(nobody, reply));
     }
 
     pub(super) fn run(&mut self, steps: usize) {
@@ -391,10 +451,10 @@ impl World {
     fn fetch(&mut self) {
         let function = FUNCTIONS[self.rng.random_range(0..FUNCTIONS.len())];
         let until = at(self.now);
-        let Ok(fetched) = fetch(self.store(), function, until) else {
+        let Ok(fetched) = self.ask(|store, reply| store.fetch(due(function, until), reply)) else {
             return;
         };
-        if self.files.is_dead() {
+        if self.is_off() {
             return;
         }
         assert!(fetched.unreadable.is_empty(), "{:?}", fetched.unreadable);
@@ -404,8 +464,8 @@ impl World {
                 && !story.held
                 && story.event.due_at <= until
         };
-        let due = self.stories.values_mut().filter(is_due);
-        let expected: BTreeMap<_, _> = due
+        let waiting = self.stories.values_mut().filter(is_due);
+        let expected: BTreeMap<_, _> = waiting
             .map(|story| {
                 story.held = true;
                 (story.id, pending(&story.event))
@@ -423,7 +483,7 @@ impl World {
             return;
         };
         let id = self.stories[&mark].id;
-        let Ok(found) = ask(|reply| self.store().unpark(id, reply)) else {
+        let Ok(found) = self.ask(|store, reply| store.unpark(id, reply)) else {
             return;
         };
         let Some(story) = self.stories.get_mut(&mark) else {
@@ -454,7 +514,7 @@ impl World {
         };
         let story = &self.stories[&mark];
         let found = ask(|reply| self.store().look(story.id, reply));
-        if self.files.is_dead() {
+        if !self.is_well() {
             return;
         }
         let found = found.unwrap();
@@ -475,7 +535,7 @@ impl World {
         let letters = self.letters(self.store());
         let function = FUNCTIONS[self.rng.random_range(0..FUNCTIONS.len())];
         let parked = parked(self.store(), function);
-        if self.files.is_dead() {
+        if !self.is_well() {
             return;
         }
         let dead = self.stories.values().filter(|story| story.letter.is_some());
@@ -494,7 +554,7 @@ impl World {
         let (mut after, mut all) = (0, BTreeMap::new());
         loop {
             let Ok(page) = ask(|reply| store.letters(after, 7, reply)) else {
-                assert!(self.files.is_dead());
+                assert!(!self.is_well());
                 return all;
             };
             for letter in &page.letters {
@@ -512,6 +572,11 @@ impl World {
 
     /// Ends the store, in order or not; all that was told is done.
     pub(super) fn restart(&mut self) {
+        self.end();
+        assert!(self.open());
+    }
+
+    pub(super) fn end(&mut self) {
         let store = self.store.take().unwrap();
         let in_order = self.rng.random_bool(0.5);
         self.files = if in_order {
@@ -536,7 +601,31 @@ impl World {
             .for_each(|story| story.held = false);
         self.all_certain();
         self.now += self.rng.random_range(0..500);
-        assert!(self.open());
+    }
+
+    /// What the store says of every event, in the order of their marks, or why it can't.
+    pub(super) fn read(&self, left: &Simulated) -> Result<Vec<String>, StoreError> {
+        let store = open(left, &self.disk, self.now + 1)?;
+        let mut all = Vec::new();
+        for function in FUNCTIONS {
+            let fetched = fetch(&store, function, at(FAR))?;
+            if let Some((_, error)) = fetched.unreadable.into_iter().next() {
+                return Err(error);
+            }
+            all.extend(fetched.events.iter().map(pending));
+        }
+        for story in self.stories.values().filter(|story| !story.is_pending()) {
+            all.push(known(ask(|reply| store.look(story.id, reply))?));
+        }
+        Ok(all)
+    }
+
+    /// Closes the store in order.
+    pub(super) fn close(&mut self) {
+        if let Some(store) = self.store.take() {
+            ask(|reply| store.close(reply)).unwrap();
+        }
+        self.all_certain();
     }
 
     /// Drops the store as the death of the process would.
@@ -545,18 +634,24 @@ impl World {
         self.store = None;
     }
 
-    /// Opens what is left and checks that all is there that must be, and nothing else. Says what was found.
-    pub(super) fn check(&self, left: &Simulated, after: After, hint: &str) -> usize {
+    /// Opens what is left and checks that all is there that must be, and nothing else.
+    pub(super) fn check(&self, left: &Simulated, after: After, hint: &str) {
         let store =
             open(left, &self.disk, self.now + 1).unwrap_or_else(|error| panic!("{hint}: {error}"));
+        self.check_store(&store, after, hint);
+        // And it goes on.
+        super::keep(&store, event("more", "1", at(self.now)));
+    }
+
+    fn check_store(&self, store: &DiskStore, after: After, hint: &str) {
         let mut found: BTreeMap<u64, (RequestId, String)> = BTreeMap::new();
-        for letter in self.letters(&store) {
+        for letter in self.letters(store) {
             let mark = self.marks.get(&letter.0);
             let mark = *mark.unwrap_or_else(|| panic!("{hint}: a letter of nobody's"));
             found.insert(mark, letter);
         }
         for function in FUNCTIONS {
-            let fetched = fetch(&store, function, at(FAR)).unwrap();
+            let fetched = fetch(store, function, at(FAR)).unwrap();
             assert!(fetched.unreadable.is_empty(), "{hint}: {fetched:?}");
             for event in fetched.events {
                 let one = (event.request_id, pending(&event));
@@ -605,10 +700,6 @@ impl World {
             "{hint}: {more:?} came back, refused are {:?}",
             self.refused
         );
-        // And it goes on.
-        let one = event("more", "1", at(self.now));
-        super::keep(&store, one);
-        self.stories.len()
     }
 }
 
