@@ -250,7 +250,8 @@ impl Admission {
         news
     }
 
-    fn ask_door(&self) -> Result<(), InvokeError> {
+    /// Says why nothing is accepted any more, if nothing is.
+    pub(crate) fn ask_door(&self) -> Result<(), InvokeError> {
         match self.door.load(Ordering::Acquire) {
             0 => Ok(()),
             1 => Err(InvokeError::ShuttingDown),

@@ -118,6 +118,32 @@ fn an_event_that_dies_during_the_shutdown_is_among_its_dead_letters() {
     });
 }
 
+/// The letters go into the report, and where there is a store they stay there: they are not missing.
+#[test]
+fn a_redrive_that_the_shutdown_overtakes_is_refused() {
+    let function = scripted("f").retry(RetryPolicy::none());
+    simulate([function], |s| async move {
+        let mut dead = Vec::new();
+        for _ in 0..2 {
+            dead.push(invoke(&s, "f", steps([fail()])).await);
+        }
+        s.settle().await;
+        let queue = s.runtime().dead_letters();
+        let paced = Redrive::all().per_second(1.0);
+        let redriven = tokio::task::spawn_local(queue.send(paced));
+        s.settle().await;
+        let report = s.into_runtime().shutdown(Duration::ZERO).await;
+        let letters = report.dead_letters.iter().map(|letter| letter.request_id);
+        assert!(letters.collect::<Vec<_>>().contains(&dead[1]));
+        let redriven = redriven.await.unwrap().unwrap();
+        assert_eq!((redriven.sent.len(), redriven.missing.len()), (1, 0));
+        let [(id, InvokeError::ShuttingDown | InvokeError::NoSystem)] = redriven.refused[..] else {
+            panic!("{redriven:?}")
+        };
+        assert_eq!(id, dead[1]);
+    });
+}
+
 #[test]
 fn nothing_is_accepted_once_the_shutdown_began() {
     simulate([scripted("f").timeout(secs(60))], |s| async move {

@@ -95,7 +95,8 @@ impl Redrive {
 pub struct Redriven {
     /// Letters that were sent, with the request ids of their new events; after a dry run, those that would be, with their own.
     pub sent: Vec<(RequestId, RequestId)>,
-    /// Letters that were refused, and why. They are still in the queue.
+    /// Letters that were refused, and why. They are still in the queue; at a shutdown they are in its report, and in the
+    /// store if there is one.
     pub refused: Vec<(RequestId, InvokeError)>,
     /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another
     /// redrive.
@@ -155,7 +156,9 @@ impl Handler<RedriveOne> for DeadLetterQueue {
 
     fn handle(&mut self, one: RedriveOne, _: &mut Self::Context) -> Self::Result {
         let Some(letter) = self.get(one.id).filter(|_| !self.sending.contains(&one.id)) else {
-            return Box::pin(actix::fut::ready(None));
+            // At a shutdown the letters have left with the report: they are elsewhere, not missing.
+            let closed = self.post.admission.ask_door().err();
+            return Box::pin(actix::fut::ready(closed.map(Err)));
         };
         let invoke = successor(letter, one.payload);
         if one.dry_run {
