@@ -239,6 +239,8 @@ impl Checker {
 
     fn opened(&mut self, pending: u64) -> Checked {
         self.life += 1;
+        // What a closed store was told.
+        self.told.clear();
         self.most_pending = self.most_pending.max(pending);
         let letters = self.events.iter();
         let letters = letters.filter(|(id, known)| {
@@ -313,9 +315,12 @@ impl Checker {
                 Broken::Garbled,
                 format!("letter {letter} is redriven and was not listed"),
             )?;
-            // Killed before the answer: it is tried again.
+            // Killed before the answer, or refused at the end of a process: it is tried again.
             if let Some(meant) = self.meant.get_mut(&intent.origin) {
                 (meant.at, meant.life) = (at, life);
+                if meant.answer == Answer::Refused {
+                    meant.answer = Answer::None;
+                }
                 return ensure(
                     meant.intent == intent,
                     Broken::Garbled,

@@ -22,7 +22,8 @@ fn say(line: &Line) {
     VOICE.get_or_init(Voice::new).say(line);
 }
 
-/// Does the task: `load`, `drain` or `inspect`, the number of the life, the folder.
+/// Does the task: `load`, `leave` (in good order, in the midst of it), `drain` or `inspect`; the number of the life; the
+/// folder.
 pub fn work(task: &str) {
     let mut words = task.splitn(3, ' ');
     let mut word = || words.next().expect("a task has three words");
@@ -41,22 +42,35 @@ async fn live(mode: &str, life: u64, folder: &str) {
     let subscribe = Subscribe::new(clerk.start().recipient());
     letters.send(subscribe).await.unwrap();
     let listed = list(&letters).await;
+    let mut grace = Duration::from_secs(10);
     match mode {
-        "load" => {
+        "load" | "leave" => {
             for task in 0..5 {
                 actix_rt::spawn(load(client.clone(), life * 8 + task, task));
             }
             for part in listed.chunks(listed.len().div_ceil(4).max(1)) {
                 actix_rt::spawn(redrive(letters.clone(), part.to_vec()));
             }
-            return std::future::pending().await;
+            if mode == "load" {
+                return std::future::pending().await;
+            }
+            let mut random = StdRng::seed_from_u64(life);
+            let stay = random.random_range(1..200);
+            tokio::time::sleep(Duration::from_millis(stay)).await;
+            grace = Duration::from_millis(random.random_range(0..20));
         }
         "drain" => {
             redrive(letters.clone(), listed).await;
             until_nothing_pends(&client).await;
+            say_ledger(&client);
         }
-        _ => {}
+        _ => say_ledger(&client),
     }
+    drop(runtime.shutdown(grace).await);
+    say(&Line::Closed);
+}
+
+fn say_ledger(client: &Client) {
     let ledger = client.stats().events;
     say(&Line::Drained {
         accepted: ledger.accepted,
@@ -65,8 +79,6 @@ async fn live(mode: &str, life: u64, folder: &str) {
         cancelled: ledger.cancelled,
         pending: ledger.pending(),
     });
-    drop(runtime.shutdown(Duration::from_secs(10)).await);
-    say(&Line::Closed);
 }
 
 /// A small window and small segments: events are parked and fetched, segments filled and removed.
@@ -147,10 +159,13 @@ async fn load(client: Client, seed: u64, kind: u64) {
         next: seed << 32,
     };
     loop {
-        match kind {
+        let sent = match kind {
             0..3 => sender.one().await,
             3 => sender.batch().await,
             _ => sender.keyed().await,
+        };
+        if !sent {
+            return;
         }
         while sender.client.stats().events.pending() > PENDING_MAX {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -192,7 +207,8 @@ impl Sender {
         }
     }
 
-    async fn one(&mut self) {
+    /// Answers whether more is taken, as the others below do.
+    async fn one(&mut self) -> bool {
         let slow = self.random.random_ratio(1, 3);
         let mut plan = self.plan();
         let durability = match self.random.random_range(0..10) {
@@ -220,11 +236,11 @@ impl Sender {
             stored: durability != Durability::Memory,
             ..intent(&job)
         };
-        self.send(intent, invoke.durability(durability)).await;
+        self.send(intent, invoke.durability(durability)).await
     }
 
     /// Keys of this life and of those before, each many times.
-    async fn keyed(&mut self) {
+    async fn keyed(&mut self) -> bool {
         let latest = (self.next >> 32) as u32;
         let key = match self.random.random_ratio(1, 4) {
             true => self.random.random_range(0..latest + 10),
@@ -237,13 +253,14 @@ impl Sender {
             key: Some(key),
             ..intent(&job)
         };
-        self.send(intent, invoke).await;
+        self.send(intent, invoke).await
     }
 
-    async fn send(&mut self, intent: Intent, invoke: Invoke) {
+    async fn send(&mut self, intent: Intent, invoke: Invoke) -> bool {
         say(&Line::Intent(intent));
         let origin = intent.origin;
-        say(&match self.client.send(invoke).await {
+        let sent = self.client.send(invoke).await;
+        say(&match &sent {
             Ok(receipt) => Line::Receipt {
                 origin,
                 id: receipt.request_id,
@@ -251,9 +268,10 @@ impl Sender {
             },
             Err(_) => Line::Refused(origin),
         });
+        sent.is_ok()
     }
 
-    async fn batch(&mut self) {
+    async fn batch(&mut self) -> bool {
         // Now and then more than the window has room for.
         let burst = self.random.random_ratio(1, 8);
         let size = self.random.random_range(if burst { 40..80 } else { 1..12 });
@@ -283,6 +301,7 @@ impl Sender {
                 Err(_) => Line::Refused(origin),
             });
         }
+        sent.is_ok()
     }
 }
 
@@ -381,7 +400,9 @@ async fn redrive(queue: Addr<DeadLetterQueue>, letters: Vec<DeadLetter>) {
         };
         say(&Line::Intent(intent(&job)));
         let redrive = Redrive::one(id).payload(Payload::new(job).unwrap());
-        let redriven = queue.send(redrive).await.unwrap();
+        let Ok(redriven) = queue.send(redrive).await else {
+            return;
+        };
         for (letter, event) in redriven.sent {
             say(&Line::Receipt {
                 origin: Origin::Letter(letter),
