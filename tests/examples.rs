@@ -171,15 +171,22 @@ fn thumbnails_keeps_its_events_where_it_is_told() {
 
 /// The program of an example.
 fn built(name: &str) -> PathBuf {
+    // Where this test lies, its examples do.
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
     let arguments = ["build", "--quiet", "--offline", "--all-features"];
     let status = Command::new(env!("CARGO"))
         .args(arguments)
-        .args(["--manifest-path", MANIFEST, "--example", name])
+        .args(["--profile", profile, "--manifest-path", MANIFEST])
+        .args(["--example", name])
         .status();
     assert!(status.unwrap().success());
     let tests = std::env::current_exe().unwrap();
-    let profile = tests.ancestors().nth(2).unwrap();
-    profile.join("examples").join(name)
+    let folder = tests.ancestors().nth(2).unwrap();
+    folder.join("examples").join(name)
 }
 
 #[test]
