@@ -39,6 +39,8 @@ enum Manner {
     Overflow,
     /// Its first two attempts fail, the next one aborts.
     FailThenAbort,
+    /// Nothing does: the parent will.
+    Hang,
     /// The process does nothing but hold the folder.
     Hold,
 }
@@ -192,6 +194,29 @@ fn one_death_may_be_enough() {
     outcome.assert_all_good(5);
 }
 
+/// The process that counts the deaths of the one before may be killed before it has forgotten what ran there.
+#[actix::test]
+async fn a_death_is_counted_once_though_the_next_process_is_killed_while_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = Plot::new(Manner::Hang, 2).good(1, 0);
+    let mut child = Plot {
+        life: 1,
+        ..plot.clone()
+    }
+    .start(folder.path());
+    assert_eq!(child.lines().next().as_deref(), Some("ran 0 1"));
+    child.kill();
+    let running = folder.path().join("running");
+    let ran = std::fs::read(&running).unwrap();
+    let runtime = Runtime::builder().disk(folder.path()).start().await;
+    drop(runtime.unwrap().shutdown(Duration::ZERO).await);
+    std::fs::write(&running, ran).unwrap();
+    let mut child = Plot { life: 2, ..plot }.start(folder.path());
+    let lines: Vec<_> = child.lines().collect();
+    assert_eq!(lines, ["ran 0 1", "state succeeded"]);
+    assert!(child.wait().success());
+}
+
 #[actix::test]
 async fn a_folder_is_locked_as_long_as_its_process_lives() {
     let folder = tempfile::tempdir().unwrap();
@@ -273,6 +298,9 @@ async fn begin(plot: &Plot, client: &Client, running: &AtomicU32) {
     while running.load(SeqCst) < plot.running {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    if plot.manner == Manner::Hang {
+        return;
+    }
     // Its receipt may come or not.
     let _ = client.invoke("bad", "poison".to_owned()).await;
 }
@@ -320,7 +348,8 @@ fn bad(manner: Manner) -> Function {
                 std::process::abort()
             }
             Manner::Overflow => drop(deeper(1)),
-            _ => std::process::abort(),
+            Manner::Hang | Manner::Hold => std::future::pending().await,
+            Manner::Abort => std::process::abort(),
         }
         Ok(())
     };
