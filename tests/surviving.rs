@@ -340,7 +340,7 @@ fn course(seed: u64) {
     hush();
     let journal = run(async {
         let mut course = Course::begin(seed).await;
-        for _ in 0..course.rng.random_range(5..40) {
+        for _ in 0..course.rng.random_range(5..25) {
             course.act().await;
         }
         course.rest().await
