@@ -19,6 +19,8 @@ pub(crate) struct Clock {
     start: Time,
     /// Whether the wall clock follows this one; otherwise it is the machine's own.
     is_wall: bool,
+    /// A start of the machine, and how long ago it was at an instant, in place of the machine's own.
+    boot: Option<(u128, Duration, Instant)>,
     chance: Chance,
 }
 
@@ -40,6 +42,7 @@ impl Clock {
             origin: Instant::now(),
             start: Time::of(SystemTime::now()),
             is_wall: false,
+            boot: None,
             chance: Chance::Thread,
         }
     }
@@ -55,7 +58,17 @@ impl Clock {
             origin: Instant::now(),
             start: Time::of(wall),
             is_wall: true,
+            boot: None,
             chance,
+        }
+    }
+
+    /// The same clock, on a machine that was started `uptime` ago.
+    #[cfg(all(test, feature = "disk"))]
+    pub(crate) fn booted(self, id: u128, uptime: Duration) -> Self {
+        Self {
+            boot: Some((id, uptime, Instant::now())),
+            ..self
         }
     }
 
@@ -107,6 +120,9 @@ impl Clock {
     /// time is simulated, `None`.
     #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
     pub(crate) fn boot(&self) -> Option<(u128, Duration)> {
+        if let Some((id, uptime, then)) = self.boot {
+            return Some((id, uptime + Instant::now().saturating_duration_since(then)));
+        }
         if self.is_wall {
             return None;
         }

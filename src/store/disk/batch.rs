@@ -573,3 +573,28 @@ fn until(event: &StoredEvent, deduplicate: &Deduplicate) -> u64 {
 fn unwritable(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::new(format!("it can't be written: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_beyond_what_a_place_can_say_is_refused_and_leaves_nothing() {
+        let start = Place {
+            segment: 1,
+            offset: u32::MAX - 100,
+        };
+        let mut batch = Batch::new(&Vault, start, 1);
+        batch.synced(7);
+        let before = batch.bytes.len();
+        let key = |length: usize| Record::Key {
+            function: "charge",
+            key: Box::leak("x".repeat(length).into_boxed_str()),
+            first: RequestId::from(uuid::Uuid::nil()),
+            until: 0,
+        };
+        assert!(batch.add(&key(100)).is_err());
+        assert_eq!(batch.bytes.len(), before);
+        assert!(batch.add(&key(10)).is_ok());
+    }
+}

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A folder of files.
@@ -52,7 +52,11 @@ impl dyn File + '_ {
 
 /// A folder of the machine's.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// How its files are opened.
+    options: OpenOptions,
+}
 
 impl Folder {
     /// Makes the folder if it isn't there.
@@ -61,22 +65,34 @@ impl Folder {
         let fresh: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
         fs::create_dir_all(&path)?;
         // A folder that was made is durable when the one that it lies in is.
-        for parent in fresh.into_iter().filter_map(std::path::Path::parent) {
+        for parent in fresh.into_iter().filter_map(Path::parent) {
             sync_folder(parent)?;
         }
-        Ok(Self(path))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        Ok(Self { path, options })
+    }
+
+    /// A folder that is there, for looking at it.
+    pub(crate) fn to_read(path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        Self {
+            path: path.to_owned(),
+            options,
+        }
     }
 }
 
 impl Files for Folder {
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.path.join(name).display().to_string()
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(self.0.join(name))?;
+        let file = options.open(self.path.join(name))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -85,7 +101,7 @@ impl Files for Folder {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.0)?.map(|entry| {
+        let names = fs::read_dir(&self.path)?.map(|entry| {
             let name = entry?.file_name();
             Ok(name.to_string_lossy().into_owned())
         });
@@ -93,9 +109,9 @@ impl Files for Folder {
     }
 
     fn open(&self, name: &str, fresh: bool) -> io::Result<Arc<dyn File>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(fresh);
-        Ok(Arc::new(options.open(self.0.join(name))?))
+        let mut options = self.options.clone();
+        options.create_new(fresh);
+        Ok(Arc::new(options.open(self.path.join(name))?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -103,15 +119,15 @@ impl Files for Folder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        fs::remove_file(self.path.join(name))
     }
 
     fn sync(&self) -> io::Result<()> {
-        sync_folder(&self.0)
+        sync_folder(&self.path)
     }
 }
 
-fn sync_folder(path: &std::path::Path) -> io::Result<()> {
+fn sync_folder(path: &Path) -> io::Result<()> {
     // Elsewhere a folder can't be opened, and names are durable with the file.
     if cfg!(unix) {
         fs::File::open(path)?.sync_all()?;

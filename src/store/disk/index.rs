@@ -366,6 +366,19 @@ impl Index {
         (at < self.tables[table].entries.len()).then_some((table, at))
     }
 
+    /// Every event that something is known of.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Entry)> {
+        let own = self
+            .tables
+            .iter()
+            .flat_map(|table| (table.base..).zip(&table.entries));
+        let known = |(_, entry): &(u64, &Entry)| entry.state != State::Gone;
+        let moved = self.moved.iter().map(|(&seq, entry)| (seq, entry));
+        moved
+            .chain(own.filter(known))
+            .map(|(seq, &entry)| (seq, entry))
+    }
+
     pub(super) fn tail(&self, seq: u64) -> Option<Tail> {
         self.tails.get(&seq).copied()
     }
@@ -911,4 +924,184 @@ impl Index {
 
 fn key_weight((_, key): &Key) -> u32 {
     (KEY_OVERHEAD + key.len()) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Place = Place {
+        segment: 1,
+        offset: 128,
+    };
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        index.function("charge");
+        index.begin_segment(1, 1);
+        index
+    }
+
+    /// The next event, which waits until `due`.
+    fn event(index: &mut Index, due: u64) -> u64 {
+        let seq = index.next;
+        let fact = Fact::Event {
+            seq,
+            function: 0,
+            due,
+            bytes: 10,
+            delayed: due > 0,
+            proposed: None,
+            replaces: None,
+            tail: None,
+        };
+        index.learn(fact, AT, 100);
+        assert!(index.park(seq));
+        seq
+    }
+
+    fn fail(index: &mut Index, seq: u64, due: u64) {
+        let fact = Fact::Rescheduled {
+            seq,
+            due,
+            attempts: 1,
+            uncounted: 0,
+        };
+        index.learn(fact, AT, 100);
+    }
+
+    fn take(index: &mut Index, until: u64) -> Vec<u64> {
+        index.take(&FunctionName::new("charge"), until, 10, 1_000)
+    }
+
+    fn parked(index: &mut Index) -> (u64, u64, u64) {
+        let retained = Retained::new(10, 10, std::time::Duration::MAX);
+        index.open(&FunctionName::new("charge"), retained, 0)
+    }
+
+    #[test]
+    fn who_left_its_turn_and_failed_holds_up_nobody_behind_it() {
+        let mut index = index();
+        let (first, second) = (event(&mut index, 0), event(&mut index, 0));
+        assert!(index.unpark(first));
+        fail(&mut index, first, 50);
+        assert!(index.park(first));
+        assert_eq!(index.next_due(&FunctionName::new("charge")), Some(0));
+        assert_eq!(take(&mut index, 10), [second]);
+        assert_eq!(take(&mut index, 50), [first]);
+        assert_eq!(parked(&mut index), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_event_that_fails_while_it_is_parked_changes_shelves() {
+        let mut index = index();
+        let seq = event(&mut index, 0);
+        fail(&mut index, seq, 50);
+        assert_eq!(parked(&mut index), (0, 1, 10));
+        assert!(take(&mut index, 49).is_empty());
+        assert_eq!(take(&mut index, 50), [seq]);
+        assert_eq!(parked(&mut index), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_event_that_moves_stays_in_its_shelf() {
+        let mut index = index();
+        let seq = event(&mut index, 0);
+        fail(&mut index, seq, 0);
+        index.begin_segment(2, index.next);
+        let fact = Fact::Event {
+            seq,
+            function: 0,
+            due: 0,
+            bytes: 10,
+            delayed: false,
+            proposed: None,
+            replaces: None,
+            tail: None,
+        };
+        let there = Place {
+            segment: 2,
+            offset: 128,
+        };
+        index.learn(fact, there, 100);
+        assert_eq!(parked(&mut index), (0, 1, 10));
+        let listed = index.parked(&FunctionName::new("charge"), 0, 10).0;
+        assert_eq!(listed, [seq], "also while its old segment is there");
+        assert_eq!(index.emptied_segment(), Some(1));
+        assert_eq!(take(&mut index, 0), [seq]);
+        assert_eq!(parked(&mut index), (0, 0, 0));
+    }
+
+    #[test]
+    fn who_was_cancelled_long_before_its_time_leaves_nothing_behind() {
+        let mut index = index();
+        for _ in 0..10_000 {
+            let seq = event(&mut index, 1 << 60);
+            index.unpark(seq);
+            let seq = event(&mut index, 0);
+            index.unpark(seq);
+        }
+        let shelf = &index.shelves[0];
+        assert!(shelf.delayed.len() <= STALE as usize + 1);
+        assert!(shelf.ready.len() <= STALE as usize + 1);
+    }
+
+    #[test]
+    fn a_key_is_waited_for_once_however_often_it_moves() {
+        let mut index = index();
+        for segment in 2..100 {
+            index.begin_segment(segment, 1);
+            let fact = Fact::Key {
+                function: 0,
+                key: "key".into(),
+                first: RequestId::from(uuid::Uuid::nil()),
+                until: 50,
+            };
+            let place = Place { segment, offset: 0 };
+            index.learn(fact, place, 100);
+        }
+        assert_eq!(index.expiries.len(), 1);
+        index.expire(50);
+        assert_eq!(index.holder(0, "key", 0), None);
+        assert_eq!(index.live_bytes(), 0);
+    }
+
+    #[test]
+    fn a_dead_letter_does_not_succeed() {
+        let mut index = index();
+        let seq = event(&mut index, 0);
+        index.learn(Fact::Buried { seq, attempts: 1 }, AT, 100);
+        let fact = Fact::Finished {
+            seq,
+            id: RequestId::from(uuid::Uuid::nil()),
+            function: Some(0),
+            at: 1,
+            bytes: 0,
+        };
+        index.learn(fact, AT, 100);
+        assert_eq!(index.entry(seq).unwrap().state, State::Dead);
+        assert_eq!(index.letters(0, 10), (vec![seq], None));
+    }
+
+    /// Looking through all functions is not for every commit.
+    #[test]
+    fn ends_grow_old_a_second_at_a_time() {
+        let mut index = index();
+        let retained = Retained::new(10, 10, std::time::Duration::from_nanos(5));
+        index.open(&FunctionName::new("charge"), retained, 0);
+        index.expire(1);
+        let seq = event(&mut index, 0);
+        let fact = Fact::Finished {
+            seq,
+            id: RequestId::from(uuid::Uuid::nil()),
+            function: Some(0),
+            at: 1,
+            bytes: 0,
+        };
+        index.learn(fact, AT, 100);
+        index.expire(TRIM_EVERY);
+        assert!(index.entry(seq).is_some());
+        index.expire(TRIM_EVERY + 1);
+        assert!(index.entry(seq).is_none());
+    }
 }

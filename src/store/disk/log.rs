@@ -9,6 +9,12 @@
 //! A segment is durable to its last byte before the next one begins, and the next one says how long it is. So only the
 //! last one can be torn, and only behind the last byte that a later frame says was synced; anything else that can't be
 //! read is damage, and is named. What was torn stays where it is: the next opening begins a new segment.
+//!
+//! What can't be told from a torn write, and so goes unnoticed: in the last segment, damage that reaches its end, or so far
+//! that no `Synced` mark is left behind it. A mark comes with the first commit after a sync, so that without its being cut
+//! off that is what the last sync made durable and what followed it. An end in order begins another segment, and leaves
+//! nothing of the kind: only its header could be missed, with nothing behind it. The oldest segments may be removed from
+//! outside unnoticed, whole, and the last one with all that is in it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,7 +63,6 @@ pub(super) struct Sealed {
 /// A segment of a log that is being opened.
 pub(super) struct Found {
     pub(super) number: u32,
-    pub(super) opened: Opened,
     file: Arc<dyn File>,
     bytes: Vec<u8>,
     /// How much of it counts, if the next segment says so.
@@ -99,10 +104,7 @@ pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
 }
 
 /// What a segment's file holds.
-pub(super) fn read_whole(
-    files: &dyn Files,
-    number: u32,
-) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
+fn read_whole(files: &dyn Files, number: u32) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
     let name = name(number);
     let read = || {
         let file = files.open(&name, false)?;
@@ -116,7 +118,7 @@ pub(super) fn read_whole(
 }
 
 /// What is wrong with the segment whose number and bytes these are, unless its beginning is as it must be.
-pub(super) fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Opened, StoreError> {
+fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Opened, StoreError> {
     let path = || files.path(&name(number));
     let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
         return Err(damaged(files, number, bytes.len()));
@@ -155,16 +157,15 @@ pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreErr
     StoreError::of(StoreErrorKind::Damaged, message)
 }
 
-/// Finds the segments of a log, the oldest first, each when it is asked for.
+/// Finds the segments of a log, the oldest first, each with its header when it is asked for.
 pub(super) fn find(
     files: &dyn Files,
-) -> Result<impl Iterator<Item = Result<Found, StoreError>> + '_, StoreError> {
+) -> Result<impl Iterator<Item = Result<(Opened, Found), StoreError>> + '_, StoreError> {
     let mut numbers = numbers(files)?;
     // The process died while it made the last one.
     if let Some(&last) = numbers.last() {
         let (_, bytes) = read_start(files, last)?;
-        let unborn = bytes.len() < HEADER || bytes.iter().all(|&byte| byte == 0);
-        if unborn && (numbers.len() > 1 || last == 1) {
+        if is_unborn(&bytes) && (numbers.len() > 1 || last == 1) {
             numbers.pop();
         }
     }
@@ -186,20 +187,16 @@ pub(super) fn find(
     let sealed: Vec<_> = headers.iter().map(|opened| opened.previous).collect();
     let all = numbers.into_iter().zip(headers).enumerate();
     Ok(all.map(move |(at, (number, opened))| {
-        let (file, bytes) = read_whole(files, number)?;
-        let sealed = sealed
-            .get(at + 1)
-            .copied()
-            .flatten()
-            .map(|(_, length)| length);
-        Ok(Found {
-            number,
-            opened,
-            file,
-            bytes,
-            sealed,
-        })
+        let sealed = sealed.get(at + 1).copied().flatten();
+        let found = Found::read(files, number, sealed.map(|(_, length)| length))?;
+        Ok((opened, found))
     }))
+}
+
+/// Is this what is left of a file that was made, and not more, when the process or the power went? Its header is within
+/// what a disk writes as a whole.
+fn is_unborn(bytes: &[u8]) -> bool {
+    bytes.len() < HEADER || (bytes.len() == HEADER && bytes.iter().all(|&byte| byte == 0))
 }
 
 /// Enough of a segment for its header.
@@ -223,6 +220,37 @@ impl Sealed {
 }
 
 impl Found {
+    /// Reads a segment that ends where the next one says, if there is one.
+    pub(super) fn read(
+        files: &dyn Files,
+        number: u32,
+        sealed: Option<u32>,
+    ) -> Result<Self, StoreError> {
+        let (file, bytes) = read_whole(files, number)?;
+        Ok(Self {
+            number,
+            file,
+            bytes,
+            sealed,
+        })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    pub(super) fn header(&self, files: &dyn Files) -> Result<Opened, StoreError> {
+        header(files, self.number, &self.bytes)
+    }
+
+    pub(super) fn is_unborn(&self) -> bool {
+        is_unborn(&self.bytes)
+    }
+
+    pub(super) fn file(&self) -> Arc<dyn File> {
+        self.file.clone()
+    }
+
     /// Hands each record that counts to `learn`, with its place. Answers where the segment ends.
     pub(super) fn replay(
         &self,

@@ -27,11 +27,13 @@ mod record;
 mod recovery;
 mod running;
 #[cfg(any(test, feature = "testing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
 pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;
 mod tidy;
 mod vault;
+mod verify;
 
 #[cfg(feature = "encryption")]
 mod sealing;
@@ -54,6 +56,8 @@ use crate::store::{
     Reply, Retained, Settled, StoredEvent,
 };
 use crate::telemetry;
+
+pub use verify::{Extent, Verification, VerifiedFile, verify};
 
 use engine::{Engine, Op};
 use files::{Files, Folder};
@@ -154,6 +158,7 @@ enum Drive {
     Threads(Mutex<Option<JoinHandle<()>>>),
     /// Whoever tells: virtual time needs one thread.
     #[cfg(any(test, feature = "testing"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
     Caller(Mutex<Engine>),
 }
 
@@ -194,6 +199,7 @@ impl DiskStore {
     /// Opens the store on a disk and with a clock of the caller's, who does in its own thread what it tells: for virtual
     /// time, and for tests. What nobody waits for is done together with what somebody does.
     #[cfg(any(test, feature = "testing"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
     pub(crate) fn driven(
         files: Arc<dyn Files>,
         disk: &Disk,

@@ -54,9 +54,9 @@ pub(super) fn recover(
     let mut line = Line::default();
     let mut sealed = Vec::new();
     for found in log::find(&*files)? {
-        let found = found?;
-        index.begin_segment(found.number, found.opened.base);
-        line.opened(&found.opened);
+        let (opened, found) = found?;
+        index.begin_segment(found.number, opened.base);
+        line.opened(&opened);
         let mut synced = log::HEADER as u32;
         let end = found.replay(&*files, |record, place, weight| {
             if let Record::Synced { upto } = record {
@@ -139,7 +139,7 @@ impl Engine {
 
 /// The store's time line, as far as the records tell.
 #[derive(Default)]
-struct Line {
+pub(super) struct Line {
     incarnation: u64,
     /// What ran before this incarnation and died is on record.
     counted: u64,
@@ -173,7 +173,7 @@ impl Line {
 }
 
 /// What the index is to learn of a record: of an event that came with a key, two facts.
-fn facts(
+pub(super) fn facts(
     index: &mut Index,
     record: Record<'_>,
     line: &mut Line,

@@ -39,6 +39,7 @@ struct Machine {
     faults: Vec<Fault>,
     /// At which call the process dies.
     killed_at: Option<u64>,
+    panics_at: Option<u64>,
     is_dead: bool,
     is_locked: bool,
     /// Bytes that all files may have together.
@@ -119,6 +120,19 @@ impl Simulated {
     /// Gives the disk room for so many bytes.
     pub(crate) fn room(&self, bytes: Option<u64>) {
         self.0.lock().room = bytes;
+    }
+
+    /// Panics at the `nth` call from now on; 1 is the next.
+    pub(crate) fn panic_at(&self, nth: u64) {
+        let mut machine = self.0.lock();
+        machine.panics_at = Some(machine.count(Call::Any) + nth);
+    }
+
+    /// Damages this byte under whoever has the file open.
+    pub(crate) fn damage_byte(&self, name: &str, at: usize) {
+        let mut machine = self.0.lock();
+        let inode = machine.names[name];
+        machine.inodes[inode].bytes[at] ^= 1;
     }
 
     /// Takes back what was to fail.
@@ -216,6 +230,7 @@ impl Machine {
         let all = self.count(Call::Any) + 1;
         self.calls.insert(Call::Any, all);
         self.history.push(call);
+        assert!(self.panics_at != Some(all), "as told");
         if call != Call::Any {
             *self.calls.entry(call).or_default() += 1;
         }

@@ -1,1 +1,81 @@
-//! To come.
+//! The machine's clock is set while the store is closed, or open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::DiskStore;
+use super::super::simulated::Simulated;
+use super::{advance, at, event, fetch, keep, kill, tiny, virtual_time};
+use crate::clock::Clock;
+use crate::store::EventStore;
+
+/// A store on a machine whose clock shows `wall`, started `uptime` seconds ago.
+fn open(files: &Simulated, wall: u64, boot: u128, uptime: u64) -> DiskStore {
+    let clock = Clock::simulated(7, at(wall)).booted(boot, Duration::from_secs(uptime));
+    DiskStore::driven(Arc::new(files.clone()), &tiny(4_096), clock).unwrap()
+}
+
+const HOUR: u64 = 3_600;
+
+/// An event that was accepted at hour 10 and is due an hour later, and the disk after another half.
+fn half_an_hour_before() -> Simulated {
+    let files = Simulated::new(1);
+    let store = open(&files, 10 * HOUR, 1, 100);
+    let mut late = event("charge", "1", store.now());
+    late.due_at += Duration::from_secs(HOUR);
+    keep(&store, late);
+    advance(Duration::from_secs(HOUR / 2));
+    assert_eq!(store.now(), at(10 * HOUR + HOUR / 2));
+    kill(store, &files)
+}
+
+fn is_due(store: &DiskStore) -> bool {
+    let fetched = fetch(store, "charge", store.now()).unwrap();
+    !fetched.events.is_empty()
+}
+
+#[test]
+fn since_the_same_start_of_the_machine_its_wall_clock_does_not_matter() {
+    for wall in [0, 5, 10, 11, 15, 100] {
+        virtual_time(|| {
+            let files = half_an_hour_before();
+            let store = open(&files, wall * HOUR, 1, 100 + HOUR / 2 + 60);
+            assert_eq!(store.now(), at(10 * HOUR + HOUR / 2 + 60), "{wall}");
+            assert!(!is_due(&store), "{wall}");
+            advance(Duration::from_secs(HOUR / 2));
+            assert!(is_due(&store), "{wall}");
+        });
+    }
+}
+
+#[test]
+fn after_another_start_the_wall_clock_is_believed_unless_it_went_back() {
+    virtual_time(|| {
+        let files = half_an_hour_before();
+        let store = open(&files, 12 * HOUR, 2, 5);
+        assert_eq!(store.now(), at(12 * HOUR));
+        assert!(is_due(&store));
+    });
+    virtual_time(|| {
+        let files = half_an_hour_before();
+        let store = open(&files, HOUR, 2, 5);
+        // It goes on from the last that is on record, so the event is late by what isn't, and no more.
+        assert_eq!(store.now(), at(10 * HOUR));
+        assert!(!is_due(&store));
+        advance(Duration::from_secs(HOUR));
+        assert!(is_due(&store));
+    });
+}
+
+#[test]
+fn the_end_in_order_is_on_record() {
+    virtual_time(|| {
+        let files = half_an_hour_before();
+        let store = open(&files, 10 * HOUR, 1, 100 + HOUR / 2);
+        keep(&store, event("mail", "1", store.now()));
+        advance(Duration::from_secs(HOUR / 4));
+        drop(store);
+        let store = open(&files, 0, 2, 5);
+        assert_eq!(store.now(), at(10 * HOUR + HOUR * 3 / 4));
+    });
+}

@@ -1,1 +1,139 @@
-//! To come.
+//! The log takes about as much room as what is needed of it.
+
+use std::time::Duration;
+
+use super::super::DiskStore;
+use super::super::simulated::Simulated;
+use super::{at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
+use crate::event::{Deduplicate, RequestId};
+use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+use crate::settings::FunctionName;
+use crate::store::{EventStore, Retained, Settled, Settlement};
+
+fn log_bytes(files: &Simulated) -> u64 {
+    let lengths = files.lengths();
+    let logs = lengths.iter().filter(|(name, _)| name.ends_with(".log"));
+    logs.map(|(_, length)| length).sum()
+}
+
+fn forgetful(store: &DiskStore, function: &str) {
+    let retained = Retained::new(0, 0, Duration::ZERO);
+    store.open(&FunctionName::new(function), retained);
+}
+
+#[test]
+fn an_event_that_is_due_in_years_survives_thousands_of_segments() {
+    virtual_time(|| {
+        let files = Simulated::new(1);
+        let mut store = open(&files, &tiny(1_024), 0).unwrap();
+        forgetful(&store, "fill");
+        let mut late = event("late", r#""then""#, at(0));
+        late.due_at = at(1 << 30);
+        late.deduplicate = Some(Deduplicate {
+            key: "once".into(),
+            window: Duration::from_secs(1 << 30),
+        });
+        let id = keep(&store, late.clone());
+        let mut most = 0;
+        for round in 0..3_000 {
+            let filler = keep(&store, filler(1_000));
+            succeed(&store, filler);
+            most = most.max(log_bytes(&files));
+            if round % 500 == 499 {
+                drop(store);
+                store = open(&files, &tiny(1_024), 0).unwrap();
+                forgetful(&store, "fill");
+            }
+        }
+        let lengths = files.lengths();
+        let last = lengths.keys().rfind(|name| name.ends_with(".log")).unwrap();
+        assert!(*last > "00003000.log".to_owned(), "{last}");
+        // Four segments of spare room, and what is on the way.
+        assert!(most < 12_000, "{most}");
+        assert!(fetch(&store, "late", at(9)).unwrap().events.is_empty());
+        let again = super::append(&store, vec![late]).unwrap();
+        assert_eq!(again, [crate::store::Appended::Duplicate(id)]);
+        let fetched = fetch(&store, "late", at(1 << 30)).unwrap();
+        assert_eq!(fetched.events[0].request_id, id);
+        assert_eq!(fetched.events[0].payload.json().unwrap().get(), r#""then""#);
+    });
+}
+
+fn fail(store: &DiskStore, id: RequestId, number: u32) -> Attempt {
+    let attempt = Attempt {
+        number,
+        started_at: at(0),
+        duration: Duration::ZERO,
+        failure: Failure::new(FailureKind::Error, "Long", "story ".repeat(200)),
+    };
+    let settlement = Settlement::Rescheduled {
+        attempt: attempt.clone(),
+        uncounted: 0,
+        due_at: at(0),
+    };
+    store.settle(Settled::new(id, at(0), settlement)).unwrap();
+    attempt
+}
+
+/// What they failed with is needed as much as they are: it must not be taken for garbage, which would be moved for ever.
+#[test]
+fn long_histories_are_moved_once_and_not_for_ever() {
+    virtual_time(|| {
+        let files = Simulated::new(1);
+        let store = open(&files, &tiny(4_096), 0).unwrap();
+        for _ in 0..40 {
+            let id = keep(&store, event("charge", "1", at(0)));
+            let attempts: Vec<_> = (1..=3).map(|number| fail(&store, id, number)).collect();
+            let letter = DeadLetter::new(Letter {
+                request_id: id,
+                function: FunctionName::new("charge"),
+                payload: crate::payload::Payload::null(),
+                condition: Condition::RetriesExhausted,
+                attempts,
+                attempt_count: 3,
+                accepted_at: at(0),
+                died_at: at(0),
+                trace_header: None,
+                hops: 0,
+                redriven_from: None,
+                retry: None,
+                event_age_max: None,
+                stored: true,
+            });
+            let settlement = Settlement::Buried(letter);
+            store.settle(Settled::new(id, at(0), settlement)).unwrap();
+        }
+        // It comes to an end: with every answer, everything is tidy.
+        keep(&store, event("charge", "1", at(0)));
+        let needed = 40 * 3 * 1_200;
+        let bytes = log_bytes(&files);
+        assert!(bytes > needed && bytes < 3 * needed, "{bytes}");
+        let letters = super::ask(|reply| store.letters(0, 100, reply)).unwrap();
+        assert!(
+            letters
+                .letters
+                .iter()
+                .all(|letter| letter.attempts.len() == 3)
+        );
+    });
+}
+
+/// Nobody waits for what can't be read, but for the next opening.
+#[test]
+fn an_unreadable_event_holds_up_nothing_but_the_tidying() {
+    virtual_time(|| {
+        let files = Simulated::new(1);
+        let store = open(&files, &tiny(1_024), 0).unwrap();
+        forgetful(&store, "fill");
+        let id = keep(&store, event("late", "1", at(0)));
+        store.park(id);
+        files.damage_byte("00000001.log", 140);
+        for _ in 0..50 {
+            let id = keep(&store, filler(1_000));
+            succeed(&store, id);
+        }
+        assert_eq!(store.health(), crate::store::Health::Well);
+        let fetched = fetch(&store, "late", at(9)).unwrap();
+        assert!(fetched.unreadable[0].1.to_string().contains("00000001.log"));
+    });
+}

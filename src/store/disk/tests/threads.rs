@@ -1,1 +1,138 @@
-//! To come.
+//! The store with threads of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::super::DiskStore;
+use super::super::simulated::{Call, Simulated};
+use super::{append, ask, at, event, fetch, filler, keep, succeed, tiny};
+use crate::clock::Clock;
+use crate::event::RequestId;
+use crate::store::{Appended, EventStore, Health};
+
+fn open(files: &Simulated) -> DiskStore {
+    let clock = Clock::simulated(7, at(0));
+    DiskStore::threaded(Arc::new(files.clone()), &tiny(2_048), clock).unwrap()
+}
+
+#[test]
+fn many_callers_at_once_get_each_event_once() {
+    let files = Simulated::new(1);
+    let store = open(&files);
+    let fetched = thread::scope(|scope| {
+        let caller = |number: usize| {
+            let store = &store;
+            move || {
+                let name = format!("function {}", number % 2);
+                let mut mine = Vec::new();
+                for _ in 0..60 {
+                    let events = vec![event(&name, "[1, 2]", at(0)); 3];
+                    for kept in append(store, events).unwrap() {
+                        let Appended::Kept(id) = kept else { continue };
+                        store.park(id);
+                    }
+                    for event in fetch(store, &name, at(0)).unwrap().events {
+                        ask(|reply| store.look(event.request_id, reply)).unwrap();
+                        succeed(store, event.request_id);
+                        mine.push(event.request_id);
+                    }
+                    let _ = ask(|reply| store.letters(0, 10, reply)).unwrap();
+                }
+                mine
+            }
+        };
+        let callers: Vec<_> = (0..4).map(|number| scope.spawn(caller(number))).collect();
+        let all = callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap());
+        all.collect::<Vec<_>>()
+    });
+    let once: BTreeSet<_> = fetched.iter().collect();
+    assert_eq!(once.len(), fetched.len());
+    assert_eq!(once.len(), 4 * 60 * 3);
+    drop(store);
+    let store = open(&files);
+    for name in ["function 0", "function 1"] {
+        assert!(fetch(&store, name, at(9)).unwrap().events.is_empty());
+    }
+}
+
+/// Who locks the folder next may write to it.
+#[test]
+fn nothing_is_touched_once_the_folder_is_free() {
+    for _ in 0..20 {
+        let files = Simulated::new(1);
+        let store = open(&files);
+        let ids: Vec<_> = (0..60).map(|_| keep(&store, filler(500))).collect();
+        // Much to be tidied.
+        ids.iter().for_each(|&id| succeed(&store, id));
+        ask(|reply| store.close(reply)).unwrap();
+        let calls = files.calls(Call::Any);
+        let next = open(&files);
+        let opened = files.calls(Call::Any);
+        assert!(opened > calls);
+        thread::sleep(Duration::from_millis(5));
+        drop(store);
+        assert_eq!(files.calls(Call::Any), opened);
+        drop(next);
+    }
+}
+
+#[test]
+fn a_store_that_failed_is_quiet() {
+    let files = Simulated::new(1);
+    let store = open(&files);
+    let id = keep(&store, filler(10));
+    files.fail(Call::Sync, 1, std::io::ErrorKind::Other);
+    assert!(append(&store, vec![filler(10)]).is_err());
+    assert!(matches!(store.health(), Health::Failed(_)));
+    assert!(
+        store
+            .settle(crate::store::Settled::new(
+                id,
+                at(0),
+                crate::store::Settlement::Forgotten
+            ))
+            .is_err()
+    );
+    let calls = files.calls(Call::Any);
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(files.calls(Call::Any), calls);
+    // What was there can still be read, and the end comes.
+    let known = ask(|reply| store.look(id, reply)).unwrap();
+    assert_eq!(known.unwrap().request_id, id);
+    assert!(ask(|reply| store.close(reply)).is_err());
+}
+
+#[test]
+fn a_full_disk_is_asked_again_without_anybody_asking() {
+    let files = Simulated::new(1);
+    let store = open(&files);
+    let id = keep(&store, filler(10));
+    files.room(Some(0));
+    assert!(append(&store, vec![filler(10)]).is_err());
+    succeed(&store, id);
+    assert!(matches!(store.health(), Health::Full(_)));
+    files.room(None);
+    for _ in 0..1_000 {
+        if store.health() == Health::Well {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    keep(&store, filler(10));
+    let nobody = RequestId::from(uuid::Uuid::nil());
+    assert!(ask(|reply| store.look(nobody, reply)).unwrap().is_none());
+}
+
+#[test]
+fn a_writer_that_panics_takes_the_callers_with_it() {
+    let files = Simulated::new(1);
+    let store = open(&files);
+    files.panic_at(1);
+    assert!(append(&store, vec![filler(10)]).is_err());
+    assert!(append(&store, vec![filler(10)]).is_err());
+    assert!(matches!(store.health(), Health::Failed(_)));
+}

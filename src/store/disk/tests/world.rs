@@ -620,6 +620,15 @@ impl World {
         Ok(all)
     }
 
+    /// Events that wait, and dead letters.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let count = |like: fn(&&Story) -> bool| self.stories.values().filter(like).count() as u64;
+        (
+            count(|story| story.is_pending()),
+            count(|story| story.letter.is_some()),
+        )
+    }
+
     /// Closes the store in order.
     pub(super) fn close(&mut self) {
         if let Some(store) = self.store.take() {

@@ -1,0 +1,230 @@
+//! Looking at a folder without touching it: which files can be read, how far, and what is in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::files::{Files, Folder};
+use super::index::{Fact, Index, State};
+use super::log;
+use super::reader::{Reader, Window};
+use super::recovery::{self, Line};
+use super::vault::Vault;
+use crate::error::StoreError;
+
+/// What [`verify`] found in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The files of the log, the oldest first.
+    pub files: Vec<VerifiedFile>,
+    /// Events that wait or run, and can be read.
+    pub pending: u64,
+    /// Dead letters that can be read.
+    pub dead_letters: u64,
+    /// Finished events that are remembered.
+    pub finished: u64,
+    /// Events that were accepted and can't be read, as far as that can be told: what lies behind the damage in the last
+    /// file isn't counted.
+    pub unreadable: u64,
+}
+
+impl Verification {
+    /// Would the store open, with everything that was ever acknowledged?
+    pub fn is_sound(&self) -> bool {
+        let damaged = |file: &VerifiedFile| matches!(file.extent, Extent::Damaged { .. });
+        self.unreadable == 0 && !self.files.iter().any(damaged)
+    }
+}
+
+/// A file of the log, as [`verify`] found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Records that can be read.
+    pub records: u64,
+    /// How far it can be read.
+    pub extent: Extent,
+}
+
+/// How far a file can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extent {
+    /// To its end.
+    Whole,
+    /// To this byte, behind which lies what the end of a process or a loss of power tore. Nothing of it was acknowledged as
+    /// durable, unless the disk lost it: in the last file that looks the same.
+    Torn {
+        /// Where it begins.
+        at: u64,
+    },
+    /// Not behind this byte, though it must be.
+    Damaged {
+        /// Where the damage begins.
+        at: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Reads the whole folder of a store and says what is in it and what can't be read. Blocks.
+///
+/// Nothing is written, made or locked, and damage is no error but part of the answer. Of a store that is in use it is a
+/// view of a moment: its last file may look torn, and files that are removed meanwhile may be missed.
+///
+/// ```
+/// # let folder = std::env::temp_dir().join("redrive-verify-example");
+/// # std::fs::create_dir_all(&folder)?;
+/// let found = redrive::store::disk::verify(&folder)?;
+/// println!("{} events wait, {} can't be read", found.pending, found.unreadable);
+/// for file in &found.files {
+///     println!("{}: {} records, {:?}", file.name, file.records, file.extent);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// When the folder or a file in it can't be read at all: it isn't there, or the process may not.
+pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
+    let folder = Folder::to_read(path.as_ref());
+    verify_files(&(Arc::new(folder) as Arc<dyn Files>))
+}
+
+pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, StoreError> {
+    let mut survey = Survey::default();
+    let numbers = log::numbers(&**files)?;
+    let mut all = BTreeMap::new();
+    for &number in &numbers {
+        all.insert(
+            number,
+            log::Found::read(&**files, number, None)?
+                .header(&**files)
+                .ok(),
+        );
+    }
+    let mut segments = BTreeMap::new();
+    let last = numbers.last().copied().unwrap_or_default();
+    for number in numbers.first().copied().unwrap_or(1)..=last {
+        let next = all.get(&(number + 1)).cloned().flatten();
+        if all.contains_key(&number) {
+            let sealed = next.as_ref().and_then(|next| next.previous);
+            let found = log::Found::read(&**files, number, sealed.map(|(_, length)| length))?;
+            segments.insert(number, found.file());
+            survey.segment(files, &found, number == last);
+        } else {
+            survey.lost(files, number);
+        }
+        // Whatever was accepted in it and could not be read.
+        if let Some(next) = &next {
+            survey.missing.extend(survey.index.next..next.base);
+        }
+    }
+    let index = Arc::new(Mutex::new(survey.index));
+    let reader = Reader {
+        files: files.clone(),
+        index: index.clone(),
+        segments: Arc::new(RwLock::new(segments)),
+        vault: Arc::new(Vault),
+    };
+    let mut found = Verification {
+        files: survey.files,
+        pending: 0,
+        dead_letters: 0,
+        finished: 0,
+        unreadable: survey.missing.len() as u64,
+    };
+    let mut window = Window::default();
+    let all: Vec<_> = index.lock().all().collect();
+    for (seq, entry) in all {
+        let tail = index.lock().tail(seq);
+        let (count, readable) = match entry.state {
+            State::Held | State::Parked => (
+                &mut found.pending,
+                reader.event(&entry, tail, &mut window).is_ok(),
+            ),
+            State::Dead => (
+                &mut found.dead_letters,
+                reader.letter(&entry, tail, &mut window).is_ok(),
+            ),
+            State::Done => (
+                &mut found.finished,
+                reader.end(entry.place, &mut window, |_, _| ()).is_ok(),
+            ),
+            State::Gone => continue,
+        };
+        *match readable {
+            true => count,
+            false => &mut found.unreadable,
+        } += 1;
+    }
+    Ok(found)
+}
+
+/// What was learnt so far.
+#[derive(Default)]
+struct Survey {
+    index: Index,
+    line: Line,
+    files: Vec<VerifiedFile>,
+    /// Numbers of events whose records can't be read, and of which nothing else is known.
+    missing: BTreeSet<u64>,
+}
+
+impl Survey {
+    /// The file isn't there.
+    fn lost(&mut self, files: &Arc<dyn Files>, number: u32) {
+        self.index.begin_segment(number, self.index.next);
+        let why = format!("`{}` is missing", files.path(&log::name(number)));
+        self.files.push(VerifiedFile {
+            name: log::name(number),
+            bytes: 0,
+            records: 0,
+            extent: Extent::Damaged { at: 0, why },
+        });
+    }
+
+    fn segment(&mut self, files: &Arc<dyn Files>, found: &log::Found, is_last: bool) {
+        let base = found.header(&**files).map(|opened| opened.base);
+        let start = base.as_ref().map_or(0, |_| log::HEADER as u32);
+        self.index
+            .begin_segment(found.number, base.unwrap_or(self.index.next));
+        let (mut records, mut end) = (0, start);
+        let replayed = found.replay(&**files, |record, place, weight| {
+            records += 1;
+            end = place.offset + weight;
+            for fact in recovery::facts(&mut self.index, record, &mut self.line) {
+                if let Fact::Event { seq, .. }
+                | Fact::Finished { seq, .. }
+                | Fact::Forgotten { seq } = &fact
+                {
+                    self.missing.remove(seq);
+                }
+                self.index.learn(fact, place, weight);
+            }
+            Ok(())
+        });
+        let extent = match replayed {
+            Ok(end) if u64::from(end) == found.length() => Extent::Whole,
+            Ok(at) => Extent::Torn { at: u64::from(at) },
+            // One that was about to begin.
+            Err(_) if is_last && found.is_unborn() => Extent::Torn { at: 0 },
+            Err(error) => Extent::Damaged {
+                at: u64::from(end),
+                why: error.to_string(),
+            },
+        };
+        self.files.push(VerifiedFile {
+            name: log::name(found.number),
+            bytes: found.length(),
+            records,
+            extent,
+        });
+    }
+}
