@@ -1,12 +1,15 @@
 //! One table: what accepting and running costs, next to the same work on bare tokio and actix in the same run.
 //!
-//! `cargo bench` runs all of it; `cargo bench -- throughput latency memory` only what is named.
+//! `cargo bench --bench runtime` runs all of it; `… -- throughput latency memory` only what is named.
+
+mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use parts::{header, in_its_own_process, in_system, median, millions, rate, resident, row, wanted};
 use redrive::{Client, Event, Function, Invoke, RestartIntensity, RetryPolicy, Runtime, Shutdown};
 use serde::{Deserialize, Serialize};
 
@@ -55,23 +58,16 @@ impl Sink {
 
 const EVENTS: u64 = 2_000_000;
 const ROUNDS: usize = 5;
-/// Names the part that this process is to run.
-const PART: &str = "REDRIVE_BENCH_PART";
 
 fn main() {
-    match std::env::var(PART).as_deref() {
-        Ok("queued") => return queued(),
-        Ok("functions") => return functions(),
-        Ok("delayed") => return delayed(),
-        Ok(contender) => return contend(contender),
-        Err(_) => {}
+    match parts::part().as_deref() {
+        Some("queued") => return queued(),
+        Some("functions") => return functions(),
+        Some("delayed") => return delayed(),
+        Some(contender) => return contend(contender),
+        None => {}
     }
-    let only: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
-    let wanted = |section: &str| only.is_empty() || only.iter().any(|name| name == section);
-    println!("| measure | value | ratio |\n|---|---:|---:|");
+    header();
     if wanted("throughput") {
         throughput();
     }
@@ -89,38 +85,6 @@ fn main() {
     if wanted("delayed") {
         print!("{}", in_its_own_process("delayed"));
     }
-}
-
-/// What the part prints. What one leaves in the allocator, the next would use, and pay for.
-fn in_its_own_process(part: &str) -> String {
-    let this = std::env::current_exe().expect("this program has a path");
-    let output = std::process::Command::new(this)
-        .env(PART, part)
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{part}: {}", output.status);
-    String::from_utf8(output.stdout).expect("it prints text")
-}
-
-fn row(measure: &str, value: impl std::fmt::Display, ratio: impl std::fmt::Display) {
-    println!("| {measure} | {value} | {ratio} |");
-}
-
-fn in_system<R>(work: impl Future<Output = R>) -> R {
-    System::new().block_on(work)
-}
-
-fn rate(events: u64, started: Instant) -> f64 {
-    events as f64 / started.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn millions(rate: f64) -> String {
-    format!("{:.2} M/s", rate / 1e6)
 }
 
 // --- end to end
@@ -624,17 +588,6 @@ thread_local! {
 }
 
 // --- memory
-
-/// Resident memory, in bytes.
-fn resident() -> f64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<f64>().ok())
-        .unwrap_or(0.0)
-        * 4096.0
-}
 
 fn queued() {
     const QUEUED: u64 = 1_000_000;
