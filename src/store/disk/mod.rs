@@ -334,6 +334,8 @@ impl Shared {
 
     /// Waits until there is something to be done. `None` when nothing will be told any more and all is done.
     fn wait(&self, engine: &Engine, untidy: bool) -> Option<VecDeque<Op>> {
+        // For a moment it looks by itself: the ends of what was just accepted need not wake it.
+        let mut looked = false;
         let mut told = self.told.lock();
         loop {
             if told.urgent || untidy || told.ops.len() >= ENDS_MAX {
@@ -349,13 +351,22 @@ impl Shared {
             } else {
                 engine.sync_in()
             };
-            told.asleep = told.ops.is_empty();
+            let wait = if looked {
+                wait
+            } else {
+                Some(wait.map_or(LINGER, |wait| wait.min(LINGER)))
+            };
+            told.asleep = looked && told.ops.is_empty();
             let Some(wait) = wait else {
                 self.news.wait(&mut told);
                 continue;
             };
             if self.news.wait_for(&mut told, wait).timed_out() {
-                break;
+                let due = engine.sync_in().is_some_and(|due| due.is_zero());
+                if looked || due || !told.ops.is_empty() {
+                    break;
+                }
+                looked = true;
             }
         }
         (told.urgent, told.asleep) = (false, false);
