@@ -106,6 +106,9 @@ async fn nothing_secret_can_be_read_from_the_folder() {
         let ids = three(&runtime).await;
         stop(runtime).await;
         assert_eq!(holds(folder.path(), "Miggins"), !sealed);
+        let verified = redrive::store::disk::verify(folder.path()).unwrap();
+        let counted = (verified.pending, verified.finished, verified.dead_letters);
+        assert_eq!((counted, verified.unreadable), ((1, 1, 1), 0));
         let runtime = start(disk()).await.unwrap();
         check(&runtime, ids).await;
         stop(runtime).await;

@@ -584,7 +584,8 @@ mod tests {
             segment: 1,
             offset: u32::MAX - 100,
         };
-        let mut batch = Batch::new(&Vault, start, 1);
+        let vault = Vault::default();
+        let mut batch = Batch::new(&vault, start, 1);
         batch.synced(7);
         let before = batch.bytes.len();
         let key = |length: usize| Record::Key {

@@ -1060,7 +1060,7 @@ mod tests {
             let place = Place { segment, offset: 0 };
             index.learn(fact, place, 100);
         }
-        assert_eq!(index.expiries.len(), 1);
+        assert_eq!(index.keys.ends(), 1);
         index.expire(50);
         assert_eq!(index.holder(0, "key", 0), None);
         assert_eq!(index.live_bytes(), 0);
@@ -1074,7 +1074,7 @@ mod tests {
         let fact = Fact::Finished {
             seq,
             id: RequestId::from(uuid::Uuid::nil()),
-            function: Some(0),
+            function: 0,
             at: 1,
             bytes: 0,
         };
@@ -1094,7 +1094,7 @@ mod tests {
         let fact = Fact::Finished {
             seq,
             id: RequestId::from(uuid::Uuid::nil()),
-            function: Some(0),
+            function: 0,
             at: 1,
             bytes: 0,
         };

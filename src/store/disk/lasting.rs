@@ -52,6 +52,12 @@ impl<K: Clone + Eq + Hash + Ord, V> Lasting<K, V> {
         before
     }
 
+    /// How many ends are waited for.
+    #[cfg(test)]
+    pub(super) fn ends(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Forgets one whose time is over.
     pub(super) fn expire(&mut self, now: u64) -> Option<Kept<V>> {
         while self

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::files::{File, Files};
 use super::frame::{self, Place};
@@ -67,7 +67,11 @@ pub(super) struct Found {
     bytes: Vec<u8>,
     /// How much of it counts, if the next segment says so.
     sealed: Option<u32>,
+    /// Where its memory goes for the next one: fresh memory costs as much as what is read into it.
+    spare: Spare,
 }
+
+type Spare = Arc<Mutex<Vec<u8>>>;
 
 pub(super) fn name(number: u32) -> String {
     format!("{number:08}{SUFFIX}")
@@ -103,13 +107,17 @@ pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
     Ok(numbers)
 }
 
-/// What a segment's file holds.
-fn read_whole(files: &dyn Files, number: u32) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
+/// What a segment's file holds, read into memory that was used before.
+fn read_whole(
+    files: &dyn Files,
+    number: u32,
+    mut bytes: Vec<u8>,
+) -> Result<(Arc<dyn File>, Vec<u8>), StoreError> {
     let name = name(number);
     let read = || {
         let file = files.open(&name, false)?;
         let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let mut bytes = vec![0; len];
+        bytes.resize(len, 0);
         let read = file.read_full(0, &mut bytes)?;
         bytes.truncate(read);
         Ok::<_, io::Error>((file, bytes))
@@ -186,10 +194,11 @@ pub(super) fn find(
     }
     let sealed: Vec<_> = headers.iter().map(|opened| opened.previous).collect();
     let all = numbers.into_iter().zip(headers).enumerate();
+    let spare = Spare::default();
     Ok(all.map(move |(at, (number, opened))| {
         let sealed = sealed.get(at + 1).copied().flatten();
-        let found = Found::read(files, number, sealed.map(|(_, length)| length))?;
-        Ok((opened, found))
+        let length = sealed.map(|(_, length)| length);
+        Ok((opened, Found::read_into(files, number, length, &spare)?))
     }))
 }
 
@@ -226,12 +235,23 @@ impl Found {
         number: u32,
         sealed: Option<u32>,
     ) -> Result<Self, StoreError> {
-        let (file, bytes) = read_whole(files, number)?;
+        Self::read_into(files, number, sealed, &Spare::default())
+    }
+
+    fn read_into(
+        files: &dyn Files,
+        number: u32,
+        sealed: Option<u32>,
+        spare: &Spare,
+    ) -> Result<Self, StoreError> {
+        let memory = std::mem::take(&mut *spare.lock());
+        let (file, bytes) = read_whole(files, number, memory)?;
         Ok(Self {
             number,
             file,
             bytes,
             sealed,
+            spare: spare.clone(),
         })
     }
 
@@ -318,6 +338,7 @@ impl Found {
 
     /// It was read up to `end`.
     pub(super) fn seal(self, end: u32) -> Sealed {
+        *self.spare.lock() = self.bytes;
         Sealed {
             number: self.number,
             end,

@@ -158,8 +158,7 @@ enum Drive {
     Threads(Mutex<Option<JoinHandle<()>>>),
     /// Whoever tells: virtual time needs one thread.
     #[cfg(any(test, feature = "testing"))]
-    #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
-    Caller(Mutex<Engine>),
+    Caller(Box<Mutex<Engine>>),
 }
 
 struct Shared {
@@ -199,19 +198,18 @@ impl DiskStore {
     /// Opens the store on a disk and with a clock of the caller's, who does in its own thread what it tells: for virtual
     /// time, and for tests. What nobody waits for is done together with what somebody does.
     #[cfg(any(test, feature = "testing"))]
-    #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
     pub(crate) fn driven(
         files: Arc<dyn Files>,
         disk: &Disk,
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let (engine, mut store) = Self::recover(files, disk, clock)?;
-        store.drive = Drive::Caller(Mutex::new(engine));
+        store.drive = Drive::Caller(Box::new(Mutex::new(engine)));
         Ok(store)
     }
 
     fn threaded(files: Arc<dyn Files>, disk: &Disk, clock: Clock) -> Result<Self, StoreError> {
-        let (mut engine, store) = Self::recover(files, disk, clock)?;
+        let (mut engine, mut store) = Self::recover(files, disk, clock)?;
         let (sender, jobs) = mpsc::channel::<engine::Job>();
         let reader = store.shared.reader.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -231,9 +229,7 @@ impl DiskStore {
             "redrive-write",
             Box::new(move || alive.0.write(&mut engine, &|job| drop(sender.send(job)))),
         )?;
-        if let Drive::Threads(place) = &store.drive {
-            *place.lock() = Some(writer);
-        }
+        store.drive = Drive::Threads(Mutex::new(Some(writer)));
         Ok(store)
     }
 

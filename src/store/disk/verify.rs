@@ -12,7 +12,7 @@ use super::log;
 use super::reader::{Reader, Window};
 use super::recovery::{self, Line};
 use super::vault::Vault;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 
 /// What [`verify`] found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub enum Extent {
 /// Reads the whole folder of a store and says what is in it and what can't be read. Blocks.
 ///
 /// Nothing is written, made or locked, and damage is no error but part of the answer. Of a store that is in use it is a
-/// view of a moment: its last file may look torn, and files that are removed meanwhile may be missed.
+/// view of a moment: its last file may look torn, and files that are removed meanwhile may be missed. What is sealed is
+/// not opened: it counts as readable if it is what was written.
 ///
 /// ```
 /// # let folder = std::env::temp_dir().join("redrive-verify-example");
@@ -131,7 +132,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
         files: files.clone(),
         index: index.clone(),
         segments: Arc::new(RwLock::new(segments)),
-        vault: Arc::new(Vault),
+        vault: Arc::new(Vault::default()),
     };
     let mut found = Verification {
         files: survey.files,
@@ -147,15 +148,19 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
         let (count, readable) = match entry.state {
             State::Held | State::Parked => (
                 &mut found.pending,
-                reader.event(&entry, tail, &mut window).is_ok(),
+                is_whole(
+                    reader
+                        .event(&entry, tail, &mut window)
+                        .map_err(|(_, error)| error),
+                ),
             ),
             State::Dead => (
                 &mut found.dead_letters,
-                reader.letter(&entry, tail, &mut window).is_ok(),
+                is_whole(reader.letter(&entry, tail, &mut window)),
             ),
             State::Done => (
                 &mut found.finished,
-                reader.end(entry.place, &mut window, |_, _| ()).is_ok(),
+                is_whole(reader.end(entry.place, &mut window, |_, _| ())),
             ),
             State::Gone => continue,
         };
@@ -227,4 +232,10 @@ impl Survey {
             extent,
         });
     }
+}
+
+/// What is sealed is whole as far as can be told without its key.
+fn is_whole<T>(read: Result<T, StoreError>) -> bool {
+    read.err()
+        .is_none_or(|error| error.kind() == StoreErrorKind::Key)
 }

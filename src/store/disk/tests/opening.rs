@@ -63,7 +63,9 @@ fn a_file_that_was_removed_is_missed() {
     virtual_time(|| {
         let files = Simulated::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
-        (0..5).for_each(|_| drop(keep(&store, filler(1_000))));
+        (0..5).for_each(|_| {
+            keep(&store, filler(1_000));
+        });
         let files = kill(store, &files);
         files.remove("00000003.log").unwrap();
         let (kind, text) = refusal(&files);
