@@ -403,11 +403,10 @@ impl Client {
     ///
     /// Waits for nothing unless the event is only in the store.
     pub async fn cancel(&self, id: RequestId) -> bool {
-        let mailbox = match self.admission.locate(id) {
-            Some(mailbox) => Some(mailbox),
-            None => self.admission.unpark(id).await,
-        };
-        mailbox.is_some_and(|mailbox| self.cancel_here(&mailbox, id))
+        match self.admission.locate(id) {
+            Some(mailbox) => self.cancel_here(&mailbox, id),
+            None => self.admission.cancel_parked(id).await,
+        }
     }
 
     fn cancel_here(&self, mailbox: &Mailbox, id: RequestId) -> bool {

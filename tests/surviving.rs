@@ -299,7 +299,7 @@ impl Course {
 
     /// Lets everything come to its end.
     async fn rest(mut self) -> Journal {
-        self.disk.room(None);
+        self.disk.mend();
         self.restart().await;
         self.now().advance(secs(86_400)).await;
         self.now().assert_nothing_lost();

@@ -14,7 +14,7 @@ use crate::panic;
 use crate::slot::{Entry, Returning, Side};
 use crate::store::{
     Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
-    Retained, StoredEvent,
+    Retained, Settlement, StoredEvent,
 };
 use crate::telemetry;
 use crate::time::Time;
@@ -172,13 +172,20 @@ impl Admission {
         }
     }
 
-    /// Has a parked event come back now. Answers whether it was parked, and is here.
-    pub(crate) async fn unpark(&self, id: RequestId) -> Option<Arc<Mailbox>> {
-        let event = self.ask(|store, reply| store.unpark(id, reply)).await??;
-        let mailbox = self.mailbox(event.function.as_str())?;
-        let deaths_max = self.store.as_ref()?.deaths_max;
-        mailbox.unpark(returning(event, deaths_max));
-        Some(mailbox)
+    /// Ends a parked event. Answers whether it was parked.
+    pub(crate) async fn cancel_parked(&self, id: RequestId) -> bool {
+        let event = self.ask(|store, reply| store.unpark(id, reply)).await;
+        let Some(event) = event.flatten() else {
+            return false;
+        };
+        let accepted_at = event.accepted_at;
+        let mailbox = self.mailbox(event.function.as_str());
+        if let Some(mailbox) = &mailbox {
+            mailbox.cancel_returning(returning(event, u32::MAX), id);
+        }
+        let settlement = Settlement::Cancelled { accepted_at };
+        self.settle_stored(mailbox.as_deref(), id, settlement);
+        true
     }
 
     /// What the store knows of an event.

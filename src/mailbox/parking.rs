@@ -10,6 +10,7 @@ use crate::notice::Notice;
 use crate::queue::Unadmitted;
 use crate::slot::{Entry, Returning};
 use crate::time::Time;
+use crate::view::End;
 
 impl Mailbox {
     /// Keeps places for events while they are stored; `stock` or `release` must follow.
@@ -157,14 +158,16 @@ impl Mailbox {
         }
     }
 
-    /// Takes back one parked event, whether it is due or not.
-    pub(crate) fn unpark(&self, returning: Returning) {
+    /// Takes back one parked event, and ends it before anybody can run it.
+    pub(crate) fn cancel_returning(&self, returning: Returning, id: RequestId) {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.queue.restock(returning, now);
-        let wake = inner.rouse(self.settings(), now);
+        let cancelled = inner.queue.cancel(id, now);
+        inner.tell_watchers(id, || End::Cancelled);
+        inner.check_drained();
         drop(inner);
-        self.wake(wake);
+        drop(cancelled);
     }
 }
 

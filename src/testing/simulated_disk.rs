@@ -60,11 +60,11 @@ impl SimulatedDisk {
 
     /// The `nth` sync from now on fails; 1 is the next.
     pub fn fail_sync(&self, nth: u64) {
-        let disk = self.disk.lock();
-        disk.fail(
-            Call::Sync,
-            disk.calls(Call::Sync) + nth,
-            io::ErrorKind::Other,
-        );
+        self.disk.lock().fail(Call::Sync, nth, io::ErrorKind::Other);
+    }
+
+    /// Takes back what [`room`](Self::room) and [`fail_sync`](Self::fail_sync) have planted and nothing has met yet.
+    pub fn mend(&self) {
+        self.disk.lock().mend();
     }
 }

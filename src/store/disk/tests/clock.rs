@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::DiskStore;
-use super::super::simulated::Simulated;
 use super::{advance, at, event, fetch, keep, kill, tiny, virtual_time};
 use crate::clock::Clock;
 use crate::store::EventStore;
+use crate::store::disk::DiskStore;
+use crate::store::disk::simulated::Simulated;
 
 /// A store on a machine whose clock shows `wall`, started `uptime` seconds ago.
 fn open(files: &Simulated, wall: u64, boot: u128, uptime: u64) -> DiskStore {

@@ -1,8 +1,8 @@
 //! What lies on the disk isn't what was written.
 
-use super::super::simulated::Simulated;
 use super::world::World;
 use super::{at, event, fetch, keep, open, tiny, virtual_time};
+use crate::store::disk::simulated::Simulated;
 
 /// After the store was closed in order, everything in its log is sealed.
 #[test]

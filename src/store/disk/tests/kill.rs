@@ -1,8 +1,8 @@
 //! The process is killed.
 
-use super::super::simulated::Call;
 use super::world::{After, World};
 use super::{tiny, virtual_time};
+use crate::store::disk::simulated::Call;
 
 /// What a store has behind it, and the same every time; [`World::fork`] goes on from there.
 pub(super) fn past(seed: u64) -> World {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::super::Folder;
-use super::super::files::Files;
-use super::super::simulated::Simulated;
-use super::super::verify::{Extent, verify, verify_files};
 use super::world::World;
 use super::{Disk, DiskStore, append, at, event, fetch, filler, keep, kill, open, tiny};
 use super::{succeed, virtual_time};
 use crate::error::StoreErrorKind;
 use crate::event::RequestId;
+use crate::store::disk::Folder;
+use crate::store::disk::files::Files;
+use crate::store::disk::simulated::Simulated;
+use crate::store::disk::verify::{Extent, verify, verify_files};
 
 fn refusal(files: &Simulated) -> (StoreErrorKind, String) {
     let error = open(files, &tiny(4_096), 0).err().unwrap();

@@ -1,9 +1,9 @@
 //! The power is lost: of what wasn't synced, any sectors, lengths and names are on the disk.
 
-use super::super::simulated::Call;
 use super::kill::{STEPS, calls, past};
 use super::world::After;
 use super::{at, keep, open, tiny, virtual_time};
+use crate::store::disk::simulated::Call;
 
 /// Before and after every sync, and at every fifth of the other calls; and once more after the next opening.
 #[test]

@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 
-use super::super::simulated::{Call, Simulated};
 use super::kill::past;
 use super::world::{After, World};
 use super::{append, ask, at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
 use crate::error::StoreErrorKind;
 use crate::event::RequestId;
+use crate::store::disk::simulated::{Call, Simulated};
 use crate::store::{EventStore, Health};
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::DiskStore;
-use super::super::simulated::Simulated;
 use super::{at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
 use crate::event::{Deduplicate, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
 use crate::settings::FunctionName;
+use crate::store::disk::DiskStore;
+use crate::store::disk::simulated::Simulated;
 use crate::store::{EventStore, Retained, Settled, Settlement};
 
 fn log_bytes(files: &Simulated) -> u64 {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::super::DiskStore;
-use super::super::simulated::{Call, Simulated};
 use super::{append, ask, at, event, fetch, filler, keep, succeed, tiny};
 use crate::clock::Clock;
 use crate::event::RequestId;
+use crate::store::disk::DiskStore;
+use crate::store::disk::simulated::{Call, Simulated};
 use crate::store::{Appended, EventStore, Health};
 
 fn open(files: &Simulated) -> DiskStore {

@@ -7,8 +7,6 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::super::simulated::Simulated;
-use super::super::{Disk, DiskStore};
 use super::{append, ask, at, due, event, fetch, open};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Deduplicate, Durability, RequestId};
@@ -16,6 +14,8 @@ use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Lette
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
+use crate::store::disk::simulated::Simulated;
+use crate::store::disk::{Disk, DiskStore};
 use crate::store::{
     Appended, EventStore, Health, Known, KnownState, Reply, Retained, Settled, Settlement,
     StoredEvent,
