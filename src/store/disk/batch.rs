@@ -15,12 +15,14 @@ use crate::payload::Payload;
 use crate::store::{Appended, Execution, Settled, Settlement, StoredEvent};
 use crate::time::Time;
 
+/// What the index is to learn, from the record at which place, of how many bytes.
+pub(super) type Facts = Vec<(Fact, Place, u32)>;
+
 pub(super) struct Batch<'a> {
     vault: &'a Vault,
     start: Place,
     pub(super) bytes: Vec<u8>,
-    /// What the index is to learn, from the record at which place, of how many bytes.
-    pub(super) facts: Vec<(Fact, Place, u32)>,
+    pub(super) facts: Facts,
     /// Of events that were rescheduled in this batch: the record that tells of it, and how many attempts there were.
     tails: HashMap<u64, (Place, u32)>,
     /// Keys that events of this batch took.

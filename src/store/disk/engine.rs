@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::batch::Batch;
+use super::batch::{Batch, Facts};
 use super::log::Log;
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
@@ -39,6 +39,8 @@ pub(super) type Job = Box<dyn FnOnce(&Reader) + Send>;
 
 /// Bytes from which on a commit takes no more.
 const COMMIT_MAX: usize = 8 << 20;
+/// Memory beyond this goes with the burst that wanted it.
+const SPARE_MAX: usize = 2 << 20;
 
 pub(super) struct Engine {
     pub(super) log: Log,
@@ -56,6 +58,8 @@ pub(super) struct Engine {
     pub(super) is_closed: bool,
     /// Something in the oldest segment can't be read: nothing is moved before the next opening.
     pub(super) is_stuck: bool,
+    /// Memory for the next batch: fresh memory for each would cost more than what is done with it.
+    spare: Vec<u8>,
     health: Arc<Mutex<Health>>,
 }
 
@@ -82,6 +86,7 @@ impl Engine {
             sync_by: None,
             is_closed: false,
             is_stuck: false,
+            spare: Vec::new(),
             health,
         }
     }
@@ -120,15 +125,20 @@ impl Engine {
         let mut batch = self.batch(&reader, ops.is_empty());
         let taken = self.encode(&mut batch, ops);
         self.is_closed |= taken.iter().any(|(op, _)| matches!(op, Op::Close(_)));
-        match self.write(&batch) {
+        let written = self.write(&batch);
+        let (start, facts) = (batch.start(), batch.facts);
+        if batch.bytes.capacity() <= SPARE_MAX {
+            self.spare = batch.bytes;
+        }
+        match written {
             Ok(()) => {
-                let jobs = self.conclude(batch, taken);
+                let jobs = self.conclude(facts, taken);
                 self.seal_if_closed();
                 jobs
             }
             Err(error) => {
                 let ops = taken.into_iter().map(|(op, _)| op).chain(ops.drain(..));
-                self.undo(batch.start(), ops.collect(), &error)
+                self.undo(start, ops.collect(), &error)
             }
         }
     }
@@ -146,6 +156,8 @@ impl Engine {
     fn batch<'a>(&mut self, reader: &'a Reader, idle: bool) -> Batch<'a> {
         let next = reader.index.lock().next;
         let mut batch = Batch::new(&reader.vault, self.log.end(), next);
+        batch.bytes = std::mem::take(&mut self.spare);
+        batch.bytes.clear();
         // Without room, whether there is some again is seen by writing something.
         let full = self.is_full();
         batch.sync = full || self.sync_by.is_some_and(|by| by <= self.clock.now());
@@ -203,11 +215,11 @@ impl Engine {
     }
 
     /// All of it is written: the index learns of it, and then the callers do.
-    fn conclude(&self, batch: Batch<'_>, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
+    fn conclude(&self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
         self.fares(Health::Well);
         let (mut jobs, mut answers) = (Vec::new(), Vec::new());
         let mut index = self.reader.index.lock();
-        for (fact, place, weight) in batch.facts {
+        for (fact, place, weight) in facts {
             index.learn(fact, place, weight);
         }
         for (op, answer) in taken {
