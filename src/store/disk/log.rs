@@ -18,7 +18,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -67,11 +68,11 @@ pub(super) struct Found {
     bytes: Vec<u8>,
     /// How much of it counts, if the next segment says so.
     sealed: Option<u32>,
-    /// Where its memory goes for the next one: fresh memory costs as much as what is read into it.
+    /// Where its memory goes for another one: fresh memory costs as much as what is read into it.
     spare: Spare,
 }
 
-type Spare = Arc<Mutex<Vec<u8>>>;
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 
 pub(super) fn name(number: u32) -> String {
     format!("{number:08}{SUFFIX}")
@@ -166,7 +167,7 @@ pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreErr
 }
 
 /// Finds the segments of a log, the oldest first, each with its header when it is asked for.
-pub(super) fn find(
+fn find(
     files: &dyn Files,
 ) -> Result<impl Iterator<Item = Result<(Opened, Found), StoreError>> + '_, StoreError> {
     let mut numbers = numbers(files)?;
@@ -200,6 +201,28 @@ pub(super) fn find(
         let length = sealed.map(|(_, length)| length);
         Ok((opened, Found::read_into(files, number, length, &spare)?))
     }))
+}
+
+/// Hands each segment of a log to `learn`, the oldest first. Meanwhile the next one is read.
+pub(super) fn for_each(
+    files: &dyn Files,
+    mut learn: impl FnMut(Opened, Found) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut all = find(files)?;
+    thread::scope(|scope| {
+        let (sender, read) = mpsc::sync_channel(0);
+        // It ends when there is nothing more to read, or when nobody wants it any more.
+        thread::Builder::new()
+            .name("redrive-open".to_owned())
+            .spawn_scoped(scope, move || all.all(|found| sender.send(found).is_ok()))
+            .map_err(|error| {
+                StoreError::new(format!("can't start a thread to read with: {error}"))
+            })?;
+        read.into_iter().try_for_each(|found| {
+            let (opened, found) = found?;
+            learn(opened, found)
+        })
+    })
 }
 
 /// Is this what is left of a file that was made, and not more, when the process or the power went? Its header is within
@@ -244,7 +267,7 @@ impl Found {
         sealed: Option<u32>,
         spare: &Spare,
     ) -> Result<Self, StoreError> {
-        let memory = std::mem::take(&mut *spare.lock());
+        let memory = spare.lock().pop().unwrap_or_default();
         let (file, bytes) = read_whole(files, number, memory)?;
         Ok(Self {
             number,
@@ -294,8 +317,8 @@ impl Found {
                         return Err(damaged(files, self.number, at));
                     };
                     let length = frame::HEAD + found.body.len();
-                    unit.push((record, place, length as u32));
                     at += length;
+                    unit.push((record, place, length as u32));
                     if !found.more {
                         for (record, place, length) in unit.drain(..) {
                             learn(record, place, length)?;
@@ -338,7 +361,7 @@ impl Found {
 
     /// It was read up to `end`.
     pub(super) fn seal(self, end: u32) -> Sealed {
-        *self.spare.lock() = self.bytes;
+        self.spare.lock().push(self.bytes);
         Sealed {
             number: self.number,
             end,

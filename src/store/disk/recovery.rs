@@ -53,8 +53,7 @@ pub(super) fn recover(
     let mut index = Index::default();
     let mut line = Line::default();
     let mut sealed = Vec::new();
-    for found in log::find(&*files)? {
-        let (opened, found) = found?;
+    log::for_each(&*files, |opened, found| {
         index.begin_segment(found.number, opened.base);
         line.opened(&opened);
         let mut synced = log::HEADER as u32;
@@ -69,7 +68,8 @@ pub(super) fn recover(
         })?;
         found.make_durable(&*files, synced, end)?;
         sealed.push(found.seal(end));
-    }
+        Ok(())
+    })?;
     // A last one without anything gives its place to the one that begins now.
     if sealed.len() > 1 && sealed.last().is_some_and(log::Sealed::is_empty) {
         sealed.pop();
