@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::clock::Clock;
 use crate::failure::{Directive, Failure, FailureKind};
 use crate::idempotency::{
-    self, Bounds, Change, Claimed, Digest, Executions, Fenced, Full, Key, Owner,
+    self, Bounds, Claimed, Completed, Digest, Executions, Fenced, Full, Key, Owner,
 };
 use crate::lock;
 use crate::payload::Payload;
@@ -31,7 +31,7 @@ pub(crate) struct Claims {
 }
 
 /// Keeps results beyond the process.
-type Keeper = Box<dyn Fn(Change) + Send + Sync>;
+type Keeper = Box<dyn Fn(Completed) + Send + Sync>;
 
 /// What is claimed.
 pub(crate) struct Wanted {
@@ -68,10 +68,10 @@ impl Claims {
     }
 
     /// Takes back results from before the process began, and has those to come kept.
-    pub(crate) fn keep(&self, kept: Vec<Change>, keeper: Keeper) {
+    pub(crate) fn keep(&self, kept: Vec<Completed>, keeper: Keeper) {
         let mut executions = lock::take(&self.executions);
         kept.into_iter()
-            .for_each(|change| executions.restore(change));
+            .for_each(|completed| executions.restore(completed));
         let _ = self.keeper.set(keeper);
     }
 
@@ -91,7 +91,7 @@ impl Claims {
         let now = clock.now();
         let claimed = lock::take(&self.executions).claim(&key, owner, validated, until, now);
         match claimed {
-            Claimed::Yours(_) => Ok(Brought::Claim(Arc::new(Claim {
+            Claimed::Yours => Ok(Brought::Claim(Arc::new(Claim {
                 claims: self.clone(),
                 key,
                 owner,
@@ -115,7 +115,7 @@ impl Claim {
     /// Moves the end of the lease further out, or says that the claim is lost.
     pub(crate) fn renew(&self, until: Time) -> Result<(), Failure> {
         let renewed = lock::take(&self.claims.executions).renew(&self.key, self.owner, until);
-        renewed.map(drop).map_err(|fenced| self.lost(fenced))
+        renewed.map_err(|fenced| self.lost(fenced))
     }
 
     /// Runs work that nobody can stop: the lease lasts until it ends.
@@ -147,9 +147,9 @@ impl Claim {
             result.clone(),
             expires,
         );
-        let change = kept.map_err(|fenced| self.lost(fenced))?;
-        if let Some(keep) = self.claims.keeper.get() {
-            keep(change);
+        let completed = kept.map_err(|fenced| self.lost(fenced))?;
+        if let Some((keep, completed)) = self.claims.keeper.get().zip(completed) {
+            keep(completed);
         }
         Ok(result)
     }

@@ -22,7 +22,7 @@ use crate::payload::{Payload, PayloadError};
 use crate::settings::FunctionName;
 
 pub(crate) use key::{Digest, Key};
-pub(crate) use record::{Change, Owner};
+pub(crate) use record::{Completed, Owner};
 pub(crate) use table::{Bounds, Claimed, Executions, Fenced, Full};
 
 /// Which events of a function are the same piece of work, to be done once. In the manner of Powertools for AWS Lambda;

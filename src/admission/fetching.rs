@@ -8,7 +8,7 @@ use super::lanes::Lane;
 use super::{Admission, Stored};
 use crate::error::StoreError;
 use crate::event::RequestId;
-use crate::idempotency::{Change, Digest, Key, Owner};
+use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
 use crate::panic;
 use crate::slot::{Entry, Returning, Side};
@@ -53,10 +53,8 @@ impl Admission {
         let kept = self.ask(|store, reply| store.executions(reply)).await;
         let kept = kept.unwrap_or_default().into_iter().map(completed);
         let store = store.clone();
-        let keep = move |change| {
-            let Some(execution) = execution(change) else {
-                return;
-            };
+        let keep = move |completed| {
+            let execution = execution(completed);
             let id = execution.request_id;
             let problem = match panic::catch(|| store.remember(execution)) {
                 Ok(Ok(())) => return,
@@ -220,19 +218,15 @@ impl Admission {
     }
 }
 
-fn execution(change: Change) -> Option<Execution> {
-    let Change::Completed {
+fn execution(completed: Completed) -> Execution {
+    let Completed {
         key,
         owner,
         validated,
         result,
         expires,
-    } = change
-    else {
-        // Who has a key at the moment is over with the process.
-        return None;
-    };
-    Some(Execution {
+    } = completed;
+    Execution {
         function: key.function().clone(),
         key: key.digest().0,
         validated: validated.map(|digest| digest.0),
@@ -241,11 +235,11 @@ fn execution(change: Change) -> Option<Execution> {
         since: owner.since.stored(),
         result,
         expires_at: expires.stored(),
-    })
+    }
 }
 
-fn completed(execution: Execution) -> Change {
-    Change::Completed {
+fn completed(execution: Execution) -> Completed {
+    Completed {
         key: Key::new(execution.function, Digest(execution.key)),
         owner: Owner {
             request_id: execution.request_id,

@@ -19,30 +19,14 @@ pub(crate) struct Owner {
     pub(crate) since: Time,
 }
 
-/// What became of one record. The last change of a key is all there is to know of it.
+/// A result, and whose it is.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    reason = "its fields are for the stores that are to keep it"
-)]
-pub(crate) enum Change {
-    /// Claimed, taken over or renewed.
-    Claimed {
-        key: Key,
-        owner: Owner,
-        validated: Option<Digest>,
-        until: Time,
-    },
-    Completed {
-        key: Key,
-        owner: Owner,
-        validated: Option<Digest>,
-        result: Option<Payload>,
-        expires: Time,
-    },
-    Released {
-        key: Key,
-    },
+pub(crate) struct Completed {
+    pub(crate) key: Key,
+    pub(crate) owner: Owner,
+    pub(crate) validated: Option<Digest>,
+    pub(crate) result: Option<Payload>,
+    pub(crate) expires: Time,
 }
 
 #[derive(Clone, Debug)]
@@ -76,25 +60,6 @@ impl Record {
         match &self.state {
             State::Completed { result, .. } => result.as_ref().map_or(0, |r| r.size() as u64),
             State::InProgress { .. } => 0,
-        }
-    }
-
-    pub(super) fn change(&self, key: &Key) -> Change {
-        let (key, owner, validated) = (key.clone(), self.owner, self.validated);
-        match &self.state {
-            State::InProgress { until } => Change::Claimed {
-                key,
-                owner,
-                validated,
-                until: *until,
-            },
-            State::Completed { result, expires } => Change::Completed {
-                key,
-                owner,
-                validated,
-                result: result.clone(),
-                expires: *expires,
-            },
         }
     }
 }

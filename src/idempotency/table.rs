@@ -16,8 +16,8 @@
 //! the same. A result is never refused, for its work is done: results may go beyond the bound on bytes by those of the runs
 //! that were under way when it was met.
 //!
-//! Every operation answers with the [`Change`] that it made, for a store to keep. That records expire is no change: their
-//! end stands in them. Moments are of the clock of this process; who keeps them beyond it keeps wall times.
+//! What is [`Completed`] is for a store to keep; who ran something is over with the process. That records expire is not told:
+//! their end stands in them. Moments are of the clock of this process; who keeps them beyond it keeps wall times.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,7 +25,7 @@ use std::fmt;
 use rustc_hash::FxHashMap;
 
 use super::key::{Digest, Key};
-use super::record::{Change, Owner, Record, State};
+use super::record::{Completed, Owner, Record, State};
 use crate::event::RequestId;
 use crate::payload::Payload;
 use crate::time::Time;
@@ -52,7 +52,7 @@ impl Default for Bounds {
 /// What a claim comes to.
 #[derive(Clone, Debug)]
 pub(crate) enum Claimed {
-    Yours(#[allow(dead_code, reason = "for the stores that are to keep executions")] Change),
+    Yours,
     InProgress {
         owner: Owner,
         until: Time,
@@ -152,92 +152,76 @@ impl Executions {
                 }
             }
         }
-        Claimed::Yours(self.put(
-            key,
-            Record {
-                owner,
-                validated,
-                state: State::InProgress { until },
-            },
-        ))
+        let record = Record {
+            owner,
+            validated,
+            state: State::InProgress { until },
+        };
+        self.put(key, record);
+        Claimed::Yours
     }
 
     /// Moves the end of the lease further out.
-    pub(crate) fn renew(&mut self, key: &Key, owner: Owner, until: Time) -> Result<Change, Fenced> {
+    pub(crate) fn renew(&mut self, key: &Key, owner: Owner, until: Time) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
         let State::InProgress { until: before } = record.state else {
             return Err(Fenced);
         };
         let until = until.max(before);
         let state = State::InProgress { until };
-        Ok(self.put(key, Record { state, ..record }))
+        self.put(key, Record { state, ..record });
+        Ok(())
     }
 
-    /// Keeps the result (IDM-08). It is the first that counts: completed again by its owner, nothing changes.
+    /// Keeps the result (IDM-08), and answers with it. It is the first that counts: completed again by its owner, nothing
+    /// changes, and there is no answer.
     pub(crate) fn complete(
         &mut self,
         key: &Key,
         owner: Owner,
         result: Option<Payload>,
         expires: Time,
-    ) -> Result<Change, Fenced> {
+    ) -> Result<Option<Completed>, Fenced> {
         let record = self.owned(key, owner)?;
         if matches!(record.state, State::Completed { .. }) {
-            return Ok(record.change(key));
+            return Ok(None);
         }
-        let state = State::Completed { result, expires };
-        Ok(self.put(key, Record { state, ..record }))
+        let completed = Completed {
+            key: key.clone(),
+            owner,
+            validated: record.validated,
+            result,
+            expires,
+        };
+        self.restore(completed.clone());
+        Ok(Some(completed))
     }
 
     /// Gives the claim up, so that anybody may have it (IDM-07). What is completed stays.
-    pub(crate) fn release(&mut self, key: &Key, owner: Owner) -> Result<Change, Fenced> {
+    pub(crate) fn release(&mut self, key: &Key, owner: Owner) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
         if matches!(record.state, State::Completed { .. }) {
             return Err(Fenced);
         }
         self.remove(key);
-        Ok(Change::Released { key: key.clone() })
+        Ok(())
     }
 
     /// Takes back what a store kept, beyond the bounds if need be: they are for new keys.
-    #[allow(dead_code, reason = "for the stores that are to keep executions")]
-    pub(crate) fn restore(&mut self, change: Change) {
-        let (key, owner, validated, state) = match change {
-            Change::Released { key } => return self.remove(&key),
-            Change::Claimed {
-                key,
-                owner,
-                validated,
-                until,
-            } => (key, owner, validated, State::InProgress { until }),
-            Change::Completed {
-                key,
-                owner,
-                validated,
-                result,
-                expires,
-            } => (key, owner, validated, State::Completed { result, expires }),
-        };
+    pub(crate) fn restore(&mut self, completed: Completed) {
+        let Completed {
+            key,
+            owner,
+            validated,
+            result,
+            expires,
+        } = completed;
         let record = Record {
             owner,
             validated,
-            state,
+            state: State::Completed { result, expires },
         };
         self.put(&key, record);
-    }
-
-    /// Drops whatever is in progress: after a restart nobody runs it any more. Answers with the changes.
-    #[allow(dead_code, reason = "for the stores that are to keep executions")]
-    pub(crate) fn abandon_claims(&mut self) -> Vec<Change> {
-        let in_progress = |record: &Record| matches!(record.state, State::InProgress { .. });
-        let claims = self.records.iter().filter(|(_, r)| in_progress(r));
-        let keys: Vec<_> = claims.map(|(key, _)| key.clone()).collect();
-        keys.into_iter()
-            .map(|key| {
-                self.remove(&key);
-                Change::Released { key }
-            })
-            .collect()
     }
 
     fn owned(&self, key: &Key, owner: Owner) -> Result<Record, Fenced> {
@@ -273,13 +257,11 @@ impl Executions {
         }
     }
 
-    fn put(&mut self, key: &Key, record: Record) -> Change {
+    fn put(&mut self, key: &Key, record: Record) {
         self.remove(key);
-        let change = record.change(key);
         self.bytes += record.bytes();
         self.ends.insert((record.end(), key.clone()));
         self.records.insert(key.clone(), record);
-        change
     }
 
     fn remove(&mut self, key: &Key) {

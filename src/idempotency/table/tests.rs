@@ -42,7 +42,7 @@ impl Executions {
         self.claim(&key(n), owner(by), None, at(until), at(now))
     }
 
-    fn completes(&mut self, n: u8, by: u8, expires: u32) -> Result<Change, Fenced> {
+    fn completes(&mut self, n: u8, by: u8, expires: u32) -> Result<Option<Completed>, Fenced> {
         self.complete(&key(n), owner(by), result(by), at(expires))
     }
 
@@ -79,12 +79,12 @@ fn reads(claimed: &Claimed) -> Option<u8> {
 #[test]
 fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
     let mut table = table(10, 100);
-    assert!(matches!(table.claims(1, 1, 5, 0), Claimed::Yours(_)));
+    assert!(matches!(table.claims(1, 1, 5, 0), Claimed::Yours));
     let waits = table.claims(1, 2, 9, 5);
     assert!(matches!(waits, Claimed::InProgress { until, .. } if until == at(5)));
     table.completes(1, 1, 100).unwrap();
     assert_eq!(reads(&table.claims(1, 2, 105, 100)), Some(1));
-    assert!(matches!(table.claims(1, 2, 105, 101), Claimed::Yours(_)));
+    assert!(matches!(table.claims(1, 2, 105, 101), Claimed::Yours));
 }
 
 /// IDM-04, IDM-13, BYD-15
@@ -92,7 +92,7 @@ fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
 fn a_lease_that_ran_out_may_be_taken_over_and_its_owner_changes_nothing_any_more() {
     let mut table = table(10, 100);
     table.claims(1, 1, 5, 0);
-    assert!(matches!(table.claims(1, 2, 10, 6), Claimed::Yours(_)));
+    assert!(matches!(table.claims(1, 2, 10, 6), Claimed::Yours));
     let before = table.all();
     assert!(table.completes(1, 1, 100).is_err());
     assert!(table.renew(&key(1), owner(1), at(50)).is_err());
@@ -139,7 +139,7 @@ fn what_is_released_is_free_and_what_is_completed_is_not_released() {
     let mut table = table(10, 100);
     table.claims(1, 1, 5, 0);
     table.release(&key(1), owner(1)).unwrap();
-    assert!(matches!(table.claims(1, 2, 5, 0), Claimed::Yours(_)));
+    assert!(matches!(table.claims(1, 2, 5, 0), Claimed::Yours));
     table.completes(1, 2, 100).unwrap();
     assert!(table.release(&key(1), owner(2)).is_err());
     assert!(table.renew(&key(1), owner(2), at(500)).is_err());
@@ -175,7 +175,7 @@ fn a_payload_must_agree_with_the_one_whose_result_is_there() {
     assert!(matches!(other, Claimed::Mismatch { first } if first == owner(1).request_id));
     // What nobody asked about is no disagreement: the function may have been changed meanwhile.
     assert_eq!(reads(&claim(2, None, 1)), Some(1));
-    assert!(matches!(claim(2, digest(2), 101), Claimed::Yours(_)));
+    assert!(matches!(claim(2, digest(2), 101), Claimed::Yours));
 }
 
 /// While it is in progress it may yet fail: the other one waits for that.
@@ -198,7 +198,7 @@ fn at_a_bound_new_keys_are_refused_until_something_expires_and_known_ones_are_an
     let refused = table.claims(3, 3, 105, 100);
     assert!(matches!(refused, Claimed::Full(Full::Records(2))));
     assert_eq!(reads(&table.claims(2, 3, 105, 100)), Some(2));
-    assert!(matches!(table.claims(3, 3, 106, 101), Claimed::Yours(_)));
+    assert!(matches!(table.claims(3, 3, 106, 101), Claimed::Yours));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn results_of_what_is_under_way_go_beyond_the_bound_and_nothing_new_comes_in() {
     assert_eq!(table.bytes, 2);
     let refused = table.claims(3, 3, 105, 101);
     assert!(matches!(refused, Claimed::Full(Full::Bytes(1))));
-    assert!(matches!(table.claims(3, 3, 206, 201), Claimed::Yours(_)));
+    assert!(matches!(table.claims(3, 3, 206, 201), Claimed::Yours));
 }
 
 /// However many have expired, one claim forgets few of them; but it is not refused for want of room that there is.
@@ -229,21 +229,7 @@ fn the_expired_go_a_few_at_a_time_unless_room_is_wanted() {
         table.completes(n, n, 30).unwrap();
     }
     table.bounds.bytes_max = 1;
-    assert!(matches!(table.claims(251, 1, 45, 40), Claimed::Yours(_)));
-}
-
-#[test]
-fn after_a_restart_claims_are_dropped_and_results_stay() {
-    let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
-    table.claims(2, 2, 5, 0);
-    table.completes(2, 2, 100).unwrap();
-    let dropped = table.abandon_claims();
-    assert!(matches!(&dropped[..], [Change::Released { key: k }] if *k == key(1)));
-    assert!(table.completes(1, 1, 100).is_err());
-    assert!(matches!(table.claims(1, 3, 5, 1), Claimed::Yours(_)));
-    assert_eq!(reads(&table.claims(2, 3, 5, 1)), Some(2));
-    table.check();
+    assert!(matches!(table.claims(251, 1, 45, 40), Claimed::Yours));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -280,28 +266,28 @@ enum Plain {
 
 proptest! {
     /// At most one owner of a key at any time; a result is the same until it expires; who is fenced changes nothing; and
-    /// the changes, played back, make the table anew.
+    /// what was completed, played back, gives all results anew.
     #[test]
     fn the_table_does_what_a_plain_one_does(
         ops in proptest::collection::vec(op(), 1..80),
         records_max in 1..6_usize,
     ) {
-        let mut table = table(records_max, 1_000);
+        let mut executions = table(records_max, 1_000);
         let mut plain: BTreeMap<u8, Plain> = BTreeMap::new();
-        let mut changes = Vec::new();
+        let mut kept = Vec::new();
         let mut now = 0;
         for (op, n, by, span, wait) in ops {
             now += wait;
             let known = plain.get(&n).copied();
             let until = now + span;
-            let before = table.all();
+            let before = executions.all();
             // Forgotten by the table after an hour without a lease; by the plain one never, so not to be compared.
             let forgotten = matches!(known, Some(Plain::Running { until, .. }) if until + 3_600 < now);
             let owned = matches!(known, Some(Plain::Running { by: b, .. }) if b == by);
             let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
             match op {
-                Op::Claim => match (table.claims(n, by, until, now), known) {
-                    (Claimed::Yours(change), known) => {
+                Op::Claim => match (executions.claims(n, by, until, now), known) {
+                    (Claimed::Yours, known) => {
                         let free = match known {
                             None => true,
                             Some(Plain::Running { until, .. }) => until < now,
@@ -309,7 +295,6 @@ proptest! {
                         };
                         prop_assert!(free, "{known:?} at {now}");
                         plain.insert(n, Plain::Running { by, until });
-                        changes.push(change);
                     }
                     (Claimed::InProgress { owner: o, until: u }, Some(Plain::Running { by, until })) => {
                         prop_assert_eq!((o, u), (owner(by), at(until)));
@@ -330,44 +315,45 @@ proptest! {
                 },
                 Op::Renew | Op::Complete | Op::Release => {
                     let changed = match op {
-                        Op::Renew => table.renew(&key(n), owner(by), at(until)),
-                        Op::Complete => table.completes(n, by, until),
-                        _ => table.release(&key(n), owner(by)),
+                        Op::Renew => executions.renew(&key(n), owner(by), at(until)).map(|()| None),
+                        Op::Complete => executions.completes(n, by, until),
+                        _ => executions.release(&key(n), owner(by)).map(|()| None),
                     };
                     match (changed, known) {
-                        (Ok(change), Some(Plain::Running { until: had, .. })) => {
+                        (Ok(completed), Some(Plain::Running { until: had, .. })) => {
                             prop_assert!(owned);
-                            changes.push(change);
+                            prop_assert_eq!(completed.is_some(), matches!(op, Op::Complete));
+                            kept.extend(completed);
                             match op {
                                 Op::Renew => plain.insert(n, Plain::Running { by, until: had.max(until) }),
                                 Op::Complete => plain.insert(n, Plain::Done { by, expires: until }),
                                 _ => plain.remove(&n),
                             };
                         }
-                        (Ok(_), _) => {
+                        (Ok(completed), _) => {
+                            prop_assert!(completed.is_none());
                             prop_assert!(done && matches!(op, Op::Complete));
-                            prop_assert_eq!(&table.all(), &before);
+                            prop_assert_eq!(&executions.all(), &before);
                         }
                         (Err(Fenced), _) => {
                             let late = forgotten || (done && !matches!(op, Op::Complete));
                             // A result that expired may have been swept.
                             let swept = matches!(known, Some(Plain::Done { expires, .. }) if expires < now);
                             prop_assert!(!owned && !done || late || swept, "{known:?} at {now}");
-                            prop_assert_eq!(&table.all(), &before);
+                            prop_assert_eq!(&executions.all(), &before);
                         }
                     }
                 }
             }
-            table.check();
+            executions.check();
         }
-        let mut again = Executions::new(Bounds { records_max, bytes_max: 1_000 });
-        changes.into_iter().for_each(|change| again.restore(change));
+        let mut again = table(records_max, 1_000);
+        kept.into_iter().for_each(|completed| again.restore(completed));
         again.check();
-        // The sweep is no change: what has ended is in one and maybe not in the other.
-        for table in [&mut table, &mut again] {
-            table.bounds.records_max = 0;
-            table.sweep(at(now));
+        for (n, known) in plain {
+            if let Plain::Done { by, expires } = known && expires >= now {
+                prop_assert_eq!(reads(&again.claims(n, 9, now, now)), Some(by));
+            }
         }
-        prop_assert_eq!(table.all(), again.all());
     }
 }
