@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use lanes::Lanes;
 use parking_lot::Mutex;
+use smallvec::smallvec;
+use storing::{Few, Receipts};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::claims::Claims;
@@ -118,16 +119,16 @@ impl Wish {
 }
 
 /// An admission: over, or waiting for the store.
-pub(crate) enum Admitting<T> {
-    Over(Result<T, InvokeError>),
-    Storing(BoxFuture<'static, Result<T, InvokeError>>),
+pub(crate) enum Admitting {
+    Over(Result<Receipt, InvokeError>),
+    Storing(Receipts),
 }
 
-impl<T> Admitting<T> {
-    pub(crate) async fn wait(self) -> Result<T, InvokeError> {
+impl Admitting {
+    pub(crate) async fn wait(self) -> Result<Receipt, InvokeError> {
         match self {
             Self::Over(result) => result,
-            Self::Storing(future) => future.await,
+            Self::Storing(receipts) => receipts.one().await,
         }
     }
 }
@@ -265,10 +266,13 @@ impl Admission {
         function: &str,
         payload: Result<Payload, PayloadError>,
         options: Option<Box<Options>>,
-    ) -> Admitting<Receipt> {
+    ) -> Admitting {
         let wanted = options.as_ref().and_then(|options| options.durability);
         if self.stores(wanted) {
-            return self.accept_stored(function, payload, options);
+            return match self.accept_stored(function, payload, options) {
+                Ok(receipts) => Admitting::Storing(receipts),
+                Err(refused) => Admitting::Over(Err(refused)),
+            };
         }
         Admitting::Over(self.accept_now(function, payload, options))
     }
@@ -346,59 +350,41 @@ impl Admission {
         function: &str,
         payload: Result<Payload, PayloadError>,
         options: Option<Box<Options>>,
-    ) -> Admitting<Receipt> {
-        let prepared = self.ask_door().and_then(|()| {
-            let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
-            let wish = Wish::of(options.as_deref());
-            let now = self.clock.now();
-            let entry = self.entry(&mailbox, InvocationType::Event, payload, options, now)?;
-            Ok((mailbox, entry, wish))
-        });
-        let storing = match prepared {
-            Ok((mailbox, entry, wish)) => self.store_all(mailbox, vec![entry], vec![wish]),
-            Err(refused) => Err(refused),
-        };
-        let first = |receipts: Vec<Receipt>| receipts.first().copied().ok_or(InvokeError::NoSystem);
-        match storing {
-            Ok(stored) => Admitting::Storing(Box::pin(async move { first(stored.await?) })),
-            Err(refused) => Admitting::Over(Err(refused)),
-        }
+    ) -> Result<Receipts, InvokeError> {
+        self.ask_door()?;
+        let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+        let wish = Wish::of(options.as_deref());
+        let now = self.clock.now();
+        let entry = self.entry(&mailbox, InvocationType::Event, payload, options, now)?;
+        self.store_all(mailbox, smallvec![(entry, wish)])
     }
 
     /// Accepts all of `events` for one function or none of them.
-    pub(crate) fn accept_batch(
+    pub(crate) async fn accept_batch(
         self: &Arc<Self>,
         function: &str,
         events: Vec<Invoke>,
-    ) -> Admitting<Vec<Receipt>> {
-        let prepared = self.ask_door().and_then(|()| {
+    ) -> Result<Vec<Receipt>, InvokeError> {
+        let receipts = {
+            self.ask_door()?;
             let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
             let now = self.clock.now();
-            let entries: Result<Vec<_>, _> = events
-                .into_iter()
-                .map(|event| {
-                    self.entry(
-                        &mailbox,
-                        InvocationType::Event,
-                        event.payload,
-                        event.options,
-                        now,
-                    )
-                })
-                .collect();
-            Ok((mailbox, entries?))
-        });
-        match prepared {
-            Err(refused) => Admitting::Over(Err(refused)),
-            Ok((mailbox, entries)) if self.stores(None) => {
-                let wishes = vec![Wish::default(); entries.len()];
-                match self.store_all(mailbox, entries, wishes) {
-                    Ok(stored) => Admitting::Storing(Box::pin(stored)),
-                    Err(refused) => Admitting::Over(Err(refused)),
-                }
+            let entry = |event: Invoke| {
+                let Invoke {
+                    payload, options, ..
+                } = event;
+                self.entry(&mailbox, InvocationType::Event, payload, options, now)
+            };
+            let entries = events.into_iter().map(entry);
+            if !self.stores(None) {
+                let entries: Result<Vec<_>, _> = entries.collect();
+                return self.admit_all(&mailbox, entries?);
             }
-            Ok((mailbox, entries)) => Admitting::Over(self.admit_all(&mailbox, entries)),
-        }
+            let wanted = entries.map(|entry| Ok((entry?, Wish::default())));
+            let wanted: Result<Few<_>, InvokeError> = wanted.collect();
+            self.store_all(mailbox, wanted?)?
+        };
+        receipts.all().await
     }
 
     fn admit_all(
@@ -410,7 +396,7 @@ impl Admission {
         if zero {
             entries.iter_mut().for_each(|entry| entry.start = NEVER);
         }
-        let proposals = self.propose_all(mailbox, &entries)?;
+        let proposals = self.propose_all(mailbox, entries.iter())?;
         let entries = entries
             .into_iter()
             .map(|entry| (entry, self.clock.random()))
@@ -665,10 +651,10 @@ impl Admission {
         Ok(Some(request_id))
     }
 
-    fn propose_all(
+    fn propose_all<'a>(
         &self,
         mailbox: &Mailbox,
-        entries: &[Entry],
+        entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<Vec<RequestId>, InvokeError> {
         let mut taken = Vec::new();
         for entry in entries {

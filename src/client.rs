@@ -280,7 +280,7 @@ impl Client {
             .into_iter()
             .map(|payload| self.chained(Invoke::event("", payload)))
             .collect();
-        self.admission.accept_batch(function, events).wait().await
+        self.admission.accept_batch(function, events).await
     }
 
     /// Runs `function` and waits for its result (AWS's `RequestResponse` invocation). It isn't retried and no dead letter

@@ -107,7 +107,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
-struct Wake {
+pub(crate) struct Wake {
     waker: Option<Waker>,
     attend: bool,
     /// Somebody lingers who is to look.
@@ -180,7 +180,7 @@ impl Mailbox {
     }
 
     #[inline]
-    fn wake(&self, wake: Wake) {
+    pub(crate) fn wake(&self, wake: Wake) {
         if wake.stir {
             self.inbox.stir();
         }

@@ -1,7 +1,7 @@
 //! What an event carries and what a function returns: a value, or its JSON, or both.
 //!
 //! A payload given as a Rust value stays one: it reaches a handler of the same type without being
-//! serialised. It becomes JSON once, when something needs bytes: a store, a record, a dead letter's
+//! serialised. It becomes JSON when something needs bytes: a store, a record, a dead letter's
 //! reader. Its JSON size is known from the start, so that limits hold for typed payloads too.
 
 use std::any::{Any, TypeId};
@@ -84,6 +84,12 @@ impl Payload {
         self.0.json()
     }
 
+    /// Adds its JSON to `out` unless it is JSON already. Keeps nothing of it.
+    #[cfg(feature = "disk")]
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
+        self.0.write_json(out)
+    }
+
     /// Reads the payload as a `T` of one's own.
     ///
     /// # Errors
@@ -152,6 +158,8 @@ impl<'de> Deserialize<'de> for Payload {
 
 trait Value: Any + Send + Sync {
     fn json(&self) -> Result<&RawValue, PayloadError>;
+    #[cfg(feature = "disk")]
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError>;
     fn bytes(&self) -> usize;
     fn holds(&self, type_id: TypeId) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
@@ -162,6 +170,11 @@ struct Json(Box<RawValue>);
 impl Value for Json {
     fn json(&self) -> Result<&RawValue, PayloadError> {
         Ok(&self.0)
+    }
+
+    #[cfg(feature = "disk")]
+    fn write_json(&self, _: &mut Vec<u8>) -> Result<(), PayloadError> {
+        Ok(())
     }
 
     fn bytes(&self) -> usize {
@@ -197,13 +210,19 @@ impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
         if let Some(json) = self.json.get() {
             return Ok(json);
         }
-        let json = panic::catch(|| serde_json::value::to_raw_value(self.get()))
-            .map_err(|_| {
-                let name = std::any::type_name::<T>();
-                PayloadError::new(format_args!("`{name}` panicked in its Serialize"))
-            })?
-            .map_err(PayloadError::new)?;
+        let json = serialised::<T, _>(|| serde_json::value::to_raw_value(self.get()))?;
         Ok(self.json.get_or_init(|| Box::new(json)))
+    }
+
+    #[cfg(feature = "disk")]
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
+        match self.json.get() {
+            Some(_) => Ok(()),
+            None => {
+                out.reserve(self.bytes);
+                serialised::<T, _>(|| serde_json::to_writer(out, self.get()))
+            }
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -217,6 +236,17 @@ impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
+}
+
+/// Runs a user's `Serialize`.
+fn serialised<T, R>(
+    serialise: impl FnOnce() -> Result<R, serde_json::Error>,
+) -> Result<R, PayloadError> {
+    let caught = panic::catch(serialise).map_err(|_| {
+        let name = std::any::type_name::<T>();
+        PayloadError::new(format_args!("`{name}` panicked in its Serialize"))
+    });
+    caught?.map_err(PayloadError::new)
 }
 
 #[cfg(test)]

@@ -556,6 +556,18 @@ impl Queue {
         })
     }
 
+    /// The stored events that are ready, the next one first: up to one that is to run alone.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = RequestId> {
+        let index = |index: u32| (index != NONE).then_some(index);
+        let ready = std::iter::successors(index(self.events.head), move |&before| {
+            index(self.slots[before].next)
+        });
+        let slots = ready.map(|index| &self.slots[index]);
+        let alone = |slot: &Slot| slot.side.as_ref().is_some_and(|side| side.suspect);
+        let company = slots.take_while(move |slot| slot.stored && !alone(slot));
+        company.map(|slot| slot.id)
+    }
+
     /// The attempt did not take place after all: the event is failed without it.
     pub(crate) fn untake(&mut self, ticket: Ticket, now: Time) -> Option<Ticket> {
         let slot = self.fenced(ticket, Phase::Running)?;

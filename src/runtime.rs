@@ -235,7 +235,9 @@ impl Builder {
     /// [`ProcessCrash`](crate::Condition::ProcessCrash); 3 unless set. Needs a store: without one, nobody remembers.
     ///
     /// Events that ran when the process died run one at a time afterwards, so that the innocent are soon told from the
-    /// guilty; their retries are untouched. A `kill -9` counts as a death of whatever runs, a shutdown doesn't.
+    /// guilty; their retries are untouched. A worker whose events take microseconds puts up to seven on record at once, so
+    /// that a few that were next may be among them; unless `deaths` is 1, which makes a dead letter of everything that ran. A
+    /// `kill -9` counts as a death of whatever runs, a shutdown doesn't.
     pub fn process_deaths_max(mut self, deaths: u32) -> Self {
         self.deaths_max = deaths;
         self

@@ -4,18 +4,20 @@
 
 mod common;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{fail, invoke, letters, secs, simulate_with, steps};
-use redrive::store::Settlement;
+use redrive::store::{LANE_EVENTS_MAX, Settlement};
 use redrive::testing::{
     Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
 };
 use redrive::{
-    Condition, DeadLetterBounds, Durability, Function, Invoke, InvokeError, Payload, RequestId,
-    RetryPolicy, Runtime, Status, WhenFull,
+    Condition, DeadLetterBounds, Durability, Event, Function, Invoke, InvokeError, Payload,
+    RequestId, RetryPolicy, Runtime, Status, WhenFull,
 };
 
 /// Runs `test` on a simulation of `f` and `g` with a store.
@@ -362,6 +364,45 @@ fn a_store_that_panics_in_settlements_stops_nobody() {
         }
         s.assert_nothing_lost();
     });
+}
+
+/// How many events each lane was told of, whenever one ran: the most for each of `deaths_max`.
+fn told_at_once(deaths_max: u32) -> usize {
+    let (store, most) = (RecordingStore::new(), Arc::new(AtomicUsize::new(0)));
+    let (kept, seen) = (store.clone(), most.clone());
+    let function = Function::new("quick", move |event: Event<u32>| {
+        let lanes = kept.running();
+        let id = event.context().request_id();
+        let lane = lanes.iter().find(|lane| lane.contains(&id));
+        let told = lane.map_or(0, Vec::len);
+        assert!(told > 0, "{id} runs and no lane was told");
+        seen.fetch_max(told, Ordering::Relaxed);
+        async { Ok::<(), Infallible>(()) }
+    });
+    let builder = Runtime::builder()
+        .function(function.retry(RetryPolicy::none()).concurrency(1))
+        .process_deaths_max(deaths_max)
+        .store(store.clone());
+    simulate_with(builder, |s| async move {
+        let client = s.client();
+        client.pause("quick");
+        client.invoke_batch("quick", 0..100_u32).await.unwrap();
+        client.resume("quick");
+        s.settle().await;
+        assert_eq!(s.succeeded("quick"), 100);
+        assert!(store.running().iter().all(Vec::is_empty), "nothing runs");
+    });
+    most.load(Ordering::Relaxed)
+}
+
+#[test]
+fn whatever_runs_is_on_record_and_a_quick_worker_says_what_comes_next() {
+    assert_eq!(told_at_once(3), LANE_EVENTS_MAX);
+}
+
+#[test]
+fn where_one_death_is_enough_only_what_runs_is_on_record() {
+    assert_eq!(told_at_once(1), 1);
 }
 
 #[test]

@@ -88,9 +88,9 @@ fn invoke(
     match admitting {
         crate::admission::Admitting::Over(Ok(_)) => {}
         crate::admission::Admitting::Over(Err(error)) => conclude(error),
-        crate::admission::Admitting::Storing(storing) => {
+        crate::admission::Admitting::Storing(receipts) => {
             actix_rt::spawn(async move {
-                if let Err(error) = storing.await {
+                if let Err(error) = receipts.one().await {
                     conclude(error);
                 }
             });

@@ -42,7 +42,7 @@ impl Handler<Invoke> for Router {
             .accept(&invoke.function, invoke.payload, invoke.options)
         {
             Admitting::Over(result) => Response::reply(result),
-            Admitting::Storing(storing) => Response::fut(storing),
+            Admitting::Storing(receipts) => Response::fut(receipts.one()),
         }
     }
 }

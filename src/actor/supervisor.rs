@@ -127,7 +127,7 @@ impl Supervisor {
             } => {
                 let admission = &self.post.admission;
                 admission.settle(&self.mailbox, ticket, || Settlement::Rescheduled {
-                    attempt: attempt.clone(),
+                    attempt: Box::new(attempt.clone()),
                     uncounted,
                     due_at: at.stored(),
                 });

@@ -190,10 +190,10 @@ impl Shift {
             };
             let now = alone.as_ref().map_or(now, |_| self.now());
             (began, lingered) = (Some(now), false);
-            if let Some(lane) = &mut lane {
-                lane.run(&taken, self.mailbox());
-            }
             let brisk = pace != Pace::Calm;
+            if let Some(lane) = &mut lane {
+                lane.run(&taken, brisk, self.mailbox());
+            }
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;

@@ -88,7 +88,7 @@ impl Admission {
     /// A lane for a worker.
     pub(crate) fn lane(&self) -> Option<Lane> {
         let stored = self.store.as_ref()?;
-        Some(stored.lanes.take(stored.store.clone()))
+        Some(stored.lanes.take(stored.store.clone(), stored.deaths_max))
     }
 
     /// Leaves events to the store, until there is room for them.

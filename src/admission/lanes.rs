@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::event::RequestId;
 use crate::mailbox::Mailbox;
 use crate::slot::Taken;
-use crate::store::EventStore;
+use crate::store::{EventStore, LANE_EVENTS_MAX};
 use crate::telemetry;
 
 /// Which lanes are free.
@@ -25,11 +26,15 @@ pub(crate) struct Lane {
     store: Arc<dyn EventStore>,
     lanes: Lanes,
     number: u32,
-    busy: bool,
+    /// What the store was told last.
+    told: SmallVec<[RequestId; LANE_EVENTS_MAX]>,
+    /// May the store be told of events before they run? If the process dies, they are taken for one that may have killed
+    /// it, and run with no other of the kind: that costs little, unless one death is enough.
+    ahead: bool,
 }
 
 impl Lanes {
-    pub(crate) fn take(&self, store: Arc<dyn EventStore>) -> Lane {
+    pub(crate) fn take(&self, store: Arc<dyn EventStore>, deaths_max: u32) -> Lane {
         let mut free = self.0.lock();
         let number = free.given_back.pop().unwrap_or_else(|| {
             free.next += 1;
@@ -39,36 +44,46 @@ impl Lanes {
             store,
             lanes: self.clone(),
             number,
-            busy: false,
+            told: SmallVec::new(),
+            ahead: deaths_max > 1,
         }
     }
 }
 
 impl Lane {
-    /// The event runs from now on.
-    pub(crate) fn run(&mut self, taken: &Taken, mailbox: &Mailbox) {
-        if taken.ticket.stored {
-            self.busy = true;
-            self.record(Some(taken.ticket.id), Some(mailbox));
-        } else {
-            self.rest();
+    /// The event runs from now on. Where the worker is `brisk`, the store is told of those that come next too.
+    pub(crate) fn run(&mut self, taken: &Taken, brisk: bool, mailbox: &Mailbox) {
+        let id = taken.ticket.id;
+        if !taken.ticket.stored {
+            return self.rest();
         }
+        if !taken.suspect && self.told.contains(&id) {
+            return;
+        }
+        self.told.clear();
+        self.told.push(id);
+        if brisk && self.ahead && !taken.suspect {
+            mailbox.upcoming(&mut self.told, LANE_EVENTS_MAX - 1);
+        }
+        self.record(Some(mailbox));
     }
 
     /// Nothing runs.
     pub(crate) fn rest(&mut self) {
-        if std::mem::replace(&mut self.busy, false) {
-            self.record(None, None);
+        if !self.told.is_empty() {
+            self.told.clear();
+            self.record(None);
         }
     }
 
-    fn record(&self, event: Option<RequestId>, mailbox: Option<&Mailbox>) {
-        let recorded = crate::panic::catch(|| self.store.begin(self.number, event));
+    fn record(&mut self, mailbox: Option<&Mailbox>) {
+        let recorded = crate::panic::catch(|| self.store.begin(self.number, &self.told));
         let problem = match recorded {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(panicked) => panicked.message,
         };
+        self.told.clear();
         if let Some(mailbox) = mailbox {
             mailbox.meter(|meters| meters.store_errors += 1);
             telemetry::begin_failed(mailbox.name(), &problem);

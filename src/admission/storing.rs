@@ -3,9 +3,9 @@
 //! A store is somebody else's code. What it refuses is counted and logged, and a panic in it is a refusal: whoever
 //! called it, on whatever thread, goes on.
 
-use std::future::Future;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Admission, NEVER, Stored, Wish, doom, refusal};
@@ -19,12 +19,33 @@ use crate::store::{Appended, Reply, Settled, Settlement, StoredEvent};
 use crate::telemetry;
 use crate::time::Time;
 
+/// Mostly it is one event.
+pub(crate) type Few<T> = SmallVec<[T; 1]>;
+
+/// The receipts that come once the store has answered.
+pub(crate) struct Receipts(oneshot::Receiver<Result<Few<Receipt>, InvokeError>>);
+
+impl Receipts {
+    /// That of one event.
+    pub(crate) async fn one(self) -> Result<Receipt, InvokeError> {
+        self.few().await?.pop().ok_or(InvokeError::NoSystem)
+    }
+
+    pub(crate) async fn all(self) -> Result<Vec<Receipt>, InvokeError> {
+        Ok(self.few().await?.into_vec())
+    }
+
+    async fn few(self) -> Result<Few<Receipt>, InvokeError> {
+        // Who was to tell them is gone.
+        self.0.await.unwrap_or(Err(InvokeError::NoSystem))
+    }
+}
+
 /// Events that are being stored.
 struct Storing {
     admission: Arc<Admission>,
     mailbox: Arc<Mailbox>,
-    entries: Vec<Entry>,
-    durabilities: Vec<Durability>,
+    entries: Few<(Entry, Durability)>,
     proposals: Vec<RequestId>,
     accepted: Time,
     bytes: u64,
@@ -35,49 +56,45 @@ impl Admission {
     pub(super) fn store_all(
         self: &Arc<Self>,
         mailbox: Arc<Mailbox>,
-        mut entries: Vec<Entry>,
-        wishes: Vec<Wish>,
-    ) -> Result<impl Future<Output = Result<Vec<Receipt>, InvokeError>> + Send + 'static, InvokeError>
-    {
+        wanted: Few<(Entry, Wish)>,
+    ) -> Result<Receipts, InvokeError> {
         let Some(stored) = &self.store else {
             return Err(InvokeError::NoSystem);
         };
-        if mailbox.settings().reserved_zero {
-            entries.iter_mut().for_each(|entry| entry.start = NEVER);
-        }
         let accepted = self.clock.now();
-        let bytes = entries
-            .iter()
-            .map(|entry| entry.payload.size() as u64)
-            .sum();
-        let proposals = self.propose_all(&mailbox, &entries)?;
-        if let Err(why) = mailbox.reserve(entries.len(), bytes) {
+        let payloads = wanted.iter().map(|(entry, _)| entry.payload.size() as u64);
+        let bytes = payloads.sum();
+        let proposals = self.propose_all(&mailbox, wanted.iter().map(|(entry, _)| entry))?;
+        if let Err(why) = mailbox.reserve(wanted.len(), bytes) {
             self.proposals.give_back(proposals);
             return Err(refusal(&mailbox, why, None));
         }
-        let mut durabilities = Vec::with_capacity(entries.len());
-        let events = entries.iter().zip(wishes).map(|(entry, wish)| {
-            let event = self.stored_event(stored, &mailbox, entry, wish, accepted);
-            durabilities.push(event.durability);
-            event
+        let mut events = Vec::with_capacity(wanted.len());
+        let entries = wanted.into_iter().map(|(mut entry, wish)| {
+            if mailbox.settings().reserved_zero {
+                entry.start = NEVER;
+            }
+            let event = self.stored_event(stored, &mailbox, &entry, wish, accepted);
+            let durability = event.durability;
+            events.push(event);
+            (entry, durability)
         });
-        let events = events.collect();
         let storing = Storing {
             admission: self.clone(),
+            entries: entries.collect(),
             mailbox,
-            entries,
-            durabilities,
             proposals,
             accepted,
             bytes,
         };
         let (sender, receiver) = oneshot::channel();
-        let reply = Reply::new(move |appended| drop(sender.send(storing.conclude(appended))));
+        let answer = |receipts| drop(sender.send(receipts)); // whoever went away loses nothing
+        let reply = Reply::new(move |appended| storing.conclude(appended, answer));
         // A panic drops the reply, and that is a refusal.
         if let Err(panicked) = panic::catch(|| stored.store.append(events, reply)) {
             telemetry::store_panicked(&panicked.message);
         }
-        Ok(async move { receiver.await.unwrap_or(Err(InvokeError::NoSystem)) })
+        Ok(Receipts(receiver))
     }
 
     fn stored_event(
@@ -149,16 +166,17 @@ impl Admission {
 }
 
 impl Storing {
-    /// The store has answered: the events may run, or never were.
+    /// The store has answered: the events may run, or never were. The caller hears of it before any worker does: the
+    /// one has waited long enough.
     fn conclude(
         self,
         appended: Result<Vec<Appended>, StoreError>,
-    ) -> Result<Vec<Receipt>, InvokeError> {
+        answer: impl FnOnce(Result<Few<Receipt>, InvokeError>),
+    ) {
         let Self {
             admission,
             mailbox,
-            mut entries,
-            durabilities,
+            entries,
             proposals,
             accepted,
             bytes,
@@ -173,41 +191,37 @@ impl Storing {
                 admission.proposals.give_back(proposals);
                 mailbox.meter(|meters| meters.store_errors += 1);
                 telemetry::append_failed(mailbox.name(), entries.len(), &error.to_string());
-                return Err(InvokeError::Store(error));
+                return answer(Err(InvokeError::Store(error)));
             }
         };
-        let mut receipts = Vec::with_capacity(appended.len());
-        let mut answers = appended.iter().zip(durabilities);
-        entries.retain_mut(|entry| {
-            let Some((answer, durability)) = answers.next() else {
-                return false;
-            };
-            match *answer {
-                Appended::Kept(id) => {
-                    (entry.request_id, entry.stored) = (Some(id), true);
-                    receipts.push(Receipt::new(id, durability));
-                    true
-                }
-                Appended::Duplicate(first) => {
-                    mailbox.release(1, entry.payload.size() as u64);
-                    admission.proposals.give_back(entry.request_id);
-                    receipts.push(Receipt::new(first, durability).duplicate());
-                    false
-                }
+        let mut receipts = Few::with_capacity(appended.len());
+        let answers = appended.into_iter().zip(entries);
+        let kept = answers.filter_map(|(answer, (mut entry, durability))| match answer {
+            Appended::Kept(id) => {
+                (entry.request_id, entry.stored) = (Some(id), true);
+                receipts.push(Receipt::new(id, durability));
+                Some(entry)
+            }
+            Appended::Duplicate(first) => {
+                mailbox.release(1, entry.payload.size() as u64);
+                admission.proposals.give_back(entry.request_id);
+                receipts.push(Receipt::new(first, durability).duplicate());
+                None
             }
         });
-        let ids: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| entry.request_id)
-            .collect();
-        let parked = mailbox.stock(entries, accepted, admission.clock.now());
+        let kept: Few<_> = kept.collect();
+        let (parked, wake) = mailbox.stock(kept, accepted, admission.clock.now());
         admission.park(&mailbox, &parked);
-        ids.iter()
-            .for_each(|&id| telemetry::accepted(mailbox.name(), id));
+        let ids = receipts.iter().filter(|receipt| !receipt.duplicate);
+        let ids = ids.map(|receipt| receipt.request_id);
+        ids.clone()
+            .for_each(|id| telemetry::accepted(mailbox.name(), id));
         if mailbox.settings().reserved_zero {
+            let ids: Vec<_> = ids.collect();
             doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
         }
-        Ok(receipts)
+        answer(Ok(receipts));
+        mailbox.wake(wake);
     }
 }
 

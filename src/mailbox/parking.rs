@@ -3,7 +3,7 @@
 //! What is ready keeps its order: as long as something ready is parked, what comes in is parked behind it. Delayed events
 //! wait here or there. When there is room, the supervisor is told to fetch what is due.
 
-use super::{Inner, Mailbox};
+use super::{Inner, Mailbox, Wake};
 use crate::event::RequestId;
 use crate::failure::{Attempt, Condition, Failure, FailureKind};
 use crate::notice::Notice;
@@ -29,21 +29,20 @@ impl Mailbox {
     }
 
     /// Takes in events that were stored, in the places that were kept for them. Answers which of them are to be parked, and
-    /// when they are due. If the function was removed meanwhile, they die of it.
+    /// when they are due; and whom to wake for the others. If the function was removed meanwhile, they die of it.
     pub(crate) fn stock(
         &self,
-        entries: Vec<Entry>,
+        entries: impl IntoIterator<Item = Entry>,
         accepted: Time,
         now: Time,
-    ) -> Vec<(RequestId, Time)> {
-        let (mut parked, mut wakes, mut doomed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut left = Vec::new();
+    ) -> (Vec<(RequestId, Time)>, Wake) {
+        let (mut parked, mut left, mut doomed) = (Vec::new(), Vec::new(), Vec::new());
         let mut inner = self.lock();
         for entry in entries {
             inner.queue.unreserve(1, entry.payload.size() as u64);
             match inner.queue.stock(entry, accepted, now) {
                 Ok(slot) if inner.removed => doomed.push(slot),
-                Ok(_) => wakes.push(inner.rouse(self.settings(), now)),
+                Ok(_) => {}
                 Err(entry) => {
                     parked.extend(entry.request_id.map(|id| (id, entry.start)));
                     left.push(entry);
@@ -60,13 +59,13 @@ impl Mailbox {
                 ))
             })
             .collect();
+        let wake = inner.rouse(self.settings(), now);
         drop(inner);
         drop(left);
-        wakes.into_iter().for_each(|wake| self.wake(wake));
         if !doomed.is_empty() {
             self.tell(Notice::Doomed(doomed));
         }
-        parked
+        (parked, wake)
     }
 
     /// The store has heard of parked events, the first of which is due then.

@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use super::{Inner, Mailbox, Wake};
 use crate::context::Station;
-use crate::event::InvocationType;
+use crate::event::{InvocationType, RequestId};
 use crate::failure::{Condition, Failure, FailureKind};
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
@@ -182,6 +182,11 @@ impl Mailbox {
             index,
             station,
         }
+    }
+
+    /// Adds the stored events that come next, at most so many: up to one that is to run alone.
+    pub(crate) fn upcoming(&self, events: &mut impl Extend<RequestId>, max: usize) {
+        events.extend(self.lock_as_is().queue.upcoming().take(max));
     }
 
     /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still

@@ -19,7 +19,7 @@
 //!   and buried, and an event appended with `redriven_from` takes the place of that letter in the same step. An `Err`
 //!   means that the store will not keep it; it is counted and logged, and the runtime goes on.
 //! - **Recovery.** A store that is opened again has parked whatever was pending, whoever held it: the attempts of the
-//!   process before are known dead. What had begun and not ended comes back with one more in `deaths`.
+//!   process before are known dead. What a lane was told last, and has not ended, comes back with one more in `deaths`.
 //! - **Keys.** Of events with the same function and deduplication key, one is kept within its window, across restarts; that is
 //!   for the store to see to, in one step with the append. Results of runs under an idempotency key are remembered; which
 //!   run has a key at the moment is the runtime's to know, and over when the process is.
@@ -48,6 +48,9 @@ use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
 use crate::telemetry;
 
+/// Events of which a lane may be told at once.
+pub const LANE_EVENTS_MAX: usize = 7;
+
 /// A place that keeps events beyond the process.
 pub trait EventStore: Send + Sync + 'static {
     /// Keeps all of `events` or none. Replies when they are as durable as asked, in their order.
@@ -59,12 +62,13 @@ pub trait EventStore: Send + Sync + 'static {
     /// When the settlement will not be kept.
     fn settle(&self, settled: Settled) -> Result<(), StoreError>;
 
-    /// Is told that an attempt of the event runs from now on in `lane`, of which each runs one at a time; `None` when
-    /// the lane has nothing to run. It must survive the death of the process, not that of the machine.
+    /// Is told that an attempt of the first of `events` runs from now on in `lane`, of which each runs one at a time, and
+    /// that the others may follow without another word; or that the lane has nothing to run. There are at most
+    /// [`LANE_EVENTS_MAX`]. It must survive the death of the process, not that of the machine.
     ///
     /// # Errors
     /// When it could not be put on record; the attempt takes place all the same.
-    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError>;
+    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError>;
 
     /// Takes back an event that the runtime holds, to hand it out by `fetch` when it is due.
     fn park(&self, event: RequestId);
@@ -241,7 +245,7 @@ pub enum Settlement {
     /// An attempt failed and it runs again.
     Rescheduled {
         /// The attempt that failed.
-        attempt: Attempt,
+        attempt: Box<Attempt>,
         /// How many attempts so far don't count as such of the retry policy.
         uncounted: u32,
         /// When it runs again.

@@ -146,9 +146,9 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
+    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
         match self.tell(Call::Begin)? {
-            true => self.inner.begin(lane, event),
+            true => self.inner.begin(lane, events),
             false => Ok(()),
         }
     }

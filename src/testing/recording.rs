@@ -31,7 +31,7 @@ struct Told {
     settled: Vec<Settled>,
     begun: Vec<RequestId>,
     executions: Vec<Execution>,
-    running: HashMap<u32, RequestId>,
+    running: HashMap<u32, Vec<RequestId>>,
     appends: usize,
     settles: usize,
     fail_append: Option<usize>,
@@ -109,9 +109,14 @@ impl RecordingStore {
         self.told.lock().settled.clone()
     }
 
-    /// The events whose attempts began, in their order.
+    /// The events of which lanes were told, in their order.
     pub fn begun(&self) -> Vec<RequestId> {
         self.told.lock().begun.clone()
+    }
+
+    /// The events that would be taken for running if the process died now, by lane.
+    pub fn running(&self) -> Vec<Vec<RequestId>> {
+        self.told.lock().running.values().cloned().collect()
     }
 
     /// Ignores whatever it is told until [`reopen`](Self::reopen), as if the process had died.
@@ -123,7 +128,7 @@ impl RecordingStore {
     pub fn reopen(&self) {
         let mut told = self.told.lock();
         told.dead = false;
-        let ran: Vec<_> = told.running.drain().map(|(_, id)| id).collect();
+        let ran: Vec<_> = told.running.drain().flat_map(|(_, ids)| ids).collect();
         let kept = &mut told.kept;
         for event in kept.events.values_mut().filter(|event| event.is_pending()) {
             event.state = State::Parked;
@@ -237,7 +242,7 @@ impl Kept {
                 let event = &mut event.event;
                 (event.attempt_count, event.uncounted) = (attempt.number, uncounted);
                 event.due_at = due_at;
-                event.attempts.push(attempt);
+                event.attempts.push(*attempt);
             }
             Settlement::Buried(letter) => {
                 event.state = State::Dead(burial, letter);
@@ -289,16 +294,13 @@ impl EventStore for RecordingStore {
         Ok(())
     }
 
-    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
+    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
         let mut told = self.told.lock();
         if told.dead {
             return Ok(());
         }
-        match event {
-            Some(event) => drop(told.running.insert(lane, event)),
-            None => drop(told.running.remove(&lane)),
-        }
-        told.begun.extend(event);
+        told.running.insert(lane, events.to_vec());
+        told.begun.extend(events);
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{self, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos};
@@ -17,6 +19,34 @@ use crate::time::Time;
 
 /// What the index is to learn, from the record at which place, of how many bytes.
 pub(super) type Facts = Vec<(Fact, Place, u32)>;
+
+/// The JSON of the events' payloads, for those that aren't JSON themselves.
+pub(super) struct Payloads {
+    bytes: Vec<u8>,
+    /// Where that of each event ends.
+    ends: SmallVec<[usize; 1]>,
+}
+
+impl Payloads {
+    pub(super) fn of(events: &[StoredEvent]) -> Result<Self, StoreError> {
+        let mut bytes = Vec::new();
+        let ends = events.iter().map(|event| {
+            event.payload.write_json(&mut bytes).map_err(|error| {
+                StoreError::new(format!("the payload can't be written: {error}"))
+            })?;
+            Ok(bytes.len())
+        });
+        let ends = ends.collect::<Result<_, StoreError>>()?;
+        Ok(Self { bytes, ends })
+    }
+
+    /// What was written for each event: no JSON is empty, so nothing where nothing was.
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let bounds = starts.zip(&self.ends);
+        bounds.filter_map(|(&start, &end)| self.bytes.get(start..end))
+    }
+}
 
 pub(super) struct Batch<'a> {
     vault: &'a Vault,
@@ -115,9 +145,10 @@ impl<'a> Batch<'a> {
         &mut self,
         index: &mut Index,
         events: &[StoredEvent],
+        payloads: &Payloads,
     ) -> Result<Vec<Appended>, StoreError> {
         let (bytes, facts, next) = (self.bytes.len(), self.facts.len(), self.next);
-        let appended = self.append_each(index, events);
+        let appended = self.append_each(index, events, payloads);
         if appended.is_err() {
             self.bytes.truncate(bytes);
             for (fact, ..) in self.facts.drain(facts..) {
@@ -138,10 +169,11 @@ impl<'a> Batch<'a> {
         &mut self,
         index: &mut Index,
         events: &[StoredEvent],
+        payloads: &Payloads,
     ) -> Result<Vec<Appended>, StoreError> {
         let mut appended = Vec::with_capacity(events.len());
         let mut last: Option<Place> = None;
-        for event in events {
+        for (event, payload) in events.iter().zip(payloads.each()) {
             let function = index.function(event.function.as_str());
             if let Some(first) = self.holder(index, function, event) {
                 appended.push(Appended::Duplicate(first));
@@ -162,7 +194,11 @@ impl<'a> Batch<'a> {
             if let Some(before) = last {
                 self.join(before);
             }
-            let place = self.event(event, self.next, id, function, false)?;
+            let payload = match payload {
+                [] => json(event)?,
+                written => written,
+            };
+            let place = self.event(event, payload, self.next, id, function, false)?;
             last = Some(place);
             self.next += 1;
             if event.proposed {
@@ -190,16 +226,12 @@ impl<'a> Batch<'a> {
     fn event(
         &mut self,
         event: &StoredEvent,
+        payload: &[u8],
         seq: u64,
         id: RequestId,
         function: u32,
         moved: bool,
     ) -> Result<Place, StoreError> {
-        let payload = event
-            .payload
-            .json()
-            .map_err(|error| unwritable(&error))?
-            .get();
         let record = Record::Event(EventRecord {
             seq,
             id,
@@ -210,7 +242,7 @@ impl<'a> Batch<'a> {
             side: self.side(event, id, moved)?,
             payload: self
                 .vault
-                .seal(id, Secret::Payload, Cow::Borrowed(payload.as_bytes()))?,
+                .seal(id, Secret::Payload, Cow::Borrowed(payload))?,
         });
         let place = self.add(&record)?;
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
@@ -489,10 +521,9 @@ impl<'a> Batch<'a> {
         index: &mut Index,
         seq: u64,
         event: &StoredEvent,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Place, StoreError> {
         let function = index.function(event.function.as_str());
-        self.event(event, seq, event.request_id, function, true)
-            .map(drop)
+        self.event(event, json(event)?, seq, event.request_id, function, true)
     }
 
     pub(super) fn move_letter(
@@ -502,8 +533,7 @@ impl<'a> Batch<'a> {
         event: &StoredEvent,
         letter: &DeadLetter,
     ) -> Result<(), StoreError> {
-        let function = index.function(event.function.as_str());
-        let place = self.event(event, seq, event.request_id, function, true)?;
+        let place = self.move_event(index, seq, event)?;
         self.join(place);
         self.tails.insert(seq, (place, u32::MAX));
         let record = Record::Buried {
@@ -570,6 +600,11 @@ pub(super) struct End<'a> {
 
 fn until(event: &StoredEvent, deduplicate: &Deduplicate) -> u64 {
     Time::of(event.accepted_at).after(deduplicate.window).0
+}
+
+fn json(event: &StoredEvent) -> Result<&[u8], StoreError> {
+    let json = event.payload.json().map_err(|error| unwritable(&error))?;
+    Ok(json.get().as_bytes())
 }
 
 fn unwritable(error: &dyn std::fmt::Display) -> StoreError {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::batch::{Batch, Facts};
+use super::batch::{Batch, Facts, Payloads};
 use super::log::Log;
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
@@ -23,9 +23,9 @@ use crate::time::Time;
 
 /// Something to be done, in the order in which it was told.
 pub(super) enum Op {
-    Append(Vec<StoredEvent>, Reply<Vec<Appended>>),
+    Append(Vec<StoredEvent>, Payloads, Reply<Vec<Appended>>),
     Settle(Settled),
-    Remember(Execution),
+    Remember(Box<Execution>),
     Park(RequestId),
     Fetch(Fetch, Reply<Fetched>),
     Unpark(RequestId, Reply<Option<StoredEvent>>),
@@ -174,7 +174,7 @@ impl Engine {
             && let Some(op) = ops.pop_front()
         {
             let answer = match &op {
-                Op::Append(events, _) => Some(batch.append(&mut index, events)),
+                Op::Append(events, payloads, _) => Some(batch.append(&mut index, events, payloads)),
                 Op::Settle(settled) => {
                     if let Err(error) = batch.settle(&index, settled) {
                         telemetry::store_lost(settled.request_id, &error.to_string());
@@ -224,7 +224,7 @@ impl Engine {
         }
         for (op, answer) in taken {
             match op {
-                Op::Append(_, reply) => answers.extend(answer.map(|answer| (reply, answer))),
+                Op::Append(_, _, reply) => answers.extend(answer.map(|answer| (reply, answer))),
                 Op::Settle(_) | Op::Remember(_) => {}
                 Op::Park(id) => {
                     if let Some(seq) = index.seq(id) {
@@ -273,7 +273,7 @@ impl Engine {
         let mut jobs = Vec::new();
         for op in ops {
             match op {
-                Op::Append(_, reply) => reply.send(Err(error.clone())),
+                Op::Append(_, _, reply) => reply.send(Err(error.clone())),
                 Op::Read(job) => jobs.push(job),
                 Op::Close(reply) => reply.send(Err(error.clone())),
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
@@ -319,7 +319,7 @@ pub(super) fn boot(clock: &Clock) -> Option<Boot> {
 /// What is told to a store that has failed. What only wants to read may.
 pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
     match op {
-        Op::Append(_, reply) => reply.send(Err(error.clone())),
+        Op::Append(_, _, reply) => reply.send(Err(error.clone())),
         Op::Fetch(_, reply) => reply.send(Err(error.clone())),
         Op::Unpark(_, reply) => reply.send(Err(error.clone())),
         Op::Close(reply) => reply.send(Err(error.clone())),

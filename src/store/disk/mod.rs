@@ -59,6 +59,7 @@ use crate::telemetry;
 
 pub use verify::{Extent, Verification, VerifiedFile, verify};
 
+use batch::Payloads;
 use engine::{Engine, Op};
 use files::{Files, Folder};
 use reader::Reader;
@@ -141,6 +142,8 @@ impl From<PathBuf> for Disk {
 const LINGER: Duration = Duration::from_millis(2);
 /// Ends that are written without waiting.
 const ENDS_MAX: usize = 4_096;
+/// Things to be done for which memory is kept.
+const OPS_SPARE: usize = 16_384;
 /// How often a full disk is asked whether there is room again.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
@@ -312,24 +315,24 @@ impl DiskStore {
 impl Shared {
     /// The writer's life.
     fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
-        let mut untidy = false;
-        loop {
-            let Some(mut ops) = self.wait(engine, untidy) else {
-                break;
-            };
+        let (mut untidy, mut ops) = (false, VecDeque::new());
+        while self.wait(engine, untidy, &mut ops) {
             engine.commit(&mut ops).into_iter().for_each(read);
             if !ops.is_empty() {
                 // More than fits into one commit: it comes before what was told meanwhile.
                 let mut told = self.told.lock();
                 ops.append(&mut told.ops);
-                (told.ops, told.urgent) = (ops, true);
+                std::mem::swap(&mut told.ops, &mut ops);
+                told.urgent = true;
             }
+            // The memory is for what comes next, but not that of a burst.
+            ops.shrink_to(OPS_SPARE);
             untidy = engine.tidy();
         }
     }
 
-    /// Waits until there is something to be done. `None` when nothing will be told any more and all is done.
-    fn wait(&self, engine: &Engine, untidy: bool) -> Option<VecDeque<Op>> {
+    /// Waits until there is something to be done, and takes it. `false` when nothing will be told any more and all is done.
+    fn wait(&self, engine: &Engine, untidy: bool, ops: &mut VecDeque<Op>) -> bool {
         // For a moment it looks by itself: the ends of what was just accepted need not wake it.
         let mut looked = false;
         let mut told = self.told.lock();
@@ -338,7 +341,7 @@ impl Shared {
                 break;
             }
             if told.closed && told.ops.is_empty() {
-                return None;
+                return false;
             }
             let wait = if !told.ops.is_empty() {
                 Some(LINGER)
@@ -366,7 +369,8 @@ impl Shared {
             }
         }
         (told.urgent, told.asleep) = (false, false);
-        Some(std::mem::take(&mut told.ops))
+        std::mem::swap(&mut told.ops, ops);
+        true
     }
 }
 
@@ -394,12 +398,10 @@ impl EventStore for DiskStore {
             return reply.send(Err(health.error()));
         }
         // Here and not in the writer: whoever sends the event pays for its JSON.
-        if let Some(error) = events.iter().find_map(|event| event.payload.json().err()) {
-            return reply.send(Err(StoreError::new(format!(
-                "the payload can't be written: {error}"
-            ))));
+        match Payloads::of(&events) {
+            Ok(payloads) => self.tell(Op::Append(events, payloads, reply)),
+            Err(error) => reply.send(Err(error)),
         }
-        self.tell(Op::Append(events, reply));
     }
 
     fn settle(&self, settled: Settled) -> Result<(), StoreError> {
@@ -419,8 +421,8 @@ impl EventStore for DiskStore {
         Ok(())
     }
 
-    fn begin(&self, lane: u32, event: Option<RequestId>) -> Result<(), StoreError> {
-        self.running.begin(lane, event).map_err(|error| {
+    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
+        self.running.begin(lane, events).map_err(|error| {
             log::io_error(
                 &*self.shared.reader.files,
                 running::NAME,
@@ -494,7 +496,7 @@ impl EventStore for DiskStore {
                 StoreError::new(format!("the result can't be written: {error}"))
             })?;
         }
-        self.tell(Op::Remember(execution));
+        self.tell(Op::Remember(Box::new(execution)));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Which events run: on record before they do, so that one whose run kills the process is known by the next one.
 //!
-//! A file of lanes, 32 bytes each. Whoever runs events has a lane and overwrites it. Nothing here is synced: what the
+//! A file of lanes, 128 bytes each. Whoever runs events has a lane and overwrites it. Nothing here is synced: what the
 //! operating system was given survives the death of the process, and if the machine dies it was not the event's doing.
 
 use std::io;
@@ -10,9 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::files::{File, Files};
 use crate::event::RequestId;
+use crate::store::LANE_EVENTS_MAX;
 
 pub(super) const NAME: &str = "running";
-const LANE: usize = 32;
+const LANE: usize = 128;
+const ID: usize = 16;
+/// Behind the ids of a lane: the incarnation, how many ids there are, and a checksum of all that.
+const INCARNATION: usize = ID * LANE_EVENTS_MAX;
+const COUNT: usize = INCARNATION + 8;
+const CHECKSUM: usize = COUNT + 1;
 
 pub(super) struct Running {
     file: Arc<dyn File>,
@@ -32,7 +38,7 @@ impl Running {
         let read = file.read_full(0, &mut bytes)?;
         let ran = bytes[..read]
             .chunks_exact(LANE)
-            .filter_map(|lane| event(lane, &before));
+            .flat_map(|lane| events(lane, &before));
         let running = Self {
             file,
             incarnation: before.end,
@@ -52,28 +58,42 @@ impl Running {
         self.clear()
     }
 
-    /// The lane runs this event from now on.
-    pub(super) fn begin(&self, lane: u32, event: Option<RequestId>) -> io::Result<()> {
+    /// The lane runs these events from now on, one after the other.
+    pub(super) fn begin(&self, lane: u32, events: &[RequestId]) -> io::Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut bytes = [0; LANE];
-        if let Some(event) = event {
-            bytes[..16].copy_from_slice(event.as_uuid().as_bytes());
-            bytes[16..24].copy_from_slice(&self.incarnation.to_le_bytes());
-            let crc = crc32fast::hash(&bytes[..24]);
-            bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        if !events.is_empty() {
+            for (id, event) in bytes[..INCARNATION].chunks_exact_mut(ID).zip(events) {
+                id.copy_from_slice(event.as_uuid().as_bytes());
+            }
+            bytes[INCARNATION..COUNT].copy_from_slice(&self.incarnation.to_le_bytes());
+            bytes[COUNT] = events.len().min(LANE_EVENTS_MAX) as u8;
+            let crc = crc32fast::hash(&bytes[..CHECKSUM]);
+            bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&crc.to_le_bytes());
         }
         self.file.write_at(u64::from(lane) * LANE as u64, &bytes)
     }
 }
 
-/// The event that the lane ran in one of these incarnations, if it ran one.
-fn event(lane: &[u8], incarnations: &Range<u64>) -> Option<RequestId> {
-    let (id, rest) = lane.split_first_chunk::<16>()?;
-    let (incarnation, rest) = rest.split_first_chunk::<8>()?;
-    let crc = rest.first_chunk::<4>()?;
-    let whole = crc32fast::hash(&lane[..24]) == u32::from_le_bytes(*crc);
-    let ran = incarnations.contains(&u64::from_le_bytes(*incarnation));
-    (whole && ran).then(|| RequestId::from(uuid::Uuid::from_bytes(*id)))
+/// The events that the lane ran in one of these incarnations.
+fn events(lane: &[u8], incarnations: &Range<u64>) -> impl Iterator<Item = RequestId> {
+    let ids = written(lane)
+        .filter(|(incarnation, _)| incarnations.contains(incarnation))
+        .map_or(&[][..], |(_, ids)| ids);
+    let ids = ids.chunks_exact(ID).filter_map(|id| id.try_into().ok());
+    ids.map(uuid::Uuid::from_bytes).map(RequestId::from)
+}
+
+/// Who wrote the lane, and which ids, if it was written in full.
+fn written(lane: &[u8]) -> Option<(u64, &[u8])> {
+    let (told, rest) = lane.split_at_checked(CHECKSUM)?;
+    if crc32fast::hash(told) != u32::from_le_bytes(*rest.first_chunk()?) {
+        return None;
+    }
+    let (ids, rest) = told.split_at_checked(INCARNATION)?;
+    let (incarnation, count) = rest.split_first_chunk()?;
+    let ids = ids.get(..usize::from(*count.first()?) * ID)?;
+    Some((u64::from_le_bytes(*incarnation), ids))
 }

@@ -158,7 +158,7 @@ impl Engine {
                 let event = reader
                     .event(&entry, tail, window)
                     .map_err(|(_, error)| error)?;
-                batch.move_event(&mut index(), seq, &event)
+                batch.move_event(&mut index(), seq, &event).map(drop)
             }
             State::Dead => {
                 let (event, letter) = reader.letter(&entry, tail, window)?;

@@ -82,7 +82,7 @@ fn a_death_that_was_counted_is_not_counted_again() {
         assert!(world.open());
         let id = super::keep(world.store(), super::event("charge", "1", super::at(0)));
         use crate::store::EventStore;
-        world.store().begin(0, Some(id)).unwrap();
+        world.store().begin(0, &[id]).unwrap();
         world.abandon();
         let left = world.files.killed();
         for nth in 1.. {

@@ -67,7 +67,7 @@ fn fail(store: &DiskStore, id: RequestId, number: u32) -> Attempt {
         failure: Failure::new(FailureKind::Error, "Long", "story ".repeat(200)),
     };
     let settlement = Settlement::Rescheduled {
-        attempt: attempt.clone(),
+        attempt: Box::new(attempt.clone()),
         uncounted: 0,
         due_at: at(0),
     };

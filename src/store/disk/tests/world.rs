@@ -17,8 +17,8 @@ use crate::settings::FunctionName;
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{
-    Appended, EventStore, Health, Known, KnownState, Reply, Retained, Settled, Settlement,
-    StoredEvent,
+    Appended, EventStore, Health, Known, KnownState, LANE_EVENTS_MAX, Reply, Retained, Settled,
+    Settlement, StoredEvent,
 };
 
 pub(super) const FUNCTIONS: [&str; 3] = ["charge", "resize", "mail"];
@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) stories: BTreeMap<u64, Story>,
     marks: HashMap<RequestId, u64>,
     keys: HashMap<(FunctionName, Arc<str>), (RequestId, SystemTime)>,
-    lanes: BTreeMap<u32, RequestId>,
+    lanes: BTreeMap<u32, Vec<RequestId>>,
     /// What the store said it doesn't keep.
     pub(super) refused: BTreeMap<u64, StoreErrorKind>,
     /// Batches that the process died over.
@@ -403,7 +403,7 @@ impl World {
                 event.due_at = now + Duration::from_secs(chance * 10);
                 remember(&mut event.attempts, attempt.clone());
                 Settlement::Rescheduled {
-                    attempt,
+                    attempt: Box::new(attempt),
                     uncounted: event.uncounted,
                     due_at: event.due_at,
                 }
@@ -496,14 +496,14 @@ impl World {
 
     fn begin(&mut self) {
         let lane = self.rng.random_range(0..4);
-        let running = self.lanes.values().copied().collect::<BTreeSet<_>>();
+        let running: BTreeSet<_> = self.lanes.values().flatten().copied().collect();
         let idle = |story: &Story| story.held && story.is_pending() && !running.contains(&story.id);
-        let event = self.any(idle).map(|mark| self.stories[&mark].id);
-        let _ = self.store().begin(lane, event); // it takes place all the same
-        match event {
-            Some(id) => drop(self.lanes.insert(lane, id)),
-            None => drop(self.lanes.remove(&lane)),
-        }
+        let mut events: Vec<_> = (0..LANE_EVENTS_MAX)
+            .filter_map(|_| self.any(idle).map(|mark| self.stories[&mark].id))
+            .collect();
+        events.truncate(self.rng.random_range(0..=LANE_EVENTS_MAX));
+        let _ = self.store().begin(lane, &events); // it takes place all the same
+        self.lanes.insert(lane, events);
     }
 
     // --- what is known
@@ -587,7 +587,8 @@ impl World {
             super::kill(store, &self.files)
         };
         let ran = std::mem::take(&mut self.lanes);
-        for id in ran.into_values().filter(|_| !in_order) {
+        let ran: BTreeSet<_> = ran.into_values().flatten().collect();
+        for id in ran.into_iter().filter(|_| !in_order) {
             let mark = self.marks[&id];
             let died = self.stories.get_mut(&mark);
             if let Some(story) = died.filter(|story| story.is_pending()) {
