@@ -135,9 +135,11 @@ impl Simulated {
         machine.inodes[inode].bytes[at] ^= 1;
     }
 
-    /// Takes back what was to fail.
+    /// It has room again, and what was to fail and has not will not.
     pub(crate) fn mend(&self) {
-        self.0.lock().faults.clear();
+        let mut machine = self.0.lock();
+        machine.room = None;
+        machine.faults.clear();
     }
 
     /// Damages it in one way, under whoever has it open. Says how.

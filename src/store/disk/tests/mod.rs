@@ -21,7 +21,9 @@ use crate::error::StoreError;
 use crate::event::{Durability, RequestId};
 use crate::payload::Payload;
 use crate::settings::FunctionName;
-use crate::store::{Appended, EventStore, Fetch, Fetched, Reply, Settled, Settlement, StoredEvent};
+use crate::store::{
+    Appended, EventStore, Fetch, Fetched, Reply, Retained, Settled, Settlement, StoredEvent,
+};
 
 /// The first second of 2026.
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -97,6 +99,12 @@ fn filler(bytes: usize) -> StoredEvent {
     event("fill", &format!("\"{}\"", "x".repeat(bytes)), at(0))
 }
 
+/// The store remembers nothing of what this function has done.
+fn forgetful(store: &DiskStore, function: &str) {
+    let retained = Retained::new(0, 0, Duration::ZERO);
+    store.open(&FunctionName::new(function), retained);
+}
+
 fn append(store: &DiskStore, events: Vec<StoredEvent>) -> Result<Vec<Appended>, StoreError> {
     ask(|reply| store.append(events, reply))
 }
@@ -123,12 +131,16 @@ fn fetch(store: &DiskStore, function: &str, until: SystemTime) -> Result<Fetched
 }
 
 fn succeed(store: &DiskStore, id: RequestId) {
+    settle_success(store, id).unwrap();
+}
+
+fn settle_success(store: &DiskStore, id: RequestId) -> Result<(), StoreError> {
     let settlement = Settlement::Succeeded {
         result: None,
         attempt: 1,
         accepted_at: at(0),
     };
-    store.settle(Settled::new(id, at(0), settlement)).unwrap();
+    store.settle(Settled::new(id, at(0), settlement))
 }
 
 /// Everything that was told is done, and the store ends as if it were killed.

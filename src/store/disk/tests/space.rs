@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use super::{at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
+use super::{at, event, fetch, filler, forgetful, keep, open, succeed, tiny, virtual_time};
 use crate::event::{Deduplicate, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
 use crate::settings::FunctionName;
 use crate::store::disk::DiskStore;
 use crate::store::disk::simulated::Simulated;
-use crate::store::{EventStore, Retained, Settled, Settlement};
+use crate::store::{EventStore, Settled, Settlement};
 
 fn log_bytes(files: &Simulated) -> u64 {
     let lengths = files.lengths();
     let logs = lengths.iter().filter(|(name, _)| name.ends_with(".log"));
     logs.map(|(_, length)| length).sum()
-}
-
-fn forgetful(store: &DiskStore, function: &str) {
-    let retained = Retained::new(0, 0, Duration::ZERO);
-    store.open(&FunctionName::new(function), retained);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::{append, ask, at, due, event, fetch, open};
+use super::{append, ask, at, due, event, fetch, filler, open};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Deduplicate, Durability, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember};
@@ -132,6 +132,7 @@ impl World {
                 for function in FUNCTIONS {
                     store.open(&FunctionName::new(function), RETAINED);
                 }
+                super::forgetful(&store, "fill");
                 self.store = Some(store);
                 true
             }
@@ -189,7 +190,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..120) {
             0..32 => self.append(),
             32..62 => self.settle(),
             62..70 => self.park(),
@@ -198,7 +199,17 @@ impl World {
             82..86 => self.look(),
             86..88 => self.list(),
             88..94 => self.begin(),
+            94..114 => self.litter(),
             _ => self.now += self.rng.random_range(1..200),
+        }
+    }
+
+    /// An event that is soon forgotten: what it leaves makes the store tidy up, and move what is needed.
+    fn litter(&mut self) {
+        if let Ok(appended) = append(self.store(), vec![filler(1_000)])
+            && let [Appended::Kept(id)] = appended[..]
+        {
+            let _ = super::settle_success(self.store(), id); // one that stays is no harm
         }
     }
 
@@ -532,8 +543,11 @@ impl World {
     }
 
     fn list(&mut self) {
-        let letters = self.letters(self.store());
         let function = FUNCTIONS[self.rng.random_range(0..FUNCTIONS.len())];
+        let letters = self.letters(self.store());
+        if !self.is_well() {
+            return;
+        }
         let parked = parked(self.store(), function);
         if !self.is_well() {
             return;
