@@ -25,7 +25,7 @@ impl SimulatedDisk {
     pub fn new(seed: u64) -> Self {
         Self {
             disk: Mutex::new(Simulated::new(seed)),
-            segment_bytes: 64 << 10,
+            segment_bytes: 4 << 10,
         }
     }
 
