@@ -11,13 +11,14 @@
 //! order, the oldest first, so that no record outlives what it speaks about; what is still needed of the oldest is moved
 //! to the end of the log by the writer.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::FxHashMap;
 
 use super::frame::Place;
 use super::lasting::{Kept, Lasting};
+use super::shelf::{Parked, Shelf};
+use super::tables::{Entry, ExecutionKey, Key, State, Tables};
 use crate::event::RequestId;
 use crate::settings::FunctionName;
 use crate::store::Retained;
@@ -74,38 +75,6 @@ pub(super) enum Fact {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Pending; the runtime has it.
-    Held,
-    /// Pending, and only here.
-    Parked,
-    /// Over; its end is remembered.
-    Done,
-    Dead,
-    /// Nothing is known of it any more.
-    Gone,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) place: Place,
-    pub(super) due: u64,
-    pub(super) function: u32,
-    /// Of its payload, or of its result.
-    pub(super) bytes: u32,
-    /// What its records take in the log: those that are needed for it.
-    pub(super) weight: u32,
-    pub(super) state: State,
-    pub(super) delayed: bool,
-}
-
-impl Entry {
-    pub(super) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Held | State::Parked)
-    }
-}
-
 /// What only events have that failed, or were running when the process died.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tail {
@@ -118,64 +87,14 @@ pub(super) struct Tail {
     pub(super) burial: u64,
 }
 
-/// A segment, and the events that were accepted in it.
-#[derive(Debug)]
-struct Table {
-    number: u32,
-    base: u64,
-    entries: Vec<Entry>,
-    /// Events of earlier segments whose records lie here, and keys; some may have gone.
-    guests: Vec<u64>,
-    keys: Vec<Key>,
-    executions: Vec<ExecutionKey>,
-    /// Events and keys whose records lie here and are needed, and their bytes.
-    live: u64,
-    live_bytes: u64,
-}
-
-type Key = (u32, Box<str>);
-type ExecutionKey = (u32, [u8; 32]);
-
-/// What waits for a function, and what is remembered of what it did.
-#[derive(Debug)]
-struct Shelf {
-    name: FunctionName,
-    ready: VecDeque<u64>,
-    delayed: BinaryHeap<Reverse<(u64, u64)>>,
-    parked_ready: u64,
-    parked_delayed: u64,
-    parked_bytes: u64,
-    finished: VecDeque<Finished>,
-    finished_bytes: u64,
-    retained: Retained,
-}
-
-#[derive(Debug)]
-struct Finished {
-    seq: u64,
-    at: u64,
-    bytes: u32,
-}
-
-/// What a function that isn't open yet may have; its own bounds hold once it is.
-const RETAINED_UNTIL_OPENED: Retained = Retained {
-    events_max: 100_000,
-    bytes_max: 64 << 20,
-    age_max: std::time::Duration::MAX,
-};
-
 /// What a key's record takes beside the key, about.
 const KEY_OVERHEAD: usize = 64;
 /// How often is looked for finished events that are too old, in nanoseconds.
 const TRIM_EVERY: u64 = 1_000_000_000;
-/// Places in a shelf that may stand for nothing.
-const STALE: u64 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    tables: VecDeque<Table>,
-    /// Events whose record doesn't lie in the table where they were accepted.
-    moved: BTreeMap<u64, Entry>,
+    tables: Tables,
     tails: FxHashMap<u64, Tail>,
     proposed: HashMap<RequestId, u64>,
     /// The same, the other way round.
@@ -199,61 +118,30 @@ impl Index {
     /// A segment begins: events from `base` on are accepted in it.
     pub(super) fn begin_segment(&mut self, number: u32, base: u64) {
         self.next = self.next.max(base);
-        self.tables.push_back(Table {
-            number,
-            base,
-            entries: Vec::new(),
-            guests: Vec::new(),
-            keys: Vec::new(),
-            executions: Vec::new(),
-            live: 0,
-            live_bytes: 0,
-        });
+        self.tables.begin(number, base);
     }
 
     /// The oldest segment, if nothing in it is needed and it isn't the last.
     pub(super) fn emptied_segment(&self) -> Option<u32> {
-        let oldest = self.oldest()?;
-        (oldest.live == 0).then_some(oldest.number)
+        self.tables.emptied()
     }
 
     /// The newest segment, in which nothing is, begins once more.
     pub(super) fn drop_newest_segment(&mut self) {
-        self.tables.pop_back();
+        self.tables.drop_newest();
     }
 
     pub(super) fn drop_oldest_segment(&mut self) {
-        self.tables.pop_front();
+        self.tables.drop_oldest();
     }
 
     pub(super) fn live_bytes(&self) -> u64 {
-        self.tables.iter().map(|table| table.live_bytes).sum()
+        self.tables.live_bytes()
     }
 
     /// Events whose record lies in the oldest segment and is needed: some of them.
     pub(super) fn movable(&self, limit: usize) -> Vec<u64> {
-        let Some(table) = self.oldest() else {
-            return Vec::new();
-        };
-        let own = (table.base..).zip(&table.entries);
-        let own = own
-            .filter(|(_, entry)| entry.state != State::Gone)
-            .map(|(seq, _)| seq);
-        let here = |seq: &u64| {
-            let entry = self.moved.get(seq);
-            entry.is_some_and(|entry| entry.place.segment == table.number)
-        };
-        // One that came and ended here is a guest twice.
-        let mut known = HashSet::new();
-        own.chain(table.guests.iter().copied().filter(here))
-            .filter(|&seq| known.insert(seq))
-            .take(limit)
-            .collect()
-    }
-
-    /// The oldest segment, unless it is the last one too.
-    fn oldest(&self) -> Option<&Table> {
-        self.tables.front().filter(|_| self.tables.len() > 1)
+        self.tables.movable(limit)
     }
 
     /// Keys whose record lies in the oldest segment and is needed: some of them.
@@ -261,7 +149,7 @@ impl Index {
         &self,
         limit: usize,
     ) -> Vec<(FunctionName, Box<str>, RequestId, u64)> {
-        let Some(table) = self.oldest() else {
+        let Some(table) = self.tables.oldest() else {
             return Vec::new();
         };
         let live = table.keys.iter().filter_map(|key| {
@@ -275,7 +163,7 @@ impl Index {
 
     /// Results of executions whose record lies in the oldest segment and is needed: where some of them are.
     pub(super) fn movable_executions(&self, limit: usize) -> Vec<Place> {
-        let Some(table) = self.tables.front() else {
+        let Some(table) = self.tables.oldest() else {
             return Vec::new();
         };
         let places = table
@@ -295,38 +183,6 @@ impl Index {
         places
     }
 
-    fn table(&mut self, segment: u32) -> Option<&mut Table> {
-        let first = self.tables.front()?.number;
-        self.tables.get_mut(segment.checked_sub(first)? as usize)
-    }
-
-    fn count(&mut self, place: Place, weight: u32) {
-        if let Some(table) = self.table(place.segment) {
-            table.live += 1;
-            table.live_bytes += u64::from(weight);
-        }
-    }
-
-    fn discount(&mut self, place: Place, weight: u32) {
-        if let Some(table) = self.table(place.segment) {
-            table.live -= 1;
-            table.live_bytes -= u64::from(weight);
-        }
-    }
-
-    /// Another record is needed for the event: one that leads back to those before.
-    fn weigh(&mut self, seq: u64, weight: u32) {
-        let Some(entry) = self.entry_mut(seq) else {
-            return;
-        };
-        let more = entry.weight.saturating_add(weight) - entry.weight;
-        entry.weight += more;
-        let segment = entry.place.segment;
-        if let Some(table) = self.table(segment) {
-            table.live_bytes += u64::from(more);
-        }
-    }
-
     // --- events
 
     /// The number of the event with this id, if it can be known.
@@ -340,43 +196,12 @@ impl Index {
     }
 
     pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
-        let own = self
-            .own(seq)
-            .and_then(|(table, at)| self.tables[table].entries.get(at));
-        let own = own.filter(|entry| entry.state != State::Gone);
-        own.or_else(|| self.moved.get(&seq))
-    }
-
-    fn entry_mut(&mut self, seq: u64) -> Option<&mut Entry> {
-        if let Some((table, at)) = self.own(seq)
-            && self.tables[table].entries[at].state != State::Gone
-        {
-            return self.tables[table].entries.get_mut(at);
-        }
-        self.moved.get_mut(&seq)
-    }
-
-    /// Where the event stands among those that were accepted in a segment that exists.
-    fn own(&self, seq: u64) -> Option<(usize, usize)> {
-        let table = self
-            .tables
-            .partition_point(|table| table.base <= seq)
-            .checked_sub(1)?;
-        let at = (seq - self.tables[table].base) as usize;
-        (at < self.tables[table].entries.len()).then_some((table, at))
+        self.tables.entry(seq)
     }
 
     /// Every event that something is known of.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, Entry)> {
-        let own = self
-            .tables
-            .iter()
-            .flat_map(|table| (table.base..).zip(&table.entries));
-        let known = |(_, entry): &(u64, &Entry)| entry.state != State::Gone;
-        let moved = self.moved.iter().map(|(&seq, entry)| (seq, entry));
-        moved
-            .chain(own.filter(known))
-            .map(|(seq, &entry)| (seq, entry))
+        self.tables.all().map(|(seq, &entry)| (seq, entry))
     }
 
     pub(super) fn tail(&self, seq: u64) -> Option<Tail> {
@@ -394,17 +219,7 @@ impl Index {
         }
         let (number, name) = (self.shelves.len() as u32, FunctionName::new(name));
         self.names.insert(name.clone(), number);
-        self.shelves.push(Shelf {
-            name,
-            ready: VecDeque::new(),
-            delayed: BinaryHeap::new(),
-            parked_ready: 0,
-            parked_delayed: 0,
-            parked_bytes: 0,
-            finished: VecDeque::new(),
-            finished_bytes: 0,
-            retained: RETAINED_UNTIL_OPENED,
-        });
+        self.shelves.push(Shelf::new(name));
         number
     }
 
@@ -458,13 +273,13 @@ impl Index {
                     return;
                 }
                 let parked = self.unpark(seq);
-                if let Some(entry) = self.entry_mut(seq) {
+                if let Some(entry) = self.tables.entry_mut(seq) {
                     (entry.due, entry.delayed) = (due, true);
                 }
                 if parked {
                     self.park(seq);
                 }
-                self.weigh(seq, weight);
+                self.tables.weigh(seq, weight);
                 let tail = self.tails.entry(seq).or_default();
                 (tail.last, tail.attempts, tail.uncounted) = (Some(place), attempts, uncounted);
             }
@@ -489,6 +304,7 @@ impl Index {
             Fact::Buried { seq, attempts } => {
                 let moved = |entry: &Entry| entry.state == State::Dead;
                 let Some(entry) = self
+                    .tables
                     .entry_mut(seq)
                     .filter(|entry| entry.is_pending() || moved(entry))
                 else {
@@ -497,7 +313,7 @@ impl Index {
                 let before = std::mem::replace(&mut entry.state, State::Dead);
                 let entry = *entry;
                 self.leave_shelf(before, entry);
-                self.weigh(seq, weight);
+                self.tables.weigh(seq, weight);
                 self.burials += 1;
                 let burial = self.burials;
                 let tail = self.tails.entry(seq).or_default();
@@ -530,34 +346,14 @@ impl Index {
 
     /// The event's record lies there now.
     fn insert(&mut self, seq: u64, entry: Entry) {
-        let Some(last) = self.tables.back_mut() else {
-            return;
-        };
-        if seq == last.base + last.entries.len() as u64 {
-            last.entries.push(entry);
+        if self.tables.insert(seq, entry) {
             self.next = seq + 1;
-            return self.count(entry.place, entry.weight);
         }
-        last.guests.push(seq);
-        if let Some(&old) = self.entry(seq) {
-            self.discount(old.place, old.weight);
-        }
-        self.count(entry.place, entry.weight);
-        if let Some((table, at)) = self.own(seq) {
-            self.tables[table].entries[at].state = State::Gone;
-        }
-        self.moved.insert(seq, entry);
     }
 
     fn remove(&mut self, seq: u64) {
-        let Some(&entry) = self.entry(seq) else {
+        if !self.tables.remove(seq) {
             return;
-        };
-        self.discount(entry.place, entry.weight);
-        if self.moved.remove(&seq).is_none()
-            && let Some((table, at)) = self.own(seq)
-        {
-            self.tables[table].entries[at].state = State::Gone;
         }
         self.tails.remove(&seq);
         if let Some(id) = self.proposals.remove(&seq) {
@@ -590,11 +386,7 @@ impl Index {
             self.remove(seq);
             return;
         }
-        let bytes = entry.bytes;
-        // One that moved comes late, and is older than those that didn't.
-        let rank = shelf.finished.partition_point(|before| before.at <= at);
-        shelf.finished.insert(rank, Finished { seq, at, bytes });
-        shelf.finished_bytes += u64::from(bytes);
+        shelf.finish(seq, at, entry.bytes);
         self.tails.remove(&seq);
         self.insert(seq, entry);
         self.trim(entry.function, at);
@@ -602,21 +394,7 @@ impl Index {
 
     /// Forgets finished events of a function beyond what is retained.
     fn trim(&mut self, function: u32, now: u64) {
-        loop {
-            let shelf = &mut self.shelves[function as usize];
-            let Some(oldest) = shelf.finished.front() else {
-                return;
-            };
-            let age = std::time::Duration::from_nanos(now.saturating_sub(oldest.at));
-            let within = shelf.finished.len() as u64 <= u64::from(shelf.retained.events_max)
-                && shelf.finished_bytes <= shelf.retained.bytes_max
-                && age <= shelf.retained.age_max;
-            if within {
-                return;
-            }
-            let (seq, bytes) = (oldest.seq, oldest.bytes);
-            shelf.finished.pop_front();
-            shelf.finished_bytes -= u64::from(bytes);
+        while let Some(seq) = self.shelves[function as usize].forget(now) {
             self.remove(seq);
         }
     }
@@ -628,10 +406,10 @@ impl Index {
             (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
         }
         while let Some(gone) = self.keys.expire(now) {
-            self.discount(gone.place, gone.bytes);
+            self.tables.discount(gone.place, gone.bytes);
         }
         while let Some(gone) = self.executions.expire(now) {
-            self.discount(gone.place, gone.bytes);
+            self.tables.discount(gone.place, gone.bytes);
         }
     }
 
@@ -640,6 +418,7 @@ impl Index {
     /// The event waits here until it is fetched. Answers whether it was the runtime's.
     pub(super) fn park(&mut self, seq: u64) -> bool {
         let Some(entry) = self
+            .tables
             .entry_mut(seq)
             .filter(|entry| entry.state == State::Held)
         else {
@@ -647,22 +426,14 @@ impl Index {
         };
         entry.state = State::Parked;
         let entry = *entry;
-        self.sweep(entry.function);
-        let shelf = &mut self.shelves[entry.function as usize];
-        if entry.delayed {
-            shelf.delayed.push(Reverse((entry.due, seq)));
-            shelf.parked_delayed += 1;
-        } else {
-            shelf.ready.push_back(seq);
-            shelf.parked_ready += 1;
-        }
-        shelf.parked_bytes += u64::from(entry.bytes);
+        self.shelves[entry.function as usize].put(seq, &entry, &self.tables);
         true
     }
 
     /// Hands out this event if it is parked. Its place in the shelf is passed over from now on.
     pub(super) fn unpark(&mut self, seq: u64) -> bool {
         let Some(entry) = self
+            .tables
             .entry_mut(seq)
             .filter(|entry| entry.state == State::Parked)
         else {
@@ -676,13 +447,8 @@ impl Index {
 
     /// Every event that the runtime held waits here: the runtime is another one.
     pub(super) fn park_all(&mut self) {
-        let held = |entry: &Entry| entry.state == State::Held;
-        let moved = self.moved.iter().filter(|(_, entry)| held(entry));
-        let mut all: Vec<_> = moved.map(|(&seq, _)| seq).collect();
-        for table in &self.tables {
-            let own = (table.base..).zip(&table.entries);
-            all.extend(own.filter(|(_, entry)| held(entry)).map(|(seq, _)| seq));
-        }
+        let held = self.all().filter(|(_, entry)| entry.state == State::Held);
+        let all: Vec<_> = held.map(|(seq, _)| seq).collect();
         for seq in all {
             self.park(seq);
         }
@@ -693,37 +459,7 @@ impl Index {
         if before != State::Parked {
             return;
         }
-        let shelf = &mut self.shelves[entry.function as usize];
-        if entry.delayed {
-            shelf.parked_delayed -= 1;
-        } else {
-            shelf.parked_ready -= 1;
-        }
-        shelf.parked_bytes -= u64::from(entry.bytes);
-    }
-
-    /// Clears away the places of events that left the shelf otherwise than in their turn, if there are many.
-    fn sweep(&mut self, function: u32) {
-        let shelf = &mut self.shelves[function as usize];
-        if shelf.delayed.len() as u64 > 2 * shelf.parked_delayed + STALE {
-            let mut delayed = std::mem::take(&mut shelf.delayed);
-            delayed.retain(|&Reverse((due, seq))| self.waits(seq, Some(due)));
-            self.shelves[function as usize].delayed = delayed;
-        }
-        let shelf = &mut self.shelves[function as usize];
-        if shelf.ready.len() as u64 > 2 * shelf.parked_ready + STALE {
-            let mut ready = std::mem::take(&mut shelf.ready);
-            ready.retain(|&seq| self.waits(seq, None));
-            self.shelves[function as usize].ready = ready;
-        }
-    }
-
-    /// Does the place of an event, among the delayed with its time or among the ready, still stand for it?
-    fn waits(&self, seq: u64, due: Option<u64>) -> bool {
-        self.entry(seq).is_some_and(|entry| {
-            let delayed = entry.delayed.then_some(entry.due);
-            entry.state == State::Parked && delayed == due
-        })
+        self.shelves[entry.function as usize].leave(&entry);
     }
 
     /// Hands out parked events of a function that are due, the earliest first.
@@ -740,16 +476,11 @@ impl Index {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < events_max
             && bytes < bytes_max
-            && let Some((due, seq)) = self.first(function)
+            && let Some((due, seq)) = self.shelves[function as usize].first(&self.tables)
             && due <= until
         {
-            let shelf = &mut self.shelves[function as usize];
-            if shelf.ready.front() == Some(&seq) {
-                shelf.ready.pop_front();
-            } else {
-                shelf.delayed.pop();
-            }
-            let Some(entry) = self.entry_mut(seq) else {
+            self.shelves[function as usize].pop(seq);
+            let Some(entry) = self.tables.entry_mut(seq) else {
                 continue;
             };
             entry.state = State::Held;
@@ -758,62 +489,30 @@ impl Index {
             bytes += u64::from(entry.bytes);
             taken.push(seq);
         }
-        let shelf = &mut self.shelves[function as usize];
-        if shelf.ready.len() < shelf.ready.capacity() / 8 {
-            shelf.ready.shrink_to(shelf.ready.len() * 2);
-        }
+        self.shelves[function as usize].shrink();
         taken
-    }
-
-    /// The parked event of the function that is due first: when, and its number. Those that were cancelled are dropped on
-    /// the way.
-    fn first(&mut self, function: u32) -> Option<(u64, u64)> {
-        let ready = loop {
-            let Some(&seq) = self.shelves[function as usize].ready.front() else {
-                break None;
-            };
-            if self.waits(seq, None) {
-                break self.entry(seq).map(|entry| (entry.due, seq));
-            }
-            self.shelves[function as usize].ready.pop_front();
-        };
-        let delayed = loop {
-            let Some(&Reverse((due, seq))) = self.shelves[function as usize].delayed.peek() else {
-                break None;
-            };
-            if self.waits(seq, Some(due)) {
-                break Some((due, seq));
-            }
-            self.shelves[function as usize].delayed.pop();
-        };
-        ready.into_iter().chain(delayed).min()
     }
 
     pub(super) fn next_due(&mut self, function: &FunctionName) -> Option<u64> {
         let function = *self.names.get(function)?;
-        self.first(function).map(|(due, _)| due)
+        let shelf = &mut self.shelves[function as usize];
+        shelf.first(&self.tables).map(|(due, _)| due)
     }
 
-    /// From now on the function's own bounds hold. Answers how many parked events it has, ready and delayed, and their
-    /// bytes.
-    pub(super) fn open(
-        &mut self,
-        function: &FunctionName,
-        retained: Retained,
-        now: u64,
-    ) -> (u64, u64, u64) {
+    /// From now on the function's own bounds hold. Answers what is parked for it.
+    pub(super) fn open(&mut self, function: &FunctionName, retained: Retained, now: u64) -> Parked {
         let number = self.function(function.as_str());
         self.shelves[number as usize].retained = retained;
         self.trim(number, now);
-        let shelf = &self.shelves[number as usize];
-        (shelf.parked_ready, shelf.parked_delayed, shelf.parked_bytes)
+        self.shelves[number as usize].parked()
     }
 
     /// Functions that have parked events, and how many.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (&FunctionName, u64)> {
-        let waiting = |shelf: &Shelf| shelf.parked_ready + shelf.parked_delayed;
-        let shelves = self.shelves.iter();
-        let shelves = shelves.map(move |shelf| (&shelf.name, waiting(shelf)));
+        let shelves = self.shelves.iter().map(|shelf| {
+            let parked = shelf.parked();
+            (&shelf.name, parked.ready + parked.delayed)
+        });
         shelves.filter(|&(_, events)| events > 0)
     }
 
@@ -828,23 +527,9 @@ impl Index {
         let Some(&function) = self.names.get(function) else {
             return (Vec::new(), None);
         };
-        let after = after.saturating_add(1);
-        let moved = self.moved.range(after..).map(|(&seq, entry)| (seq, entry));
-        // What moved comes from before all tables, or is over.
-        let first = self.tables.front().map_or(0, |table| table.base);
-        let moved = moved.take_while(|&(seq, _)| seq < first);
-        let own = self.tables.iter().flat_map(|table| {
-            let skip = after.saturating_sub(table.base) as usize;
-            let own = (table.base..).zip(&table.entries).skip(skip);
-            // What moved already from the oldest one.
-            own.map(|(seq, entry)| match entry.state {
-                State::Gone => (seq, self.moved.get(&seq).unwrap_or(entry)),
-                _ => (seq, entry),
-            })
-        });
         let limit = limit.max(1);
         let mut found = Vec::new();
-        for (looks, (seq, entry)) in moved.chain(own).enumerate() {
+        for (looks, (seq, entry)) in self.tables.after(after).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(seq - 1));
             }
@@ -897,10 +582,10 @@ impl Index {
             bytes: weight,
         };
         if let Some(before) = self.keys.insert(key.clone(), kept) {
-            self.discount(before.place, before.bytes);
+            self.tables.discount(before.place, before.bytes);
         }
-        self.count(place, weight);
-        if let Some(table) = self.table(place.segment) {
+        self.tables.count(place, weight);
+        if let Some(table) = self.tables.segment(place.segment) {
             table.keys.push(key);
         }
     }
@@ -913,10 +598,10 @@ impl Index {
             bytes: weight,
         };
         if let Some(before) = self.executions.insert(key, kept) {
-            self.discount(before.place, before.bytes);
+            self.tables.discount(before.place, before.bytes);
         }
-        self.count(place, weight);
-        if let Some(table) = self.table(place.segment) {
+        self.tables.count(place, weight);
+        if let Some(table) = self.tables.segment(place.segment) {
             table.executions.push(key);
         }
     }
@@ -929,6 +614,7 @@ fn key_weight((_, key): &Key) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::disk::shelf;
 
     const AT: Place = Place {
         segment: 1,
@@ -976,7 +662,8 @@ mod tests {
 
     fn parked(index: &mut Index) -> (u64, u64, u64) {
         let retained = Retained::new(10, 10, std::time::Duration::MAX);
-        index.open(&FunctionName::new("charge"), retained, 0)
+        let parked = index.open(&FunctionName::new("charge"), retained, 0);
+        (parked.ready, parked.delayed, parked.bytes)
     }
 
     #[test]
@@ -1042,8 +729,8 @@ mod tests {
             index.unpark(seq);
         }
         let shelf = &index.shelves[0];
-        assert!(shelf.delayed.len() <= STALE as usize + 1);
-        assert!(shelf.ready.len() <= STALE as usize + 1);
+        assert!(shelf.delayed.len() <= shelf::STALE as usize + 1);
+        assert!(shelf.ready.len() <= shelf::STALE as usize + 1);
     }
 
     #[test]

@@ -26,9 +26,11 @@ mod reader;
 mod record;
 mod recovery;
 mod running;
+mod shelf;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
 pub(crate) mod simulated;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -439,11 +441,11 @@ impl EventStore for DiskStore {
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
         let now = self.clock.now().0;
         let mut index = self.shared.reader.index.lock();
-        let (ready, delayed, bytes) = index.open(function, retained, now);
+        let parked = index.open(function, retained, now);
         Backlog {
-            ready,
-            delayed,
-            bytes,
+            ready: parked.ready,
+            delayed: parked.delayed,
+            bytes: parked.bytes,
             next_due: index.next_due(function).map(record::time),
         }
     }

@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 
 use super::files::{File, Files};
 use super::frame::{self, Place};
-use super::index::{Entry, Index, State, Tail};
+use super::index::{Index, Tail};
 use super::log::{self, Segments};
 use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
+use super::tables::{Entry, State};
 use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Deduplicate, Durability, RequestId};

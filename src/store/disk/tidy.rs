@@ -3,8 +3,8 @@
 
 use super::batch::{Batch, End};
 use super::engine::Engine;
-use super::index::State;
 use super::reader::Window;
+use super::tables::State;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Health;
 use crate::telemetry;

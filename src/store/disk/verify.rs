@@ -7,10 +7,11 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::files::{Files, Folder};
-use super::index::{Fact, Index, State};
+use super::index::{Fact, Index};
 use super::log;
 use super::reader::{Reader, Window};
 use super::recovery::{self, Line};
+use super::tables::State;
 use super::vault::Vault;
 use crate::error::{StoreError, StoreErrorKind};
 
