@@ -58,7 +58,8 @@ const SEGMENT: u64 = 64 << 20;
 fn main() {
     match parts::part().as_deref() {
         Some("accept: raw") => return println!("{}", accept_raw()),
-        Some("accept: redrive") => return println!("{}", accept()),
+        Some("accept: redrive") => return println!("{}", accept(Work::Waits)),
+        Some("accept: running") => return println!("{}", accept(Work::Runs)),
         Some("steady: raw") => return println!("{}", steady_raw()),
         Some("steady: redrive") => return println!("{}", steady(0)),
         Some("retries: redrive") => return println!("{}", steady(10)),
@@ -321,12 +322,22 @@ fn accept_raw() -> f64 {
     took
 }
 
-fn accept() -> f64 {
+/// What becomes of the events while others are accepted.
+#[derive(PartialEq)]
+enum Work {
+    Waits,
+    Runs,
+}
+
+fn accept(work: Work) -> f64 {
     let folder = folder("accept");
     let took = in_system(async {
         let sink = Sink::new(u64::MAX);
         let runtime = start(&folder, Durability::Disk, handler(sink)).await;
         let client = runtime.client();
+        if work == Work::Waits {
+            client.pause("upload");
+        }
         let took = times(async |number| {
             let accepted = client.invoke("upload", Upload::new(number)).await;
             accepted.expect("there is room");
@@ -340,7 +351,7 @@ fn accept() -> f64 {
 }
 
 fn accepts() {
-    let [raw, ours] = rounds(["accept: raw", "accept: redrive"]);
+    let [raw, ours, running] = rounds(["accept: raw", "accept: redrive", "accept: running"]);
     row(
         "raw loop, one caller: median until durable",
         format!("{:.0} µs", value(&raw) / 1e3),
@@ -350,6 +361,11 @@ fn accepts() {
         "accept, one caller: median until durable",
         format!("{:.0} µs", value(&ours) / 1e3),
         format!("{:.2}× raw (target at most 1.3)", ratio(&ours, &raw)),
+    );
+    row(
+        "the same, while the one before runs and is settled",
+        format!("{:.0} µs", value(&running) / 1e3),
+        format!("{:.2}× raw", ratio(&running, &raw)),
     );
 }
 
