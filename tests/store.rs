@@ -8,9 +8,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use common::{fail, invoke, letters, secs, simulate_with, steps};
+use common::{fail, hush, invoke, letters, secs, simulate_with, steps};
 use redrive::store::{LANE_EVENTS_MAX, Settlement};
 use redrive::testing::{
     Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
@@ -102,6 +103,30 @@ fn an_event_whose_caller_went_away_runs_once_it_is_stored() {
         store.release();
         s.settle().await;
         assert_eq!((store.appended().len(), s.succeeded("f")), (1, 1));
+    });
+}
+
+/// Waking it is a mistake.
+struct Grumpy;
+
+impl Wake for Grumpy {
+    fn wake(self: Arc<Self>) {
+        panic!("as told");
+    }
+}
+
+#[test]
+fn an_event_whose_callers_waker_panics_runs_all_the_same() {
+    hush();
+    stored(|s, store| async move {
+        store.hang_append(1);
+        let client = s.client();
+        let mut invoke = Box::pin(client.invoke("f", Script::succeeds()));
+        let waker = Waker::from(Arc::new(Grumpy));
+        assert!(invoke.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        store.release();
+        s.settle().await;
+        assert_eq!(s.succeeded("f"), 1);
     });
 }
 

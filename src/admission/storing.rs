@@ -220,8 +220,12 @@ impl Storing {
             let ids: Vec<_> = ids.collect();
             doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
         }
-        answer(Ok(receipts));
+        // Whatever wakes the caller is the caller's own: the event runs all the same.
+        let answered = panic::catch(|| answer(Ok(receipts)));
         mailbox.wake(wake);
+        if let Err(panicked) = answered {
+            telemetry::reply_panicked(&panicked.message);
+        }
     }
 }
 
