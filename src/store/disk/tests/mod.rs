@@ -2,6 +2,8 @@
 
 mod clock;
 mod damage;
+#[cfg(feature = "encryption")]
+mod forged;
 mod kill;
 mod opening;
 mod power;
