@@ -123,7 +123,12 @@ fn an_event_whose_callers_waker_panics_runs_all_the_same() {
         let client = s.client();
         let mut invoke = Box::pin(client.invoke("f", Script::succeeds()));
         let waker = Waker::from(Arc::new(Grumpy));
-        assert!(invoke.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            invoke
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         store.release();
         s.settle().await;
         assert_eq!(s.succeeded("f"), 1);

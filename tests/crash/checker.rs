@@ -177,6 +177,12 @@ impl Checker {
     pub fn feed(&mut self, line: &Line) -> Checked {
         self.line += 1;
         match line {
+            Line::Born => {
+                self.life += 1;
+                // What a closed store was told.
+                self.told.clear();
+                Ok(())
+            }
             Line::Opened { pending } => self.opened(*pending),
             Line::LettersBegin => {
                 self.listing = true;
@@ -238,9 +244,6 @@ impl Checker {
     // --- a process begins and ends
 
     fn opened(&mut self, pending: u64) -> Checked {
-        self.life += 1;
-        // What a closed store was told.
-        self.told.clear();
         self.most_pending = self.most_pending.max(pending);
         let letters = self.events.iter();
         let letters = letters.filter(|(id, known)| {

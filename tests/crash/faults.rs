@@ -10,6 +10,7 @@ use crate::journal::Line;
 /// whose receipts the kill took; `i` is in memory and dies with its process; `j` succeeded just before a kill, and runs
 /// again; `k` is a dead letter whose redrive is cut short once.
 const JOURNAL: &str = "
+    born
     opened 0
     letters
     listed-all
@@ -44,12 +45,13 @@ const JOURNAL: &str = "
     intent job:7 succeed 3 true - 5 17
     killed
 
+    born
+    start <b> job:2 2 12
     opened 5
     letters
     listed <c> job:3 13 exhausted 2 - 1 failed 2 failed
     listed <k> job:11 21 exhausted 1 - 1 failed
     listed-all
-    start <b> job:2 2 12
     end <b> 2 true
     succeeded <b>
     start <f> job:4 1 14
@@ -76,6 +78,7 @@ const JOURNAL: &str = "
     intent letter:<k> succeed 1 true - - 24
     killed
 
+    born
     opened 3
     letters
     listed <k> job:11 21 exhausted 1 - 1 failed
@@ -101,6 +104,7 @@ const JOURNAL: &str = "
     drained 7 6 1 0 0
     closed
 
+    born
     opened 0
     letters
     listed <e> job:10 20 exhausted 2 - 1 failed 2 failed
@@ -242,7 +246,7 @@ fn a_success_that_was_forgotten_is_noticed() {
 fn an_event_that_runs_again_and_again_is_noticed() {
     let broken = noticed(|journal| {
         journal.truncate(at(journal, "drained 7 6 1 0 0", 1));
-        journal.extend(["killed", "opened 0", "start <j> job:12 1 22"].map(str::to_owned));
+        journal.extend(["killed", "born", "opened 0", "start <j> job:12 1 22"].map(str::to_owned));
     });
     assert_eq!(broken, Broken::RanAgain);
 }
@@ -297,6 +301,7 @@ fn an_attempt_that_was_skipped_is_noticed() {
 #[test]
 fn a_failure_that_was_forgotten_is_noticed() {
     let journal = "
+        born
         opened 0
         intent job:1 fail-for-good 4 true - - 1
         receipt job:1 <a> false
@@ -308,6 +313,7 @@ fn a_failure_that_was_forgotten_is_noticed() {
         intent job:2 succeed 1 true - - 2
         receipt job:2 <b> false
         killed
+        born
         opened 2
         start <a> job:1 ATTEMPT 1
     ";

@@ -93,6 +93,8 @@ pub struct Letter {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
+    /// The process is there, and will open the folder. What was pending may run before the next line.
+    Born,
     /// The runtime has started, with so many events.
     Opened {
         pending: u64,
@@ -238,6 +240,7 @@ impl fmt::Display for Letter {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Born => write!(f, "born"),
             Self::Opened { pending } => write!(f, "opened {pending}"),
             Self::LettersBegin => write!(f, "letters"),
             Self::Listed(letter) => write!(f, "listed {letter}"),
@@ -327,6 +330,7 @@ impl FromStr for Line {
         let mut words = Words(text.split_ascii_whitespace());
         let what: String = words.next()?;
         Ok(match &*what {
+            "born" => Self::Born,
             "opened" => Self::Opened {
                 pending: words.next()?,
             },

@@ -32,6 +32,7 @@ pub fn work(task: &str) {
 }
 
 async fn live(mode: &str, life: u64, folder: &str) {
+    say(&Line::Born);
     let runtime = start(folder).await;
     let client = runtime.client();
     let (letters, clerk) = (runtime.dead_letters(), Clerk(runtime.dead_letters()));

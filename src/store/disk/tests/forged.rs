@@ -31,10 +31,12 @@ fn place(at: usize) -> Place {
 /// Has the first two events carry each other's sealed payloads, in records that are sound.
 fn swap_payloads(bytes: &mut [u8]) {
     let frames = frames(bytes);
-    let events = frames.iter().filter_map(|(at, body)| match Record::read(body) {
-        Ok(Record::Event(event)) => Some((*at, event)),
-        _ => None,
-    });
+    let events = frames
+        .iter()
+        .filter_map(|(at, body)| match Record::read(body) {
+            Ok(Record::Event(event)) => Some((*at, event)),
+            _ => None,
+        });
     let mut events: Vec<_> = events.take(2).collect();
     let [(_, first), (_, second)] = &mut events[..] else {
         panic!("two events")
