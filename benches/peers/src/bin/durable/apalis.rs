@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apalis::prelude::{Data, TaskSink, WorkerBuilder};
+use apalis::prelude::{BackendExt, Data, TaskSink, WorkerBuilder};
 use apalis_sqlite::{Config, SqliteConnectOptions, SqlitePoolOptions, SqliteStorage};
 
 use crate::{CALLERS, Job, Result, Tally, on_all_threads, rate, shared};
+
+/// A worker that found nothing looks again after this; unless told, it sleeps for seconds.
+const POLL: Duration = Duration::from_millis(1);
 
 async fn count(job: Job, tally: Data<Arc<Tally>>) {
     tally.count(&job);
@@ -44,7 +47,7 @@ pub fn one_by_one(folder: &Path, time: Duration) -> Result<Option<f64>> {
     on_all_threads(async {
         let (storage, tally) = (storage(folder).await?, shared());
         let worker = WorkerBuilder::new("counter")
-            .backend(storage.clone())
+            .backend(storage.clone().poll_with_interval(POLL))
             .data(tally.clone())
             .build(count);
         let worker = tokio::spawn(worker.run());
@@ -62,7 +65,7 @@ pub fn in_bulk(folder: &Path, time: Duration) -> Result<Option<f64>> {
     on_all_threads(async {
         let (storage, tally) = (storage(folder).await?, shared());
         let worker = WorkerBuilder::new("counter")
-            .backend(storage.clone())
+            .backend(storage.clone().poll_with_interval(POLL))
             .data(tally.clone())
             .build(count);
         let worker = tokio::spawn(worker.run());
