@@ -185,7 +185,7 @@ impl Invoke {
     }
 
     /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise
-    /// the receipt is that of the first one, marked [`duplicate`](Receipt::duplicate), and nothing is added (BYD-12).
+    /// the receipt is that of the first one, marked [`duplicate`](field@Receipt::duplicate), and nothing is added (BYD-12).
     ///
     /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts.
     pub fn deduplicate(self, key: impl Into<Arc<str>>, window: Duration) -> Self {

@@ -110,7 +110,7 @@ impl Disk {
     ///
     /// # Errors
     /// When another process has it, when it can't be read or written, or is damaged, or sealed with another key: see
-    /// [`StoreErrorKind`](crate::StoreErrorKind). Nothing is changed then.
+    /// [`StoreErrorKind`]. Nothing is changed then.
     pub fn open(&self) -> Result<Arc<dyn EventStore>, StoreError> {
         Ok(Arc::new(DiskStore::open(self)?))
     }
