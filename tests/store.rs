@@ -20,6 +20,7 @@ use redrive::{
     Condition, DeadLetterBounds, Durability, Event, Function, Invoke, InvokeError, Payload,
     RequestId, RetryPolicy, Runtime, Status, WhenFull,
 };
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 
 /// Runs `test` on a simulation of `f` and `g` with a store.
 fn stored<F, Fut>(test: F)
@@ -111,7 +112,7 @@ struct Grumpy;
 
 impl Wake for Grumpy {
     fn wake(self: Arc<Self>) {
-        panic!("as told");
+        panic!("as scripted");
     }
 }
 
@@ -132,6 +133,32 @@ fn an_event_whose_callers_waker_panics_runs_all_the_same() {
         store.release();
         s.settle().await;
         assert_eq!(s.succeeded("f"), 1);
+    });
+}
+
+/// Panics over each event that was accepted.
+struct Censor;
+
+impl<S: tracing::Subscriber> Layer<S> for Censor {
+    fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
+        // Nothing else is logged at this level here.
+        if *event.metadata().level() == tracing::Level::DEBUG {
+            panic!("as scripted");
+        }
+    }
+}
+
+#[test]
+fn events_over_which_the_log_panics_run_or_die_all_the_same() {
+    hush();
+    let subscriber = tracing_subscriber::registry().with(Censor);
+    tracing::subscriber::with_default(subscriber, || {
+        stored(|s, _| async move {
+            invoke(&s, "f", Script::succeeds()).await;
+            invoke(&s, "zero", Script::succeeds()).await;
+            s.settle().await;
+            assert_eq!((s.succeeded("f"), s.dead("zero")), (1, 1));
+        });
     });
 }
 

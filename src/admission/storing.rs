@@ -212,18 +212,19 @@ impl Storing {
         let kept: Few<_> = kept.collect();
         let (parked, wake) = mailbox.stock(kept, accepted, admission.clock.now());
         admission.park(&mailbox, &parked);
-        let ids = receipts.iter().filter(|receipt| !receipt.duplicate);
-        let ids = ids.map(|receipt| receipt.request_id);
-        ids.clone()
-            .for_each(|id| telemetry::accepted(mailbox.name(), id));
+        let new = receipts.iter().filter(|receipt| !receipt.duplicate);
+        let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();
+        // The caller's waker and whoever listens to the log are not ours: whatever they do, the events run.
+        let told = panic::catch(|| {
+            answer(Ok(receipts));
+            ids.iter()
+                .for_each(|&id| telemetry::accepted(mailbox.name(), id));
+        });
         if mailbox.settings().reserved_zero {
-            let ids: Vec<_> = ids.collect();
             doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
         }
-        // Whatever wakes the caller is the caller's own: the event runs all the same.
-        let answered = panic::catch(|| answer(Ok(receipts)));
         mailbox.wake(wake);
-        if let Err(panicked) = answered {
+        if let Err(panicked) = told {
             telemetry::reply_panicked(&panicked.message);
         }
     }
