@@ -4,10 +4,12 @@
 //! admitted is the mailbox's, and the store's before the caller hears of it (`admission/storing.rs`). What a store has
 //! parked comes back through here (`admission/fetching.rs`).
 
+pub(crate) mod configuring;
 mod fetching;
 pub(crate) mod lanes;
 mod storing;
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::claims::Claims;
 use crate::clock::Clock;
+use crate::configuration::Configuration;
+use crate::destination::Destination;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
     Deduplicate, Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId,
@@ -31,6 +35,7 @@ use crate::idempotency::Bounds;
 use crate::keys::Keys;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
+use crate::origin::LATEST;
 use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
 use crate::queue::{NEVER, Unadmitted};
@@ -47,6 +52,7 @@ use crate::view::End;
 pub(crate) struct Limits {
     pub(crate) event_payload_max: usize,
     pub(crate) call_payload_max: usize,
+    pub(crate) concurrent_executions_max: u32,
     pub(crate) idempotency: Bounds,
 }
 
@@ -58,10 +64,31 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn arn(&self, function: &FunctionName) -> String {
+    pub(crate) fn arn(&self, function: &str) -> String {
         format!(
-            "arn:aws:lambda:{}:{}:function:{function}:$LATEST",
+            "arn:aws:lambda:{}:{}:function:{function}",
             self.region, self.account
+        )
+    }
+
+    /// The function that an ARN of this identity names, and its qualifier.
+    fn parse<'a>(&self, arn: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+        let rest = arn.strip_prefix("arn:aws:lambda:")?;
+        let rest = rest.strip_prefix(&*self.region)?.strip_prefix(':')?;
+        let rest = rest.strip_prefix(&*self.account)?;
+        let name = rest.strip_prefix(":function:")?;
+        Some(match name.split_once(':') {
+            Some((name, qualifier)) => (name, Some(qualifier)),
+            None => (name, None),
+        })
+    }
+
+    /// DST-04: always qualified.
+    pub(crate) fn qualified_arn(&self, function: &FunctionName, qualifier: Option<&str>) -> String {
+        format!(
+            "{}:{}",
+            self.arn(function.as_str()),
+            qualifier.unwrap_or(LATEST)
         )
     }
 }
@@ -86,6 +113,12 @@ pub(crate) struct Admission {
     pub(crate) store: Option<Stored>,
     /// Keys of events that live in memory alone.
     keys: Mutex<Keys>,
+    /// What was set of functions, those that aren't registered included.
+    configurations: Mutex<BTreeMap<String, Configuration>>,
+    /// Held by whoever changes it.
+    configuring: tokio::sync::Mutex<()>,
+    /// What the application named, by ARN.
+    destinations: HashMap<String, Destination>,
     door: AtomicU8,
 }
 
@@ -139,6 +172,7 @@ impl Admission {
         limits: Limits,
         identity: Identity,
         store: Option<Stored>,
+        destinations: HashMap<String, Destination>,
     ) -> Self {
         Self {
             registry: Registry::default(),
@@ -149,6 +183,9 @@ impl Admission {
             identity,
             store,
             keys: Mutex::default(),
+            configurations: Mutex::default(),
+            configuring: tokio::sync::Mutex::default(),
+            destinations,
             door: AtomicU8::new(Door::Open as u8),
         }
     }
@@ -163,7 +200,10 @@ impl Admission {
     ) -> Result<(), BuildError> {
         let name = function.name.clone();
         let make = |number| {
-            let mailbox = Arc::new(Mailbox::new(function, number, self.clock.clone()));
+            let mailbox = Mailbox::new(function, number, self.clock.clone());
+            let configuration = self.configuration(mailbox.name().as_str());
+            mailbox.tuning.set(mailbox.settings(), configuration);
+            let mailbox = Arc::new(mailbox);
             self.inherit(&mailbox);
             oversee(&mailbox);
             mailbox
@@ -293,7 +333,7 @@ impl Admission {
         self.ask_door()?;
         // What is refused is dropped after the name is released: a payload's `Drop` may well come back here.
         let payload = serialisable(function, payload)?;
-        let (mut entry, _refused);
+        let (entry, _refused);
         let mailbox = self
             .registry
             .get(function)
@@ -306,11 +346,7 @@ impl Admission {
             options.as_deref(),
         )?;
         let wish = Wish::of(options.as_deref());
-        entry = self.enter(InvocationType::Event, payload, options, now);
-        let zero = mailbox.settings().reserved_zero;
-        if zero {
-            entry.start = NEVER;
-        }
+        entry = self.enter(&mailbox, InvocationType::Event, payload, options, now)?;
         // Held until the event is in: only one of those with the same key gets there.
         let mut keys = wish.deduplicate.as_ref().map(|_| self.keys.lock());
         if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref())
@@ -334,13 +370,9 @@ impl Admission {
         drop(keys);
         // A subscriber may well come back here too.
         let heard = telemetry::hears_accepted().then(|| mailbox.name().clone());
-        let zero = zero.then(|| mailbox.clone());
         drop(mailbox);
         if let Some(name) = heard {
             telemetry::accepted(&name, request_id);
-        }
-        if let Some(mailbox) = zero {
-            doom(&mailbox, &[request_id], Condition::ZeroReservedConcurrency);
         }
         Ok(Receipt::new(request_id, Durability::Memory))
     }
@@ -390,12 +422,8 @@ impl Admission {
     fn admit_all(
         &self,
         mailbox: &Mailbox,
-        mut entries: Vec<Entry>,
+        entries: Vec<Entry>,
     ) -> Result<Vec<Receipt>, InvokeError> {
-        let zero = mailbox.settings().reserved_zero;
-        if zero {
-            entries.iter_mut().for_each(|entry| entry.start = NEVER);
-        }
         let proposals = self.propose_all(mailbox, entries.iter())?;
         let entries = entries
             .into_iter()
@@ -405,9 +433,6 @@ impl Admission {
         let ids = self.conclude(mailbox, proposals, admitted)?;
         ids.iter()
             .for_each(|&id| telemetry::accepted(mailbox.name(), id));
-        if zero {
-            doom(mailbox, &ids, Condition::ZeroReservedConcurrency);
-        }
         Ok(ids
             .into_iter()
             .map(|id| Receipt::new(id, Durability::Memory))
@@ -510,7 +535,7 @@ impl Admission {
     ) -> Result<Entry, InvokeError> {
         let payload = serialisable(mailbox.name().as_str(), payload)?;
         self.check(mailbox, kind, &payload, options.as_deref())?;
-        Ok(self.enter(kind, payload, options, now))
+        self.enter(mailbox, kind, payload, options, now)
     }
 
     fn check(
@@ -536,7 +561,7 @@ impl Admission {
             return Ok(());
         };
         let hops = options.hops;
-        if let Some(limit) = mailbox.settings().hops_max.filter(|&limit| hops >= limit) {
+        if let Some(limit) = mailbox.tuning.hops_max().filter(|&limit| hops >= limit) {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
             return Err(InvokeError::Recursion {
                 function: function(),
@@ -583,11 +608,12 @@ impl Admission {
 
     fn enter(
         &self,
+        mailbox: &Mailbox,
         kind: InvocationType,
         payload: Payload,
         options: Option<Box<Options>>,
         now: Time,
-    ) -> Entry {
+    ) -> Result<Entry, InvokeError> {
         let mut entry = Entry {
             payload,
             kind,
@@ -598,7 +624,15 @@ impl Admission {
             stored: false,
             proposed: false,
         };
-        if let Some(options) = options {
+        if let Some(mut options) = options {
+            let origin = &mut options.origin;
+            if let Some(qualifier) = &origin.qualifier {
+                let version = self.version(mailbox, qualifier)?;
+                origin.version = Some(version).filter(|version| &**version != LATEST);
+            }
+            if kind == InvocationType::Event {
+                origin.client_context = None;
+            }
             entry.start = match options.start {
                 Start::Now => now,
                 Start::After(delay) => now.after(delay),
@@ -608,12 +642,22 @@ impl Admission {
             entry.proposed = options.request_id.is_some();
             entry.side = Side::of(*options);
         }
-        entry
+        Ok(entry)
+    }
+
+    /// The version of the function that runs under `qualifier`.
+    fn version(&self, mailbox: &Mailbox, qualifier: &str) -> Result<Arc<str>, InvokeError> {
+        let chance = self.clock.chance();
+        let version = mailbox.function.versions().version(qualifier, chance);
+        version.ok_or_else(|| InvokeError::UnknownQualifier {
+            function: mailbox.name().to_string(),
+            qualifier: qualifier.to_owned(),
+        })
     }
 
     fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
         let function = || mailbox.name().to_string();
-        if mailbox.settings().reserved_zero {
+        if mailbox.tuning.is_reserved_zero() {
             mailbox.meter(|meters| meters.throttles += 1);
             return Err(InvokeError::ZeroReservedConcurrency {
                 function: function(),

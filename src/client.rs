@@ -1,5 +1,7 @@
 //! The client: invoke, call, and look in, from any thread.
 
+mod functions;
+
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
@@ -12,13 +14,15 @@ use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
 use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::payload::{Payload, PayloadError};
-use crate::settings::FunctionName;
 use crate::slot::Phase;
 use crate::store::{Health, Known, KnownState, Settlement};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
+
+pub use functions::FunctionInfo;
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
 ///
@@ -34,7 +38,8 @@ pub struct Client {
 #[derive(Clone)]
 struct Chain {
     hops: u8,
-    trace_header: Option<Arc<str>>,
+    /// The traces of its event.
+    heirloom: Option<Arc<Origin>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -57,7 +62,7 @@ impl Context {
             admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
         let chain = Chain {
             hops: self.hops.saturating_add(1),
-            trace_header: self.trace_header.clone(),
+            heirloom: self.origin.as_ref().and_then(|origin| origin.heirloom()),
         };
         Client {
             admission,
@@ -350,8 +355,14 @@ impl Client {
         };
         invoke.option(|options| {
             options.hops = options.hops.max(chain.hops);
-            if options.trace_header.is_none() {
-                options.trace_header.clone_from(&chain.trace_header);
+            let Some(heirloom) = &chain.heirloom else {
+                return;
+            };
+            // A caller that names a trace of its own has left this one.
+            let origin = &mut options.origin;
+            if origin.trace_header.is_none() && origin.traceparent.is_none() {
+                origin.trace_header.clone_from(&heirloom.trace_header);
+                origin.traceparent.clone_from(&heirloom.traceparent);
             }
         })
     }
@@ -501,33 +512,7 @@ impl Client {
         }
     }
 
-    // --- functions
-
-    /// The names of all functions that are registered now, in no particular order.
-    pub fn functions(&self) -> Vec<FunctionName> {
-        self.admission
-            .registered()
-            .iter()
-            .map(|mailbox| mailbox.name().clone())
-            .collect()
-    }
-
-    /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.
-    /// Answers whether the function is known.
-    pub fn pause(&self, function: &str) -> bool {
-        self.admission
-            .mailbox(function)
-            .map(|mailbox| mailbox.pause())
-            .is_some()
-    }
-
-    /// Lets a paused function go on. Does nothing to one that isn't paused. Answers whether the function is known.
-    pub fn resume(&self, function: &str) -> bool {
-        self.admission
-            .mailbox(function)
-            .map(|mailbox| mailbox.resume())
-            .is_some()
-    }
+    // --- the runtime
 
     /// How the store fares: whether it takes events, has no room, or has failed and says why. `None` where events live in
     /// memory. Doesn't wait.
@@ -574,7 +559,7 @@ impl Chain {
     fn options(&self) -> Options {
         Options {
             hops: self.hops,
-            trace_header: self.trace_header.clone(),
+            origin: self.heirloom.as_deref().cloned().unwrap_or_default(),
             ..Options::default()
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use crate::claims::{Claim, Claims};
 use crate::clock::Clock;
 use crate::event::RequestId;
+use crate::origin::{self, Origin};
 use crate::payload::Typed;
 use crate::settings::FunctionName;
 use crate::time::Time;
@@ -62,7 +63,7 @@ pub struct Context {
     pub(crate) hops: u8,
     pub(crate) accepted: Time,
     pub(crate) deadline: Time,
-    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) station: Arc<Station>,
     /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
     pub(crate) claim: Option<Weak<Claim>>,
@@ -100,9 +101,29 @@ impl Context {
         self.hops
     }
 
-    /// The caller's trace header, as given.
+    /// The caller's trace header (`X-Amzn-Trace-Id`), as given.
     pub fn trace_header(&self) -> Option<&str> {
-        self.trace_header.as_deref()
+        self.origin.as_ref()?.trace_header.as_deref()
+    }
+
+    /// The caller's W3C `traceparent`, as given.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.origin.as_ref()?.traceparent.as_deref()
+    }
+
+    /// The client's context, as JSON. Calls alone have one (INV-06).
+    pub fn client_context(&self) -> Option<&str> {
+        self.origin.as_ref()?.client_context.as_deref()
+    }
+
+    /// The version or alias that was invoked, as the caller gave it (NAM-16).
+    pub fn qualifier(&self) -> Option<&str> {
+        origin::qualifier(self.origin.as_ref())
+    }
+
+    /// The version that runs: `$LATEST`, or the one that the qualifier stands for.
+    pub fn version(&self) -> &str {
+        origin::version(self.origin.as_ref())
     }
 
     /// When the event was accepted.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter, Failure, rfc3339};
+use crate::origin::LATEST;
 use crate::payload::Payload;
 
 /// A receiver of [`InvocationRecord`]s.
@@ -20,7 +21,7 @@ pub struct Destination(pub(crate) Kind);
 
 #[derive(Clone)]
 pub(crate) enum Kind {
-    Function(Arc<str>),
+    Function(Arc<str>, Option<Arc<str>>),
     Recipient(Recipient<InvocationRecord>),
     Closure(Arc<dyn Fn(InvocationRecord) + Send + Sync>),
 }
@@ -28,7 +29,12 @@ pub(crate) enum Kind {
 impl Destination {
     /// Another function: the record becomes an event of it (DST-13), one hop further.
     pub fn function(name: impl Into<Arc<str>>) -> Self {
-        Self(Kind::Function(name.into()))
+        Self::qualified(name.into(), None)
+    }
+
+    /// Another function, under a qualifier.
+    pub(crate) fn qualified(function: Arc<str>, qualifier: Option<Arc<str>>) -> Self {
+        Self(Kind::Function(function, qualifier))
     }
 
     /// An actor. One whose mailbox is full or closed misses the record, which is counted and logged.
@@ -52,7 +58,7 @@ impl Destination {
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Function(name) => f.debug_tuple("Function").field(name).finish(),
+            Kind::Function(name, _) => f.debug_tuple("Function").field(name).finish(),
             Kind::Recipient(_) => f.write_str("Recipient"),
             Kind::Closure(_) => f.write_str("Closure"),
         }
@@ -104,18 +110,18 @@ pub struct RequestContext {
 pub struct ResponseContext {
     /// Always 200: the function was reached.
     pub status_code: u16,
-    /// Always `$LATEST`.
-    pub executed_version: &'static str,
+    /// `$LATEST`, or the version that ran.
+    pub executed_version: Arc<str>,
     /// `Unhandled` if the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_error: Option<&'static str>,
 }
 
 impl ResponseContext {
-    fn new(function_error: Option<&'static str>) -> Self {
+    fn new(version: Option<Arc<str>>, function_error: Option<&'static str>) -> Self {
         Self {
             status_code: 200,
-            executed_version: "$LATEST",
+            executed_version: version.unwrap_or_else(|| LATEST.into()),
             function_error,
         }
     }
@@ -133,11 +139,11 @@ struct ErrorObject<'a> {
 }
 
 impl InvocationRecord {
-    /// The record of an event that succeeded at its attempt number `attempts`.
+    /// The record of an event that succeeded after so many attempts.
     pub(crate) fn success(
         arn: String,
-        request_id: RequestId,
-        attempts: u32,
+        (request_id, attempts): (RequestId, u32),
+        version: Option<Arc<str>>,
         payload: Payload,
         result: Option<Payload>,
         timestamp: SystemTime,
@@ -152,7 +158,7 @@ impl InvocationRecord {
                 approximate_invoke_count: attempts,
             },
             request_payload: payload,
-            response_context: Some(ResponseContext::new(None)),
+            response_context: Some(ResponseContext::new(version, None)),
             response_payload: Some(result.unwrap_or_else(Payload::null)),
         }
     }
@@ -172,7 +178,8 @@ impl InvocationRecord {
                 approximate_invoke_count: letter.attempt_count,
             },
             request_payload: letter.payload.clone(),
-            response_context: failure.map(|_| ResponseContext::new(Some("Unhandled"))),
+            response_context: failure
+                .map(|_| ResponseContext::new(letter.version.clone(), Some("Unhandled"))),
             response_payload: failure.and_then(|failure| error_object(letter.request_id, failure)),
         }
     }

@@ -18,6 +18,14 @@ pub enum InvokeError {
         /// The name that was given.
         function: String,
     },
+    /// Invoke `$LATEST`, or give the function this version or alias with `Function::version` or `Function::alias`.
+    #[error("function `{function}` has no version or alias `{qualifier}`")]
+    UnknownQualifier {
+        /// The function.
+        function: String,
+        /// The qualifier that was given.
+        qualifier: String,
+    },
     /// Send less, or a reference to where the rest lies.
     #[error(
         "payload of {bytes} bytes for function `{function}` is larger than the limit of {limit} bytes"
@@ -93,6 +101,38 @@ pub enum InvokeError {
         "the runtime's actors are gone, so nothing could run the event: did its actix `System` stop?"
     )]
     NoSystem,
+}
+
+/// Why a function's configuration was not changed. What held before holds.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigureError {
+    /// Register the function, or correct its name.
+    #[error("function `{function}` is not registered")]
+    UnknownFunction {
+        /// The name that was given.
+        function: String,
+    },
+    /// Correct what they name; all faults are in here.
+    #[error("{}", Faults(.0))]
+    Settings(Vec<Fault>),
+    /// Reserve less, or raise [`Builder::concurrent_executions_max`](crate::Builder::concurrent_executions_max) (CFG-27).
+    #[error(
+        "a reserved concurrency of {wanted} for function `{function}` leaves less than {unreserved_min} of {limit} to the others"
+    )]
+    TooMuchReserved {
+        /// The function.
+        function: String,
+        /// What it was to have.
+        wanted: u32,
+        /// What must stay unreserved.
+        unreserved_min: u32,
+        /// All there is.
+        limit: u32,
+    },
+    /// The store did not keep it; see why.
+    #[error("the configuration could not be stored: {0}")]
+    Store(StoreError),
 }
 
 /// A bound of a mailbox.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::origin::Origin;
 use crate::payload::{Payload, PayloadError};
 use crate::retry::RetryPolicy;
 
@@ -115,7 +116,7 @@ pub struct Invoke {
 pub(crate) struct Options {
     pub(crate) start: Start,
     pub(crate) request_id: Option<RequestId>,
-    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) origin: Origin,
     pub(crate) hops: u8,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) event_age_max: Option<Duration>,
@@ -163,9 +164,25 @@ impl Invoke {
         self.option(|options| options.request_id = Some(id.into()))
     }
 
-    /// Carries a trace header (`X-Amzn-Trace-Id`, `traceparent`) to the handler, as it is.
+    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is.
     pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
-        self.option(|options| options.trace_header = Some(header.into()))
+        self.option(|options| options.origin.trace_header = Some(header.into()))
+    }
+
+    /// Carries a W3C `traceparent` to the handler, as it is.
+    pub fn traceparent(self, header: impl Into<Arc<str>>) -> Self {
+        self.option(|options| options.origin.traceparent = Some(header.into()))
+    }
+
+    /// Carries the client's context, as JSON, to the handler. Calls alone have one: that of an event is dropped (INV-06).
+    pub fn client_context(self, json: impl Into<Arc<str>>) -> Self {
+        self.option(|options| options.origin.client_context = Some(json.into()))
+    }
+
+    /// Invokes this version or alias of the function; `$LATEST` unless set (INV-03). It is refused if the function
+    /// doesn't have it.
+    pub fn qualifier(self, qualifier: impl Into<Arc<str>>) -> Self {
+        self.option(|options| options.origin.qualifier = Some(qualifier.into()))
     }
 
     /// Says how many invocations stand before this one in its chain (REC-01). A client that comes from a

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::event::RequestId;
+use crate::origin::Origin;
 use crate::panic::Panicked;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
@@ -112,6 +113,14 @@ impl Failure {
     pub(crate) fn timeout(timeout: Duration) -> Self {
         let message = format!("task timed out after {:.2} seconds", timeout.as_secs_f64());
         Self::new(FailureKind::Timeout, "Sandbox.Timedout", message)
+    }
+
+    pub(crate) fn zero_concurrency() -> Self {
+        Self::new(
+            FailureKind::Throttle,
+            "TooManyRequestsException",
+            "no concurrency is reserved for the function any more",
+        )
     }
 
     pub(crate) fn worker_lost() -> Self {
@@ -355,6 +364,12 @@ pub struct Letter {
     pub died_at: SystemTime,
     /// The caller's trace header, as given.
     pub trace_header: Option<Arc<str>>,
+    /// The caller's W3C `traceparent`, as given.
+    pub traceparent: Option<Arc<str>>,
+    /// The version or alias that was invoked, as given.
+    pub qualifier: Option<Arc<str>>,
+    /// The version that the qualifier stood for; none is `$LATEST`.
+    pub version: Option<Arc<str>>,
     /// How many invocations stood before this one in its chain.
     pub hops: u8,
     /// The dead letter that this event was redriven from.
@@ -372,6 +387,17 @@ pub struct Letter {
 impl DeadLetter {
     pub(crate) fn new(letter: Letter) -> Self {
         Self(Arc::new(letter))
+    }
+
+    /// What its event carried from its caller.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            trace_header: self.trace_header.clone(),
+            traceparent: self.traceparent.clone(),
+            client_context: None,
+            qualifier: self.qualifier.clone(),
+            version: self.version.clone(),
+        }
     }
 
     /// The failure of the last attempt; none if it never ran.

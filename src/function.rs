@@ -18,6 +18,7 @@ use crate::idempotent::idempotent;
 use crate::restart::RestartIntensity;
 use crate::retry::RetryPolicy;
 use crate::settings::{Fault, FunctionName, Settings};
+use crate::versions::{Alias, Versions};
 
 /// A named handler with its settings, to be registered with a runtime.
 ///
@@ -44,6 +45,8 @@ pub struct Function {
     idempotency: Option<Idempotency>,
     pub(crate) on_success: Option<Destination>,
     pub(crate) on_failure: Option<Destination>,
+    /// Boxed: most functions have none.
+    versions: Option<Box<Versions>>,
 }
 
 impl Function {
@@ -95,6 +98,7 @@ impl Function {
             idempotency: None,
             on_success: None,
             on_failure: None,
+            versions: None,
         }
     }
 
@@ -261,9 +265,54 @@ impl Function {
         self
     }
 
+    /// Gives what is registered a version number besides `$LATEST`, under which it can be invoked too. Old numbers may stay:
+    /// whichever version is invoked, this handler runs, and learns from [`Context::version`](crate::Context::version) which
+    /// one was asked for.
+    pub fn version(mut self, number: u64) -> Self {
+        self.versions.get_or_insert_default().publish(number);
+        self
+    }
+
+    /// Gives a version another name, under which it can be invoked (NAM-14).
+    pub fn alias(self, name: impl Into<String>, version: u64) -> Self {
+        self.name_version(name.into(), version, None)
+    }
+
+    /// As [`alias`](Self::alias), for two versions: of `weight` in 1 invocations, chosen at random, the `second` one is
+    /// asked for (NAM-15).
+    pub fn weighted_alias(
+        self,
+        name: impl Into<String>,
+        version: u64,
+        second: u64,
+        weight: f64,
+    ) -> Self {
+        self.name_version(name.into(), version, Some((second, weight)))
+    }
+
+    fn name_version(mut self, name: String, version: u64, second: Option<(u64, f64)>) -> Self {
+        self.versions.get_or_insert_default().alias(Alias {
+            name,
+            version,
+            second,
+        });
+        self
+    }
+
+    pub(crate) fn versions(&self) -> &Versions {
+        static NONE: Versions = Versions::new();
+        self.versions.as_deref().unwrap_or(&NONE)
+    }
+
     /// Everything that is wrong with it, all at once.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = self.settings.faults(&self.name);
+        let versions = self.versions().faults().into_iter();
+        faults.extend(versions.map(|(field, problem)| Fault {
+            function: self.name.to_string(),
+            field,
+            problem,
+        }));
         let problem = self.idempotency.as_ref().and_then(Idempotency::fault);
         faults.extend(problem.map(|problem| Fault {
             function: self.name.to_string(),

@@ -203,7 +203,7 @@ mod tests {
             hops: 0,
             accepted: now,
             deadline: now.after(Duration::from_secs(3)),
-            trace_header: None,
+            origin: None,
             station: station.clone(),
             claim: None,
         };

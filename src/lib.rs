@@ -122,6 +122,7 @@ mod admission;
 mod claims;
 mod client;
 mod clock;
+mod configuration;
 mod context;
 mod destination;
 mod error;
@@ -137,6 +138,7 @@ mod lock;
 mod mailbox;
 mod measure;
 mod notice;
+mod origin;
 mod panic;
 mod parked;
 mod payload;
@@ -155,19 +157,23 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod tuning;
 mod verdict;
+mod versions;
 mod view;
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 
+pub use configuration::{Configuration, EventInvokeConfig, Permissions, RecursiveLoop};
 pub use function::Function;
 pub use handler::{Handler, HandlerError, Stateful};
 pub use idempotency::Idempotency;
 pub use restart::RestartIntensity;
 pub use retry::{Jitter, RetryPolicy};
 pub use settings::FunctionName;
+pub use versions::Alias;
 
-pub use client::{Client, EventPage, EventStatus, State, Status};
+pub use client::{Client, EventPage, EventStatus, FunctionInfo, State, Status};
 pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, RequestId};
 pub use payload::{Payload, PayloadError};
 
@@ -182,7 +188,9 @@ pub use actor::router::Router;
 pub use destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
 pub use failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
 
-pub use error::{Bound, BuildError, CallError, InvokeError, StoreError, StoreErrorKind};
+pub use error::{
+    Bound, BuildError, CallError, ConfigureError, InvokeError, StoreError, StoreErrorKind,
+};
 pub use settings::Fault;
 
 #[cfg(feature = "disk")]

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::configuration::Configuration;
 use crate::event::RequestId;
 use crate::failure::Failure;
 use crate::function::Function;
@@ -33,6 +34,7 @@ use crate::settings::{FunctionName, Settings};
 use crate::slot::{Arrival, Entry, Ticket};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
+use crate::tuning::{Rules, Tuning};
 use crate::view::{End, View};
 
 use books::Later;
@@ -53,6 +55,9 @@ pub(crate) struct Mailbox {
     pub(crate) number: u32,
     pub(crate) clock: Clock,
     overseer: OnceLock<Box<dyn Overseer>>,
+    pub(crate) tuning: Tuning,
+    /// Since when it is.
+    pub(crate) registered: Time,
     inbox: Inbox,
     inner: Mutex<Inner>,
 }
@@ -151,6 +156,8 @@ impl Mailbox {
             later: Vec::new(),
         };
         Self {
+            tuning: Tuning::new(settings),
+            registered: clock.now(),
             function,
             number,
             clock,
@@ -164,8 +171,24 @@ impl Mailbox {
         &self.function.name
     }
 
+    /// What it was registered with, as far as that can't be set otherwise.
     pub(crate) fn settings(&self) -> &Settings {
         &self.function.settings
+    }
+
+    /// What holds now.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules {
+            registered: &self.function.settings,
+            tuning: &self.tuning,
+        }
+    }
+
+    /// From now on this holds, for the events that are here too (ASY-19).
+    pub(crate) fn configure(&self, configuration: Configuration) {
+        self.tuning.set(&self.function.settings, configuration);
+        self.lock().summoned = true;
+        self.tell(Notice::Attend);
     }
 
     /// Whom to tell; set once, before the first event.
@@ -208,7 +231,7 @@ impl Mailbox {
         let mut inner = self.lock_to_admit();
         let entry = inner.ask_open(entry)?;
         let admitted = inner.queue.admit(entry, random, now);
-        let wake = inner.rouse(self.settings(), now);
+        let wake = inner.rouse(self.rules(), now);
         self.grant(&mut inner, now);
         drop(inner);
         // Refused or not: whoever was chosen to be woken counts as awake.
@@ -236,7 +259,7 @@ impl Mailbox {
         for (entry, random) in entries.by_ref() {
             // An id that nobody has and for which there is room is not refused.
             ids.extend(inner.queue.admit(entry, random, now).ok());
-            wakes.push(inner.rouse(self.settings(), now));
+            wakes.push(inner.rouse(self.rules(), now));
         }
         drop(inner);
         wakes.into_iter().for_each(|wake| self.wake(wake));
@@ -255,7 +278,7 @@ impl Mailbox {
         let entry = inner.ask_open(entry)?;
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.entry(id).or_default().push(sender);
-        let mut wake = inner.rouse(self.settings(), now);
+        let mut wake = inner.rouse(self.rules(), now);
         // A function that backs off fails its callers at once rather than keep them waiting.
         wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
         drop(inner);
@@ -269,7 +292,7 @@ impl Mailbox {
         let runs = u32::try_from(inner.meters.invocations)
             .unwrap_or(u32::MAX)
             .max(1);
-        let each = inner.meters.duration_total / runs / self.settings().concurrency.max(1);
+        let each = inner.meters.duration_total / runs / self.tuning.concurrency().max(1);
         // Room for a tenth of what is pending is worth coming back for.
         each.saturating_mul(inner.queue.pending() / 10 + 1)
             .clamp(Duration::from_millis(10), Duration::from_secs(60))
@@ -288,7 +311,7 @@ impl Mailbox {
     /// What the supervisor is to do now. Wakes idle workers, lets those go that were idle for too long, and
     /// forgets what is beyond the retention.
     pub(crate) fn attend(&self, now: Time) -> Plan {
-        let settings = self.settings();
+        let rules = self.rules();
         let mut wakers = Vec::new();
         let mut inner = self.lock();
         inner.summoned = false;
@@ -310,14 +333,19 @@ impl Mailbox {
             wakers.push(waker);
             wanted -= 1;
         }
-        inner.seats.let_go(settings.keep_alive, now, &mut wakers);
+        inner
+            .seats
+            .let_go(rules.registered.keep_alive, now, &mut wakers);
         let room = if inner.removed {
             0
         } else {
-            settings.concurrency.saturating_sub(inner.seats.live())
+            rules
+                .tuning
+                .concurrency()
+                .saturating_sub(inner.seats.live())
         };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
-        let deadline = inner.next_deadline(settings, start, now);
+        let deadline = inner.next_deadline(rules.registered, start, now);
         inner.armed = deadline;
         let wake = self.publish(&mut inner, now);
         drop(inner);
@@ -497,7 +525,7 @@ impl Inner {
     }
 
     /// After something became ready or delayed: whom to wake for it.
-    fn rouse(&mut self, settings: &Settings, now: Time) -> Wake {
+    fn rouse(&mut self, rules: Rules<'_>, now: Time) -> Wake {
         if self.queue.paused || self.queue.allowance == 0 {
             return Wake::default();
         }
@@ -507,7 +535,9 @@ impl Inner {
                 wake.stir = true;
             } else {
                 wake.waker = self.seats.wake_idle(now);
-                wake.attend = wake.waker.is_none() && self.seats.live() < settings.concurrency;
+                let short = self.seats.live() < rules.tuning.concurrency();
+                // Where nothing runs, the supervisor has to end it.
+                wake.attend = wake.waker.is_none() && (short || rules.tuning.is_reserved_zero());
             }
         }
         wake.attend |= self.wants_look(now);

@@ -547,10 +547,7 @@ impl Queue {
             accepted: slot.accepted,
             hops: slot.hops,
             kind: slot.kind,
-            trace_header: slot
-                .side
-                .as_ref()
-                .and_then(|side| side.trace_header.clone()),
+            origin: slot.side.as_ref().and_then(|side| side.origin.clone()),
             event_age_max: slot.side.as_ref().and_then(|side| side.event_age_max),
             suspect: slot.side.as_ref().is_some_and(|side| side.suspect),
         })
@@ -744,6 +741,18 @@ impl Queue {
             .into_iter()
             .find(|&head| head != NONE);
         let slot = ready.or_else(|| self.first_delayed().map(|due| due.slot))?;
+        Some(self.slots[slot].id)
+    }
+
+    /// An event that could run now if a worker took it; calls first.
+    pub(crate) fn first_due(&mut self, now: Time) -> Option<RequestId> {
+        if self.paused {
+            return None;
+        }
+        let ready = [self.calls.head, self.events.head];
+        let ready = ready.into_iter().find(|&head| head != NONE);
+        let due = || Some(self.first_delayed().filter(|due| due.at <= now)?.slot);
+        let slot = ready.or_else(due)?;
         Some(self.slots[slot].id)
     }
 

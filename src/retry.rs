@@ -95,6 +95,21 @@ impl RetryPolicy {
         self
     }
 
+    /// As many retries, after this policy's delays; beyond a list the last delay is repeated, and where there were none,
+    /// AWS's delays hold.
+    pub(crate) fn with_retries(self, retries: u32) -> Self {
+        let mut delays = match self.retries {
+            0 => Self::lambda().delays,
+            _ => self.delays,
+        };
+        if let Delays::Listed(listed) = &mut delays
+            && let Some(&last) = listed.last()
+        {
+            listed.resize(retries as usize, last);
+        }
+        Self { retries, delays }
+    }
+
     /// How many retries follow the first attempt, at most.
     pub fn retries(&self) -> u32 {
         self.retries
@@ -182,6 +197,24 @@ mod tests {
             [1, 2, 4]
         );
         assert_eq!(delays(&RetryPolicy::delays([SECOND * 9, SECOND])), [9, 1]);
+    }
+
+    #[test]
+    fn another_number_of_retries_keeps_the_curve() {
+        let delays = |policy: RetryPolicy, retries| {
+            let policy = policy.with_retries(retries);
+            (1..=5)
+                .map_while(|n| policy.delay(n, 0.5))
+                .map(|d| d.as_secs())
+                .collect::<Vec<_>>()
+        };
+        let listed = RetryPolicy::delays([SECOND * 9, SECOND]);
+        assert_eq!(delays(listed.clone(), 1), [9]);
+        assert_eq!(delays(listed.clone(), 3), [9, 1, 1]);
+        assert!(delays(listed, 0).is_empty());
+        assert_eq!(delays(RetryPolicy::none(), 2), [60, 120]);
+        assert_eq!(delays(RetryPolicy::delays([]), 1), [60]);
+        assert_eq!(delays(RetryPolicy::fixed(5, SECOND), 2), [1, 1]);
     }
 
     #[test]

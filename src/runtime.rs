@@ -1,6 +1,6 @@
 //! The runtime: what starts everything, and what brings it to a good end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::admission::lanes::Lanes;
 use crate::admission::{Admission, Door, Identity, Limits, Stored};
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::destination::Destination;
 use crate::error::BuildError;
 #[cfg(feature = "disk")]
 use crate::error::StoreError;
@@ -83,6 +84,7 @@ pub struct Builder {
     limits: Limits,
     identity: Identity,
     dead_letters: DeadLetterBounds,
+    destinations: HashMap<String, Destination>,
     store: Option<Place>,
     durability: Durability,
     deaths_max: u32,
@@ -130,6 +132,7 @@ impl Builder {
             limits: Limits {
                 event_payload_max: 1 << 20,
                 call_payload_max: 6 << 20,
+                concurrent_executions_max: 1_000, // CON-01
                 idempotency: Bounds::default(),
             }, // INV-26, INV-27
             identity: Identity {
@@ -137,6 +140,7 @@ impl Builder {
                 account: "000000000000".to_owned(),
             },
             dead_letters: DeadLetterBounds::default(),
+            destinations: HashMap::new(),
             store: None,
             durability: Durability::Disk,
             deaths_max: 3,
@@ -193,6 +197,21 @@ impl Builder {
             region: region.into(),
             account: account.into(),
         };
+        self
+    }
+
+    /// Gives a destination an ARN, so that an [`EventInvokeConfig`](crate::EventInvokeConfig) can name it. Functions have one
+    /// already.
+    pub fn destination(mut self, arn: impl Into<String>, destination: Destination) -> Self {
+        self.destinations.insert(arn.into(), destination);
+        self
+    }
+
+    /// How much concurrency functions may reserve together with
+    /// [`Configuration::reserved_concurrency`](crate::Configuration::reserved_concurrency), 100 less than this; 1,000 unless
+    /// set (CON-01). What functions are registered with doesn't count.
+    pub fn concurrent_executions_max(mut self, executions: u32) -> Self {
+        self.limits.concurrent_executions_max = executions;
         self
     }
 
@@ -305,7 +324,9 @@ impl Builder {
             self.limits.clone(),
             self.identity.clone(),
             stored,
+            self.destinations,
         ));
+        admission.recall_configurations().await?;
         admission.remember_executions().await;
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
         let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));

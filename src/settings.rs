@@ -114,7 +114,7 @@ impl Default for Settings {
 
 /// More pending events than a request id can number.
 const EVENTS_LIMIT: u32 = 1 << 27;
-const CONCURRENCY_LIMIT: u32 = 100_000;
+pub(crate) const CONCURRENCY_LIMIT: u32 = 100_000;
 
 /// One setting that can't be used as given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::event::{InvocationType, Options, RequestId};
 use crate::failure::{Attempt, DeadLetter};
+use crate::origin::Origin;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::time::Time;
@@ -113,7 +114,7 @@ pub(crate) struct Taken {
     pub(crate) accepted: Time,
     pub(crate) hops: u8,
     pub(crate) kind: InvocationType,
-    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) event_age_max: Option<Duration>,
     /// The process died while it ran: it runs alone.
     pub(crate) suspect: bool,
@@ -140,7 +141,7 @@ impl Slot {
 /// What only some events have; the others don't pay for it.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    pub(crate) trace_header: Option<Arc<str>>,
+    pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) event_age_max: Option<Duration>,
     pub(crate) redriven_from: Option<RequestId>,
@@ -158,14 +159,14 @@ impl Side {
     /// The side of an event with `options`; none if they say nothing that must be kept.
     pub(crate) fn of(options: Options) -> Option<Box<Self>> {
         let Options {
-            trace_header,
+            origin,
             retry,
             event_age_max,
             redriven_from,
             ..
         } = options;
         let side = Self {
-            trace_header,
+            origin: origin.shared(),
             retry,
             event_age_max,
             redriven_from,
@@ -176,7 +177,7 @@ impl Side {
 
     /// Is there anything that must be kept?
     pub(crate) fn says_something(&self) -> bool {
-        self.trace_header.is_some()
+        self.origin.is_some()
             || self.retry.is_some()
             || self.event_age_max.is_some()
             || self.redriven_from.is_some()

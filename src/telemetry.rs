@@ -8,21 +8,24 @@ use tracing::{Span, debug, error, info, warn};
 
 use crate::event::RequestId;
 use crate::failure::{Attempt, Condition, Failure};
+use crate::origin::Origin;
 use crate::queue::Ledger;
 use crate::settings::FunctionName;
 
-/// The span of one attempt. Fields: `function`, `request_id`, `attempt`, and `trace_header` if there is one.
+/// The span of one attempt. Fields: `function`, `request_id`, `attempt`, and `trace_header` and `traceparent` if there are any.
 pub(crate) fn attempt_span(
     function: &FunctionName,
     request_id: RequestId,
     attempt: u32,
-    trace: Option<&str>,
+    origin: Option<&Origin>,
 ) -> Span {
     // With nobody to listen, not even the fields are looked at.
     if !tracing::dispatcher::has_been_set() {
         return Span::none();
     }
-    tracing::info_span!("attempt", %function, %request_id, attempt, trace_header = trace)
+    let trace_header = origin.and_then(|origin| origin.trace_header.as_deref());
+    let traceparent = origin.and_then(|origin| origin.traceparent.as_deref());
+    tracing::info_span!("attempt", %function, %request_id, attempt, trace_header, traceparent)
 }
 
 /// Does anybody want to know which events are accepted?

@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "payload",
             "measure",
             "settings",
+            "configuration",
             "retry",
             "restart",
             "verdict",
@@ -26,12 +27,15 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "slab",
             "error",
             "idempotency",
+            "origin",
+            "versions",
         ],
     ),
     (
         "services",
         &[
             "clock",
+            "tuning",
             "claims",
             "context",
             "handler",

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use crate::admission::Admission;
+use crate::admission::configuring::Unreachable;
 use crate::destination::{Destination, InvocationRecord, Kind};
 use crate::error::InvokeError;
 use crate::event::{Options, RequestId};
 use crate::failure::Condition;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::panic;
 use crate::payload::Payload;
 use crate::telemetry;
 
 /// The event that the record is about, as far as its successor inherits from it.
-pub(crate) struct Origin {
+pub(crate) struct Ancestor {
     pub(crate) request_id: RequestId,
     pub(crate) hops: u8,
-    pub(crate) trace_header: Option<Arc<str>>,
+    /// Its traces.
+    pub(crate) heirloom: Option<Arc<Origin>>,
 }
 
 /// Delivers `record`. One that can't be delivered is counted and logged (MET-15), and not tried again (DST-17).
@@ -26,22 +29,25 @@ pub(crate) fn deliver(
     mailbox: &Arc<Mailbox>,
     destination: &Destination,
     record: InvocationRecord,
-    origin: Origin,
+    ancestor: Ancestor,
     run: impl FnOnce(Box<dyn FnOnce() + Send>),
 ) {
     match &destination.0 {
         Kind::Recipient(recipient) => {
             if let Err(error) = recipient.try_send(record) {
-                failed(mailbox, origin.request_id, &error.to_string());
+                failed(mailbox, ancestor.request_id, &error.to_string());
             }
         }
         Kind::Closure(closure) => {
-            let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), origin.request_id);
+            let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), ancestor.request_id);
             run(Box::new(move || {
                 guarded(&mailbox, id, || closure(record));
             }));
         }
-        Kind::Function(function) => invoke(admission, mailbox, function, record, origin),
+        Kind::Function(function, qualifier) => {
+            let target = (function, qualifier.clone());
+            invoke(admission, mailbox, target, record, ancestor);
+        }
     }
 }
 
@@ -56,15 +62,15 @@ pub(crate) fn guarded(mailbox: &Mailbox, request_id: RequestId, code: impl FnOnc
 fn invoke(
     admission: &Arc<Admission>,
     mailbox: &Arc<Mailbox>,
-    function: &Arc<str>,
+    (function, qualifier): (&Arc<str>, Option<Arc<str>>),
     record: InvocationRecord,
-    origin: Origin,
+    ancestor: Ancestor,
 ) {
-    let Origin {
+    let Ancestor {
         request_id,
         hops,
-        trace_header,
-    } = origin;
+        heirloom,
+    } = ancestor;
     // What died of a loop ends here: another dead end would have a record too, and so on without end.
     let ended = record.request_context.condition == Condition::Recursion.to_string();
     // As JSON: the other function's payload type is its own.
@@ -73,9 +79,13 @@ fn invoke(
         Err(error) => return failed(mailbox, request_id, &error.to_string()),
     };
     let hops = hops.saturating_add(1);
+    let traces = heirloom.map(Arc::unwrap_or_clone).unwrap_or_default();
     let options = Options {
         hops,
-        trace_header,
+        origin: Origin {
+            qualifier,
+            ..traces
+        },
         ..Options::default()
     };
     let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
@@ -96,6 +106,12 @@ fn invoke(
             });
         }
     }
+}
+
+/// No destination has this ARN: the application that named it names it no more.
+pub(crate) fn unreachable(mailbox: &Mailbox, request_id: RequestId, Unreachable(arn): Unreachable) {
+    let reason = format!("nothing has the ARN `{arn}`: name it with `Builder::destination`");
+    failed(mailbox, request_id, &reason);
 }
 
 fn failed(mailbox: &Mailbox, request_id: RequestId, reason: &str) {

@@ -13,6 +13,7 @@ use crate::actor::message::{Bury, Removed};
 use crate::actor::post::Post;
 use crate::actor::worker::{Shift, Worker, station};
 use crate::admission::Admission;
+use crate::admission::configuring::Outcome;
 use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
 use crate::mailbox::Mailbox;
@@ -68,6 +69,9 @@ impl Supervisor {
 
     fn attend(&mut self, ctx: &mut Context<Self>) {
         self.mailbox.fail_waiting_calls(self.now());
+        if self.mailbox.tuning.is_reserved_zero() {
+            self.doom_due(ctx);
+        }
         let plan = self.mailbox.attend(self.now());
         let start = if plan.probing {
             plan.start.min(1)
@@ -81,6 +85,17 @@ impl Supervisor {
             self.post.admission.fetch(&self.mailbox);
         }
         self.set_timer(plan.deadline, ctx);
+    }
+
+    /// Nothing of the function may run.
+    fn doom_due(&self, ctx: &mut Context<Self>) {
+        let doomed = self.mailbox.doom_due(DOOMED_AT_ONCE, self.now());
+        if doomed.len() == DOOMED_AT_ONCE {
+            ctx.notify(Notice::Attend);
+        }
+        doomed
+            .into_iter()
+            .for_each(|(ticket, letter)| self.bury(ticket, letter));
     }
 
     fn start_worker(&self) {
@@ -147,8 +162,12 @@ impl Supervisor {
             letter.condition,
             letter.failure(),
         );
-        if let Some(destination) = &self.mailbox.function.on_failure {
-            self.deliver(destination.clone(), &letter);
+        let origin = letter.origin().shared();
+        let admission = &self.post.admission;
+        match admission.destination_of(&self.mailbox, origin.as_ref(), Outcome::Failure) {
+            None => {}
+            Some(Ok(destination)) => self.deliver(destination.into_owned(), &letter),
+            Some(Err(arn)) => delivery::unreachable(&self.mailbox, letter.request_id, arn),
         }
         self.dead_letters.do_send(Bury {
             mailbox: self.mailbox.clone(),
@@ -164,16 +183,18 @@ impl Supervisor {
             self.mailbox.clone(),
             letter.request_id,
         );
-        let record = InvocationRecord::failure(admission.identity.arn(mailbox.name()), letter);
-        let origin = delivery::Origin {
+        let qualifier = letter.qualifier.as_deref();
+        let arn = admission.identity.qualified_arn(mailbox.name(), qualifier);
+        let record = InvocationRecord::failure(arn, letter);
+        let ancestor = delivery::Ancestor {
             request_id: id,
             hops: letter.hops,
-            trace_header: letter.trace_header.clone(),
+            heirloom: letter.origin().heirloom(),
         };
         let here = !destination.runs_user_code();
         let deliver = move |mailbox: &Arc<Mailbox>| {
             let run = |closure: Box<dyn FnOnce() + Send>| closure();
-            delivery::deliver(&admission, mailbox, &destination, record, origin, run);
+            delivery::deliver(&admission, mailbox, &destination, record, ancestor, run);
         };
         if here {
             return deliver(&mailbox);
@@ -190,7 +211,7 @@ impl Supervisor {
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
     /// are superseded when their timeout has passed, as they would have been by their own worker.
     fn abandon(&mut self, arbiter: u64, ctx: &mut Context<Self>) {
-        let timeout = self.mailbox.settings().timeout;
+        let timeout = self.mailbox.tuning.timeout();
         for (ticket, started) in self.mailbox.abandon(arbiter) {
             let deadline = started.after(timeout);
             let clock = self.mailbox.clock.clone();
@@ -228,14 +249,14 @@ impl Handler<Notice> for Supervisor {
     }
 }
 
-/// Events that go to the dead-letter queue in one piece when a function is removed.
-const REMOVED_AT_ONCE: usize = 1_000;
+/// Events that go to the dead-letter queue in one piece when a function is removed, or runs nothing.
+const DOOMED_AT_ONCE: usize = 1_000;
 
 impl Handler<Removed> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
-        let doomed = self.mailbox.remove(REMOVED_AT_ONCE);
+        let doomed = self.mailbox.remove(DOOMED_AT_ONCE);
         if doomed.is_empty() {
             // What is parked comes and dies as it is fetched.
             self.attend(ctx);

@@ -16,13 +16,15 @@ use tracing::Span;
 use crate::actor::arbiters::{Moored, Mooring};
 use crate::actor::delivery;
 use crate::admission::Admission;
+use crate::admission::configuring::Outcome;
 use crate::context::{Context, Station};
-use crate::destination::InvocationRecord;
+use crate::destination::{Destination, InvocationRecord};
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
 use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
+use crate::origin;
 use crate::panic;
 use crate::payload::Payload;
 use crate::slot::Taken;
@@ -259,7 +261,7 @@ impl Shift {
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) -> (Ran, bool) {
         let mailbox = self.mailbox();
-        let timeout = mailbox.settings().timeout;
+        let timeout = mailbox.tuning.timeout();
         let deadline = now.after(timeout);
         let mut payload = taken.payload.take();
         let taken = &*taken;
@@ -267,7 +269,7 @@ impl Shift {
             mailbox.name(),
             taken.ticket.id,
             taken.ticket.attempt,
-            taken.trace_header.as_deref(),
+            taken.origin.as_deref(),
         );
         let mut begun = false;
         let mut waiting = false;
@@ -354,7 +356,7 @@ impl Shift {
             hops: taken.hops,
             accepted: taken.accepted,
             deadline,
-            trace_header: taken.trace_header.clone(),
+            origin: taken.origin.clone(),
             station: self.seat.station().clone(),
             claim: None,
         }
@@ -364,7 +366,10 @@ impl Shift {
     /// Otherwise it is given back, to be settled with the next turn.
     fn succeeded(&self, taken: &Taken, done: Done) -> Option<Done> {
         let mailbox = self.mailbox();
-        let destination = mailbox.function.on_success.as_ref();
+        let origin = taken.origin.as_ref();
+        let destination = self
+            .admission
+            .destination_of(mailbox, origin, Outcome::Success);
         let silent = destination.is_none() && !taken.ticket.stored;
         if silent || taken.kind != InvocationType::Event {
             return Some(done);
@@ -377,28 +382,40 @@ impl Shift {
                 attempt: taken.ticket.attempt,
                 accepted_at: taken.accepted.stored(),
             });
-        if let Some(destination) = destination {
-            let arn = self.admission.identity.arn(mailbox.name());
-            let wall = mailbox.clock.wall(now);
-            let record =
-                InvocationRecord::success(arn, id, taken.ticket.attempt, payload, result, wall);
-            let origin = delivery::Origin {
-                request_id: id,
-                hops: taken.hops,
-                trace_header: taken.trace_header.clone(),
-            };
-            delivery::deliver(
-                &self.admission,
-                mailbox,
-                destination,
-                record,
-                origin,
-                |closure| {
-                    let _ = self.guarded(closure);
-                },
-            );
+        match destination {
+            None => {}
+            Some(Err(arn)) => delivery::unreachable(mailbox, id, arn),
+            Some(Ok(destination)) => {
+                let origin = taken.origin.as_ref();
+                let arn = self
+                    .admission
+                    .identity
+                    .qualified_arn(mailbox.name(), origin::qualifier(origin));
+                let record = InvocationRecord::success(
+                    arn,
+                    (id, taken.ticket.attempt),
+                    origin.and_then(|origin| origin.version.clone()),
+                    payload,
+                    result,
+                    mailbox.clock.wall(now),
+                );
+                self.deliver(taken, &destination, record);
+            }
         }
         None
+    }
+
+    fn deliver(&self, taken: &Taken, destination: &Destination, record: InvocationRecord) {
+        let ancestor = delivery::Ancestor {
+            request_id: taken.ticket.id,
+            hops: taken.hops,
+            heirloom: taken.origin.as_ref().and_then(|origin| origin.heirloom()),
+        };
+        let run = |closure: Box<dyn FnOnce() + Send>| {
+            let _ = self.guarded(closure);
+        };
+        let (admission, mailbox) = (&self.admission, self.mailbox());
+        delivery::deliver(admission, mailbox, destination, record, ancestor, run);
     }
 
     /// Runs user code: watched, and with its panic caught.

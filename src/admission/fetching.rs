@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::event::RequestId;
 use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::panic;
 use crate::slot::{Entry, Returning, Side};
 use crate::store::{
@@ -150,24 +151,15 @@ impl Admission {
         mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 
-    /// Asks the store something, and waits for the answer.
+    /// Asks the store something, and waits for the answer. That there is none is logged.
     async fn ask<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&dyn EventStore, Reply<T>),
+        question: impl FnOnce(&dyn EventStore, Reply<T>),
     ) -> Option<T> {
-        let store = self.store.as_ref()?.store.clone();
-        let (sender, receiver) = oneshot::channel();
-        let reply = Reply::new(move |answer| drop(sender.send(answer)));
-        if let Err(panicked) = panic::catch(|| ask(&*store, reply)) {
-            telemetry::store_panicked(&panicked.message);
-        }
-        match receiver.await.ok()? {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                telemetry::store_unanswered(&error.to_string());
-                None
-            }
-        }
+        let answer = ask(self.store.as_ref()?, question).await;
+        answer
+            .inspect_err(|error| telemetry::store_unanswered(&error.to_string()))
+            .ok()
     }
 
     /// Ends a parked event. Answers whether it was parked.
@@ -218,6 +210,20 @@ impl Admission {
     }
 }
 
+/// Asks the store something, and waits for the answer.
+pub(super) async fn ask<T: Send + 'static>(
+    Stored { store, .. }: &Stored,
+    question: impl FnOnce(&dyn EventStore, Reply<T>),
+) -> Result<T, StoreError> {
+    let (sender, receiver) = oneshot::channel();
+    let reply = Reply::new(move |answer| drop(sender.send(answer)));
+    if let Err(panicked) = panic::catch(|| question(&**store, reply)) {
+        telemetry::store_panicked(&panicked.message);
+    }
+    let silent = |_| Err(StoreError::new("the store gave no answer"));
+    receiver.await.unwrap_or_else(silent)
+}
+
 fn execution(completed: Completed) -> Execution {
     let Completed {
         key,
@@ -253,8 +259,15 @@ fn completed(execution: Execution) -> Completed {
 }
 
 fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
-    let side = Side {
+    let origin = Origin {
         trace_header: event.trace_header,
+        traceparent: event.traceparent,
+        client_context: None,
+        qualifier: event.qualifier,
+        version: event.version,
+    };
+    let side = Side {
+        origin: origin.shared(),
         retry: event.retry,
         event_age_max: event.event_age_max,
         redriven_from: event.redriven_from,

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{Admission, NEVER, Stored, Wish, doom, refusal};
+use super::{Admission, Stored, Wish, refusal};
 use crate::error::{InvokeError, StoreError};
 use crate::event::{Durability, Receipt, RequestId};
-use crate::failure::Condition;
 use crate::mailbox::Mailbox;
 use crate::panic::{self, Panicked};
 use crate::slot::{Entry, Ticket};
@@ -70,10 +69,7 @@ impl Admission {
             return Err(refusal(&mailbox, why, None));
         }
         let mut events = Vec::with_capacity(wanted.len());
-        let entries = wanted.into_iter().map(|(mut entry, wish)| {
-            if mailbox.settings().reserved_zero {
-                entry.start = NEVER;
-            }
+        let entries = wanted.into_iter().map(|(entry, wish)| {
             let event = self.stored_event(stored, &mailbox, &entry, wish, accepted);
             let durability = event.durability;
             events.push(event);
@@ -106,11 +102,8 @@ impl Admission {
         now: Time,
     ) -> StoredEvent {
         let side = entry.side.as_deref();
-        let start = if entry.start == NEVER {
-            now
-        } else {
-            entry.start.max(now)
-        };
+        let origin = side.and_then(|side| side.origin.as_deref());
+        let start = entry.start.max(now);
         StoredEvent {
             request_id: entry
                 .request_id
@@ -121,7 +114,10 @@ impl Admission {
             accepted_at: now.stored(),
             due_at: start.stored(),
             hops: entry.hops,
-            trace_header: side.and_then(|side| side.trace_header.clone()),
+            trace_header: origin.and_then(|origin| origin.trace_header.clone()),
+            traceparent: origin.and_then(|origin| origin.traceparent.clone()),
+            qualifier: origin.and_then(|origin| origin.qualifier.clone()),
+            version: origin.and_then(|origin| origin.version.clone()),
             redriven_from: side.and_then(|side| side.redriven_from),
             retry: side.and_then(|side| side.retry.clone()),
             event_age_max: side.and_then(|side| side.event_age_max),
@@ -220,9 +216,6 @@ impl Storing {
             ids.iter()
                 .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         });
-        if mailbox.settings().reserved_zero {
-            doom(&mailbox, &ids, Condition::ZeroReservedConcurrency);
-        }
         mailbox.wake(wake);
         if let Err(panicked) = told {
             telemetry::reply_panicked(&panicked.message);

@@ -6,8 +6,8 @@
 
 use super::{Inner, Mailbox, Wake};
 use crate::seats;
-use crate::settings::Settings;
 use crate::time::Time;
+use crate::tuning::Rules;
 
 /// Most events that may arrive without the mailbox's lock, in a row. Their callers' side holds that many slots.
 const GRANT_MAX: u32 = 256;
@@ -40,7 +40,7 @@ impl Mailbox {
 
     /// After an admission: says how much may arrive without the lock from here on, twice as much as last time.
     pub(super) fn grant(&self, inner: &mut Inner, now: Time) {
-        let until = inner.quiet_until(self.settings());
+        let until = inner.quiet_until(self.rules());
         inner.granted = if until > now {
             (inner.granted * 2).clamp(1, GRANT_MAX)
         } else {
@@ -63,7 +63,7 @@ impl Mailbox {
     /// sooner than callers were told, somebody has to be woken for what they put there meanwhile.
     #[inline]
     pub(super) fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
-        let until = inner.quiet_until(self.settings());
+        let until = inner.quiet_until(self.rules());
         let sooner = until < inner.published;
         if inner.granted == 0 || !sooner && until <= inner.published.after(seats::SEARCH_MAX / 2) {
             return Wake::default();
@@ -76,7 +76,7 @@ impl Mailbox {
         }
         drop(arrivals);
         self.bring_in(inner, false);
-        inner.rouse(self.settings(), now)
+        inner.rouse(self.rules(), now)
     }
 
     /// Before a worker sleeps, unless something has arrived: what comes from here on wakes somebody. Answers whether it may
@@ -86,7 +86,7 @@ impl Mailbox {
         if !arrivals.events.is_empty() {
             return false;
         }
-        let until = inner.quiet_until(self.settings());
+        let until = inner.quiet_until(self.rules());
         (arrivals.grant.until, inner.published) = (until, until);
         let held = !arrivals.grant.slots.is_empty() || !inner.spare_slots.is_empty();
         if inner.seats.are_all_idle() && held {
@@ -105,11 +105,14 @@ impl Mailbox {
 impl Inner {
     /// Until when an event may become ready without anybody being woken for it, as things stand.
     #[inline]
-    fn quiet_until(&self, settings: &Settings) -> Time {
+    fn quiet_until(&self, rules: Rules<'_>) -> Time {
         let held = self.queue.paused || self.queue.allowance == 0;
-        let all_awake =
-            !self.seats.has_idle() && (self.summoned || self.seats.live() >= settings.concurrency);
-        match (self.removed, held || all_awake) {
+        let all_awake = !self.seats.has_idle()
+            && (self.summoned || self.seats.live() >= rules.tuning.concurrency());
+        match (
+            self.removed || rules.tuning.is_reserved_zero(),
+            held || all_awake,
+        ) {
             (true, _) => Time::default(),
             (false, true) => Time(u64::MAX),
             (false, false) => self.seats.searched_until(),

@@ -59,7 +59,7 @@ impl Mailbox {
                 ))
             })
             .collect();
-        let wake = inner.rouse(self.settings(), now);
+        let wake = inner.rouse(self.rules(), now);
         drop(inner);
         drop(left);
         if !doomed.is_empty() {
@@ -73,7 +73,7 @@ impl Mailbox {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.queue.parked.told(due);
-        let wake = inner.rouse(self.settings(), now);
+        let wake = inner.rouse(self.rules(), now);
         let attend = inner.is_hungry(now) && !std::mem::replace(&mut inner.summoned, true);
         drop(inner);
         self.wake(wake);
@@ -120,8 +120,6 @@ impl Mailbox {
                 Condition::FunctionRemoved
             } else if deadly {
                 Condition::ProcessCrash
-            } else if self.settings().reserved_zero {
-                Condition::ZeroReservedConcurrency
             } else {
                 continue;
             };
@@ -143,7 +141,7 @@ impl Mailbox {
             }
             doomed.push((ticket, self.letter(&inner, ticket, condition, now)));
         }
-        let wake = inner.rouse(self.settings(), now);
+        let wake = inner.rouse(self.rules(), now);
         // Many may run now, and only the supervisor wakes many.
         let attend = !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();

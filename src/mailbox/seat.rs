@@ -13,9 +13,9 @@ use crate::failure::{Condition, Failure, FailureKind};
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
 use crate::seats::Asking;
-use crate::settings::Settings;
 use crate::slot::{Taken, Ticket};
 use crate::time::Time;
+use crate::tuning::Rules;
 
 /// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.
 pub(crate) struct Seat {
@@ -98,7 +98,7 @@ impl Seat {
             return;
         }
         let now = mailbox.clock.now();
-        let mut wake = inner.rouse(mailbox.settings(), now);
+        let mut wake = inner.rouse(mailbox.rules(), now);
         wake += mailbox.publish(&mut inner, now);
         drop(inner);
         mailbox.wake(wake);
@@ -198,11 +198,11 @@ impl Mailbox {
         pace: Pace,
         now: Time,
     ) -> (Turn, Option<Payload>) {
-        let settings = self.settings();
+        let rules = self.rules();
         let mut doomed = Vec::new();
         let mut inner = self.lock_as_is();
         let (payload, mut attend) = match done {
-            Some(done) => inner.complete(done, settings, self.name(), now),
+            Some(done) => inner.complete(done, rules.registered, self.name(), now),
             None => (None, false),
         };
         let mut too_old = |inner: &Inner, ticket| {
@@ -214,7 +214,7 @@ impl Mailbox {
                 self.inbox.calm();
                 self.bring_in(&mut inner, false);
             }
-            let turn = inner.next(index, pace, now, &mut too_old, settings);
+            let turn = inner.next(index, pace, now, &mut too_old, rules);
             if !matches!(turn.0, Turn::Idle) || self.settle_down(&mut inner) {
                 break turn;
             }
@@ -225,7 +225,7 @@ impl Mailbox {
             Turn::Idle => attend |= inner.wants_timer(),
             Turn::Run { .. } if inner.wants_help(pace, turn.1, now) => {
                 wake.waker = inner.seats.wake_idle(now);
-                attend |= wake.waker.is_none() && inner.seats.live() < settings.concurrency;
+                attend |= wake.waker.is_none() && inner.seats.live() < rules.tuning.concurrency();
             }
             _ => {}
         }
@@ -262,14 +262,17 @@ impl Inner {
         pace: Pace,
         now: Time,
         too_old: &mut impl FnMut(&Self, Ticket),
-        settings: &Settings,
+        rules: Rules<'_>,
     ) -> (Turn, bool) {
         let Asking { searched, retired } = self.seats.ask(index);
-        if retired {
+        // There may be more workers than are wanted by now.
+        if retired || self.seats.live() > rules.tuning.concurrency() {
             return (Turn::Stop, searched);
         }
         while let Some(taken) = self.queue.take(now) {
-            let age_max = taken.event_age_max.unwrap_or(settings.event_age_max);
+            let age_max = taken
+                .event_age_max
+                .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
             if now.since(taken.accepted) > age_max && taken.kind == InvocationType::Event {
                 if let Some(ticket) = self.queue.untake(taken.ticket, now) {
                     too_old(self, ticket);

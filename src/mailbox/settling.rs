@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{Done, Inner, Later, Mailbox, Wake};
+use crate::clock::Clock;
 use crate::event::{InvocationType, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::notice::{Failed, Judgement, Notice};
@@ -28,7 +29,7 @@ impl Mailbox {
             started,
             ended,
         } = failed;
-        let settings = self.settings();
+        let rules = self.rules();
         let chance = self.clock.chance();
         let attempt = Attempt {
             number: ticket.attempt,
@@ -49,15 +50,19 @@ impl Mailbox {
         side.uncounted += u32::from(!attempt.failure.counts());
         remember(&mut side.attempts, attempt.clone());
         let uncounted = side.uncounted;
+        let origin = side.origin.as_ref();
+        let own = side.retry.clone();
         let verdict = verdict::decide(
             &verdict::Failed {
-                policy: side.retry.as_ref().unwrap_or(&settings.retry),
+                policy: &own.unwrap_or_else(|| rules.retry(origin)),
                 kind: attempt.failure.kind,
                 directive: attempt.failure.directive,
                 counted: ticket.attempt - side.uncounted,
                 uncounted: side.uncounted,
                 accepted,
-                age_max: side.event_age_max.unwrap_or(settings.event_age_max),
+                age_max: side
+                    .event_age_max
+                    .unwrap_or_else(|| rules.event_age_max(origin)),
                 chance,
             },
             now,
@@ -92,7 +97,7 @@ impl Mailbox {
             }
         };
         // What is to be retried is waiting again; and where few may run at once, another one may now.
-        let wake = inner.rouse(settings, now);
+        let wake = inner.rouse(rules, now);
         inner.check_drained();
         drop(inner);
         drop(payload);
@@ -137,11 +142,7 @@ impl Mailbox {
             let Some(ticket) = inner.queue.withdraw(id, now) else {
                 break;
             };
-            if inner
-                .queue
-                .get(id)
-                .is_some_and(|(_, slot)| slot.kind == InvocationType::RequestResponse)
-            {
+            if inner.is_call(id) {
                 let payload = inner.queue.bury(ticket, now);
                 let watchers = inner.watchers.remove(&id);
                 let watchers = watchers.into_iter().flatten().map(Later::Gone);
@@ -156,6 +157,29 @@ impl Mailbox {
         doomed
     }
 
+    /// No concurrency is reserved for the function: what may run now won't (ASY-27), and those who wait for an answer have
+    /// it (ASY-28). At most `limit` events at a time.
+    pub(crate) fn doom_due(&self, limit: usize, now: Time) -> Vec<(Ticket, DeadLetter)> {
+        let mut doomed = Vec::new();
+        let mut inner = self.lock();
+        while doomed.len() < limit {
+            let Some(id) = inner.queue.first_due(now) else {
+                break;
+            };
+            let Some(ticket) = inner.queue.withdraw(id, now) else {
+                break;
+            };
+            if inner.is_call(id) {
+                inner.fail_call(ticket, &Failure::zero_concurrency(), &self.clock, now);
+                continue;
+            }
+            let letter = self.letter(&inner, ticket, Condition::ZeroReservedConcurrency, now);
+            doomed.push((ticket, letter));
+        }
+        inner.check_drained();
+        doomed
+    }
+
     /// Ends a pending event, the running attempt included. Answers whether there was one to end.
     pub(crate) fn cancel(&self, id: RequestId) -> bool {
         let now = self.clock.now();
@@ -166,7 +190,7 @@ impl Mailbox {
         let waker = running.and_then(|ticket| inner.seats.abort(ticket));
         // Where few may run at once, another one may now.
         let wake = match running {
-            Some(_) => inner.rouse(self.settings(), now),
+            Some(_) => inner.rouse(self.rules(), now),
             None => Wake::default(),
         };
         inner.tell_watchers(id, || End::Cancelled);
@@ -195,18 +219,7 @@ impl Mailbox {
             let Some(ticket) = inner.queue.withdraw(id, now) else {
                 break;
             };
-            inner.remember_failure(
-                ticket,
-                Attempt {
-                    number: ticket.attempt,
-                    started_at: self.clock.wall(now),
-                    duration: Duration::ZERO,
-                    failure: failure.clone(),
-                },
-            );
-            let payload = inner.queue.bury(ticket, now);
-            inner.later.extend(payload.map(Later::Payload));
-            inner.tell_watchers(ticket.id, || End::Failed(failure.clone()));
+            inner.fail_call(ticket, &failure, &self.clock, now);
         }
     }
 
@@ -242,6 +255,7 @@ impl Mailbox {
     ) -> DeadLetter {
         let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
         let side = slot.and_then(|slot| slot.side.as_deref());
+        let origin = side.and_then(|side| side.origin.as_deref());
         DeadLetter::new(Letter {
             request_id: ticket.id,
             function: self.name().clone(),
@@ -253,7 +267,10 @@ impl Mailbox {
             attempt_count: ticket.attempt,
             accepted_at: self.clock.wall(slot.map_or(now, |slot| slot.accepted)),
             died_at: self.clock.wall(now),
-            trace_header: side.and_then(|side| side.trace_header.clone()),
+            trace_header: origin.and_then(|origin| origin.trace_header.clone()),
+            traceparent: origin.and_then(|origin| origin.traceparent.clone()),
+            qualifier: origin.and_then(|origin| origin.qualifier.clone()),
+            version: origin.and_then(|origin| origin.version.clone()),
             hops: slot.map_or(0, |slot| slot.hops),
             redriven_from: side.and_then(|side| side.redriven_from),
             retry: side.and_then(|side| side.retry.clone()),
@@ -320,6 +337,27 @@ impl Inner {
         } else {
             self.meters.throttles += 1;
         }
+    }
+
+    fn is_call(&self, id: RequestId) -> bool {
+        let slot = self.queue.get(id).map(|(_, slot)| slot);
+        slot.is_some_and(|slot| slot.kind == InvocationType::RequestResponse)
+    }
+
+    /// A call that was withdrawn ends with this failure, and didn't run.
+    fn fail_call(&mut self, ticket: Ticket, failure: &Failure, clock: &Clock, now: Time) {
+        self.remember_failure(
+            ticket,
+            Attempt {
+                number: ticket.attempt,
+                started_at: clock.wall(now),
+                duration: Duration::ZERO,
+                failure: failure.clone(),
+            },
+        );
+        let payload = self.queue.bury(ticket, now);
+        self.later.extend(payload.map(Later::Payload));
+        self.tell_watchers(ticket.id, || End::Failed(failure.clone()));
     }
 
     pub(super) fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {

@@ -107,6 +107,13 @@ pub trait EventStore: Send + Sync + 'static {
     /// What was remembered and has not expired.
     fn executions(&self, reply: Reply<Vec<Execution>>);
 
+    /// Keeps what was set of functions while they run, in place of what it kept before: all of it or nothing, durable before
+    /// the reply. A store that doesn't keep it says so by an `Err`.
+    fn configure(&self, document: String, reply: Reply<()>);
+
+    /// What `configure` kept, if anything.
+    fn configured(&self, reply: Reply<Option<String>>);
+
     /// How the store fares. Doesn't wait.
     fn health(&self) -> Health;
 
@@ -177,6 +184,12 @@ pub struct StoredEvent {
     pub hops: u8,
     /// The caller's trace header.
     pub trace_header: Option<Arc<str>>,
+    /// The caller's W3C `traceparent`.
+    pub traceparent: Option<Arc<str>>,
+    /// The version or alias that was invoked, as given.
+    pub qualifier: Option<Arc<str>>,
+    /// The version that the qualifier stands for; none is `$LATEST`.
+    pub version: Option<Arc<str>>,
     /// The dead letter it was redriven from, whose place it takes.
     pub redriven_from: Option<RequestId>,
     /// The retry policy of this one event.

@@ -26,7 +26,9 @@ pub enum Call {
     Begin,
     /// [`EventStore::fetch`]
     Fetch,
-    /// [`EventStore::look`], [`EventStore::parked`] and [`EventStore::letters`]
+    /// [`EventStore::configure`]
+    Configure,
+    /// [`EventStore::configured`], [`EventStore::look`], [`EventStore::parked`] and [`EventStore::letters`]
     Read,
 }
 
@@ -201,6 +203,18 @@ impl EventStore for FaultyStore {
         match self.tell(Call::Settle)? {
             true => self.inner.remember(execution),
             false => Ok(()),
+        }
+    }
+
+    fn configure(&self, document: String, reply: Reply<()>) {
+        if let Some(reply) = self.reply(Call::Configure, reply) {
+            self.inner.configure(document, reply);
+        }
+    }
+
+    fn configured(&self, reply: Reply<Option<String>>) {
+        if let Some(reply) = self.reply(Call::Read, reply) {
+            self.inner.configured(reply);
         }
     }
 

@@ -47,6 +47,8 @@ type Append = (Vec<StoredEvent>, Reply<Vec<Appended>>);
 /// What the store keeps.
 #[derive(Debug, Default)]
 struct Kept {
+    /// What was set of functions.
+    document: Option<String>,
     /// By the order in which they came.
     events: BTreeMap<u64, Event>,
     places: HashMap<RequestId, u64>,
@@ -426,6 +428,15 @@ impl EventStore for RecordingStore {
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
         self.told.lock().executions.push(execution);
         Ok(())
+    }
+
+    fn configure(&self, document: String, reply: Reply<()>) {
+        self.told.lock().kept.document = Some(document);
+        reply.send(Ok(()));
+    }
+
+    fn configured(&self, reply: Reply<Option<String>>) {
+        reply.send(Ok(self.told.lock().kept.document.clone()));
     }
 
     fn executions(&self, reply: Reply<Vec<Execution>>) {

@@ -191,7 +191,7 @@ fn successor(letter: &DeadLetter, payload: Option<Payload>) -> Invoke {
     let payload = payload.unwrap_or_else(|| letter.payload.clone());
     Invoke::event(letter.function.to_string(), payload).option(|options| {
         options.redriven_from = Some(letter.request_id);
-        options.trace_header.clone_from(&letter.trace_header);
+        options.origin = letter.origin();
         options.retry.clone_from(&letter.retry);
         options.event_age_max = letter.event_age_max;
     })

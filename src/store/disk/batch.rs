@@ -282,6 +282,8 @@ impl<'a> Batch<'a> {
         moved: bool,
     ) -> Result<Option<Box<SideRecord<'e>>>, StoreError> {
         let plain = event.trace_header.is_none()
+            && event.traceparent.is_none()
+            && event.qualifier.is_none()
             && event.redriven_from.is_none()
             && event.retry.is_none()
             && event.event_age_max.is_none()
@@ -302,6 +304,9 @@ impl<'a> Batch<'a> {
             uncounted: event.uncounted,
             deaths: event.deaths,
             history: self.attempts(id, &event.attempts)?,
+            traceparent: event.traceparent.as_deref().map(Cow::Borrowed),
+            qualifier: event.qualifier.as_deref().map(Cow::Borrowed),
+            version: event.version.as_deref().map(Cow::Borrowed),
         })))
     }
 

@@ -26,6 +26,7 @@ pub(super) enum Op {
     Append(Vec<StoredEvent>, Payloads, Reply<Vec<Appended>>),
     Settle(Settled),
     Remember(Box<Execution>),
+    Configure(String, Reply<()>),
     Park(RequestId),
     Fetch(Fetch, Reply<Fetched>),
     Unpark(RequestId, Reply<Option<StoredEvent>>),
@@ -191,7 +192,9 @@ impl Engine {
                     batch.sync = true;
                     None
                 }
-                Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => None,
+                Op::Configure(..) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
+                    None
+                }
             };
             taken.push((op, answer));
         }
@@ -246,6 +249,9 @@ impl Engine {
                         reply.send(reader.unparked(taken, id))
                     }));
                 }
+                Op::Configure(document, reply) => jobs.push(Box::new(move |reader: &Reader| {
+                    reply.send(reader.configure(&document))
+                })),
                 Op::Read(job) => jobs.push(job),
                 Op::Close(reply) => jobs.push(Box::new(|_: &Reader| reply.send(Ok(())))),
             }
@@ -275,6 +281,7 @@ impl Engine {
             match op {
                 Op::Append(_, _, reply) => reply.send(Err(error.clone())),
                 Op::Read(job) => jobs.push(job),
+                Op::Configure(_, reply) => reply.send(Err(error.clone())),
                 Op::Close(reply) => reply.send(Err(error.clone())),
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
                 Op::Settle(_) | Op::Remember(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
@@ -322,6 +329,7 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Append(_, _, reply) => reply.send(Err(error.clone())),
         Op::Fetch(_, reply) => reply.send(Err(error.clone())),
         Op::Unpark(_, reply) => reply.send(Err(error.clone())),
+        Op::Configure(_, reply) => reply.send(Err(error.clone())),
         Op::Close(reply) => reply.send(Err(error.clone())),
         Op::Settle(settled) => telemetry::store_lost(settled.request_id, &error.to_string()),
         Op::Remember(execution) => {

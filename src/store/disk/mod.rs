@@ -12,8 +12,8 @@
 //! syncs once for all who wait; the ends of events ride along. The log is all there is: what each event's state is, and
 //! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
 //!
-//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`; and
-//! `keys`, where what is secret is sealed (`vault.rs`).
+//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`;
+//! `configuration`, what was set of functions while they ran; and `keys`, where what is secret is sealed (`vault.rs`).
 
 mod batch;
 mod engine;
@@ -25,6 +25,7 @@ mod log;
 mod reader;
 mod record;
 mod recovery;
+mod replaced;
 mod running;
 mod shelf;
 #[cfg(any(test, feature = "testing"))]
@@ -505,6 +506,16 @@ impl EventStore for DiskStore {
     fn executions(&self, reply: Reply<Vec<Execution>>) {
         self.tell(Op::Read(Box::new(move |reader| {
             reply.send(reader.executions())
+        })));
+    }
+
+    fn configure(&self, document: String, reply: Reply<()>) {
+        self.tell(Op::Configure(document, reply));
+    }
+
+    fn configured(&self, reply: Reply<Option<String>>) {
+        self.tell(Op::Read(Box::new(move |reader| {
+            reply.send(reader.configured())
         })));
     }
 

@@ -14,6 +14,7 @@ use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log::{self, Segments};
 use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
+use super::replaced;
 use super::tables::{Entry, State};
 use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
@@ -29,6 +30,9 @@ pub(super) struct Reader {
     pub(super) segments: Segments,
     pub(super) vault: Arc<Vault>,
 }
+
+/// The file of what was set of functions.
+const CONFIGURATION: &str = "configuration";
 
 /// Bytes that are read at once, at least.
 const READ_MIN: usize = 4 << 10;
@@ -167,6 +171,25 @@ impl Reader {
             .into_iter()
             .map(|place| self.execution(place, &mut window))
             .collect()
+    }
+
+    /// Keeps what was set of functions.
+    pub(super) fn configure(&self, document: &str) -> Result<(), StoreError> {
+        replaced::write(&*self.files, CONFIGURATION, document.as_bytes())
+    }
+
+    /// What was set of functions.
+    pub(super) fn configured(&self) -> Result<Option<String>, StoreError> {
+        let Some(bytes) = replaced::read(&*self.files, CONFIGURATION)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8(bytes);
+        let path = self.files.path(CONFIGURATION);
+        text.map(Some).map_err(|error| {
+            let message =
+                format!("`{path}` is no text: {error}; restore it from a copy, or remove it");
+            StoreError::of(StoreErrorKind::Damaged, message)
+        })
     }
 
     pub(super) fn execution(
@@ -317,6 +340,9 @@ impl Reader {
             accepted_at: event.accepted_at,
             died_at: time(burial.at),
             trace_header: event.trace_header.clone(),
+            traceparent: event.traceparent.clone(),
+            qualifier: event.qualifier.clone(),
+            version: event.version.clone(),
             hops: event.hops,
             redriven_from: event.redriven_from,
             retry: event.retry.clone(),
@@ -383,6 +409,9 @@ impl Reader {
             due_at: time(due),
             hops,
             trace_header: text(&side.trace_header),
+            traceparent: text(&side.traceparent),
+            qualifier: text(&side.qualifier),
+            version: text(&side.version),
             redriven_from: side.redriven_from,
             retry: side.retry,
             event_age_max: side.event_age_max,

@@ -116,6 +116,9 @@ pub(super) struct SideRecord<'a> {
     pub(super) deaths: u32,
     #[serde(borrow)]
     pub(super) history: Option<Blob<'a>>,
+    pub(super) traceparent: Option<Cow<'a, str>>,
+    pub(super) qualifier: Option<Cow<'a, str>>,
+    pub(super) version: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

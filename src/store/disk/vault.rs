@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::files::Files;
-use super::log::io_error;
 use super::record::Blob;
+use super::replaced;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
 
-/// The file of the wrapped data keys, and its successor while it is written.
+/// The file of the wrapped data keys.
 const KEYS: &str = "keys";
-const NEW_KEYS: &str = "keys.new";
 
 /// What seals, and opens again.
 pub(crate) trait Seals: Send + Sync {
@@ -54,7 +53,7 @@ impl Vault {
         unlock: Option<&Unlock>,
         now: SystemTime,
     ) -> Result<Self, StoreError> {
-        let keys = read(files)?;
+        let keys = replaced::read(files, KEYS)?;
         let Some(unlock) = unlock else {
             return match keys {
                 None => Ok(Self::default()),
@@ -69,7 +68,7 @@ impl Vault {
         };
         let Unlocked { seals, keys } = unlock(keys, now)?;
         if let Some(keys) = keys {
-            write(files, &keys)?;
+            replaced::write(files, KEYS, &keys)?;
         }
         Ok(Self { seals: Some(seals) })
     }
@@ -116,32 +115,4 @@ fn identity(event: RequestId, secret: Secret) -> [u8; 17] {
     let mut identity = [secret as u8; 17];
     identity[1..].copy_from_slice(event.as_uuid().as_bytes());
     identity
-}
-
-fn read(files: &dyn Files) -> Result<Option<Vec<u8>>, StoreError> {
-    let read = || {
-        if !files.list()?.iter().any(|name| name == KEYS) {
-            return Ok(None);
-        }
-        let file = files.open(KEYS, false)?;
-        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
-        let read = file.read_full(0, &mut bytes)?;
-        bytes.truncate(read);
-        Ok(Some(bytes))
-    };
-    read().map_err(|error| io_error(files, KEYS, "read", &error))
-}
-
-/// The old keys are there until the new ones are durable.
-fn write(files: &dyn Files, keys: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let fresh = !files.list()?.iter().any(|name| name == NEW_KEYS);
-        let file = files.open(NEW_KEYS, fresh)?;
-        file.set_len(0)?;
-        file.write_at(0, keys)?;
-        file.sync()?;
-        files.rename(NEW_KEYS, KEYS)?;
-        files.sync()
-    };
-    write().map_err(|error| io_error(files, NEW_KEYS, "write", &error))
 }

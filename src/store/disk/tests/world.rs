@@ -339,6 +339,9 @@ impl World {
         }
         if rng.random_bool(0.2) {
             event.trace_header = Some(format!("Root=1-{:x}", rng.random::<u32>()).into());
+            event.traceparent = Some(format!("00-{:x}", rng.random::<u32>()).into());
+            event.qualifier = Some(format!("alias{}", rng.random::<u8>()).into());
+            event.version = Some(rng.random::<u8>().to_string().into());
             event.hops = rng.random_range(0..16);
             event.retry = Some(RetryPolicy::fixed(rng.random_range(0..9), Duration::ZERO));
             event.event_age_max = Some(Duration::from_secs(rng.random_range(0..9_999)));
@@ -759,13 +762,14 @@ fn nanos(time: SystemTime) -> u128 {
 
 fn pending(event: &StoredEvent) -> String {
     format!(
-        "pending {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {} {} {}",
+        "pending {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {} {}",
         event.function.as_str(),
         event.payload.json().unwrap(),
         nanos(event.accepted_at),
         nanos(event.due_at),
         event.hops,
-        event.trace_header,
+        (&event.trace_header, &event.traceparent),
+        (&event.qualifier, &event.version),
         event.redriven_from,
         event.retry,
         event.event_age_max,
@@ -788,6 +792,9 @@ fn letter(event: &StoredEvent, now: SystemTime) -> DeadLetter {
         accepted_at: event.accepted_at,
         died_at: now,
         trace_header: event.trace_header.clone(),
+        traceparent: event.traceparent.clone(),
+        qualifier: event.qualifier.clone(),
+        version: event.version.clone(),
         hops: event.hops,
         redriven_from: event.redriven_from,
         retry: event.retry.clone(),
@@ -798,7 +805,7 @@ fn letter(event: &StoredEvent, now: SystemTime) -> DeadLetter {
 
 fn dead(letter: &DeadLetter) -> String {
     format!(
-        "dead {} {} {:?} {:?} {} {} {} {:?} {} {:?} {:?} {:?}",
+        "dead {} {} {:?} {:?} {} {} {} {:?} {:?} {} {:?} {:?} {:?}",
         letter.function.as_str(),
         letter.payload.json().unwrap(),
         letter.condition,
@@ -806,7 +813,8 @@ fn dead(letter: &DeadLetter) -> String {
         letter.attempt_count,
         nanos(letter.accepted_at),
         nanos(letter.died_at),
-        letter.trace_header,
+        (&letter.trace_header, &letter.traceparent),
+        (&letter.qualifier, &letter.version),
         letter.hops,
         letter.redriven_from,
         letter.retry,

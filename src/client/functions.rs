@@ -1,0 +1,160 @@
+//! What a client can know of functions, and do to them as a whole.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use super::Client;
+use crate::configuration::Configuration;
+use crate::error::ConfigureError;
+use crate::settings::FunctionName;
+use crate::versions::Alias;
+
+/// A function, as it is registered now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FunctionInfo {
+    /// Its name.
+    pub name: FunctionName,
+    /// Its ARN, unqualified.
+    pub arn: String,
+    /// How long one attempt may take now.
+    pub timeout: Duration,
+    /// Since when it is registered.
+    pub registered_at: SystemTime,
+    /// Its versions besides `$LATEST`, in order.
+    pub versions: Vec<u64>,
+    /// Its aliases, by name.
+    pub aliases: Vec<Alias>,
+    /// What was set of it while it ran.
+    pub configuration: Configuration,
+    /// Whether no concurrency is reserved for it, by [`Configuration::reserved_concurrency`] or from its registration.
+    pub reserved_zero: bool,
+    /// Whether it may invoke itself without end.
+    pub allows_recursion: bool,
+}
+
+impl FunctionInfo {
+    /// Can it be invoked under this qualifier?
+    pub fn knows(&self, qualifier: &str) -> bool {
+        qualifier == "$LATEST"
+            || self.aliases.iter().any(|alias| alias.name == qualifier)
+            || self
+                .versions
+                .iter()
+                .any(|version| version.to_string() == qualifier)
+    }
+}
+
+impl Client {
+    /// The region that function ARNs name.
+    pub fn region(&self) -> &str {
+        &self.admission.identity.region
+    }
+
+    /// The account that function ARNs name.
+    pub fn account(&self) -> &str {
+        &self.admission.identity.account
+    }
+
+    /// The ARN of a function with this name, unqualified.
+    pub fn arn(&self, function: &str) -> String {
+        self.admission.identity.arn(function)
+    }
+
+    /// What is known of a function. `None` if it isn't registered. Doesn't wait.
+    pub fn function(&self, function: &str) -> Option<FunctionInfo> {
+        let mailbox = self.admission.mailbox(function)?;
+        let tuning = &mailbox.tuning;
+        let versions = mailbox.function.versions();
+        let configuration = tuning.configuration();
+        Some(FunctionInfo {
+            name: mailbox.name().clone(),
+            arn: self.arn(function),
+            timeout: tuning.timeout(),
+            registered_at: mailbox.clock.wall(mailbox.registered),
+            versions: versions.published().collect(),
+            aliases: versions.aliases().cloned().collect(),
+            configuration: configuration.as_deref().cloned().unwrap_or_default(),
+            reserved_zero: tuning.is_reserved_zero(),
+            allows_recursion: tuning.hops_max().is_none(),
+        })
+    }
+
+    /// Changes what is set of a function while it runs, and answers what `change` does. It holds from then on, for events
+    /// that wait too (ASY-19), and with a store for later processes. Waits for the store; one change is made after the
+    /// other, and `change` sees what the one before left.
+    ///
+    /// ```
+    /// # use redrive::{Client, ConfigureError};
+    /// # async fn halve(client: Client) -> Result<(), ConfigureError> {
+    /// let change = |configuration: &mut redrive::Configuration| {
+    ///     configuration.reserved_concurrency = Some(5);
+    ///     Ok::<_, ConfigureError>(())
+    /// };
+    /// client.configure("thumbnail", change).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When `change` refuses, the function is unknown, a value is faulty, or the store doesn't keep it. Then everything is as
+    /// it was.
+    pub async fn configure<T, E: From<ConfigureError>>(
+        &self,
+        function: &str,
+        change: impl FnOnce(&mut Configuration) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.admission.configure(function, change).await
+    }
+
+    /// What was set of functions, those that aren't registered now included, by name.
+    pub fn configurations(&self) -> BTreeMap<String, Configuration> {
+        self.admission.configurations()
+    }
+
+    /// How much concurrency there is to reserve
+    /// ([`Builder::concurrent_executions_max`](crate::Builder::concurrent_executions_max)).
+    pub fn concurrent_executions_max(&self) -> u32 {
+        self.admission.limits.concurrent_executions_max
+    }
+
+    /// The largest payload of an event, as JSON, in bytes ([`Builder::event_payload_max`](crate::Builder::event_payload_max)).
+    pub fn event_payload_max(&self) -> usize {
+        self.admission.limits.event_payload_max
+    }
+
+    /// The largest payload of a call, as JSON, in bytes ([`Builder::call_payload_max`](crate::Builder::call_payload_max)).
+    pub fn call_payload_max(&self) -> usize {
+        self.admission.limits.call_payload_max
+    }
+
+    /// Does a function or a named destination have this ARN?
+    pub fn has_destination(&self, arn: &str) -> bool {
+        self.admission.destination(arn).is_some()
+    }
+
+    /// The names of all functions that are registered now, in no particular order.
+    pub fn functions(&self) -> Vec<FunctionName> {
+        self.admission
+            .registered()
+            .iter()
+            .map(|mailbox| mailbox.name().clone())
+            .collect()
+    }
+
+    /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.
+    /// Answers whether the function is known.
+    pub fn pause(&self, function: &str) -> bool {
+        self.admission
+            .mailbox(function)
+            .map(|mailbox| mailbox.pause())
+            .is_some()
+    }
+
+    /// Lets a paused function go on. Does nothing to one that isn't paused. Answers whether the function is known.
+    pub fn resume(&self, function: &str) -> bool {
+        self.admission
+            .mailbox(function)
+            .map(|mailbox| mailbox.resume())
+            .is_some()
+    }
+}

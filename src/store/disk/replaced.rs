@@ -1,0 +1,35 @@
+//! Small files that are replaced as a whole: the old one is there until the new one is durable.
+
+use super::files::Files;
+use super::log::io_error;
+use crate::error::StoreError;
+
+/// What the file holds, if there is one.
+pub(super) fn read(files: &dyn Files, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let read = || {
+        if !files.list()?.iter().any(|file| file == name) {
+            return Ok(None);
+        }
+        let file = files.open(name, false)?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
+        let read = file.read_full(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    };
+    read().map_err(|error| io_error(files, name, "read", &error))
+}
+
+/// From now on the file holds `bytes`; after an error, or a crash, them or what it held before.
+pub(super) fn write(files: &dyn Files, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let new = format!("{name}.new");
+    let write = || {
+        let fresh = !files.list()?.contains(&new);
+        let file = files.open(&new, fresh)?;
+        file.set_len(0)?;
+        file.write_at(0, bytes)?;
+        file.sync()?;
+        files.rename(&new, name)?;
+        files.sync()
+    };
+    write().map_err(|error| io_error(files, &new, "write", &error))
+}
