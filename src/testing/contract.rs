@@ -38,6 +38,7 @@ pub async fn judge(open: impl Fn() -> Arc<dyn EventStore>) {
     judge.who_ran_when_the_process_died_is_known().await;
     judge.one_event_can_be_taken_out().await;
     judge.results_of_executions_are_remembered().await;
+    judge.the_last_configuration_is_kept().await;
 }
 
 struct Judge<'a> {
@@ -498,6 +499,17 @@ impl Judge<'_> {
         assert!(fetch_all(&*store, "taken").await.events.is_empty());
         store.park(delayed);
         assert_eq!(numbers(&fetch_all(&*store, "taken").await), [1]);
+    }
+
+    async fn the_last_configuration_is_kept(&self) {
+        let store = self.open("f");
+        assert_eq!(ask(|reply| store.configured(reply)).await, None);
+        for document in ["{}", r#"{"f":{"reserved_concurrency":1}}"#] {
+            ask(|reply| store.configure(document.to_owned(), reply)).await;
+            let kept = ask(|reply| store.configured(reply)).await;
+            assert_eq!(kept.as_deref(), Some(document));
+        }
+        ask(|reply| store.close(reply)).await;
     }
 
     async fn results_of_executions_are_remembered(&self) {
