@@ -10,8 +10,8 @@ pub(crate) mod lanes;
 mod storing;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use lanes::Lanes;
@@ -33,9 +33,10 @@ use crate::failure::Condition;
 use crate::function::Function;
 use crate::idempotency::Bounds;
 use crate::keys::Keys;
+use crate::logs::Logs;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
-use crate::origin::LATEST;
+use crate::origin::{LATEST, Origin};
 use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
 use crate::queue::{NEVER, Unadmitted};
@@ -119,6 +120,8 @@ pub(crate) struct Admission {
     configuring: tokio::sync::Mutex<()>,
     /// What the application named, by ARN.
     destinations: HashMap<String, Destination>,
+    /// Set once somebody wants them.
+    pub(crate) logs: OnceLock<Logs>,
     door: AtomicU8,
 }
 
@@ -151,6 +154,15 @@ impl Wish {
     }
 }
 
+/// A call that was accepted.
+pub(crate) struct Calling {
+    pub(crate) request_id: RequestId,
+    /// Where its end will be told.
+    pub(crate) end: oneshot::Receiver<End>,
+    pub(crate) mailbox: Weak<Mailbox>,
+    pub(crate) origin: Option<Arc<Origin>>,
+}
+
 /// An admission: over, or waiting for the store.
 pub(crate) enum Admitting {
     Over(Result<Receipt, InvokeError>),
@@ -173,6 +185,7 @@ impl Admission {
         identity: Identity,
         store: Option<Stored>,
         destinations: HashMap<String, Destination>,
+        logs: Option<Logs>,
     ) -> Self {
         Self {
             registry: Registry::default(),
@@ -186,6 +199,7 @@ impl Admission {
             configurations: Mutex::default(),
             configuring: tokio::sync::Mutex::default(),
             destinations,
+            logs: logs.map(OnceLock::from).unwrap_or_default(),
             door: AtomicU8::new(Door::Open as u8),
         }
     }
@@ -440,10 +454,7 @@ impl Admission {
     }
 
     /// Accepts a call, and answers where its end will be told.
-    pub(crate) fn accept_call(
-        &self,
-        invoke: Invoke,
-    ) -> Result<(RequestId, oneshot::Receiver<End>), InvokeError> {
+    pub(crate) fn accept_call(&self, invoke: Invoke) -> Result<Calling, InvokeError> {
         self.ask_door()?;
         let function = &*invoke.function;
         let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
@@ -456,16 +467,22 @@ impl Admission {
             now,
         )?;
         self.callable(&mailbox)?;
+        let origin = entry.side.as_ref().and_then(|side| side.origin.clone());
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
         let admitted = admitted.map_err(|refused| refused.why);
-        let (id, end) = self.conclude(&mailbox, proposal, admitted)?;
+        let (request_id, end) = self.conclude(&mailbox, proposal, admitted)?;
         // One that came in while the mailboxes were being deserted would wait for ever.
         if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
-            mailbox.cancel(id);
+            mailbox.cancel(request_id);
             return Err(InvokeError::NoSystem);
         }
-        Ok((id, end))
+        Ok(Calling {
+            request_id,
+            end,
+            mailbox: Arc::downgrade(&mailbox),
+            origin,
+        })
     }
 
     /// Says whether an event would be accepted now, and keeps nothing.

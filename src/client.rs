@@ -1,8 +1,9 @@
 //! The client: invoke, call, and look in, from any thread.
 
+mod call;
 mod functions;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
@@ -22,6 +23,7 @@ use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
 
+pub use call::Call;
 pub use functions::FunctionInfo;
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
@@ -307,37 +309,19 @@ impl Client {
     /// # Errors
     /// As for `call`.
     pub async fn call_with<R: DeserializeOwned>(&self, invoke: Invoke) -> Result<R, CallError> {
-        let function = invoke.function.clone();
-        let (request_id, end) = self.admission.accept_call(self.chained(invoke))?;
-        let abandoned = CancelOnDrop(Some((self, request_id)));
-        let mailbox = self.admission.locate(request_id);
-        let mailbox = mailbox.map_or_else(Weak::new, |mailbox| Arc::downgrade(&mailbox));
-        let end = end.await.map_err(|_| self.lost(&function, &mailbox))?;
-        abandoned.disarm();
-        match end {
-            End::Succeeded(result) => result
-                .unwrap_or_else(Payload::null)
-                .read()
-                .map_err(CallError::Result),
-            End::Failed(failure) => Err(CallError::Failed(failure)),
-            End::Dead(letter) => Err(CallError::Failed(
-                letter
-                    .failure()
-                    .cloned()
-                    .unwrap_or_else(Failure::worker_lost),
-            )),
-            End::Cancelled => Err(CallError::Cancelled),
-        }
+        self.begin_call(invoke)?.result().await
     }
 
-    /// Why a call to `function`, which `mailbox` had accepted, has no end. The name may be another function's by now.
-    fn lost(&self, function: &str, mailbox: &Weak<Mailbox>) -> CallError {
-        match self.admission.mailbox(function) {
-            Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
-            _ => CallError::Removed {
-                function: function.to_owned(),
-            },
-        }
+    /// As [`call_with`](Self::call_with), in two steps: answers as soon as the call is accepted, so that its request id is
+    /// known while it runs.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn begin_call(&self, invoke: Invoke) -> Result<Call, InvokeError> {
+        let invoke = self.chained(invoke);
+        let function = invoke.function.clone();
+        let calling = self.admission.accept_call(invoke)?;
+        Ok(Call::new(self.clone(), function, calling))
     }
 
     /// Says whether an event would be accepted now, and keeps nothing (AWS's `DryRun` invocation). Doesn't wait, doesn't ask
@@ -601,24 +585,5 @@ fn status(mailbox: &Mailbox, view: &View) -> Status {
             (Some(letter), _) => Status::Dead(letter.clone()),
             (None, failure) => Status::Failed(failure.clone().unwrap_or_else(Failure::worker_lost)),
         },
-    }
-}
-
-/// Cancels a call whose caller went away.
-struct CancelOnDrop<'a>(Option<(&'a Client, RequestId)>);
-
-impl CancelOnDrop<'_> {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some((client, id)) = self.0.take()
-            && let Some(mailbox) = client.admission.locate(id)
-        {
-            client.cancel_here(&mailbox, id);
-        }
     }
 }

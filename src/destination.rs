@@ -8,7 +8,7 @@ use actix::{Message, Recipient};
 use serde::Serialize;
 
 use crate::event::RequestId;
-use crate::failure::{Condition, DeadLetter, Failure, rfc3339};
+use crate::failure::{Condition, DeadLetter, Failure, FailureKind, rfc3339};
 use crate::origin::LATEST;
 use crate::payload::Payload;
 
@@ -133,7 +133,8 @@ impl ResponseContext {
 struct ErrorObject<'a> {
     error_message: &'a str,
     error_type: &'a str,
-    request_id: RequestId,
+    /// Empty where the function could not start.
+    request_id: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stack_trace: &'a [String],
 }
@@ -185,11 +186,31 @@ impl InvocationRecord {
     }
 }
 
-fn error_object(request_id: RequestId, failure: &Failure) -> Option<Payload> {
+/// A failure, as AWS tells of it.
+pub(crate) fn error_object(request_id: RequestId, failure: &Failure) -> Option<Payload> {
+    // INV-22, INV-23, INV-25: what the runtime and not the handler says has AWS's words.
+    let message = match failure.kind {
+        FailureKind::Timeout => {
+            let text = &failure.message;
+            let text = text.strip_prefix("task").unwrap_or(text);
+            Some(format!("RequestId: {request_id} Error: Task{text}"))
+        }
+        FailureKind::WorkerLost => Some(format!(
+            "RequestId: {request_id} Error: Runtime exited without providing a reason"
+        )),
+        FailureKind::Panic => failure
+            .message
+            .strip_prefix("panicked: ")
+            .map(|text| format!("Lambda panicked: {text}")),
+        _ => None,
+    };
+    let init = failure.kind == FailureKind::Init;
     let object = ErrorObject {
-        error_message: &failure.message,
+        error_message: message.as_ref().unwrap_or(&failure.message),
         error_type: &failure.error_type,
-        request_id,
+        request_id: (!init)
+            .then_some(request_id)
+            .map_or_else(String::new, |id| id.to_string()),
         stack_trace: &failure.causes,
     };
     serde_json::value::to_raw_value(&object)

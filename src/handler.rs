@@ -162,6 +162,9 @@ where
             let work = move || outcome((**handler)(event));
             // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
+            // What it logs belongs to its attempt, on whichever thread.
+            let span = tracing::Span::current();
+            let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
             let work = move || Claim::run(claim, work);
             let thread = Thread(actix_rt::task::spawn_blocking(work));

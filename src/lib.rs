@@ -135,8 +135,10 @@ mod idempotent;
 mod inbox;
 mod keys;
 mod lock;
+mod logs;
 mod mailbox;
 mod measure;
+mod memory;
 mod notice;
 mod origin;
 mod panic;
@@ -173,7 +175,7 @@ pub use retry::{Jitter, RetryPolicy};
 pub use settings::FunctionName;
 pub use versions::Alias;
 
-pub use client::{Client, EventPage, EventStatus, FunctionInfo, State, Status};
+pub use client::{Call, Client, EventPage, EventStatus, FunctionInfo, State, Status};
 pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, RequestId};
 pub use payload::{Payload, PayloadError};
 
@@ -196,6 +198,9 @@ pub use settings::Fault;
 #[cfg(feature = "disk")]
 pub use store::disk::Disk;
 
+#[cfg(feature = "http")]
+pub use logs::LogLayer;
+pub use logs::Logs;
 pub use queue::Ledger;
 pub use telemetry::{Percentiles, Stats};
 

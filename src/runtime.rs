@@ -26,6 +26,7 @@ use crate::event::{Durability, RequestId};
 use crate::failure::DeadLetter;
 use crate::function::Function;
 use crate::idempotency::Bounds;
+use crate::logs::Logs;
 use crate::mailbox::{Drain, Mailbox};
 use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
@@ -85,6 +86,7 @@ pub struct Builder {
     identity: Identity,
     dead_letters: DeadLetterBounds,
     destinations: HashMap<String, Destination>,
+    logs: Option<Logs>,
     store: Option<Place>,
     durability: Durability,
     deaths_max: u32,
@@ -141,6 +143,7 @@ impl Builder {
             },
             dead_letters: DeadLetterBounds::default(),
             destinations: HashMap::new(),
+            logs: None,
             store: None,
             durability: Durability::Disk,
             deaths_max: 3,
@@ -204,6 +207,12 @@ impl Builder {
     /// already.
     pub fn destination(mut self, arn: impl Into<String>, destination: Destination) -> Self {
         self.destinations.insert(arn.into(), destination);
+        self
+    }
+
+    /// Keeps what invocations log, for whoever asks for it by request id.
+    pub fn logs(mut self, logs: Logs) -> Self {
+        self.logs = Some(logs);
         self
     }
 
@@ -325,6 +334,7 @@ impl Builder {
             self.identity.clone(),
             stored,
             self.destinations,
+            self.logs,
         ));
         admission.recall_configurations().await?;
         admission.remember_executions().await;

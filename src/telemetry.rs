@@ -25,8 +25,17 @@ pub(crate) fn attempt_span(
     }
     let trace_header = origin.and_then(|origin| origin.trace_header.as_deref());
     let traceparent = origin.and_then(|origin| origin.traceparent.as_deref());
-    tracing::info_span!("attempt", %function, %request_id, attempt, trace_header, traceparent)
+    tracing::info_span!(target: ATTEMPT_TARGET, "attempt", %function, %request_id, attempt, trace_header, traceparent)
 }
+
+/// Is this the span of an attempt?
+#[cfg(feature = "http")]
+pub(crate) fn is_attempt(span: &tracing::Metadata<'_>) -> bool {
+    span.name() == "attempt" && span.target() == ATTEMPT_TARGET
+}
+
+/// The target of the spans of attempts.
+const ATTEMPT_TARGET: &str = "redrive";
 
 /// Does anybody want to know which events are accepted?
 #[inline]

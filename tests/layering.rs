@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first, with the modules that live there. A file uses its own layer and those below.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     (
         "model",
         &[
@@ -35,6 +35,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
         "services",
         &[
             "clock",
+            "memory",
+            "logs",
             "tuning",
             "claims",
             "context",
@@ -55,6 +57,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("admission", &["registry", "proposals", "admission"]),
     ("actors", &["actor"]),
     ("client", &["client"]),
+    ("edges", &["http"]),
     ("runtime", &["runtime"]),
     ("testing", &["testing"]),
 ];

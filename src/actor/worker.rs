@@ -22,6 +22,7 @@ use crate::destination::{Destination, InvocationRecord};
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
+use crate::logs::{Logs, Report};
 use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
 use crate::origin;
@@ -100,6 +101,7 @@ impl Shift {
         .await;
         // Each turn of this loop is one life of the user's state.
         loop {
+            let building = self.now();
             let mut instance = match self.build().await {
                 Ok(instance) => instance,
                 Err(failure) => {
@@ -108,7 +110,8 @@ impl Shift {
                     return;
                 }
             };
-            let alive = self.live(&mut *instance).await;
+            let init = self.now().since(building);
+            let alive = self.live(&mut *instance, init).await;
             let _ = self.guarded(move || drop(instance));
             if !alive {
                 return;
@@ -147,8 +150,9 @@ impl Shift {
     }
 
     /// Runs events until the state is lost (`true`: build another) or the worker is to go (`false`).
-    async fn live(&self, instance: &mut dyn Instance) -> bool {
+    async fn live(&self, instance: &mut dyn Instance, init: Duration) -> bool {
         let mut done = None;
+        let mut init = Some(init);
         let mut timer = None;
         let mut runs: u32 = 0;
         let mut lane = self.admission.lane();
@@ -196,9 +200,16 @@ impl Shift {
             if let Some(lane) = &mut lane {
                 lane.run(&taken, brisk, self.mailbox());
             }
+            let logs = self.admission.logs.get();
+            if let Some(logs) = logs {
+                logs.start(taken.ticket.id, origin::version(taken.origin.as_ref()));
+            }
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
+            if let Some(logs) = logs {
+                self.report(logs, &taken, now, init.take(), &ran);
+            }
             if let Some(lane) = lane.as_mut().filter(|_| alone.is_some()) {
                 lane.rest();
             }
@@ -248,6 +259,22 @@ impl Shift {
                 yield_now().await;
             }
         }
+    }
+
+    /// What AWS's REPORT line says of the attempt that began at `started`.
+    fn report(&self, logs: &Logs, taken: &Taken, started: Time, init: Option<Duration>, ran: &Ran) {
+        let now = self.now();
+        let failure = match ran {
+            Ran::Badly(failure) => Some(failure),
+            Ran::Well(_) | Ran::Aborted => None,
+        };
+        let report = Report {
+            duration: now.since(started),
+            init,
+            failure,
+            now: self.mailbox().clock.wall(now),
+        };
+        logs.end(taken.ticket.id, &report);
     }
 
     /// One attempt. A timer is set only if the handler waits for something.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Client;
 use crate::configuration::Configuration;
 use crate::error::ConfigureError;
+use crate::logs::Logs;
 use crate::settings::FunctionName;
 use crate::versions::Alias;
 
@@ -46,6 +47,17 @@ impl FunctionInfo {
 }
 
 impl Client {
+    /// The logs that [`Builder::logs`](crate::Builder::logs) gave the runtime, or that the Lambda API began.
+    pub fn logs(&self) -> Option<&Logs> {
+        self.admission.logs.get()
+    }
+
+    /// Has what invocations log kept from now on, unless it is already.
+    #[cfg(feature = "http")]
+    pub(crate) fn keep_logs(&self) -> Logs {
+        self.admission.logs.get_or_init(Logs::new).clone()
+    }
+
     /// The region that function ARNs name.
     pub fn region(&self) -> &str {
         &self.admission.identity.region

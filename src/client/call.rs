@@ -1,0 +1,97 @@
+//! A call that was accepted: it runs, and its caller waits for the result.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Weak};
+
+use serde::de::DeserializeOwned;
+
+use super::Client;
+use crate::admission::Calling;
+use crate::error::CallError;
+use crate::event::RequestId;
+use crate::failure::Failure;
+use crate::origin;
+use crate::payload::Payload;
+use crate::view::End;
+
+/// A call under way, from [`Client::begin_call`]. Dropping it cancels the call.
+#[must_use = "a call that is dropped is cancelled"]
+pub struct Call {
+    client: Client,
+    function: Cow<'static, str>,
+    calling: Calling,
+    ended: bool,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("function", &self.function)
+            .field("request_id", &self.request_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    pub(super) fn new(client: Client, function: Cow<'static, str>, calling: Calling) -> Self {
+        Self {
+            client,
+            function,
+            calling,
+            ended: false,
+        }
+    }
+
+    /// Its request id.
+    pub fn request_id(&self) -> RequestId {
+        self.calling.request_id
+    }
+
+    /// The version that runs: `$LATEST`, or the one that the qualifier stands for (INV-17).
+    pub fn version(&self) -> &str {
+        origin::version(self.calling.origin.as_ref())
+    }
+
+    /// Waits for the result. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// When the function fails, the call is cancelled, or the result is something other than an `R`.
+    pub async fn result<R: DeserializeOwned>(mut self) -> Result<R, CallError> {
+        let end = (&mut self.calling.end).await.map_err(|_| self.lost())?;
+        self.ended = true;
+        match end {
+            End::Succeeded(result) => result
+                .unwrap_or_else(Payload::null)
+                .read()
+                .map_err(CallError::Result),
+            End::Failed(failure) => Err(CallError::Failed(failure)),
+            End::Dead(letter) => Err(CallError::Failed(
+                letter
+                    .failure()
+                    .cloned()
+                    .unwrap_or_else(Failure::worker_lost),
+            )),
+            End::Cancelled => Err(CallError::Cancelled),
+        }
+    }
+
+    /// Why the call, which was accepted, has no end. The function's name may be another one's by now.
+    fn lost(&self) -> CallError {
+        let mailbox = &self.calling.mailbox;
+        match self.client.admission.mailbox(&self.function) {
+            Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
+            _ => CallError::Removed {
+                function: self.function.to_string(),
+            },
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mailbox = self.calling.mailbox.upgrade();
+        if let Some(mailbox) = mailbox.filter(|_| !self.ended) {
+            self.client.cancel_here(&mailbox, self.calling.request_id);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How much memory the machine has and the process has used, for REPORT lines: functions share both.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock;
+
+/// In MB of 1,024 × 1,024 bytes; 0 where the system doesn't say.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) machine: u64,
+    pub(crate) process_max: u64,
+}
+
+/// How old a reading may be.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The latest reading: at most a second old, since one costs more than an event.
+pub(crate) fn megabytes() -> Memory {
+    static READ_AT: AtomicU64 = AtomicU64::new(0);
+    static MACHINE: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: AtomicU64 = AtomicU64::new(0);
+    let now = clock::wall_now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_millis() as u64);
+    let before = READ_AT.load(Ordering::Relaxed);
+    let is_old = now.abs_diff(before) > FRESH.as_millis() as u64;
+    let mine = || READ_AT.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+    if is_old && mine().is_ok() {
+        let read = |path, name| field(&std::fs::read_to_string(path).ok()?, name);
+        let machine = read("/proc/meminfo", "MemTotal:");
+        MACHINE.store(machine.unwrap_or(0), Ordering::Relaxed);
+        let process = read("/proc/self/status", "VmHWM:");
+        PROCESS.store(process.unwrap_or(0), Ordering::Relaxed);
+    }
+    Memory {
+        machine: MACHINE.load(Ordering::Relaxed),
+        process_max: PROCESS.load(Ordering::Relaxed),
+    }
+}
+
+/// The value of a line `name   123 kB`, in MB.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes / 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_and_read() {
+        let text = "Name:\tx\nVmHWM:\t   36864 kB\nVmRSS:\t 10 kB\n";
+        assert_eq!(field(text, "VmHWM:"), Some(36));
+        assert_eq!(field(text, "VmPeak:"), None);
+        assert_eq!(field("VmHWM:\tmuch kB", "VmHWM:"), None);
+    }
+}
