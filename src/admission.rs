@@ -9,6 +9,7 @@ mod fetching;
 pub(crate) mod lanes;
 mod storing;
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -120,6 +121,8 @@ pub(crate) struct Admission {
     configuring: tokio::sync::Mutex<()>,
     /// What the application named, by ARN.
     destinations: HashMap<String, Destination>,
+    /// The address of the dead-letter queue; `client/letters.rs` knows its type.
+    pub(crate) dead_letters: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Set once somebody wants them.
     pub(crate) logs: OnceLock<Logs>,
     door: AtomicU8,
@@ -199,6 +202,7 @@ impl Admission {
             configurations: Mutex::default(),
             configuring: tokio::sync::Mutex::default(),
             destinations,
+            dead_letters: OnceLock::new(),
             logs: logs.map(OnceLock::from).unwrap_or_default(),
             door: AtomicU8::new(Door::Open as u8),
         }
@@ -252,6 +256,10 @@ impl Admission {
 
     pub(crate) fn mailbox(&self, function: &str) -> Option<Arc<Mailbox>> {
         self.registry.named(function)
+    }
+
+    pub(crate) fn knows(&self, function: &str) -> bool {
+        self.registry.get(function).is_some()
     }
 
     pub(crate) fn numbered(&self, number: u32) -> Option<Arc<Mailbox>> {

@@ -2,6 +2,7 @@
 
 mod call;
 mod functions;
+pub(crate) mod letters;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -497,6 +498,11 @@ impl Client {
     }
 
     // --- the runtime
+
+    /// Are invocations taken? They aren't once the runtime is being shut down, or is gone.
+    pub fn is_open(&self) -> bool {
+        self.admission.ask_door().is_ok()
+    }
 
     /// How the store fares: whether it takes events, has no room, or has failed and says why. `None` where events live in
     /// memory. Doesn't wait.

@@ -106,6 +106,14 @@ impl Context {
         self.origin.as_ref()?.trace_header.as_deref()
     }
 
+    /// The trace header to send with a request that the handler makes, to AWS's services or to a
+    /// [`LambdaApi`](crate::http::LambdaApi): it says how long this chain of invocations is, so that a loop is noticed
+    /// (REC-02). None if the caller gave no header.
+    #[cfg(feature = "http")]
+    pub fn onward_trace_header(&self) -> Option<String> {
+        Some(crate::trace::onward(self.trace_header()?, self.hops))
+    }
+
     /// The caller's W3C `traceparent`, as given.
     pub fn traceparent(&self) -> Option<&str> {
         self.origin.as_ref()?.traceparent.as_deref()

@@ -130,6 +130,8 @@ mod event;
 mod failure;
 mod function;
 mod handler;
+#[cfg(feature = "http")]
+pub mod http;
 mod idempotency;
 mod idempotent;
 mod inbox;
@@ -152,6 +154,7 @@ mod retry;
 mod runtime;
 mod seats;
 mod settings;
+mod signals;
 mod slab;
 mod slot;
 pub mod store;
@@ -159,6 +162,8 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+#[cfg(feature = "http")]
+mod trace;
 mod tuning;
 mod verdict;
 mod versions;

@@ -30,6 +30,7 @@ use crate::logs::Logs;
 use crate::mailbox::{Drain, Mailbox};
 use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
+use crate::signals::Signals;
 use crate::slot::Phase;
 use crate::store::EventStore;
 use crate::telemetry;
@@ -340,6 +341,8 @@ impl Builder {
         admission.remember_executions().await;
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
         let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
+        let address = Box::new(dead_letters.clone());
+        let _ = admission.dead_letters.set(address); // there is one queue
         if self.simulated.is_none() {
             handle.spawn(arbiters::watch(
                 pool.clone(),
@@ -531,48 +534,6 @@ async fn stop_on_signals(parts: Arc<Parts>, grace: Duration, signals: Signals) {
     );
     if let Some(system) = System::try_current() {
         system.stop();
-    }
-}
-
-/// The signals that ask a process to end.
-#[cfg(unix)]
-struct Signals(Vec<tokio::signal::unix::Signal>);
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-        let listening = kinds.map(|kind| {
-            signal(kind).inspect_err(|error| tracing::error!(%error, "can't listen to a signal"))
-        });
-        Self(listening.into_iter().filter_map(Result::ok).collect())
-    }
-
-    async fn first(mut self) {
-        let signals: Vec<_> = self
-            .0
-            .iter_mut()
-            .map(|signal| Box::pin(signal.recv()))
-            .collect();
-        if signals.is_empty() {
-            return std::future::pending().await;
-        }
-        futures_util::future::select_all(signals).await;
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> Self {
-        Self
-    }
-
-    async fn first(self) {
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

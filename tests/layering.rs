@@ -29,12 +29,14 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "idempotency",
             "origin",
             "versions",
+            "trace",
         ],
     ),
     (
         "services",
         &[
             "clock",
+            "signals",
             "memory",
             "logs",
             "tuning",

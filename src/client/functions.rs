@@ -73,6 +73,11 @@ impl Client {
         self.admission.identity.arn(function)
     }
 
+    /// Is a function of this name registered?
+    pub fn knows(&self, function: &str) -> bool {
+        self.admission.knows(function)
+    }
+
     /// What is known of a function. `None` if it isn't registered. Doesn't wait.
     pub fn function(&self, function: &str) -> Option<FunctionInfo> {
         let mailbox = self.admission.mailbox(function)?;

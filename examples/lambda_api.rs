@@ -1,0 +1,165 @@
+//! AWS Lambda's HTTP API over a handful of functions, for AWS's SDKs and command lines.
+//!
+//! ```text
+//! $ cargo run --example lambda_api --features http,disk -- --port 9000 --retry-delays 100,200
+//! listening on http://127.0.0.1:9000
+//! $ aws lambda invoke --endpoint-url http://127.0.0.1:9000 --function-name echo --payload '"hello"' out.json
+//! ```
+//!
+//! Functions: `echo` returns its payload; `fail` fails with the `message` in it; `flaky` fails the first `failures` attempts;
+//! `panic` panics with the `message`; `sleep` takes `milliseconds`; `big` returns `bytes`; `log` logs `lines`; `chain` invokes
+//! itself until it is stopped.
+//!
+//! Flags: `--port P`, `--retry-delays MS,MS`, `--max-age MS`, `--concurrency N`, `--timeout MS`, `--data FOLDER`,
+//! `--cert FILE --key FILE`.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use redrive::http::LambdaApi;
+use redrive::{Event, Function, Logs, RetryPolicy, Runtime};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing_subscriber::prelude::*;
+
+#[derive(Serialize, Deserialize)]
+struct Message {
+    message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Flaky {
+    failures: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sleep {
+    milliseconds: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Big {
+    bytes: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Log {
+    lines: u32,
+}
+
+async fn echo(event: Event<Value>) -> Result<Value, String> {
+    Ok(event.payload().clone())
+}
+
+async fn fail(event: Event<Message>) -> Result<(), String> {
+    Err(event.message.clone())
+}
+
+async fn flaky(event: Event<Flaky>) -> Result<Value, String> {
+    match event.context().attempt() {
+        attempt if attempt <= event.failures => Err(format!("attempt {attempt} fails")),
+        attempt => Ok(serde_json::json!({ "attempt": attempt })),
+    }
+}
+
+async fn panics(event: Event<Message>) -> Result<(), String> {
+    panic!("{}", event.message)
+}
+
+async fn sleep(event: Event<Sleep>) -> Result<(), String> {
+    tokio::time::sleep(Duration::from_millis(event.milliseconds)).await;
+    Ok(())
+}
+
+/// Two bytes of each are the quotes.
+async fn big(event: Event<Big>) -> Result<String, String> {
+    Ok("x".repeat(event.bytes.saturating_sub(2)))
+}
+
+async fn log(event: Event<Log>) -> Result<(), String> {
+    for line in 1..=event.lines {
+        tracing::info!("line {line}");
+    }
+    Ok(())
+}
+
+async fn chain(event: Event<Value>) -> Result<u8, String> {
+    let client = event.context().client();
+    let next = client.invoke("chain", event.payload().clone()).await;
+    next.map_err(|error| error.to_string())?;
+    Ok(event.context().hops())
+}
+
+/// `--name value` pairs.
+fn flags() -> Result<HashMap<String, String>, String> {
+    let mut flags = HashMap::new();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let name = word
+            .strip_prefix("--")
+            .ok_or(format!("{word} is no flag"))?;
+        let value = words.next().ok_or(format!("--{name} has no value"))?;
+        flags.insert(name.to_owned(), value);
+    }
+    Ok(flags)
+}
+
+fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {
+    Ok(Duration::from_millis(text.parse()?))
+}
+
+#[actix::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let flags = flags()?;
+    let flag = |name: &str| flags.get(name).map(String::as_str);
+    let logs = Logs::new();
+    tracing_subscriber::registry().with(logs.layer()).init();
+
+    let mut builder = Runtime::builder().logs(logs);
+    if let Some(folder) = flag("data") {
+        builder = builder.disk(folder);
+    }
+    let functions = [
+        Function::new("echo", echo).version(1).alias("live", 1),
+        Function::new("fail", fail),
+        Function::new("flaky", flaky),
+        Function::new("panic", panics),
+        Function::new("sleep", sleep),
+        Function::new("big", big),
+        Function::new("log", log),
+        Function::new("chain", chain),
+    ];
+    for mut function in functions {
+        if let Some(delays) = flag("retry-delays") {
+            let delays: Result<Vec<_>, _> = delays.split(',').map(millis).collect();
+            function = function.retry(RetryPolicy::delays(delays?));
+        }
+        if let Some(age) = flag("max-age") {
+            function = function.event_age_max(millis(age)?);
+        }
+        if let Some(timeout) = flag("timeout") {
+            function = function.timeout(millis(timeout)?);
+        }
+        if let Some(concurrency) = flag("concurrency") {
+            function = function.concurrency(concurrency.parse()?);
+        }
+        builder = builder.function(function);
+    }
+    let runtime = builder.start().await?;
+
+    let api = LambdaApi::new(runtime.client());
+    let address = ("127.0.0.1", flag("port").unwrap_or("9000").parse()?);
+    let tls = flag("cert").zip(flag("key"));
+    let server = match tls {
+        Some((cert, key)) => api.bind_tls(address, &std::fs::read(cert)?, &std::fs::read(key)?)?,
+        None => api.bind(address)?,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{}", server.addresses()[0]);
+
+    server.run_until_signal().await?;
+    let report = runtime.shutdown(Duration::from_secs(30)).await;
+    eprintln!("{} events did not finish", report.unfinished.len());
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The dead letters: looking at them, sending them back, throwing them away.
+
+use std::time::SystemTime;
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::events::request_id;
+use super::functions::{limit, number};
+use crate::client::letters::{Filter, List, Purge, Redrive, Redriven};
+use crate::event::RequestId;
+use crate::failure::Condition;
+use crate::http::error::ApiError;
+use crate::http::incoming::Incoming;
+use crate::payload::Payload;
+
+/// Which letters are meant: those of which all that is said is true.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Which {
+    function: Option<String>,
+    condition: Option<String>,
+    error_type: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+/// What is to be sent back, and how.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sending {
+    /// One letter.
+    request_id: Option<RequestId>,
+    /// Those that the filter matches; an empty one matches all.
+    filter: Option<Which>,
+    per_second: Option<f64>,
+    payload: Option<Payload>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Throwing {
+    filter: Option<Which>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
+    let mut query = incoming.query()?;
+    let mut take = |name: &str| query.remove(name);
+    let which = Which {
+        function: take("function"),
+        condition: take("condition"),
+        error_type: take("error_type"),
+        since: take("since"),
+        until: take("until"),
+    };
+    let mut list = List::new(which.filter()?).limit(limit(incoming)?);
+    if let Some(cursor) = number(incoming, "cursor")? {
+        list = list.after(cursor);
+    }
+    let page = incoming.api.client.ask_dead_letters(list).await;
+    let page = page.ok_or_else(gone)?;
+    Ok(HttpResponse::Ok().json(json!({
+        "letters": page.letters,
+        "next": page.next,
+        "total": page.total,
+    })))
+}
+
+pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
+    let id = request_id(id)?;
+    let letter = incoming.api.client.dead_letter(id).await;
+    let letter = letter.ok_or_else(|| missing(id))?;
+    Ok(HttpResponse::Ok().json(letter))
+}
+
+pub(crate) async fn redrive(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
+    let sending: Sending = incoming.json().await?;
+    let one = sending.request_id;
+    let mut redrive = match (one, sending.filter) {
+        (Some(id), None) => Redrive::one(id),
+        (None, Some(which)) => Redrive::filter(which.filter()?),
+        _ => {
+            return Err(ApiError::invalid_parameter(
+                "say which letters are meant, by request_id or by filter: an empty filter means all",
+            ));
+        }
+    };
+    if let Some(pace) = sending.per_second {
+        if !(pace.is_finite() && pace > 0.0) {
+            return Err(ApiError::invalid_parameter(format!(
+                "per_second is {pace}: use a positive number, such as 0.1"
+            )));
+        }
+        redrive = redrive.per_second(pace);
+    }
+    if let Some(payload) = sending.payload {
+        redrive = redrive.payload(payload);
+    }
+    if sending.dry_run {
+        redrive = redrive.dry_run();
+    }
+    let redriven = incoming.api.client.ask_dead_letters(redrive).await;
+    let redriven = redriven.ok_or_else(gone)?;
+    if let Some(id) = one.filter(|_| !redriven.missing.is_empty()) {
+        return Err(missing(id));
+    }
+    Ok(HttpResponse::Ok().json(told(&redriven, sending.dry_run)))
+}
+
+pub(crate) async fn purge(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
+    let throwing: Throwing = incoming.json().await?;
+    let Some(which) = throwing.filter else {
+        return Err(ApiError::invalid_parameter(
+            "say which letters are meant, by filter: an empty one means all",
+        ));
+    };
+    let (client, filter) = (&incoming.api.client, which.filter()?);
+    let purged = match throwing.dry_run {
+        true => {
+            let page = client.ask_dead_letters(List::new(filter).limit(1)).await;
+            page.map(|page| page.total)
+        }
+        false => client.ask_dead_letters(Purge(filter)).await,
+    };
+    let purged = purged.ok_or_else(gone)?;
+    Ok(HttpResponse::Ok().json(json!({ "purged": purged, "dry_run": throwing.dry_run })))
+}
+
+fn told(redriven: &Redriven, dry_run: bool) -> Value {
+    let sent = redriven.sent.iter().map(|(letter, event)| {
+        // Nothing was sent after a dry run, so there is no other event.
+        let event = (!dry_run).then_some(event);
+        json!({ "letter": letter, "event": event })
+    });
+    let refused = redriven
+        .refused
+        .iter()
+        .map(|(letter, why)| json!({ "letter": letter, "problem": why.to_string() }));
+    json!({
+        "sent": sent.collect::<Vec<_>>(),
+        "refused": refused.collect::<Vec<_>>(),
+        "missing": redriven.missing,
+        "dry_run": dry_run,
+    })
+}
+
+fn missing(id: RequestId) -> ApiError {
+    ApiError::not_found(format!("the dead letter of event {id} is not in the queue"))
+}
+
+fn gone() -> ApiError {
+    ApiError::unavailable("the runtime is gone, and its dead-letter queue with it")
+}
+
+impl Which {
+    fn filter(self) -> Result<Filter, ApiError> {
+        let mut filter = Filter::new();
+        if let Some(function) = self.function {
+            filter = filter.function(function);
+        }
+        if let Some(condition) = self.condition {
+            filter = filter.condition(read_condition(&condition)?);
+        }
+        if let Some(error_type) = self.error_type {
+            filter = filter.error_type(error_type);
+        }
+        if let Some(since) = self.since {
+            filter = filter.since(time("since", &since)?);
+        }
+        if let Some(until) = self.until {
+            filter = filter.until(time("until", &until)?);
+        }
+        Ok(filter)
+    }
+}
+
+fn read_condition(name: &str) -> Result<Condition, ApiError> {
+    serde_json::from_value(json!(name)).map_err(|error| {
+        ApiError::invalid_parameter(format!("condition '{name}' is unknown: {error}"))
+    })
+}
+
+fn time(field: &str, text: &str) -> Result<SystemTime, ApiError> {
+    humantime::parse_rfc3339(text).map_err(|error| {
+        ApiError::invalid_parameter(format!(
+            "{field} '{text}' is no time such as 2026-01-31T12:00:00Z: {error}"
+        ))
+    })
+}

@@ -1,0 +1,71 @@
+//! One event, by its request id: what became of it, its log, and its end before its time.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use serde_json::json;
+
+use super::functions::number;
+use crate::event::RequestId;
+use crate::http::error::{ApiError, Constraint};
+use crate::http::incoming::Incoming;
+
+/// Longest wait of a long poll, in seconds.
+const WAIT_MAX: u64 = 60;
+
+/// The status; with `wait`, as soon as the event is over, or after so many seconds.
+pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
+    let id = request_id(id)?;
+    let wait = number(incoming, "wait")?.unwrap_or(0);
+    if wait > WAIT_MAX {
+        let broken = Constraint::Max(WAIT_MAX as i64).broken_by("wait", wait);
+        return Err(ApiError::validation(&[broken]));
+    }
+    let client = &incoming.api.client;
+    let mut status = client.status(id).await;
+    if wait > 0 && status.as_ref().is_some_and(|status| !status.is_finished()) {
+        let over = tokio::time::timeout(Duration::from_secs(wait), client.wait(id)).await;
+        status = match over.ok().flatten() {
+            Some(status) => Some(status),
+            None => client.status(id).await,
+        };
+    }
+    let status = status.ok_or_else(|| unknown(id))?;
+    let mut body = serde_json::to_value(&status)
+        .map_err(|error| ApiError::service(format!("the status can't be told: {error}")))?;
+    body["request_id"] = json!(id);
+    Ok(HttpResponse::Ok().json(body))
+}
+
+pub(crate) async fn cancel(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
+    let id = request_id(id)?;
+    let client = &incoming.api.client;
+    if client.cancel(id).await {
+        return Ok(HttpResponse::Ok().json(json!({ "request_id": id, "cancelled": true })));
+    }
+    match client.status(id).await {
+        None => Err(unknown(id)),
+        Some(status) => Err(ApiError::conflict(format!(
+            "event {id} is over: it is {}",
+            status.state()
+        ))),
+    }
+}
+
+pub(crate) fn log(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
+    let id = request_id(id)?;
+    let log =
+        incoming.api.logs.of(id).ok_or_else(|| {
+            ApiError::not_found(format!("no log of event {id} is kept (any more)"))
+        })?;
+    Ok(HttpResponse::Ok().json(json!({ "request_id": id, "log": log })))
+}
+
+pub(crate) fn request_id(text: &str) -> Result<RequestId, ApiError> {
+    text.parse()
+        .map_err(|error| ApiError::invalid_parameter(format!("'{text}' is no request id: {error}")))
+}
+
+fn unknown(id: RequestId) -> ApiError {
+    ApiError::not_found(format!("nothing is known of event {id} (any more)"))
+}

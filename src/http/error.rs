@@ -1,0 +1,321 @@
+//! What a request gets that is refused: AWS's status, error code and body, by AWS's rules (ERR-01 to ERR-06).
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde_json::{Map, Value};
+
+use crate::error::{CallError, ConfigureError, InvokeError};
+use crate::event::RequestId;
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct ApiError(Box<Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    blame: Blame,
+    reason: Option<&'static str>,
+    retry_after: Option<Duration>,
+}
+
+/// Whose fault it is, as the body's `Type` says (ERR-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    User,
+    Server,
+    /// The body doesn't say (ERR-03, CFG-27).
+    Unsaid,
+}
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// A rule of AWS's model that a value breaks.
+pub(crate) enum Constraint<'a> {
+    Pattern(&'a str),
+    LengthMin(usize),
+    LengthMax(usize),
+    Enum(&'a str),
+    Min(i64),
+    Max(i64),
+}
+
+impl Constraint<'_> {
+    /// In AWS's words (NAM-04).
+    pub(crate) fn broken_by(&self, field: &str, value: impl std::fmt::Display) -> String {
+        let rule = match self {
+            Self::Pattern(pattern) => {
+                format!("Member must satisfy regular expression pattern: {pattern}")
+            }
+            Self::LengthMin(min) => {
+                format!("Member must have length greater than or equal to {min}")
+            }
+            Self::LengthMax(max) => format!("Member must have length less than or equal to {max}"),
+            Self::Enum(values) => format!("Member must satisfy enum value set: [{values}]"),
+            Self::Min(min) => format!("Member must have value greater than or equal to {min}"),
+            Self::Max(max) => format!("Member must have value less than or equal to {max}"),
+        };
+        format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
+    }
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let blame = match status.is_server_error() {
+            true => Blame::Server,
+            false => Blame::User,
+        };
+        Self(Box::new(Refusal {
+            status,
+            code,
+            message: message.into(),
+            blame,
+            reason: None,
+            retry_after: None,
+        }))
+    }
+
+    fn unsaid(mut self) -> Self {
+        self.0.blame = Blame::Unsaid;
+        self
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(crate) fn invalid_parameter(message: impl Into<String>) -> Self {
+        let code = "InvalidParameterValueException";
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn invalid_content(message: impl Into<String>) -> Self {
+        let code = "InvalidRequestContentException";
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// What breaks the model's rules, each in its words (NAM-05).
+    pub(crate) fn validation(broken: &[String]) -> Self {
+        let count = broken.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        let message = format!(
+            "{count} validation {errors} detected: {}",
+            broken.join("; ")
+        );
+        Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid()
+    }
+
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
+    }
+
+    /// A body that can't be read as what the operation takes.
+    pub(crate) fn serialization(error: impl std::fmt::Display) -> Self {
+        let message = format!("Could not parse request body into json: {error}");
+        Self::new(StatusCode::BAD_REQUEST, "SerializationException", message).unsaid()
+    }
+
+    /// CFG-27
+    fn too_much_reserved(min: u32) -> Self {
+        Self::invalid_parameter(format!(
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [{min}]."
+        ))
+        .unsaid()
+    }
+
+    pub(crate) fn access_denied(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message).unsaid()
+    }
+
+    /// CFL-04, INV-26, INV-27
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        let code = "RequestEntityTooLargeException";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, message)
+    }
+
+    /// ERR-05, ERR-06
+    pub(crate) fn throttled(reason: &'static str, retry_after: Option<Duration>) -> Self {
+        let code = "TooManyRequestsException";
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, code, "Rate Exceeded.");
+        (error.0.reason, error.0.retry_after) = (Some(reason), retry_after);
+        error
+    }
+
+    pub(crate) fn service(message: impl Into<String>) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "ServiceException", message)
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "ServiceUnavailableException", message)
+    }
+
+    /// The body that the client gets, as JSON.
+    fn body(&self) -> Value {
+        let Refusal {
+            code,
+            message,
+            blame,
+            reason,
+            ..
+        } = &*self.0;
+        let mut body = Map::new();
+        let mut put = |key: &str, value: &str| drop(body.insert(key.to_owned(), value.into()));
+        if let Some(reason) = reason {
+            put("Reason", reason);
+        }
+        match blame {
+            Blame::User => put("Type", "User"),
+            Blame::Server => put("Type", "Server"),
+            Blame::Unsaid => {}
+        }
+        // ERR-02: the key's case is the shape's.
+        let capital = matches!(
+            *code,
+            "ResourceNotFoundException" | "ServiceException" | "AccessDeniedException"
+        );
+        put(if capital { "Message" } else { "message" }, message);
+        Value::Object(body)
+    }
+
+    pub(crate) fn respond(&self, id: RequestId) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.0.status);
+        response
+            .insert_header((ERROR_TYPE, HeaderValue::from_static(self.0.code)))
+            .insert_header((REQUEST_ID, id.to_string()));
+        if let Some(retry_after) = self.0.retry_after {
+            let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+            response.insert_header(("retry-after", seconds.to_string()));
+        }
+        response.json(self.body())
+    }
+}
+
+/// ERR-06
+const RESERVED: &str = "ReservedFunctionConcurrentInvocationLimitExceeded";
+
+impl From<InvokeError> for ApiError {
+    fn from(error: InvokeError) -> Self {
+        let message = error.to_string();
+        match error {
+            InvokeError::UnknownFunction { .. } | InvokeError::UnknownQualifier { .. } => {
+                Self::not_found(message)
+            }
+            InvokeError::PayloadTooLarge { .. } => Self::too_large(message),
+            InvokeError::PayloadUnserialisable { .. } => Self::invalid_content(message),
+            InvokeError::MailboxFull { retry_after, .. } => {
+                Self::throttled("ConcurrentInvocationLimitExceeded", Some(retry_after))
+            }
+            // A pause ends when somebody ends it.
+            InvokeError::ZeroReservedConcurrency { .. } | InvokeError::Paused { .. } => {
+                Self::throttled(RESERVED, None)
+            }
+            InvokeError::Recursion { .. } => {
+                let code = "RecursiveInvocationException";
+                Self::new(StatusCode::BAD_REQUEST, code, message)
+            }
+            InvokeError::RequestIdTaken { .. } => Self::conflict(message),
+            InvokeError::Setting(_) => Self::invalid_parameter(message),
+            InvokeError::ShuttingDown | InvokeError::NoSystem => Self::unavailable(message),
+            InvokeError::Store(_) => Self::service(message),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(refused) => refused.into(),
+            CallError::Removed { .. } => Self::not_found(error.to_string()),
+            CallError::Gone => Self::unavailable(error.to_string()),
+            _ => Self::service(error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigureError> for ApiError {
+    fn from(error: ConfigureError) -> Self {
+        match error {
+            ConfigureError::UnknownFunction { .. } => Self::not_found(error.to_string()),
+            ConfigureError::TooMuchReserved { unreserved_min, .. } => {
+                Self::too_much_reserved(unreserved_min)
+            }
+            ConfigureError::Settings(_) => Self::invalid_parameter(error.to_string()),
+            ConfigureError::Store(_) => Self::service(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(error: &ApiError) -> String {
+        error.body().to_string()
+    }
+
+    /// ERR-02, ERR-03, ERR-05
+    #[test]
+    fn the_body_has_the_shape_of_its_code() {
+        assert_eq!(
+            body(&ApiError::not_found("x")),
+            r#"{"Message":"x","Type":"User"}"#
+        );
+        assert_eq!(
+            body(&ApiError::service("x")),
+            r#"{"Message":"x","Type":"Server"}"#
+        );
+        assert_eq!(
+            body(&ApiError::invalid_parameter("x")),
+            r#"{"Type":"User","message":"x"}"#
+        );
+        let broken = [Constraint::Min(1).broken_by("n", 0)];
+        assert_eq!(
+            body(&ApiError::validation(&broken)),
+            r#"{"message":"1 validation error detected: Value '0' at 'n' failed to satisfy constraint: Member must have value greater than or equal to 1"}"#
+        );
+        let throttled = ApiError::throttled(RESERVED, Some(Duration::from_millis(1_200)));
+        assert_eq!(
+            body(&throttled),
+            r#"{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#
+        );
+        let response = throttled.respond(RequestId::new(0, 0, 1));
+        assert_eq!(response.headers().get("retry-after").unwrap(), "2");
+        assert_eq!(response.status(), 429);
+    }
+
+    /// ERR-01, INV-19
+    #[test]
+    fn the_code_and_the_id_travel_in_headers() {
+        let id = RequestId::new(0, 0, 1);
+        let response = ApiError::not_found("x").respond(id);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(header("x-amzn-errortype"), "ResourceNotFoundException");
+        assert_eq!(header("x-amzn-requestid"), id.to_string());
+        assert_eq!(response.status(), 404);
+    }
+}

@@ -1,0 +1,326 @@
+//! A request on its way through: its id, its path and query, and its body, read within bounds.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::Api;
+use super::error::{ApiError, REQUEST_ID};
+use super::target::Target;
+use crate::client::FunctionInfo;
+use crate::event::RequestId;
+
+/// A request, and what is known of it so far.
+pub(crate) struct Incoming<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) http: &'a HttpRequest,
+    /// The id that the answer carries (INV-19).
+    pub(crate) id: RequestId,
+    /// The caller proposed that id (INV-10).
+    pub(crate) proposed: bool,
+    body: Body,
+}
+
+enum Body {
+    Unread(web::Payload),
+    Read(Vec<u8>),
+    Gone,
+}
+
+/// Why a body was not read.
+pub(crate) enum Unread {
+    /// It has more bytes than allowed: at least so many.
+    TooLarge(usize),
+    Failed(ApiError),
+}
+
+/// Largest body of an operation other than an invocation.
+const SMALL_MAX: usize = 128 << 10;
+/// How long the next part of a body may take.
+const PART_MAX: Duration = Duration::from_secs(20);
+/// How long a whole body may take.
+const BODY_MAX: Duration = Duration::from_secs(120);
+/// Of a body that is refused, so much is read and thrown away, so that its sender gets to read the answer.
+const DISCARDED_MAX: usize = 32 << 20;
+/// Memory that a body gets before any of it has come.
+const RESERVED_MAX: usize = 64 << 10;
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(api: &'a Api, http: &'a HttpRequest, body: web::Payload) -> Self {
+        Self {
+            api,
+            http,
+            id: uuid::Builder::from_random_bytes(rand::random())
+                .into_uuid()
+                .into(),
+            proposed: false,
+            body: Body::Unread(body),
+        }
+    }
+
+    /// INV-10
+    pub(crate) fn take_proposed_id(&mut self) -> Result<(), ApiError> {
+        let Some(given) = self.http.headers().get(&REQUEST_ID) else {
+            return Ok(());
+        };
+        let uuid = given
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse::<Uuid>().ok());
+        let uuid = uuid.ok_or_else(|| {
+            let text = String::from_utf8_lossy(given.as_bytes());
+            ApiError::invalid_content(format!("x-amzn-RequestId '{text}' is no UUID"))
+        })?;
+        (self.id, self.proposed) = (uuid.into(), true);
+        Ok(())
+    }
+
+    // --- path and query
+
+    /// A header's value, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.http.headers().get(name)?.to_str().ok()
+    }
+
+    /// All parameters of the query; of one that is given twice, the last.
+    pub(crate) fn query(&self) -> Result<BTreeMap<String, String>, ApiError> {
+        let query = self.http.query_string();
+        if query.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        web::Query::from_query(query)
+            .map(web::Query::into_inner)
+            .map_err(|error| {
+                ApiError::invalid_parameter(format!("the query '{query}' can't be read: {error}"))
+            })
+    }
+
+    /// The function that a part of the path means, with the query's qualifier.
+    pub(crate) fn target<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
+        let qualifier = self.query()?.remove("Qualifier").map(Cow::Owned);
+        let target = Target::new(function, qualifier)?;
+        target.check_region(self.api.client.region())?;
+        Ok(target)
+    }
+
+    /// The registered function that a target means.
+    pub(crate) fn function(&self, target: &Target<'_>) -> Result<FunctionInfo, ApiError> {
+        let client = &self.api.client;
+        let known = client
+            .function(target.name)
+            .filter(|_| !target.is_foreign(client.account()))
+            .filter(|info| target.qualifier.as_ref().is_none_or(|it| info.knows(it)));
+        known.ok_or_else(|| {
+            // NAM-13
+            let qualifier = target.qualifier.as_deref().unwrap_or("$LATEST");
+            let arn = client.arn(target.name);
+            ApiError::not_found(format!("Function not found: {arn}:{qualifier}"))
+        })
+    }
+
+    // --- the body
+
+    /// How many bytes the client says that it sends.
+    pub(crate) fn declared(&self) -> Option<usize> {
+        let length = self.http.headers().get(CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
+    /// The body, of at most `max` bytes. One that is said to have more isn't read at all.
+    pub(crate) async fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Unread> {
+        let mut body = match std::mem::replace(&mut self.body, Body::Gone) {
+            Body::Unread(body) => body,
+            Body::Read(bytes) if bytes.len() > max => return Err(Unread::TooLarge(bytes.len())),
+            Body::Read(bytes) => return Ok(bytes),
+            Body::Gone => return Ok(Vec::new()),
+        };
+        let declared = self.declared();
+        if let Some(length) = declared.filter(|&length| length > max) {
+            self.body = Body::Unread(body);
+            return Err(Unread::TooLarge(length));
+        }
+        let mut bytes = Vec::with_capacity(declared.unwrap_or(0).min(RESERVED_MAX));
+        let read = async {
+            while let Some(part) = part(&mut body).await? {
+                if bytes.len() + part.len() > max {
+                    return Err(Unread::TooLarge(bytes.len() + part.len()));
+                }
+                bytes.extend_from_slice(&part);
+            }
+            Ok(())
+        };
+        let read = tokio::time::timeout(BODY_MAX, read).await;
+        match read.unwrap_or_else(|_| Err(too_slow())) {
+            Ok(()) => Ok(bytes),
+            Err(Unread::TooLarge(length)) => {
+                self.body = Body::Unread(body);
+                Err(Unread::TooLarge(length))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the body that was read, for whoever reads it next.
+    pub(crate) fn keep(&mut self, bytes: Vec<u8>) {
+        self.body = Body::Read(bytes);
+    }
+
+    /// The body of a small request, read as a `T`; an empty one counts as `{}`.
+    pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        let bytes = self.bytes(SMALL_MAX).await.map_err(|unread| match unread {
+            Unread::Failed(error) => error,
+            Unread::TooLarge(_) => {
+                ApiError::too_large(format!("Request must be smaller than {SMALL_MAX} bytes"))
+            }
+        })?;
+        let json = if bytes.is_empty() { b"{}" } else { &*bytes };
+        let mut json = serde_json::Deserializer::from_slice(json);
+        let read = serde_path_to_error::deserialize(&mut json);
+        let read = read.map_err(ApiError::serialization)?;
+        json.end().map_err(ApiError::serialization)?;
+        Ok(read)
+    }
+
+    // --- the answer
+
+    /// The answer as it leaves: with the request's id, and after the client has got rid of a body that nobody wanted.
+    pub(crate) async fn finish(self, answer: Result<HttpResponse, ApiError>) -> HttpResponse {
+        let mut response = match answer {
+            Ok(mut response) => {
+                if !response.headers().contains_key(&REQUEST_ID)
+                    && let Ok(id) = HeaderValue::from_str(&self.id.to_string())
+                {
+                    response.headers_mut().insert(REQUEST_ID, id);
+                }
+                response
+            }
+            Err(error) => error.respond(self.id),
+        };
+        if let Body::Unread(body) = self.body
+            && response.status().is_client_error()
+            && !discard(body).await
+        {
+            response
+                .head_mut()
+                .set_connection_type(actix_web::http::ConnectionType::Close);
+        }
+        response
+    }
+}
+
+fn too_slow() -> Unread {
+    let message = "the request's body did not arrive in time";
+    Unread::Failed(ApiError::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "RequestTimeoutException",
+        message,
+    ))
+}
+
+async fn part(body: &mut web::Payload) -> Result<Option<web::Bytes>, Unread> {
+    match tokio::time::timeout(PART_MAX, body.next()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(part))) => Ok(Some(part)),
+        Ok(Some(Err(error))) => Err(Unread::Failed(ApiError::invalid_content(format!(
+            "Could not read the request's body: {error}"
+        )))),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+/// Reads a body to its end, for nobody. Answers whether that was worth it.
+async fn discard(mut body: web::Payload) -> bool {
+    let mut discarded = 0;
+    let all = async {
+        while let Ok(Some(part)) = part(&mut body).await {
+            discarded += part.len();
+            if discarded > DISCARDED_MAX {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(PART_MAX, all).await.unwrap_or(false)
+}
+
+/// What follows the date, or `/_redrive/`, in the path as the client sent it: still encoded, so that an encoded slash is no
+/// slash.
+pub(crate) fn raw_tail(http: &HttpRequest) -> &str {
+    let slashes = http.match_info().get("path").unwrap_or_default();
+    let slashes = slashes.matches('/').count();
+    let path = http.uri().path();
+    match path.rmatch_indices('/').nth(slashes) {
+        Some((at, _)) => &path[at + 1..],
+        None => path,
+    }
+}
+
+/// A part of a path, decoded.
+pub(crate) fn decode(part: &str) -> Result<Cow<'_, str>, ApiError> {
+    if !part.contains('%') {
+        return Ok(Cow::Borrowed(part));
+    }
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        let decoded = match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next()), digit(rest.next()));
+                high.zip(low).map(|(high, low)| (high * 16 + low) as u8)
+            }
+            byte => Some(byte),
+        };
+        bytes.push(decoded.ok_or_else(|| malformed(part))?);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| malformed(part))?;
+    Ok(Cow::Owned(text))
+}
+
+fn malformed(part: &str) -> ApiError {
+    ApiError::invalid_parameter(format!("'{part}' in the path is no percent-encoded UTF-8"))
+}
+
+/// A page's marker: where it begins, not to be read by the client.
+pub(crate) fn marker(at: &str) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(at)
+}
+
+/// Where the page of this marker begins.
+pub(crate) fn marked(marker: &str) -> Result<String, ApiError> {
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(marker);
+    let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| ApiError::invalid_parameter(format!("Invalid marker: '{marker}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_decoded_once() {
+        assert_eq!(decode("f%3Alive").unwrap(), "f:live");
+        assert_eq!(decode("%24LATEST%2f").unwrap(), "$LATEST/");
+        assert_eq!(decode("%2541").unwrap(), "%41");
+        for faulty in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(
+                decode(faulty).unwrap_err().code(),
+                "InvalidParameterValueException"
+            );
+        }
+    }
+
+    #[test]
+    fn markers_are_read_back() {
+        assert_eq!(marked(&marker("f:live")).unwrap(), "f:live");
+        marked("*").unwrap_err();
+    }
+}

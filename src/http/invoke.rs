@@ -1,0 +1,298 @@
+//! Invocations: AWS's `Invoke` in its three types, and the old `InvokeAsync` (INV-01 to INV-33).
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::{ApiError, Constraint, REQUEST_ID};
+use super::incoming::{Incoming, Unread, decode};
+use super::target::Target;
+use crate::clock;
+use crate::destination::error_object;
+use crate::error::{CallError, InvokeError};
+use crate::event::{Invoke, RequestId};
+use crate::failure::{Failure, FailureKind};
+use crate::payload::Payload;
+use crate::trace;
+
+/// INV-04
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+/// Bytes of a log that an answer carries (INV-18).
+const TAIL_MAX: usize = 4_096;
+/// INV-06
+const CLIENT_CONTEXT_MAX: usize = 3_583;
+/// INV-31
+const INVOKE_ASYNC_MAX: usize = 262_144;
+
+pub(crate) async fn invoke(
+    incoming: &mut Incoming<'_>,
+    function: &str,
+) -> Result<HttpResponse, ApiError> {
+    let (kind, tail) = (kind(incoming)?, wants_tail(incoming)?);
+    let context = client_context(incoming, kind)?;
+    let name = decode(function)?;
+    let target = incoming.target(&name)?;
+    check_known(incoming, &target)?;
+    let payload = payload(incoming, kind).await?;
+    let (mut invoke, trace) = described(incoming, &target, payload);
+    if let Some(context) = context {
+        invoke = invoke.client_context(context);
+    }
+    match kind {
+        Type::Event => {
+            let id = accept(incoming, invoke).await?;
+            Ok(HttpResponse::Accepted()
+                .insert_header((REQUEST_ID, id.to_string()))
+                .insert_header((TRACE, trace))
+                .finish())
+        }
+        Type::DryRun => {
+            incoming.api.client.dry_run(invoke)?;
+            Ok(HttpResponse::NoContent().finish())
+        }
+        Type::RequestResponse => call(incoming, invoke, tail, trace).await,
+    }
+}
+
+/// The old API: an event, with no qualifier of its own and a smaller payload.
+pub(crate) async fn invoke_async(
+    incoming: &mut Incoming<'_>,
+    function: &str,
+) -> Result<HttpResponse, ApiError> {
+    let name = decode(function)?;
+    let target = Target::new(&name, None)?;
+    target.check_region(incoming.api.client.region())?;
+    check_known(incoming, &target)?;
+    let bytes = incoming.bytes(INVOKE_ASYNC_MAX).await;
+    let bytes = bytes.map_err(|unread| match unread {
+        Unread::Failed(error) => error,
+        Unread::TooLarge(_) => ApiError::too_large(format!(
+            "Request must be smaller than {INVOKE_ASYNC_MAX} bytes for the InvokeAsync operation"
+        )),
+    })?;
+    let (invoke, _) = described(incoming, &target, parsed(bytes)?);
+    let id = accept(incoming, invoke).await?;
+    Ok(HttpResponse::Accepted()
+        .insert_header((REQUEST_ID, id.to_string()))
+        .json(serde_json::json!({ "Status": 202 })))
+}
+
+const TRACE: &str = "x-amzn-trace-id";
+
+// --- what is asked for
+
+fn kind(incoming: &Incoming<'_>) -> Result<Type, ApiError> {
+    match header(incoming, "x-amz-invocation-type")? {
+        None | Some("RequestResponse") => Ok(Type::RequestResponse),
+        Some("Event") => Ok(Type::Event),
+        Some("DryRun") => Ok(Type::DryRun),
+        Some(other) => {
+            let rule = Constraint::Enum("Event, RequestResponse, DryRun");
+            Err(ApiError::validation(&[
+                rule.broken_by("invocationType", other)
+            ]))
+        }
+    }
+}
+
+/// INV-05
+fn wants_tail(incoming: &Incoming<'_>) -> Result<bool, ApiError> {
+    match header(incoming, "x-amz-log-type")? {
+        None | Some("None") => Ok(false),
+        Some("Tail") => Ok(true),
+        Some(other) => {
+            let rule = Constraint::Enum("None, Tail");
+            Err(ApiError::validation(&[rule.broken_by("logType", other)]))
+        }
+    }
+}
+
+fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Result<Option<&'a str>, ApiError> {
+    match incoming.http.headers().get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(Some).map_err(|_| {
+            ApiError::invalid_parameter(format!("the header {name} isn't printable ASCII"))
+        }),
+    }
+}
+
+/// The context as JSON (INV-06).
+fn client_context(incoming: &Incoming<'_>, kind: Type) -> Result<Option<String>, ApiError> {
+    let Some(given) = header(incoming, "x-amz-client-context")? else {
+        return Ok(None);
+    };
+    let refuse = |problem: &str| {
+        Err(ApiError::invalid_content(format!(
+            "Client context {problem}: use at most {CLIENT_CONTEXT_MAX} bytes of base64 that hold a JSON object"
+        )))
+    };
+    if given.len() > CLIENT_CONTEXT_MAX {
+        return refuse(&format!("has {} bytes", given.len()));
+    }
+    let Ok(Ok(json)) = STANDARD.decode(given).map(String::from_utf8) else {
+        return refuse("is no base64 of UTF-8");
+    };
+    // Only its outermost form matters here: what is within is the function's to read.
+    let object = Payload::from_json(json.as_str()).is_ok() && json.trim_start().starts_with('{');
+    if !object {
+        return refuse("is no JSON object");
+    }
+    Ok((kind == Type::RequestResponse).then_some(json))
+}
+
+/// NAM-13: what isn't here is told before the body is read.
+fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiError> {
+    let client = &incoming.api.client;
+    let plain = target.qualifier.is_none() && !target.is_foreign(client.account());
+    if plain && client.knows(target.name) {
+        return Ok(());
+    }
+    incoming.function(target).map(drop)
+}
+
+async fn payload(incoming: &mut Incoming<'_>, kind: Type) -> Result<Payload, ApiError> {
+    let client = &incoming.api.client;
+    let max = match kind {
+        Type::Event => client.event_payload_max(),
+        Type::RequestResponse | Type::DryRun => client.call_payload_max(),
+    };
+    let bytes = incoming.bytes(max).await;
+    let bytes = bytes.map_err(|unread| match (unread, kind) {
+        (Unread::Failed(error), _) => error,
+        // INV-27
+        (Unread::TooLarge(bytes), Type::Event) => ApiError::too_large(format!(
+            "{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)"
+        )),
+        // INV-26
+        (Unread::TooLarge(_), _) => ApiError::too_large(format!(
+            "Request must be smaller than {max} bytes for the InvokeFunction operation"
+        )),
+    })?;
+    parsed(bytes)
+}
+
+/// INV-08, INV-09
+fn parsed(bytes: Vec<u8>) -> Result<Payload, ApiError> {
+    let refuse = |detail: &dyn std::fmt::Display| {
+        ApiError::invalid_content(format!(
+            "Could not parse request body into json: Could not parse payload into json: {detail}"
+        ))
+    };
+    if bytes.is_empty() {
+        return Payload::from_json("{}").map_err(|error| refuse(&error));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| refuse(&error.utf8_error()))?;
+    Payload::from_json(text).map_err(|error| refuse(&error))
+}
+
+/// The invocation with all that is said of it but its payload's meaning, and its trace.
+fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> (Invoke, String) {
+    let (trace, hops) = match incoming.header(TRACE).and_then(trace::received) {
+        Some(received) => (received.header.into_owned(), received.hops),
+        // XRY-04
+        None => (
+            trace::fresh(clock::epoch_seconds(), rand::random(), rand::random()),
+            0,
+        ),
+    };
+    let mut invoke = Invoke::event(target.name.to_owned(), payload)
+        .trace_header(trace.as_str())
+        .hops(hops);
+    if let Some(parent) = incoming.header("traceparent") {
+        invoke = invoke.traceparent(parent);
+    }
+    if let Some(qualifier) = &target.qualifier {
+        invoke = invoke.qualifier(&**qualifier);
+    }
+    if incoming.proposed {
+        invoke = invoke.request_id(incoming.id);
+    }
+    (invoke, trace)
+}
+
+// --- what comes of it
+
+/// INV-13: answers once the event is kept. A client that sends an event again under the id that it proposed gets the
+/// receipt of the first (BYD-12).
+async fn accept(incoming: &Incoming<'_>, invoke: Invoke) -> Result<RequestId, ApiError> {
+    match incoming.api.client.send(invoke).await {
+        Ok(receipt) => Ok(receipt.request_id),
+        Err(InvokeError::RequestIdTaken { request_id }) => Ok(request_id),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// INV-14 to INV-25
+async fn call(
+    incoming: &mut Incoming<'_>,
+    invoke: Invoke,
+    tail: bool,
+    trace: String,
+) -> Result<HttpResponse, ApiError> {
+    let call = incoming.api.client.begin_call(invoke)?;
+    let (id, version) = (call.request_id(), call.version().to_owned());
+    incoming.id = id;
+    let (body, failed) = match call.result::<Payload>().await {
+        Ok(result) => (result, false),
+        Err(CallError::Failed(failure)) => (failed(id, &failure)?, true),
+        Err(CallError::Cancelled) => {
+            let message = "the call was cancelled";
+            let failure = Failure::new(FailureKind::Error, "Cancelled", message);
+            (failed_payload(id, &failure)?, true)
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((REQUEST_ID, id.to_string()))
+        .insert_header((TRACE, trace))
+        .insert_header(("x-amz-executed-version", version))
+        .content_type("application/json");
+    if failed {
+        // INV-16
+        response.insert_header(("x-amz-function-error", "Unhandled"));
+    }
+    if tail {
+        let log = incoming.api.logs.of(id).unwrap_or_default();
+        let log = STANDARD.encode(last(log.as_bytes(), TAIL_MAX));
+        response.insert_header(("x-amz-log-result", log));
+    }
+    let json = body
+        .json()
+        .map_err(|error| ApiError::service(error.to_string()))?;
+    Ok(response.body(json.get().to_owned()))
+}
+
+/// The error object of a function that failed; or whose fault it was instead.
+fn failed(id: RequestId, failure: &Failure) -> Result<Payload, ApiError> {
+    match failure.kind {
+        // ASY-28: its concurrency was taken away while it waited.
+        FailureKind::Throttle if failure.error_type == "TooManyRequestsException" => Err(
+            ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded", None),
+        ),
+        FailureKind::System => Err(ApiError::service(failure.message.clone())),
+        _ => failed_payload(id, failure),
+    }
+}
+
+fn failed_payload(id: RequestId, failure: &Failure) -> Result<Payload, ApiError> {
+    error_object(id, failure).ok_or_else(|| {
+        let message = "the failure can't be told as JSON";
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ServiceException",
+            message,
+        )
+    })
+}
+
+fn last(bytes: &[u8], max: usize) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(max)..]
+}

@@ -1,0 +1,116 @@
+//! Without authentication only this machine is served: loopback addresses, under a name that is loopback's, and no page that
+//! a browser got elsewhere.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{HOST, ORIGIN};
+
+use super::error::ApiError;
+
+/// Refuses whoever isn't on this machine.
+pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
+    let peer = http.peer_addr();
+    // A request that a test made has no peer.
+    if let Some(peer) = peer.filter(|peer| !peer.ip().to_canonical().is_loopback()) {
+        return Err(ApiError::access_denied(format!(
+            "no authentication is configured, so only loopback addresses are served, and {} is none: configure it with LambdaApi::credentials",
+            peer.ip()
+        )));
+    }
+    let header = |name| http.headers().get(name).map(|value| value.to_str());
+    let host = match header(HOST) {
+        Some(Ok(host)) => host,
+        Some(Err(_)) => "?",
+        // HTTP/2 has it in the URI.
+        None => http.uri().host().unwrap_or_default(),
+    };
+    if !host.is_empty() && !is_loopback(host) {
+        return Err(ApiError::access_denied(format!(
+            "no authentication is configured, so only loopback hosts are served, and '{host}' is none: use localhost or 127.0.0.1, or configure it with LambdaApi::credentials"
+        )));
+    }
+    match header(ORIGIN) {
+        None => Ok(()),
+        Some(Ok(origin))
+            if origin
+                .split_once("://")
+                .is_some_and(|(_, from)| from == host) =>
+        {
+            Ok(())
+        }
+        Some(origin) => Err(ApiError::access_denied(format!(
+            "a page of the origin '{}' may not use this server, which has no authentication",
+            origin.unwrap_or("?")
+        ))),
+    }
+}
+
+/// Is this host, with or without a port, a name of loopback?
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.to_ascii_lowercase();
+    let address = name.parse::<std::net::IpAddr>();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn refused(peer: &str, host: &str, origin: Option<&str>) -> bool {
+        let mut request = TestRequest::get()
+            .peer_addr(peer.parse().unwrap())
+            .insert_header(("host", host));
+        if let Some(origin) = origin {
+            request = request.insert_header(("origin", origin));
+        }
+        check(&request.to_http_request()).is_err()
+    }
+
+    #[test]
+    fn only_this_machine_is_served() {
+        let host = "127.0.0.1:9000";
+        assert!(!refused("127.0.0.1:1", host, None));
+        assert!(!refused("[::1]:1", "[::1]:9000", None));
+        assert!(!refused("[::ffff:127.0.0.1]:1", host, None));
+        assert!(refused("192.168.0.7:1", host, None));
+        assert!(refused("[::ffff:10.0.0.1]:1", host, None));
+    }
+
+    /// A name that an attacker's server gave this machine is no name of loopback.
+    #[test]
+    fn only_names_of_loopback_are_served() {
+        for host in [
+            "localhost",
+            "LOCALHOST:9000",
+            "api.localhost",
+            "127.8.9.1:80",
+            "[::1]",
+        ] {
+            assert!(!refused("127.0.0.1:1", host, None), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example:9000",
+            "10.0.0.1",
+            "127.0.0.1.evil",
+        ] {
+            assert!(refused("127.0.0.1:1", host, None), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_page_from_elsewhere_is_served() {
+        let host = "localhost:9000";
+        assert!(!refused("127.0.0.1:1", host, Some("http://localhost:9000")));
+        for origin in ["https://evil.example", "null", "http://localhost:9001", ""] {
+            assert!(refused("127.0.0.1:1", host, Some(origin)), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Whether a function may invoke itself without end (CFG-29).
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::concurrency::unqualified;
+use super::error::{ApiError, Constraint};
+use super::incoming::Incoming;
+use crate::configuration::RecursiveLoop;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Loop {
+    recursive_loop: Option<String>,
+}
+
+pub(crate) async fn put(
+    incoming: &mut Incoming<'_>,
+    function: &str,
+) -> Result<HttpResponse, ApiError> {
+    let info = unqualified(incoming, function)?;
+    let body: Loop = incoming.json().await?;
+    let wanted = match body.recursive_loop.as_deref() {
+        Some("Allow") => RecursiveLoop::Allow,
+        Some("Terminate") => RecursiveLoop::Terminate,
+        other => {
+            let rule = Constraint::Enum("Terminate, Allow");
+            let broken = rule.broken_by("recursiveLoop", other.unwrap_or("null"));
+            return Err(ApiError::validation(&[broken]));
+        }
+    };
+    let client = &incoming.api.client;
+    client
+        .configure(info.name.as_str(), |configuration| {
+            configuration.recursive_loop = Some(wanted);
+            Ok::<_, ApiError>(())
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(json!({ "RecursiveLoop": wanted })))
+}
+
+pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
+    let info = unqualified(incoming, function)?;
+    let holds = match info.allows_recursion {
+        true => RecursiveLoop::Allow,
+        false => RecursiveLoop::Terminate,
+    };
+    Ok(HttpResponse::Ok().json(json!({ "RecursiveLoop": holds })))
+}

@@ -1,0 +1,228 @@
+//! Which operation a method and a path stand for: AWS's paths, and ours under `/_redrive/`.
+
+use actix_web::http::Method;
+
+/// What a request asks for, with the variable parts of its path as they are in there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    Invoke(&'a str),
+    InvokeAsync(&'a str),
+    ListFunctions,
+    GetFunction(&'a str),
+    GetFunctionConfiguration(&'a str),
+    UpdateFunctionConfiguration(&'a str),
+    ListVersionsByFunction(&'a str),
+    ListAliases(&'a str),
+    GetAlias(&'a str, &'a str),
+    PutFunctionEventInvokeConfig(&'a str),
+    UpdateFunctionEventInvokeConfig(&'a str),
+    GetFunctionEventInvokeConfig(&'a str),
+    DeleteFunctionEventInvokeConfig(&'a str),
+    ListFunctionEventInvokeConfigs(&'a str),
+    PutFunctionConcurrency(&'a str),
+    GetFunctionConcurrency(&'a str),
+    DeleteFunctionConcurrency(&'a str),
+    PutFunctionRecursionConfig(&'a str),
+    GetFunctionRecursionConfig(&'a str),
+    AddPermission(&'a str),
+    GetPolicy(&'a str),
+    RemovePermission(&'a str, &'a str),
+    GetAccountSettings,
+    ListTags(&'a str),
+    /// One of AWS's that a runtime inside a program can't do, by its name.
+    Unsupported(&'static str, Option<&'a str>),
+}
+
+impl<'a> Operation<'a> {
+    /// Its IAM action.
+    pub(crate) fn action(self) -> &'static str {
+        match self {
+            Self::Invoke(_) => "lambda:InvokeFunction",
+            Self::InvokeAsync(_) => "lambda:InvokeAsync",
+            Self::ListFunctions => "lambda:ListFunctions",
+            Self::GetFunction(_) => "lambda:GetFunction",
+            Self::GetFunctionConfiguration(_) => "lambda:GetFunctionConfiguration",
+            Self::UpdateFunctionConfiguration(_) => "lambda:UpdateFunctionConfiguration",
+            Self::ListVersionsByFunction(_) => "lambda:ListVersionsByFunction",
+            Self::ListAliases(_) => "lambda:ListAliases",
+            Self::GetAlias(..) => "lambda:GetAlias",
+            Self::PutFunctionEventInvokeConfig(_) => "lambda:PutFunctionEventInvokeConfig",
+            Self::UpdateFunctionEventInvokeConfig(_) => "lambda:UpdateFunctionEventInvokeConfig",
+            Self::GetFunctionEventInvokeConfig(_) => "lambda:GetFunctionEventInvokeConfig",
+            Self::DeleteFunctionEventInvokeConfig(_) => "lambda:DeleteFunctionEventInvokeConfig",
+            Self::ListFunctionEventInvokeConfigs(_) => "lambda:ListFunctionEventInvokeConfigs",
+            Self::PutFunctionConcurrency(_) => "lambda:PutFunctionConcurrency",
+            Self::GetFunctionConcurrency(_) => "lambda:GetFunctionConcurrency",
+            Self::DeleteFunctionConcurrency(_) => "lambda:DeleteFunctionConcurrency",
+            Self::PutFunctionRecursionConfig(_) => "lambda:PutFunctionRecursionConfig",
+            Self::GetFunctionRecursionConfig(_) => "lambda:GetFunctionRecursionConfig",
+            Self::AddPermission(_) => "lambda:AddPermission",
+            Self::GetPolicy(_) => "lambda:GetPolicy",
+            Self::RemovePermission(..) => "lambda:RemovePermission",
+            Self::GetAccountSettings => "lambda:GetAccountSettings",
+            Self::ListTags(_) => "lambda:ListTags",
+            Self::Unsupported(action, _) => action,
+        }
+    }
+
+    /// The function that it is about, as the path has it.
+    pub(crate) fn function(self) -> Option<&'a str> {
+        match self {
+            Self::ListFunctions | Self::GetAccountSettings => None,
+            Self::Unsupported(_, function) => function,
+            Self::Invoke(function)
+            | Self::InvokeAsync(function)
+            | Self::GetFunction(function)
+            | Self::GetFunctionConfiguration(function)
+            | Self::UpdateFunctionConfiguration(function)
+            | Self::ListVersionsByFunction(function)
+            | Self::ListAliases(function)
+            | Self::GetAlias(function, _)
+            | Self::PutFunctionEventInvokeConfig(function)
+            | Self::UpdateFunctionEventInvokeConfig(function)
+            | Self::GetFunctionEventInvokeConfig(function)
+            | Self::DeleteFunctionEventInvokeConfig(function)
+            | Self::ListFunctionEventInvokeConfigs(function)
+            | Self::PutFunctionConcurrency(function)
+            | Self::GetFunctionConcurrency(function)
+            | Self::DeleteFunctionConcurrency(function)
+            | Self::PutFunctionRecursionConfig(function)
+            | Self::GetFunctionRecursionConfig(function)
+            | Self::AddPermission(function)
+            | Self::GetPolicy(function)
+            | Self::RemovePermission(function, _)
+            | Self::ListTags(function) => Some(function),
+        }
+    }
+
+    /// The operation of a method and a path of the API of `date`. A trailing slash counts for nothing.
+    pub(crate) fn at(method: &Method, date: &str, path: &'a str) -> Option<Self> {
+        let mut parts = [""; 6];
+        let mut count = 0;
+        for part in path.trim_end_matches('/').split('/') {
+            *parts.get_mut(count)? = part;
+            count += 1;
+        }
+        // Hottest first.
+        match (method.as_str(), date, parts.get(..count)?) {
+            ("POST", "2015-03-31", ["functions", f, "invocations"]) => Some(Self::Invoke(f)),
+            ("POST", "2014-11-13", ["functions", f, "invoke-async"]) => Some(Self::InvokeAsync(f)),
+            ("GET", "2016-08-19", ["account-settings"]) => Some(Self::GetAccountSettings),
+            ("GET", "2017-03-31", ["tags", arn]) => Some(Self::ListTags(arn)),
+            (method, date, ["functions", rest @ ..]) => {
+                Self::of_functions(method, date, rest).or_else(|| unsupported(method, date, path))
+            }
+            (method, date, _) => unsupported(method, date, path),
+        }
+    }
+
+    fn of_functions(method: &str, date: &str, path: &[&'a str]) -> Option<Self> {
+        Some(match (method, date, path) {
+            ("GET", "2015-03-31", []) => Self::ListFunctions,
+            ("GET", "2015-03-31", [f]) => Self::GetFunction(f),
+            ("GET", "2015-03-31", [f, "configuration"]) => Self::GetFunctionConfiguration(f),
+            ("PUT", "2015-03-31", [f, "configuration"]) => Self::UpdateFunctionConfiguration(f),
+            ("GET", "2015-03-31", [f, "versions"]) => Self::ListVersionsByFunction(f),
+            ("GET", "2015-03-31", [f, "aliases"]) => Self::ListAliases(f),
+            ("GET", "2015-03-31", [f, "aliases", alias]) => Self::GetAlias(f, alias),
+            ("POST", "2015-03-31", [f, "policy"]) => Self::AddPermission(f),
+            ("GET", "2015-03-31", [f, "policy"]) => Self::GetPolicy(f),
+            ("DELETE", "2015-03-31", [f, "policy", sid]) => Self::RemovePermission(f, sid),
+            (method, "2019-09-25", [f, "event-invoke-config"]) => match method {
+                "PUT" => Self::PutFunctionEventInvokeConfig(f),
+                "POST" => Self::UpdateFunctionEventInvokeConfig(f),
+                "GET" => Self::GetFunctionEventInvokeConfig(f),
+                "DELETE" => Self::DeleteFunctionEventInvokeConfig(f),
+                _ => return None,
+            },
+            ("GET", "2019-09-25", [f, "event-invoke-config", "list"]) => {
+                Self::ListFunctionEventInvokeConfigs(f)
+            }
+            ("PUT", "2017-10-31", [f, "concurrency"]) => Self::PutFunctionConcurrency(f),
+            ("GET", "2019-09-30", [f, "concurrency"]) => Self::GetFunctionConcurrency(f),
+            ("DELETE", "2017-10-31", [f, "concurrency"]) => Self::DeleteFunctionConcurrency(f),
+            ("PUT", "2024-08-31", [f, "recursion-config"]) => Self::PutFunctionRecursionConfig(f),
+            ("GET", "2024-08-31", [f, "recursion-config"]) => Self::GetFunctionRecursionConfig(f),
+            _ => return None,
+        })
+    }
+}
+
+/// AWS's other operations, so that whoever asks for one learns why it isn't here.
+fn unsupported<'a>(method: &str, date: &str, path: &'a str) -> Option<Operation<'a>> {
+    let parts: Vec<_> = path.trim_end_matches('/').split('/').collect();
+    let (action, function) = match (method, date, &*parts) {
+        ("POST", "2015-03-31", ["functions"]) => ("lambda:CreateFunction", None),
+        ("DELETE", "2015-03-31", ["functions", f]) => ("lambda:DeleteFunction", Some(*f)),
+        ("PUT", "2015-03-31", ["functions", f, "code"]) => ("lambda:UpdateFunctionCode", Some(*f)),
+        ("POST", "2015-03-31", ["functions", f, "versions"]) => ("lambda:PublishVersion", Some(*f)),
+        ("POST", "2015-03-31", ["functions", f, "aliases"]) => ("lambda:CreateAlias", Some(*f)),
+        ("PUT", "2015-03-31", ["functions", f, "aliases", _]) => ("lambda:UpdateAlias", Some(*f)),
+        ("DELETE", "2015-03-31", ["functions", f, "aliases", _]) => {
+            ("lambda:DeleteAlias", Some(*f))
+        }
+        ("POST", "2021-11-15", ["functions", f, "response-streaming-invocations"]) => {
+            ("lambda:InvokeWithResponseStream", Some(*f))
+        }
+        (_, "2019-09-30", ["functions", f, "provisioned-concurrency"]) => {
+            ("lambda:ProvisionedConcurrencyConfig", Some(*f))
+        }
+        (_, "2021-10-31", ["functions", f, "url" | "urls"]) => {
+            ("lambda:FunctionUrlConfig", Some(*f))
+        }
+        (_, "2020-06-30", ["functions", f, "code-signing-config"]) => {
+            ("lambda:FunctionCodeSigningConfig", Some(*f))
+        }
+        (_, "2021-07-20", ["functions", f, "runtime-management-config"]) => {
+            ("lambda:RuntimeManagementConfig", Some(*f))
+        }
+        (_, "2015-03-31", ["event-source-mappings", ..]) => ("lambda:EventSourceMapping", None),
+        (_, "2018-10-31", ["layers" | "layers-by-arn", ..]) => ("lambda:LayerVersion", None),
+        (_, "2020-04-22", ["code-signing-configs", ..]) => ("lambda:CodeSigningConfig", None),
+        ("POST" | "DELETE", "2017-03-31", ["tags", _]) => ("lambda:TagResource", None),
+        _ => return None,
+    };
+    Some(Operation::Unsupported(action, function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at<'a>(method: &str, path: &'a str) -> Option<Operation<'a>> {
+        let (date, rest) = path.trim_start_matches('/').split_once('/')?;
+        Operation::at(&method.parse().unwrap(), date, rest)
+    }
+
+    /// INV-01, INV-30, CFG-01, CFG-05, CFG-11
+    #[test]
+    fn each_path_is_an_operation() {
+        use Operation::*;
+        let f = "/2015-03-31/functions/f";
+        assert_eq!(at("POST", &format!("{f}/invocations")), Some(Invoke("f")));
+        assert_eq!(at("GET", "/2015-03-31/functions/"), Some(ListFunctions));
+        assert_eq!(at("GET", "/2015-03-31/functions"), Some(ListFunctions));
+        assert_eq!(at("GET", f), Some(GetFunction("f")));
+        let config = "/2019-09-25/functions/f/event-invoke-config";
+        assert_eq!(
+            at("POST", config),
+            Some(UpdateFunctionEventInvokeConfig("f"))
+        );
+        assert_eq!(
+            at("GET", &format!("{config}/list")),
+            Some(ListFunctionEventInvokeConfigs("f"))
+        );
+        assert_eq!(
+            at("DELETE", &format!("{f}/policy/s")),
+            Some(RemovePermission("f", "s"))
+        );
+        assert!(matches!(
+            at("DELETE", f),
+            Some(Unsupported("lambda:DeleteFunction", Some("f")))
+        ));
+        assert_eq!(at("GET", &format!("{f}/invocations")), None);
+        assert_eq!(at("PATCH", config), None);
+        assert_eq!(at("POST", "/2014-03-31/functions/f/invocations"), None);
+        assert_eq!(at("GET", "/2015-03-31/a/b/c/d/e/f/g"), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! Which function a path means: a name, a partial or a full ARN, each with or without a qualifier (NAM-01 to NAM-13).
+
+use std::borrow::Cow;
+
+use super::error::{ApiError, Constraint};
+
+/// What a function name in a path stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    /// The function's name.
+    pub(crate) name: &'a str,
+    /// The qualifier, from the name or the query, as given (NAM-16).
+    pub(crate) qualifier: Option<Cow<'a, str>>,
+    region: Option<&'a str>,
+    account: Option<&'a str>,
+}
+
+/// NAM-03
+const NAME_MAX: usize = 256;
+/// NAM-06
+const QUALIFIER_MAX: usize = 128;
+
+/// As AWS's model has it; answers quote it (NAM-04).
+const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
+const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
+
+impl<'a> Target<'a> {
+    /// Reads a decoded path value and the query's qualifier.
+    ///
+    /// # Errors
+    /// All that is wrong with both (NAM-05), or that they disagree (NAM-11).
+    pub(crate) fn new(
+        function: &'a str,
+        qualifier: Option<Cow<'a, str>>,
+    ) -> Result<Self, ApiError> {
+        let mut broken = Vec::new();
+        let parsed = parse(function).filter(|_| function.len() <= NAME_MAX);
+        if parsed.is_none() {
+            let rule = match function.len() > NAME_MAX {
+                true => Constraint::LengthMax(NAME_MAX),
+                false => Constraint::Pattern(NAME_PATTERN),
+            };
+            broken.push(rule.broken_by("functionName", function));
+        }
+        if let Some(qualifier) = &qualifier {
+            broken.extend(qualifier_fault(qualifier));
+        }
+        let Some(mut target) = parsed.filter(|_| broken.is_empty()) else {
+            return Err(ApiError::validation(&broken));
+        };
+        match (&target.qualifier, qualifier) {
+            (Some(own), Some(given)) if *own != given => Err(ApiError::invalid_parameter(
+                "The derived qualifier from the function name does not match the specified qualifier.",
+            )),
+            (None, given) => {
+                target.qualifier = given;
+                Ok(target)
+            }
+            _ => Ok(target),
+        }
+    }
+
+    /// NAM-12: only this region is here.
+    pub(crate) fn check_region(&self, here: &str) -> Result<(), ApiError> {
+        match self.region.filter(|region| *region != here) {
+            None => Ok(()),
+            Some(region) => Err(ApiError::not_found(format!(
+                "Functions from '{region}' are not reachable in this region ('{here}')"
+            ))),
+        }
+    }
+
+    /// Does it name another account than this one?
+    pub(crate) fn is_foreign(&self, account: &str) -> bool {
+        self.account.is_some_and(|theirs| theirs != account)
+    }
+}
+
+fn qualifier_fault(qualifier: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '$' | '_' | '-');
+    let rule = match qualifier {
+        "" => Constraint::LengthMin(1),
+        long if long.len() > QUALIFIER_MAX => Constraint::LengthMax(QUALIFIER_MAX),
+        other if other.chars().all(legal) => return None,
+        _ => Constraint::Pattern(QUALIFIER_PATTERN),
+    };
+    Some(rule.broken_by("qualifier", qualifier))
+}
+
+/// NAM-02: every part but the name may be missing, and the longest reading counts.
+fn parse(text: &str) -> Option<Target<'_>> {
+    let rest = match text.strip_prefix("arn:") {
+        None => text,
+        Some(rest) => {
+            let (partition, rest) = rest.split_once(':')?;
+            if !is_partition(partition) {
+                return None;
+            }
+            rest.strip_prefix("lambda:")?
+        }
+    };
+    let options = |part: bool| match part {
+        true => [true, false].as_slice(),
+        false => [false].as_slice(),
+    };
+    let (with_region, after_region) = leading(rest, is_region);
+    for &region in options(with_region.is_some()) {
+        let rest = if region { after_region } else { rest };
+        let (with_account, after_account) = leading(rest, is_account);
+        for &account in options(with_account.is_some()) {
+            let rest = if account { after_account } else { rest };
+            let (word, after_word) = leading(rest, |part| part == "function");
+            for &function in options(word.is_some()) {
+                let rest = if function { after_word } else { rest };
+                if let Some((name, qualifier)) = name(rest) {
+                    return Some(Target {
+                        name,
+                        qualifier: qualifier.map(Cow::Borrowed),
+                        region: with_region.filter(|_| region),
+                        account: with_account.filter(|_| account),
+                    });
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The part before the first colon if it is one of `those`, and what follows.
+fn leading(text: &str, those: impl Fn(&str) -> bool) -> (Option<&str>, &str) {
+    match text.split_once(':') {
+        Some((part, rest)) if those(part) => (Some(part), rest),
+        _ => (None, text),
+    }
+}
+
+fn name(text: &str) -> Option<(&str, Option<&str>)> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let (name, qualifier) = match text.split_once(':') {
+        Some((name, qualifier)) => (name, Some(qualifier)),
+        None => (text, None),
+    };
+    let is_name = !name.is_empty() && name.chars().all(|c| word(c) || c == '.');
+    let is_qualifier = |it: &str| {
+        matches!(it, "$LATEST" | "$LATEST.PUBLISHED") || !it.is_empty() && it.chars().all(word)
+    };
+    (is_name && qualifier.is_none_or(is_qualifier)).then_some((name, qualifier))
+}
+
+fn is_partition(text: &str) -> bool {
+    let rest = text.strip_prefix("aws");
+    text.is_empty()
+        || rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphabetic() || c == '-'))
+}
+
+/// `us-east-1`, `us-gov-west-1`
+fn is_region(text: &str) -> bool {
+    let lower = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
+    let parts: [&str; 5] = {
+        let mut parts = [""; 5];
+        for (slot, part) in parts.iter_mut().zip(text.splitn(5, '-')) {
+            *slot = part;
+        }
+        parts
+    };
+    let digit = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
+    let begins = parts[0].len() == 2 && lower(parts[0]);
+    begins
+        && match parts {
+            [_, area, number, "", ""] => lower(area) && digit(number),
+            [_, "gov", area, number, ""] => lower(area) && digit(number),
+            _ => false,
+        }
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.chars().all(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(&str, Option<String>)> {
+        let target = Target::new(text, None).ok()?;
+        Some((target.name, target.qualifier.map(Cow::into_owned)))
+    }
+
+    /// NAM-01, NAM-02, NAM-09
+    #[test]
+    fn names_and_arns_of_any_length_are_read() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function";
+        let plain = |name: &'static str| Some((name, None));
+        let live = Some(("f", Some("live".to_owned())));
+        assert_eq!(read("f"), plain("f"));
+        assert_eq!(read("f:live"), live);
+        assert_eq!(read("000000000000:function:f"), plain("f"));
+        assert_eq!(read("000000000000:f:live"), live);
+        assert_eq!(read("us-gov-west-1:000000000000:function:f:live"), live);
+        assert_eq!(read(&format!("{arn}:f")), plain("f"));
+        assert_eq!(read(&format!("{arn}:f:live")), live);
+        assert_eq!(
+            read(&format!("{arn}:f:$LATEST")).unwrap().1.as_deref(),
+            Some("$LATEST")
+        );
+        assert_eq!(
+            read("arn:aws-us-gov:lambda:us-gov-west-1:000000000000:function:f"),
+            plain("f")
+        );
+        assert_eq!(read(arn), plain("function"));
+        assert_eq!(read("function:$LATEST").unwrap().0, "function");
+        assert_eq!(read("000000000000"), plain("000000000000"));
+        assert_eq!(read("name.space"), plain("name.space"));
+    }
+
+    /// NAM-04, NAM-08
+    #[test]
+    fn what_is_no_name_is_a_validation_error() {
+        for text in [
+            "",
+            "f:",
+            ":f",
+            "f:$LATES",
+            "f:$latest",
+            "a b",
+            "ä",
+            "arn:aws:lambda:us-east-1:000000000000:function:f:1:2",
+            "arn:aws:lambda::000000000000:function:f",
+            "arn:aws:lambda:us-east-1::function:f",
+            "arn:aws:lambda:nowhere:000000000000:function:f",
+            "arn:aws:sqs:us-east-1:000000000000:function:f",
+            "arn:oracle:lambda:us-east-1:000000000000:function:f",
+        ] {
+            let error = Target::new(text, None).unwrap_err();
+            assert_eq!(error.code(), "ValidationException", "{text}");
+            let begins = format!(
+                "1 validation error detected: Value '{text}' at 'functionName' failed to satisfy constraint: "
+            );
+            assert!(error.message().starts_with(&begins), "{}", error.message());
+        }
+    }
+
+    /// NAM-07
+    #[test]
+    fn a_name_that_is_too_long_for_a_function_is_a_name_all_the_same() {
+        let name = "f".repeat(65);
+        assert_eq!(read(&name).unwrap().0, name);
+        let long = "f".repeat(257);
+        let error = Target::new(&long, None).unwrap_err();
+        assert!(
+            error.message().ends_with("less than or equal to 256"),
+            "{}",
+            error.message()
+        );
+    }
+
+    /// NAM-05, NAM-06, NAM-10
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let long = "q".repeat(129);
+        for qualifier in ["a b", "", &long] {
+            let error = Target::new("a b", Some(qualifier.into())).unwrap_err();
+            assert!(
+                error
+                    .message()
+                    .starts_with("2 validation errors detected: Value 'a b' at 'functionName'"),
+                "{}",
+                error.message()
+            );
+            assert!(error.message().contains("; Value '"));
+            assert!(error.message().contains("at 'qualifier'"));
+        }
+        Target::new("f", Some("$latest".into())).unwrap();
+    }
+
+    /// NAM-11
+    #[test]
+    fn two_qualifiers_must_agree() {
+        let target = Target::new("f:live", Some("live".into())).unwrap();
+        assert_eq!(target.qualifier.as_deref(), Some("live"));
+        let error = Target::new("f:live", Some("dead".into())).unwrap_err();
+        assert_eq!(error.code(), "InvalidParameterValueException");
+        assert_eq!(
+            error.message(),
+            "The derived qualifier from the function name does not match the specified qualifier."
+        );
+    }
+
+    /// NAM-12
+    #[test]
+    fn another_region_is_out_of_reach() {
+        let target = Target::new("us-east-2:000000000000:f", None).unwrap();
+        let error = target.check_region("us-east-1").unwrap_err();
+        assert_eq!(
+            error.message(),
+            "Functions from 'us-east-2' are not reachable in this region ('us-east-1')"
+        );
+        target.check_region("us-east-2").unwrap();
+        assert!(target.is_foreign("111111111111") && !target.is_foreign("000000000000"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_read_was_there(text in ".{0,300}", qualifier in ".{0,140}") {
+            if let Ok(target) = Target::new(&text, Some(qualifier.into())) {
+                assert!(text.contains(target.name));
+            }
+        }
+    }
+}

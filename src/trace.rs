@@ -1,0 +1,132 @@
+//! The trace header `X-Amzn-Trace-Id` (XRY-01), and how a chain of invocations is told in it (REC-02).
+//!
+//! `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1>;Lineage=…`. Its own lineage is the only one that redrive reads;
+//! another's is passed on and means nothing here.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A caller's header, as the handler is to see it, and how long the caller's chain is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Received<'a> {
+    pub(crate) header: Cow<'a, str>,
+    pub(crate) hops: u8,
+}
+
+/// Marks a lineage as redrive's, where AWS has a hash.
+const MARK: &str = "72656472";
+
+/// Longest header that is taken.
+const HEADER_MAX: usize = 2_048;
+
+/// Reads a caller's header: all of its pairs are kept but `Self` (XRY-01). `None` if it has no root.
+pub(crate) fn received(header: &str) -> Option<Received<'_>> {
+    let printable = header.len() <= HEADER_MAX && header.chars().all(|c| (' '..='~').contains(&c));
+    let root = pairs(header).find_map(|pair| pair.strip_prefix("Root="));
+    root.filter(|root| printable && is_root(root))?;
+    let hops = pairs(header).find_map(|pair| lineage(pair.strip_prefix("Lineage=")?));
+    let own = |pair: &str| pair.starts_with("Self=");
+    let header = if pairs(header).any(own) {
+        let kept: Vec<_> = pairs(header).filter(|pair| !own(pair)).collect();
+        Cow::Owned(kept.join(";"))
+    } else {
+        Cow::Borrowed(header)
+    };
+    Some(Received {
+        header,
+        hops: hops.unwrap_or(0),
+    })
+}
+
+/// A header for a chain that begins here; it isn't sampled (XRY-04).
+pub(crate) fn fresh(epoch_seconds: u32, random: u128, parent: u64) -> String {
+    let random = random & ((1 << 96) - 1);
+    format!("Root=1-{epoch_seconds:08x}-{random:024x};Parent={parent:016x};Sampled=0")
+}
+
+/// The header to send with a request that is made on behalf of an invocation with so many before it.
+pub(crate) fn onward(header: &str, hops: u8) -> String {
+    let mut onward = String::with_capacity(header.len() + 32);
+    for pair in pairs(header) {
+        if pair.strip_prefix("Lineage=").and_then(lineage).is_none() {
+            onward.push_str(pair);
+            onward.push(';');
+        }
+    }
+    let _ = write!(onward, "Lineage={}:{MARK}:0", hops.saturating_add(1));
+    onward
+}
+
+fn pairs(header: &str) -> impl Iterator<Item = &str> {
+    header
+        .split(';')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+}
+
+fn lineage(value: &str) -> Option<u8> {
+    let (hops, rest) = value.split_once(':')?;
+    rest.strip_prefix(MARK)?.strip_prefix(':')?;
+    hops.parse().ok()
+}
+
+fn is_root(root: &str) -> bool {
+    let hex =
+        |part: &str, length| part.len() == length && part.chars().all(|c| c.is_ascii_hexdigit());
+    let mut parts = root.split('-');
+    let known = (parts.next(), parts.next(), parts.next(), parts.next());
+    matches!(known, (Some("1"), Some(time), Some(id), None) if hex(time, 8) && hex(id, 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
+
+    /// XRY-01, XRY-03
+    #[test]
+    fn what_a_caller_sends_is_kept_but_for_self() {
+        let header = format!("{ROOT};Parent=53995c3f42cd8ad8;Sampled=1;x=y");
+        let read = received(&header).unwrap();
+        assert!(matches!(read.header, Cow::Borrowed(same) if same == header));
+        let with_self = format!("Self=1-67891234-12456789abcdef012345678;{header}");
+        assert_eq!(received(&with_self).unwrap().header, header);
+        for faulty in [
+            "",
+            "Root=2-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-5759e98-bd862e3fe1be46a994272793",
+            "Parent=53995c3f42cd8ad8",
+            "Root=1-5759e988-bd862e3fe1be46a99427279g",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;x=\n",
+        ] {
+            assert_eq!(received(faulty), None, "{faulty}");
+        }
+    }
+
+    /// XRY-04
+    #[test]
+    fn a_fresh_header_is_one_and_is_not_sampled() {
+        let header = fresh(0x5759_e988, u128::MAX, 7);
+        assert_eq!(received(&header).unwrap().header, header);
+        assert!(
+            header.ends_with(";Parent=0000000000000007;Sampled=0"),
+            "{header}"
+        );
+    }
+
+    /// REC-02
+    #[test]
+    fn the_chain_is_counted_by_our_lineage_alone() {
+        let first = onward(ROOT, 0);
+        assert_eq!(received(&first).unwrap().hops, 1);
+        let second = onward(&first, 1);
+        assert_eq!(received(&second).unwrap().hops, 2);
+        assert_eq!(second.matches("Lineage").count(), 1);
+        let theirs = format!("{ROOT};Lineage=25:a87bd80c:1");
+        assert_eq!(received(&theirs).unwrap().hops, 0);
+        let both = onward(&theirs, 3);
+        assert!(both.contains("Lineage=25:a87bd80c:1"), "{both}");
+        assert_eq!(received(&both).unwrap().hops, 4);
+    }
+}
