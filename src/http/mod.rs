@@ -26,6 +26,7 @@ mod loopback;
 mod recursion;
 mod route;
 mod server;
+pub mod sigv4;
 mod target;
 
 use std::sync::Arc;
