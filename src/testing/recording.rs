@@ -445,7 +445,10 @@ impl EventStore for RecordingStore {
     }
 
     fn health(&self) -> Health {
-        Health::Well
+        match self.told.lock().dead {
+            true => Health::Failed("it died, as told".to_owned()),
+            false => Health::Well,
+        }
     }
 
     /// The first second of 2026, or the latest time that it was told.

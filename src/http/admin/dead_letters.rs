@@ -3,14 +3,14 @@
 use std::time::SystemTime;
 
 use actix_web::HttpResponse;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::events::request_id;
 use super::functions::{limit, number};
 use crate::client::letters::{Filter, List, Purge, Redrive, Redriven};
 use crate::event::RequestId;
-use crate::failure::Condition;
+use crate::failure::{Condition, DeadLetter};
 use crate::http::error::ApiError;
 use crate::http::incoming::Incoming;
 use crate::payload::Payload;
@@ -40,6 +40,14 @@ struct Sending {
     dry_run: bool,
 }
 
+/// A page. Its payloads are told as they are, however deep.
+#[derive(Serialize)]
+struct Letters<'a> {
+    letters: &'a [DeadLetter],
+    next: Option<u64>,
+    total: usize,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Throwing {
@@ -64,11 +72,11 @@ pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiErr
     }
     let page = incoming.api.client.ask_dead_letters(list).await;
     let page = page.ok_or_else(gone)?;
-    Ok(HttpResponse::Ok().json(json!({
-        "letters": page.letters,
-        "next": page.next,
-        "total": page.total,
-    })))
+    Ok(HttpResponse::Ok().json(Letters {
+        letters: &page.letters,
+        next: page.next,
+        total: page.total,
+    }))
 }
 
 pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
@@ -122,8 +130,10 @@ pub(crate) async fn purge(incoming: &mut Incoming<'_>) -> Result<HttpResponse, A
     let (client, filter) = (&incoming.api.client, which.filter()?);
     let purged = match throwing.dry_run {
         true => {
-            let page = client.ask_dead_letters(List::new(filter).limit(1)).await;
-            page.map(|page| page.total)
+            // A dry redrive names those that the filter matches.
+            let dry = Redrive::filter(filter).dry_run();
+            let named = client.ask_dead_letters(dry).await;
+            named.map(|named| named.sent.len() + named.refused.len())
         }
         false => client.ask_dead_letters(Purge(filter)).await,
     };

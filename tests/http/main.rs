@@ -1,0 +1,11 @@
+//! AWS Lambda's HTTP API, spoken to over real sockets: what AWS's clients send, and what they never would.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod admin;
+mod bad_input;
+mod configuring;
+mod invoking;
+mod naming;
+mod serving;
+mod support;

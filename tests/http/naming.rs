@@ -1,0 +1,125 @@
+//! Which function a path means, as AWS reads it.
+
+use serde_json::json;
+
+use crate::support::{invocations, serve};
+
+const ARN: &str = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction";
+
+/// INV-02, INV-03, NAM-02, NAM-11: all forms, encoded or not.
+#[actix::test]
+async fn a_function_is_known_by_name_and_by_arn() {
+    let served = serve().await;
+    for (function, version) in [
+        ("echo".to_owned(), "$LATEST"),
+        ("echo:live".to_owned(), "1"),
+        ("echo%3Alive".to_owned(), "1"),
+        ("echo%3A%24LATEST".to_owned(), "$LATEST"),
+        ("000000000000%3Afunction%3Aecho".to_owned(), "$LATEST"),
+        ("us-east-1:000000000000:function:echo:1".to_owned(), "1"),
+        (format!("{ARN}%3Aecho"), "$LATEST"),
+        (format!("{ARN}%3Aecho%3Alive"), "1"),
+    ] {
+        let answer = served.invoke(&function, "RequestResponse", b"7").await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (200, json!(7)),
+            "{function}"
+        );
+        assert_eq!(
+            answer.header("x-amz-executed-version"),
+            Some(version),
+            "{function}"
+        );
+    }
+    let path = format!("{}?Qualifier=live", invocations("echo%3Alive"));
+    assert_eq!(served.request("POST", &path, &[], b"7").await.status, 200);
+    let path = format!("{}?Qualifier=%24LATEST", invocations("echo"));
+    assert_eq!(served.request("POST", &path, &[], b"7").await.status, 200);
+}
+
+/// NAM-04 to NAM-06, NAM-08, ERR-03
+#[actix::test]
+async fn what_is_no_name_is_a_validation_error_without_a_type() {
+    let served = serve().await;
+    for function in [
+        "a%20b",
+        "echo:",
+        "%C3%A4",
+        &format!("{ARN}%3Aecho%3A1%3A2"),
+        "echo:$LATES",
+    ] {
+        let answer = served.invoke(function, "Event", b"7").await;
+        assert_eq!(answer.error(), (400, "ValidationException"), "{function}");
+        assert!(
+            answer
+                .message()
+                .starts_with("1 validation error detected: Value '")
+        );
+        assert_eq!(answer.json().get("Type"), None);
+    }
+    let path = format!("{}?Qualifier=a%20b", invocations("a%20b"));
+    let answer = served.request("POST", &path, &[], b"7").await;
+    assert!(
+        answer
+            .message()
+            .starts_with("2 validation errors detected: "),
+        "{}",
+        answer.message()
+    );
+}
+
+/// NAM-07, NAM-09, NAM-10, NAM-12, NAM-13
+#[actix::test]
+async fn what_is_unknown_is_named_in_full() {
+    let served = serve().await;
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function";
+    let long = "f".repeat(65);
+    for (function, named) in [
+        ("nope", format!("{arn}:nope:$LATEST")),
+        ("nope:live", format!("{arn}:nope:live")),
+        ("echo:dead", format!("{arn}:echo:dead")),
+        ("echo:2", format!("{arn}:echo:2")),
+        (&long, format!("{arn}:{long}:$LATEST")),
+        (ARN, format!("{arn}:function:$LATEST")),
+        ("111111111111:function:echo", format!("{arn}:echo:$LATEST")),
+    ] {
+        let answer = served.invoke(function, "Event", b"7").await;
+        assert_eq!(
+            answer.error(),
+            (404, "ResourceNotFoundException"),
+            "{function}"
+        );
+        assert_eq!(
+            answer.json(),
+            json!({"Type": "User", "Message": format!("Function not found: {named}")})
+        );
+    }
+    let path = format!("{}?Qualifier=%24latest", invocations("echo"));
+    let answer = served.request("POST", &path, &[], b"7").await;
+    assert!(
+        answer.message().ends_with(":echo:$latest"),
+        "{}",
+        answer.message()
+    );
+    let far = served
+        .invoke("us-west-2:000000000000:function:echo", "Event", b"7")
+        .await;
+    assert_eq!(
+        far.message(),
+        "Functions from 'us-west-2' are not reachable in this region ('us-east-1')"
+    );
+}
+
+/// NAM-11
+#[actix::test]
+async fn two_qualifiers_that_differ_are_refused() {
+    let served = serve().await;
+    let path = format!("{}?Qualifier=1", invocations("echo:live"));
+    let answer = served.request("POST", &path, &[], b"7").await;
+    assert_eq!(answer.error(), (400, "InvalidParameterValueException"));
+    assert_eq!(
+        answer.message(),
+        "The derived qualifier from the function name does not match the specified qualifier."
+    );
+}
