@@ -146,6 +146,8 @@ mod origin;
 mod panic;
 mod parked;
 mod payload;
+#[cfg(feature = "http")]
+pub mod policy;
 mod proposals;
 mod queue;
 mod registry;

@@ -29,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "idempotency",
             "origin",
             "versions",
+            "policy",
             "trace",
         ],
     ),

@@ -1,0 +1,223 @@
+//! Texts of a policy: with `*` and `?` where they mean something, and with variables such as `${aws:username}`.
+
+use super::context::{Context, Key};
+
+/// A text to compare with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pattern(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Piece {
+    Char(char),
+    /// `?`
+    One,
+    /// `*`
+    Any,
+    /// Replaced by the request's value, or by a default.
+    Variable(Key, Option<String>),
+}
+
+/// What the stars and question marks of a text mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wild {
+    Cards,
+    /// Themselves.
+    Letters,
+}
+
+impl Pattern {
+    /// # Errors
+    /// What is wrong with its variables.
+    pub(super) fn parse(text: &str, wild: Wild) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if let Some(variable) = rest.strip_prefix("${") {
+                let (name, after) = variable
+                    .split_once('}')
+                    .ok_or_else(|| format!("`{rest}` has no closing brace"))?;
+                pieces.push(variable_piece(name)?);
+                rest = after;
+                continue;
+            }
+            rest = &rest[c.len_utf8()..];
+            match (c, wild) {
+                // Many in a row say no more than one.
+                ('*', Wild::Cards) if pieces.last() == Some(&Piece::Any) => {}
+                ('*', Wild::Cards) => pieces.push(Piece::Any),
+                ('?', Wild::Cards) => pieces.push(Piece::One),
+                (c, _) => pieces.push(Piece::Char(c)),
+            }
+        }
+        Ok(Self(pieces))
+    }
+
+    pub(super) fn matches(&self, text: &str, context: &Context) -> bool {
+        self.compare(text, context, false)
+    }
+
+    pub(super) fn matches_in_any_case(&self, text: &str, context: &Context) -> bool {
+        self.compare(text, context, true)
+    }
+
+    fn compare(&self, text: &str, context: &Context, any_case: bool) -> bool {
+        let variable = |piece: &Piece| matches!(piece, Piece::Variable(..));
+        if !self.0.iter().any(variable) {
+            return compare(&self.0, text, any_case);
+        }
+        // A variable that the request has no value for matches nothing.
+        let Some(pieces) = self.filled(context) else {
+            return false;
+        };
+        compare(&pieces, text, any_case)
+    }
+
+    fn filled(&self, context: &Context) -> Option<Vec<Piece>> {
+        let mut pieces = Vec::with_capacity(self.0.len());
+        for piece in &self.0 {
+            match piece {
+                Piece::Variable(key, default) => {
+                    let value = context.get(*key).or(default.as_deref())?;
+                    // Cards in a value are letters: who is called `*` is not everybody.
+                    pieces.extend(value.chars().map(Piece::Char));
+                }
+                piece => pieces.push(piece.clone()),
+            }
+        }
+        Some(pieces)
+    }
+}
+
+fn variable_piece(name: &str) -> Result<Piece, String> {
+    if let "*" | "?" | "$" = name {
+        return Ok(name.chars().next().map_or(Piece::Any, Piece::Char));
+    }
+    let (name, default) = match name.split_once(',') {
+        None => (name.trim(), None),
+        Some((name, default)) => {
+            let default = default.trim();
+            let inner = default
+                .strip_prefix('\'')
+                .and_then(|it| it.strip_suffix('\''));
+            let inner = inner.ok_or_else(|| {
+                format!("the default of `${{{name}}}` must stand in single quotes")
+            })?;
+            (name.trim(), Some(inner.to_owned()))
+        }
+    };
+    let key = Key::named(name).ok_or_else(|| format!("the variable `${{{name}}}` is unknown"))?;
+    Ok(Piece::Variable(key, default))
+}
+
+/// Goes back to the last `*` alone, so the time is bounded by the product of the lengths.
+fn compare(pieces: &[Piece], text: &str, any_case: bool) -> bool {
+    let same = |one: char, other: char| match any_case {
+        true => one.to_lowercase().eq(other.to_lowercase()),
+        false => one == other,
+    };
+    let (mut at, mut rest) = (0, text);
+    // After the last star: its place, and the text that is tried next.
+    let mut star: Option<(usize, &str)> = None;
+    loop {
+        let c = rest.chars().next();
+        let after = |c: char| &rest[c.len_utf8()..];
+        match (pieces.get(at), c) {
+            (Some(Piece::Any), _) => {
+                star = Some((at + 1, rest));
+                at += 1;
+                continue;
+            }
+            (Some(Piece::One), Some(c)) => {
+                (at, rest) = (at + 1, after(c));
+                continue;
+            }
+            (Some(Piece::Char(piece)), Some(c)) if same(*piece, c) => {
+                (at, rest) = (at + 1, after(c));
+                continue;
+            }
+            (None, None) => return true,
+            _ => {}
+        }
+        let Some((place, tried)) = star else {
+            return false;
+        };
+        let mut next = tried.chars();
+        if next.next().is_none() {
+            return false;
+        }
+        star = Some((place, next.as_str()));
+        (at, rest) = (place, next.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        let pattern = Pattern::parse(pattern, Wild::Cards).unwrap();
+        pattern.matches(text, &Context::new().with("aws:username", "a*"))
+    }
+
+    #[test]
+    fn cards_and_variables_are_matched() {
+        for (pattern, text) in [
+            ("", ""),
+            ("*", ""),
+            ("a*c", "abbc"),
+            ("a?c", "aöc"),
+            ("*a*b*", "xxaxxbxx"),
+            ("${aws:username}/*", "a*/x"),
+            ("${*}${?}${$}", "*?$"),
+            ("${aws:userid, 'nobody'}", "nobody"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("a", "b"),
+            ("?", ""),
+            ("a*c", "abb"),
+            ("${aws:username}", "ax"),
+            ("${aws:userid}", ""),
+            ("${*}", "x"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+        for faulty in ["${aws:username", "${aws:nonsense}", "${aws:userid, nobody}"] {
+            Pattern::parse(faulty, Wild::Cards).unwrap_err();
+        }
+    }
+
+    /// A naive matcher, which tries everything.
+    fn naive(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => {
+                naive(rest, text) || matches!(text, [_, after @ ..] if naive(pattern, after))
+            }
+            (['?', rest @ ..], [_, after @ ..]) => naive(rest, after),
+            ([one, rest @ ..], [other, after @ ..]) if one == other => naive(rest, after),
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_matcher_agrees_with_one_that_tries_everything(
+            pattern in "[ab?*]{0,10}",
+            text in "[ab]{0,10}",
+        ) {
+            let letters = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = naive(&letters(&pattern), &letters(&text));
+            proptest::prop_assert_eq!(matches(&pattern, &text), expected);
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let stars = "*".repeat(1 << 20);
+        assert!(matches(&stars, &"x".repeat(2_048)));
+        let hard = "a*".repeat(5_000);
+        assert!(!matches(&format!("{hard}b"), &"a".repeat(2_048)));
+    }
+}
