@@ -11,13 +11,16 @@
 //! itself until it is stopped.
 //!
 //! Flags: `--port P`, `--retry-delays MS,MS`, `--max-age MS`, `--concurrency N`, `--timeout MS`, `--data FOLDER`,
-//! `--cert FILE --key FILE`.
+//! `--cert FILE --key FILE`, and `--auth FILE`, which names whose signatures are accepted and what they may do:
+//! `{"credentials":[{"access_key_id":"…","secret_access_key":"…","principal":"arn:aws:iam::000000000000:user/ada","policies":[…]}]}`
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
 use redrive::http::LambdaApi;
+use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+use redrive::policy::Policies;
 use redrive::{Event, Function, Logs, RetryPolicy, Runtime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +49,38 @@ struct Big {
 #[derive(Serialize, Deserialize)]
 struct Log {
     lines: u32,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    credentials: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+    principal: String,
+    policies: Vec<Value>,
+}
+
+fn credentials(file: &str) -> Result<StaticCredentials, Box<dyn Error>> {
+    let auth: Auth = serde_json::from_slice(&std::fs::read(file)?)?;
+    let mut all = StaticCredentials::new();
+    for key in auth.credentials {
+        let mut policies = Policies::new();
+        for document in key.policies {
+            policies = policies.identity(document.to_string().parse()?);
+        }
+        let principal = Principal::new(key.principal);
+        let mut credential = Credential::new(&key.secret_access_key, principal).policies(policies);
+        if let Some(token) = key.session_token {
+            credential = credential.session_token(token);
+        }
+        all = all.with(key.access_key_id, credential);
+    }
+    Ok(all)
 }
 
 async fn echo(event: Event<Value>) -> Result<Value, String> {
@@ -148,7 +183,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let runtime = builder.start().await?;
 
-    let api = LambdaApi::new(runtime.client());
+    let mut api = LambdaApi::new(runtime.client());
+    if let Some(file) = flag("auth") {
+        api = api.credentials(credentials(file)?);
+    }
     let address = ("127.0.0.1", flag("port").unwrap_or("9000").parse()?);
     let tls = flag("cert").zip(flag("key"));
     let server = match tls {

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Client;
 use crate::configuration::Configuration;
+#[cfg(feature = "http")]
+use crate::configuration::Permissions;
 use crate::error::ConfigureError;
 use crate::logs::Logs;
 use crate::settings::FunctionName;
@@ -95,6 +97,14 @@ impl Client {
             reserved_zero: tuning.is_reserved_zero(),
             allows_recursion: tuning.hops_max().is_none(),
         })
+    }
+
+    /// Who may do what with a function under a qualifier; `$LATEST` stands for the function without one.
+    #[cfg(feature = "http")]
+    pub(crate) fn permissions(&self, function: &str, qualifier: &str) -> Option<Permissions> {
+        let mailbox = self.admission.mailbox(function)?;
+        let configuration = mailbox.tuning.configuration()?;
+        configuration.permissions.get(qualifier).cloned()
     }
 
     /// Changes what is set of a function while it runs, and answers what `change` does. It holds from then on, for events

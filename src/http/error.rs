@@ -7,6 +7,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::{Map, Value};
 
+use super::sigv4::SignatureError;
 use crate::error::{CallError, ConfigureError, InvokeError};
 use crate::event::RequestId;
 
@@ -86,6 +87,7 @@ impl ApiError {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &'static str {
         self.0.code
     }
@@ -235,6 +237,16 @@ impl From<InvokeError> for ApiError {
             InvokeError::ShuttingDown | InvokeError::NoSystem => Self::unavailable(message),
             InvokeError::Store(_) => Self::service(message),
         }
+    }
+}
+
+impl From<SignatureError> for ApiError {
+    fn from(error: SignatureError) -> Self {
+        if error == SignatureError::TooMany {
+            return Self::throttled("CallerRateLimitExceeded", None);
+        }
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::FORBIDDEN);
+        Self::new(status, error.code(), error.to_string()).unsaid()
     }
 }
 

@@ -42,6 +42,17 @@ pub(crate) enum Unread {
     Failed(ApiError),
 }
 
+impl From<Unread> for ApiError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Failed(error) => error,
+            Unread::TooLarge(_) => {
+                Self::too_large(format!("Request must be smaller than {SMALL_MAX} bytes"))
+            }
+        }
+    }
+}
+
 /// Largest body of an operation other than an invocation.
 const SMALL_MAX: usize = 128 << 10;
 /// How long the next part of a body may take.
@@ -173,14 +184,14 @@ impl<'a> Incoming<'a> {
         self.body = Body::Read(bytes);
     }
 
+    /// The body of a request that isn't an invocation.
+    pub(crate) async fn small(&mut self) -> Result<Vec<u8>, Unread> {
+        self.bytes(SMALL_MAX).await
+    }
+
     /// The body of a small request, read as a `T`; an empty one counts as `{}`.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
-        let bytes = self.bytes(SMALL_MAX).await.map_err(|unread| match unread {
-            Unread::Failed(error) => error,
-            Unread::TooLarge(_) => {
-                ApiError::too_large(format!("Request must be smaller than {SMALL_MAX} bytes"))
-            }
-        })?;
+        let bytes = self.small().await?;
         let json = if bytes.is_empty() { b"{}" } else { &*bytes };
         let mut json = serde_json::Deserializer::from_slice(json);
         let read = serde_path_to_error::deserialize(&mut json);

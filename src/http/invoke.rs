@@ -40,7 +40,7 @@ pub(crate) async fn invoke(
     let name = decode(function)?;
     let target = incoming.target(&name)?;
     check_known(incoming, &target)?;
-    let payload = payload(incoming, kind).await?;
+    let payload = parsed(body(incoming).await?)?;
     let (mut invoke, trace) = described(incoming, &target, payload);
     if let Some(context) = context {
         invoke = invoke.client_context(context);
@@ -157,14 +157,16 @@ fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiEr
     incoming.function(target).map(drop)
 }
 
-async fn payload(incoming: &mut Incoming<'_>, kind: Type) -> Result<Payload, ApiError> {
+/// The body, as large as its type of invocation allows.
+pub(crate) async fn body(incoming: &mut Incoming<'_>) -> Result<Vec<u8>, ApiError> {
+    let kind = kind(incoming)?;
     let client = &incoming.api.client;
     let max = match kind {
         Type::Event => client.event_payload_max(),
         Type::RequestResponse | Type::DryRun => client.call_payload_max(),
     };
     let bytes = incoming.bytes(max).await;
-    let bytes = bytes.map_err(|unread| match (unread, kind) {
+    bytes.map_err(|unread| match (unread, kind) {
         (Unread::Failed(error), _) => error,
         // INV-27
         (Unread::TooLarge(bytes), Type::Event) => ApiError::too_large(format!(
@@ -174,8 +176,7 @@ async fn payload(incoming: &mut Incoming<'_>, kind: Type) -> Result<Payload, Api
         (Unread::TooLarge(_), _) => ApiError::too_large(format!(
             "Request must be smaller than {max} bytes for the InvokeFunction operation"
         )),
-    })?;
-    parsed(bytes)
+    })
 }
 
 /// INV-08, INV-09

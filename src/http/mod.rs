@@ -23,6 +23,7 @@ mod functions;
 mod incoming;
 mod invoke;
 mod loopback;
+mod permissions;
 mod recursion;
 mod route;
 mod server;
@@ -35,12 +36,15 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::client::Client;
+use crate::logs::Logs;
 
 pub use server::{Server, ServerError};
 
+use access::Guard;
 use error::ApiError;
 use incoming::Incoming;
 use route::Operation;
+use sigv4::{Credentials, Verifier};
 
 /// AWS Lambda's API over the functions of a runtime.
 ///
@@ -67,7 +71,9 @@ pub struct LambdaApi(Arc<Api>);
 
 pub(crate) struct Api {
     pub(crate) client: Client,
-    pub(crate) logs: crate::logs::Logs,
+    pub(crate) logs: Logs,
+    /// None serves loopback alone.
+    pub(crate) guard: Option<Guard>,
 }
 
 impl std::fmt::Debug for LambdaApi {
@@ -81,12 +87,48 @@ impl LambdaApi {
     /// [`Logs`](crate::Logs) of its own unless it was given some.
     pub fn new(client: Client) -> Self {
         let logs = client.keep_logs();
-        Self(Arc::new(Api { client, logs }))
+        Self(Arc::new(Api {
+            client,
+            logs,
+            guard: None,
+        }))
+    }
+
+    /// Demands that each request is signed (AWS Signature Version 4) with one of these credentials, and allowed by their
+    /// policies or the function's. Health and the API's description stay open.
+    ///
+    /// ```no_run
+    /// # fn protect(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use redrive::http::LambdaApi;
+    /// use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+    /// use redrive::policy::Policies;
+    ///
+    /// let invoke_only = r#"{"Version": "2012-10-17", "Statement":
+    ///     {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}}"#;
+    /// let ada = Principal::new("arn:aws:iam::000000000000:user/ada");
+    /// let credential = Credential::new(&std::env::var("ADAS_SECRET")?, ada)
+    ///     .policies(Policies::new().identity(invoke_only.parse()?));
+    /// let api = LambdaApi::new(client).credentials(StaticCredentials::new().with("AKIDADA", credential));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credentials(self, credentials: impl Credentials) -> Self {
+        let verifier = Verifier::new(self.0.client.region(), credentials);
+        self.verifier(verifier)
+    }
+
+    /// As [`credentials`](Self::credentials), with a verifier of one's own making.
+    pub fn verifier(self, verifier: Verifier) -> Self {
+        Self(Arc::new(Api {
+            client: self.0.client.clone(),
+            logs: self.0.logs.clone(),
+            guard: Some(Guard::new(verifier)),
+        }))
     }
 
     /// Must requests be signed?
     pub(crate) fn is_protected(&self) -> bool {
-        false
+        self.0.guard.is_some()
     }
 
     /// For `App::configure` or `Scope::configure`: answers the paths of AWS's API, which begin with a date, and those under
@@ -146,9 +188,9 @@ async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
         Operation::DeleteFunctionConcurrency(f) => concurrency::delete(incoming, f).await,
         Operation::PutFunctionRecursionConfig(f) => recursion::put(incoming, f).await,
         Operation::GetFunctionRecursionConfig(f) => recursion::get(incoming, f),
-        Operation::AddPermission(_) | Operation::GetPolicy(_) | Operation::RemovePermission(..) => {
-            Err(ApiError::service("not yet"))
-        }
+        Operation::AddPermission(f) => permissions::add(incoming, f).await,
+        Operation::GetPolicy(f) => permissions::get(incoming, f),
+        Operation::RemovePermission(f, sid) => permissions::remove(incoming, f, sid).await,
         Operation::GetAccountSettings => Ok(account::settings(api)),
         Operation::ListTags(f) => functions::tags(incoming, f),
         Operation::Unsupported(action, _) => Err(functions::unsupported(action)),

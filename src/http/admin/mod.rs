@@ -111,8 +111,7 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
     let function = function.as_deref();
     match asked.action() {
         Some(action) => {
-            let resource = function.map(|name| incoming.api.client.arn(name));
-            access::check_action(incoming, action, resource.as_deref().unwrap_or("*")).await?;
+            access::check_action(incoming, action, function).await?;
         }
         None => access::check_open(incoming)?,
     }

@@ -10,6 +10,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use super::SignatureError;
+use crate::policy::Policies;
 
 /// Where access keys are looked up.
 pub trait Credentials: Send + Sync + 'static {
@@ -65,6 +66,7 @@ pub struct Credential {
     session_token: Option<Zeroizing<String>>,
     expires_at: Option<SystemTime>,
     principal: Principal,
+    grants: Policies,
 }
 
 impl fmt::Debug for Credential {
@@ -88,7 +90,14 @@ impl Credential {
             session_token: None,
             expires_at: None,
             principal,
+            grants: Policies::new(),
         }
+    }
+
+    /// What its principal may do.
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.grants = policies;
+        self
     }
 
     /// A temporary one: requests must carry this token.
@@ -106,6 +115,10 @@ impl Credential {
     /// Whose it is.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    pub(crate) fn grants(&self) -> &Policies {
+        &self.grants
     }
 
     pub(super) fn secret(&self) -> &[u8] {

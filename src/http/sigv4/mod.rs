@@ -22,7 +22,7 @@ use ring::{digest, hmac};
 pub use credentials::{Credential, Credentials, CredentialsError, Principal, StaticCredentials};
 pub use error::SignatureError;
 
-use presented::{Form, Presented};
+use presented::Presented;
 use replay::Replays;
 
 /// A request as it was sent, without its body.
@@ -174,11 +174,6 @@ impl Pending<'_> {
             (Some(_), true) => Ok(()),
         }
     }
-}
-
-/// Is this a signed request at all, by its head?
-pub(crate) fn is_signed(request: &SignedRequest<'_>) -> bool {
-    Form::of(request).is_some()
 }
 
 fn hex(bytes: &[u8]) -> String {
