@@ -78,7 +78,7 @@ fn credentials(file: &str) -> Result<StaticCredentials, Box<dyn Error>> {
         if let Some(token) = key.session_token {
             credential = credential.session_token(token);
         }
-        all = all.with(key.access_key_id, credential);
+        all = all.key(key.access_key_id, credential);
     }
     Ok(all)
 }

@@ -176,6 +176,14 @@ pub(crate) fn append_failed(function: &FunctionName, events: usize, reason: &str
     error!(%function, events, reason, "store did not take events, which were refused");
 }
 
+#[cfg(feature = "http")]
+pub(crate) fn credentials_unavailable(reason: &str) {
+    error!(
+        reason,
+        "credentials could not be looked up, and a request was refused"
+    );
+}
+
 pub(crate) fn subscriber_gone(subscriber: u64) {
     warn!(
         subscriber,

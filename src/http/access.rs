@@ -15,7 +15,7 @@ use super::incoming::{Incoming, decode};
 use super::invoke;
 use super::loopback;
 use super::route::Operation;
-use super::sigv4::{Credential, SignedRequest, Verifier};
+use super::sigv4::{self, BodyHash, Credential, Verifier};
 use crate::clock;
 use crate::configuration::Permissions;
 use crate::origin::LATEST;
@@ -121,23 +121,18 @@ async fn authenticate(
     invokes: bool,
 ) -> Result<Arc<Credential>, ApiError> {
     let http = incoming.http;
-    let headers: Vec<_> = http
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
-    let request = SignedRequest {
-        method: http.method().as_str(),
-        path: http.uri().path(),
-        query: http.query_string(),
-        headers: &headers,
-    };
-    let pending = guard.verifier.begin(request, clock::wall_now()).await?;
+    let headers = http.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let (method, path) = (http.method().as_str(), http.uri().path());
+    let request = sigv4::Request::new(method, path, http.query_string(), headers);
+    let claim = guard.verifier.admit(&request, clock::wall_now()).await?;
+    let credential = claim.credential().clone();
     let body = match invokes {
         true => invoke::body(incoming).await?,
         false => incoming.small().await?,
     };
-    let credential = pending.finish(&body, clock::wall_now())?;
+    let hash = BodyHash::of(&body);
+    guard.verifier.settle(claim, &hash, clock::wall_now())?;
     incoming.keep(body);
     Ok(credential)
 }
@@ -160,7 +155,7 @@ fn authorise(
         resource,
         context: &context,
     };
-    match request.decide(credential.grants(), policy.as_deref()) {
+    match request.decide(credential.granted(), policy.as_deref()) {
         Decision::Allowed => Ok(()),
         Decision::Denied(denial) => Err(ApiError::access_denied(denial.message(&request))),
     }

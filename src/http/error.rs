@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::sigv4::SignatureError;
 use crate::error::{CallError, ConfigureError, InvokeError};
 use crate::event::RequestId;
+use crate::telemetry;
 
 /// A refusal.
 #[derive(Debug)]
@@ -242,8 +243,11 @@ impl From<InvokeError> for ApiError {
 
 impl From<SignatureError> for ApiError {
     fn from(error: SignatureError) -> Self {
-        if error == SignatureError::TooMany {
+        if matches!(error, SignatureError::TooManyRequests) {
             return Self::throttled("CallerRateLimitExceeded", None);
+        }
+        if let SignatureError::Unavailable(cause) = &error {
+            telemetry::credentials_unavailable(&cause.to_string());
         }
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::FORBIDDEN);
         Self::new(status, error.code(), error.to_string()).unsaid()

@@ -108,11 +108,11 @@ impl LambdaApi {
     /// let ada = Principal::new("arn:aws:iam::000000000000:user/ada");
     /// let credential = Credential::new(&std::env::var("ADAS_SECRET")?, ada)
     ///     .policies(Policies::new().identity(invoke_only.parse()?));
-    /// let api = LambdaApi::new(client).credentials(StaticCredentials::new().with("AKIDADA", credential));
+    /// let api = LambdaApi::new(client).credentials(StaticCredentials::new().key("AKIDADA", credential));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn credentials(self, credentials: impl Credentials) -> Self {
+    pub fn credentials(self, credentials: impl Credentials + 'static) -> Self {
         let verifier = Verifier::new(self.0.client.region(), credentials);
         self.verifier(verifier)
     }

@@ -1,133 +1,112 @@
-//! What was signed: the request in the one form that signer and verifier agree on (SIG-06, SIG-10).
+//! The canonical request (SIG-06), hashed up to the place where the body's hash goes.
 
-use super::SignedRequest;
-use super::presented::{Presented, parameters};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
 
-/// The canonical request.
-pub(super) fn request(
-    request: &SignedRequest<'_>,
-    presented: &Presented<'_>,
-    body_hash: &str,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512 + request.query.len());
-    out.extend_from_slice(request.method.as_bytes());
-    out.push(b'\n');
-    path(&mut out, request.path);
-    out.push(b'\n');
-    query(&mut out, request.query);
-    out.push(b'\n');
-    for name in presented.signed_headers.split(';') {
-        out.extend_from_slice(name.as_bytes());
-        out.push(b':');
-        let values = request.headers.iter().filter(|(key, _)| *key == name);
-        for (index, (_, value)) in values.enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            trimmed(&mut out, value);
-        }
-        out.push(b'\n');
+use super::error::{SignatureError, excerpt};
+use super::query::Query;
+use super::request::Request;
+
+/// What a segment of the path escapes: all but the unreserved characters of SIG-10. That includes the `%` of its own escapes,
+/// which makes the second of the two encodings.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A canonical request that lacks its last line, the hash of the body.
+#[derive(Clone)]
+pub(super) struct Canonical(Sha256);
+
+impl std::fmt::Debug for Canonical {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Canonical(..)")
     }
-    out.push(b'\n');
-    out.extend_from_slice(presented.signed_headers.as_bytes());
-    out.push(b'\n');
-    out.extend_from_slice(body_hash.as_bytes());
-    out
 }
 
-/// The path without empty and dot segments, and encoded once more: it was encoded when it was sent.
-fn path(out: &mut Vec<u8>, path: &str) {
-    let mut segments: Vec<&str> = Vec::new();
+impl Canonical {
+    pub(super) fn of(
+        request: &Request<'_>,
+        query: &Query,
+        signature: Option<&str>,
+        signed_headers: &[&str],
+    ) -> Result<Self, SignatureError> {
+        let mut text = Vec::with_capacity(1024);
+        text.extend_from_slice(request.method.as_bytes());
+        text.push(b'\n');
+        write_path(request.path, &mut text);
+        text.push(b'\n');
+        query.write_canonical(signature, &mut text);
+        text.push(b'\n');
+        for name in signed_headers {
+            write_header(request, name, &mut text)?;
+        }
+        text.push(b'\n');
+        text.extend_from_slice(signed_headers.join(";").as_bytes());
+        text.push(b'\n');
+        Ok(Self(Sha256::new_with_prefix(text)))
+    }
+
+    /// The hash of the whole, given that of the body.
+    pub(super) fn hash(self, body: &[u8; 32]) -> [u8; 32] {
+        let hex = base16ct::lower::encode_string(body);
+        self.0.chain_update(hex).finalize().into()
+    }
+}
+
+/// The path without empty and dot segments, each segment escaped once more than it was sent. As botocore does it: `..` at the
+/// root stays there, and a slash at the end survives unless nothing else does.
+fn write_path(path: &str, out: &mut Vec<u8>) {
+    let mut segments = Vec::new();
     for segment in path.split('/') {
         match segment {
             "" | "." => {}
-            ".." => drop(segments.pop()),
+            ".." => {
+                segments.pop();
+            }
             segment => segments.push(segment),
         }
     }
     for segment in &segments {
         out.push(b'/');
-        segment.bytes().for_each(|byte| encoded(out, byte));
+        for piece in utf8_percent_encode(segment, SEGMENT) {
+            out.extend_from_slice(piece.as_bytes());
+        }
     }
     if segments.is_empty() || path.ends_with('/') {
         out.push(b'/');
     }
 }
 
-/// SIG-10
-fn encoded(out: &mut Vec<u8>, byte: u8) {
-    match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
-        _ => {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            let digit = |half: u8| DIGITS[usize::from(half)];
-            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
+/// `name:value`, the values of a repeated header joined by commas.
+fn write_header(
+    request: &Request<'_>,
+    name: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), SignatureError> {
+    let mut values = request.values(name);
+    let first = values.next().ok_or_else(|| SignatureError::Absent {
+        header: excerpt(name),
+    })?;
+    out.extend_from_slice(name.as_bytes());
+    out.push(b':');
+    write_folded(first, out);
+    for value in values {
+        out.push(b',');
+        write_folded(value, out);
     }
+    out.push(b'\n');
+    Ok(())
 }
 
-/// The parameters in order of name and value, as they were sent.
-fn query(out: &mut Vec<u8>, query: &str) {
-    let mut pairs: Vec<_> = parameters(query)
-        .filter(|(name, _)| *name != "X-Amz-Signature")
-        .collect();
-    pairs.sort_unstable();
-    for (index, (name, value)) in pairs.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b'&');
-        }
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'=');
-        out.extend_from_slice(value.as_bytes());
-    }
-}
-
-/// The value without white space around it, and with single spaces within.
-fn trimmed(out: &mut Vec<u8>, value: &[u8]) {
-    let words = value
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    for (index, word) in words.enumerate() {
-        if index > 0 {
+/// The value without white space around it, each run of it inside as one space.
+fn write_folded(value: &[u8], out: &mut Vec<u8>) {
+    let words = value.split(|byte| matches!(byte, b' ' | b'\t'));
+    for (at, word) in words.filter(|word| !word.is_empty()).enumerate() {
+        if at > 0 {
             out.push(b' ');
         }
         out.extend_from_slice(word);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(write: impl Fn(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
-        write(&mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    /// SIG-06, SIG-10
-    #[test]
-    fn a_path_is_encoded_twice_and_has_no_dots() {
-        let of = |it: &str| shown(|out| path(out, it));
-        assert_eq!(of(""), "/");
-        assert_eq!(of("/"), "/");
-        assert_eq!(of("/a/fn%3A1"), "/a/fn%253A1");
-        assert_eq!(of("/a//b/./c/../d/"), "/a/b/d/");
-        assert_eq!(of("/../.."), "/");
-        assert_eq!(of("/a~b-c_d.e f"), "/a~b-c_d.e%20f");
-    }
-
-    #[test]
-    fn a_query_is_sorted_and_keeps_what_was_sent() {
-        let of = |it: &str| shown(|out| query(out, it));
-        assert_eq!(of("b=2&a=1&b=1&c&X-Amz-Signature=0"), "a=1&b=1&b=2&c=");
-        assert_eq!(of("&&a=x=y"), "a=x=y");
-    }
-
-    #[test]
-    fn white_space_of_a_header_is_one_space() {
-        let of = |it: &str| shown(|out| trimmed(out, it.as_bytes()));
-        assert_eq!(of("  a \t b  "), "a b");
-        assert_eq!(of(""), "");
     }
 }

@@ -1,204 +1,78 @@
-//! AWS Signature Version 4, verified: who signed a request, and that nothing of it was changed since (SIG-01 to SIG-10).
+//! AWS Signature Version 4, verified: who signed this request, and is it this request that was signed?
 //!
-//! Written for this crate, on `ring`'s HMAC: the crates that do it buffer the whole request first, know no replays, and ask
-//! for a web framework of their own. Both forms are known, the `Authorization` header and the presigned query. A signature
-//! counts once: a request that was heard can't be sent again, and a presigned URL works one time.
+//! A [`Verifier`] takes a request in two steps, so that most of what is wrong is refused before the body is read:
 //!
-//! ```text
-//! headers ─▶ presented.rs: what is claimed ─▶ credentials ─▶ [body] ─▶ canonical.rs: what was signed ─▶ replay.rs: once
+//! 1. [`admit`](Verifier::admit) sees the head. It checks form, scope, clock and token, and the signature itself if the header
+//!    `x-amz-content-sha256` declares what the body hashes to. What it returns is a [`Claim`], not yet an identity.
+//! 2. [`settle`](Verifier::settle) sees the body's hash ([`BodyHash`]). It checks what is still open, makes sure that this
+//!    signature was never accepted before, and returns the [`Principal`].
+//!
 //! ```
+//! use std::time::SystemTime;
+//!
+//! use redrive::http::sigv4::{BodyHash, Credential, Principal, Request, SignatureError, StaticCredentials, Verifier};
+//!
+//! # async fn example() -> Result<(), SignatureError> {
+//! let alice = Principal::new("arn:aws:iam::123456789012:user/alice");
+//! let keys = StaticCredentials::new().key("AKIDEXAMPLE", Credential::new("secret", alice));
+//! let verifier = Verifier::new("us-east-1", keys);
+//!
+//! let headers: [(&str, &[u8]); 1] = [("host", b"127.0.0.1:9000")];
+//! let request = Request::new("GET", "/2015-03-31/functions", "", headers);
+//! let claim = verifier.admit(&request, SystemTime::now()).await?;
+//! let principal = verifier.settle(claim, &BodyHash::of(b""), SystemTime::now())?;
+//! println!("{}", principal.arn);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it demands
+//!
+//! - The request is signed for `lambda` in the verifier's region, by a clock at most [five minutes](Verifier::clock_window)
+//!   away. A presigned URL is good from its date for `X-Amz-Expires`.
+//! - The signature comes once: in one `Authorization` header, or in the query.
+//! - `host`, `x-amz-date` (in the header form) and every `x-amz-*` header that is there are signed. AWS demands the last of
+//!   whoever signs; were one left out, whoever stands between could turn an `Event` into a `RequestResponse`.
+//! - The body is signed. `UNSIGNED-PAYLOAD` and the streaming forms are refused. A presigned URL signs the body too, as botocore
+//!   does for Lambda: usually the empty one.
+//! - **Each request is accepted once**, whatever its method; a presigned URL works once. A request that comes again byte for
+//!   byte is refused for as long as its signature is good. Equal calls that an SDK makes within a second have one signature, and
+//!   are told apart by headers that botocore doesn't sign: that is believed [for five seconds](Verifier::repeat_window). A client
+//!   without such headers, as curl is, makes the same request twice if it asks the same twice within a second, and the second
+//!   is refused.
+//!
+//! # What it doesn't do
+//!
+//! Accepted signatures are remembered [up to a bound](Verifier::replays_max) and in this process: after a restart, and in another
+//! process with the same keys, one that is still good is good again.
+//!
+//! The signature covers the path as AWS normalises it: `/a/./b`, `/a//b` and `/a/c/../b` all have the signature of `/a/b`, and
+//! of repeated query parameters it covers no order. Whoever routes the request decides what these mean.
+//!
+//! # Why it is our own
+//!
+//! `scratchstack-aws-signature` 0.11 refuses what SDKs send for `fn:1`, because it escapes paths once where Lambda's clients do it
+//! twice; it also wants the whole body before it looks at the signature, fixes the clock window at 15 minutes and knows no
+//! replay. The cryptography here is that of `hmac`, `sha2` and `subtle`.
 
+mod attempt;
+mod body;
 mod canonical;
+mod credential;
 mod credentials;
 mod error;
 mod presented;
-mod replay;
+mod principal;
+mod query;
+mod replays;
+mod request;
+mod timestamp;
+mod verifier;
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use ring::{digest, hmac};
-
-pub use credentials::{Credential, Credentials, CredentialsError, Principal, StaticCredentials};
+pub use body::BodyHash;
+pub use credential::Credential;
+pub use credentials::{Credentials, Found, StaticCredentials};
 pub use error::SignatureError;
-
-use presented::Presented;
-use replay::Replays;
-
-/// A request as it was sent, without its body.
-#[derive(Clone, Copy, Debug)]
-pub struct SignedRequest<'a> {
-    /// The method.
-    pub method: &'a str,
-    /// The path, encoded as it was sent.
-    pub path: &'a str,
-    /// The query, encoded as it was sent, without the question mark; empty if there is none.
-    pub query: &'a str,
-    /// All headers, names in lower case, in their order.
-    pub headers: &'a [(&'a str, &'a [u8])],
-}
-
-/// Verifies signatures against the credentials of an application.
-pub struct Verifier {
-    credentials: Arc<dyn Credentials>,
-    region: String,
-    window: Duration,
-    replays: Replays,
-}
-
-impl std::fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier")
-            .field("region", &self.region)
-            .field("window", &self.window)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A request whose head is in order: what remains is the body.
-#[derive(Debug)]
-pub struct Pending<'a> {
-    verifier: &'a Verifier,
-    request: SignedRequest<'a>,
-    presented: Presented<'a>,
-    credential: Option<Arc<Credential>>,
-    /// The body that is announced, and under which the signature was found right.
-    announced: Option<String>,
-}
-
-/// SIG-04
-const WINDOW: Duration = Duration::from_secs(300);
-
-impl Verifier {
-    /// Verifies requests to `region`, signed with one of these credentials at most 5 min ago.
-    pub fn new(region: impl Into<String>, credentials: impl Credentials) -> Self {
-        Self {
-            credentials: Arc::new(credentials),
-            region: region.into(),
-            window: WINDOW,
-            replays: Replays::default(),
-        }
-    }
-
-    /// How old a signature may be, and how far its clock may be ahead; 5 min unless set (SIG-04). A presigned one says itself
-    /// how old it may grow.
-    pub fn window(mut self, window: Duration) -> Self {
-        self.window = window;
-        self
-    }
-
-    /// Checks all that can be checked without the body: form, scope, time, whose key it is; and the signature, if the body's
-    /// hash is announced in `x-amz-content-sha256`.
-    ///
-    /// # Errors
-    /// When the request is not to be served.
-    pub async fn begin<'a>(
-        &'a self,
-        request: SignedRequest<'a>,
-        now: SystemTime,
-    ) -> Result<Pending<'a>, SignatureError> {
-        let presented = Presented::read(&request)?;
-        presented.check_scope(&self.region)?;
-        presented.check_time(self.window, now)?;
-        presented.check_signed(&request)?;
-        let credential = self.credentials.credential(presented.access_key_id).await;
-        let credential = credential.map_err(SignatureError::Credentials)?;
-        if let Some(credential) = &credential {
-            credential.check(presented.session_token, now)?;
-        }
-        let announced = presented.announced_hash(&request)?;
-        let pending = Pending {
-            verifier: self,
-            request,
-            presented,
-            credential,
-            announced,
-        };
-        if let Some(announced) = &pending.announced {
-            pending.check_signature(announced)?;
-        }
-        Ok(pending)
-    }
-}
-
-impl Pending<'_> {
-    /// Checks the signature over the head and this body, and that it is used for the first time. Answers whose it is.
-    ///
-    /// # Errors
-    /// When the request is not to be served.
-    pub fn finish(self, body: &[u8], now: SystemTime) -> Result<Arc<Credential>, SignatureError> {
-        let hash = hex(digest::digest(&digest::SHA256, body).as_ref());
-        match &self.announced {
-            Some(announced) if *announced != hash => return Err(SignatureError::BodyChanged),
-            Some(_) => {}
-            None => self.check_signature(&hash)?,
-        }
-        let credential = self.credential.ok_or(SignatureError::UnknownKey)?;
-        let until = self.presented.valid_until(self.verifier.window);
-        let first = self
-            .verifier
-            .replays
-            .admit(self.presented.signature, until, now)?;
-        match first {
-            true => Ok(credential),
-            false => Err(SignatureError::Replayed),
-        }
-    }
-
-    fn check_signature(&self, body_hash: &str) -> Result<(), SignatureError> {
-        let presented = &self.presented;
-        let canonical = canonical::request(&self.request, presented, body_hash);
-        let canonical = hex(digest::digest(&digest::SHA256, &canonical).as_ref());
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{}\n{canonical}",
-            presented.date_time, presented.scope
-        );
-        // A key that nobody has takes as long as one that somebody has.
-        let secret = match &self.credential {
-            Some(credential) => credential.secret(),
-            None => b"AWS4no such key",
-        };
-        let [date, region, service, terminator] = presented.scope_parts;
-        let key = [date, region, service, terminator].into_iter().fold(
-            hmac::Key::new(hmac::HMAC_SHA256, secret),
-            |key, part| {
-                let next = hmac::sign(&key, part.as_bytes());
-                hmac::Key::new(hmac::HMAC_SHA256, next.as_ref())
-            },
-        );
-        // In constant time.
-        let right = hmac::verify(&key, text.as_bytes(), &presented.signature).is_ok();
-        match (&self.credential, right) {
-            (None, _) => Err(SignatureError::UnknownKey),
-            (Some(_), false) => Err(SignatureError::Mismatch),
-            (Some(_), true) => Ok(()),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits =
-        |byte: &u8| [byte >> 4, byte & 15].map(|half| char::from(DIGITS[usize::from(half)]));
-    bytes.iter().flat_map(digits).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let text = text.as_bytes();
-    if text.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests;
+pub use principal::Principal;
+pub use request::Request;
+pub use verifier::{Claim, Verifier};

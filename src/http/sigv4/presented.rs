@@ -1,416 +1,317 @@
-//! What a request claims: whose key it was signed with, when, over which headers. Nothing of it is believed yet.
+//! What a request presents: who says to have signed it, when, and which headers, read from the `Authorization` header or from
+//! the query of a presigned URL (SIG-01), and checked for form. Nothing of it is proven yet.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{SignatureError, SignedRequest, unhex};
+use super::error::{SignatureError, excerpt};
+use super::query::Query;
+use super::request::Request;
+use super::timestamp::{Span, Timestamp};
 
-/// The signature and what is said of it.
-#[derive(Debug)]
-pub(super) struct Presented<'a> {
-    pub(super) form: Form,
-    pub(super) access_key_id: &'a str,
-    /// Date, region, service and terminator.
-    pub(super) scope: Cow<'a, str>,
-    pub(super) scope_parts: [&'a str; 4],
-    /// `YYYYMMDDThhmmssZ`
-    pub(super) date_time: &'a str,
-    signed_at: SystemTime,
-    expires: Option<Duration>,
-    pub(super) signed_headers: Cow<'a, str>,
-    pub(super) signature: [u8; 32],
-    pub(super) session_token: Option<&'a str>,
-}
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const HEADER: &str = "Authorization header";
+const PRESIGNED: &str = "AWS query-string authentication";
+/// The parameter of a presigned URL that isn't signed, for it is the signature.
+pub(super) const SIGNATURE: &str = "X-Amz-Signature";
+/// Bytes of an `Authorization` header.
+const AUTHORIZATION_MAX: usize = 8 * 1024;
+/// Bytes of the list of signed headers.
+const SIGNED_HEADERS_MAX: usize = 4 * 1024;
+/// Bytes of an access key's id; AWS has up to 128.
+const ACCESS_KEY_MAX: usize = 128;
+/// A week: the longest a presigned URL may last.
+const EXPIRES_MAX: u64 = 7 * 24 * 60 * 60;
 
-/// Where the signature stands.
+/// How the signature came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Header,
-    /// Presigned.
-    Query,
+    /// In the query of a URL that is good for as long as it says.
+    Presigned(Span),
 }
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Longest list of signed headers.
-const SIGNED_HEADERS_MAX: usize = 4_096;
-/// Most headers, and parameters of a query.
-const PARTS_MAX: usize = 1_000;
-/// A week: the longest that a presigned URL may hold.
-const EXPIRES_MAX: u64 = 604_800;
+/// A signature and what it claims, all of the right form.
+#[derive(Debug)]
+pub(super) struct Presented<'a> {
+    pub(super) form: Form,
+    /// `access key/YYYYMMDD/region/service/aws4_request`.
+    credential: Cow<'a, str>,
+    pub(super) signed_at: Timestamp,
+    /// Semicolons between lower-case names, sorted.
+    signed_headers: Cow<'a, str>,
+    pub(super) signature: [u8; 32],
+    pub(super) session_token: Option<Cow<'a, str>>,
+    /// What `x-amz-content-sha256` says that the body hashes to.
+    pub(super) body_hash: Option<[u8; 32]>,
+}
 
-impl Form {
-    pub(super) fn of(request: &SignedRequest<'_>) -> Option<Self> {
-        if header(request, "authorization").is_some() {
-            return Some(Self::Header);
-        }
-        let presigned = parameters(request.query)
-            .any(|(name, _)| name == "X-Amz-Signature" || name == "X-Amz-Algorithm");
-        presigned.then_some(Self::Query)
-    }
+/// The texts of a signature before they are checked.
+struct Texts<'a> {
+    form: Form,
+    name: &'static str,
+    credential: Option<Cow<'a, str>>,
+    date: Option<Cow<'a, str>>,
+    signed_headers: Option<Cow<'a, str>>,
+    signature: Option<Cow<'a, str>>,
+    session_token: Option<Cow<'a, str>>,
+}
+
+/// The parts of a credential scope.
+pub(super) struct Scope<'p> {
+    pub(super) access_key: &'p str,
+    pub(super) day: &'p str,
+    pub(super) region: &'p str,
+    pub(super) service: &'p str,
+    pub(super) terminator: &'p str,
 }
 
 impl<'a> Presented<'a> {
-    /// SIG-01, SIG-02
-    pub(super) fn read(request: &SignedRequest<'a>) -> Result<Self, SignatureError> {
-        let parts = request.headers.len().max(parameters(request.query).count());
-        if parts > PARTS_MAX {
-            return Err(incomplete(format!(
-                "Request has more than {PARTS_MAX} headers or parameters"
-            )));
-        }
-        match Form::of(request).ok_or(SignatureError::Missing)? {
-            Form::Header => Self::read_header(request),
-            Form::Query => Self::read_query(request),
-        }
+    pub(super) fn read(request: &Request<'a>, query: &'a Query) -> Result<Self, SignatureError> {
+        let authorization = request.single("authorization")?;
+        let is_presigned = ["X-Amz-Algorithm", "X-Amz-Credential", SIGNATURE]
+            .into_iter()
+            .any(|name| query.has(name));
+        let texts = match (authorization, is_presigned) {
+            (None, false) => return Err(SignatureError::Missing),
+            (Some(_), true) => return Err(SignatureError::TwoForms),
+            (Some(authorization), false) => Texts::of_header(authorization, request)?,
+            (None, true) => Texts::of_query(query, request)?,
+        };
+        let presented = texts.check(request)?;
+        presented.check_signed_headers(request)?;
+        Ok(presented)
     }
 
-    fn read_header(request: &SignedRequest<'a>) -> Result<Self, SignatureError> {
-        let mut found = request
-            .headers
-            .iter()
-            .filter(|(name, _)| *name == "authorization");
-        let (Some((_, value)), None) = (found.next(), found.next()) else {
-            return Err(incomplete("Authorization header must be given once"));
-        };
-        if parameters(request.query).any(|(name, _)| name == "X-Amz-Signature") {
-            return Err(incomplete(
-                "Authorization header and X-Amz-Signature parameter exclude each other",
-            ));
-        }
-        let value = std::str::from_utf8(value)
-            .map_err(|_| incomplete("Authorization header is no text"))?;
-        let Some(rest) = value
-            .strip_prefix(ALGORITHM)
-            .filter(|rest| rest.starts_with([' ', ',']))
-        else {
-            return Err(incomplete(format!(
-                "Authorization header requires the algorithm {ALGORITHM}"
-            )));
-        };
-        let (mut credential, mut signed, mut signature) = (None, None, None);
-        for pair in rest
-            .split(',')
-            .map(str::trim)
-            .filter(|pair| !pair.is_empty())
-        {
-            let Some((name, value)) = pair.split_once('=') else {
-                return Err(incomplete(format!(
-                    "'{pair}' not a valid key=value pair (missing equal-sign) in Authorization header"
-                )));
-            };
-            let slot = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed,
-                "Signature" => &mut signature,
-                _ => {
-                    return Err(incomplete(format!(
-                        "'{name}' is unknown in Authorization header"
-                    )));
-                }
-            };
-            if slot.replace(value).is_some() {
-                return Err(incomplete(format!(
-                    "'{name}' stands twice in Authorization header"
-                )));
+    pub(super) fn scope(&self) -> Result<Scope<'_>, SignatureError> {
+        let mut parts = self.credential.split('/');
+        let mut next = || parts.next();
+        match (next(), next(), next(), next(), next(), next()) {
+            (Some(access_key), Some(day), Some(region), Some(service), Some(terminator), None)
+                if (1..=ACCESS_KEY_MAX).contains(&access_key.len()) =>
+            {
+                Ok(Scope {
+                    access_key,
+                    day,
+                    region,
+                    service,
+                    terminator,
+                })
             }
+            _ => Err(SignatureError::Malformed {
+                what: "Credential",
+                expected: "5 slash-delimited elements, keyid/date/region/service/term",
+            }),
         }
-        let needed = |value: Option<&'a str>, name: &str| {
-            value.ok_or_else(|| {
-                incomplete(format!("Authorization header requires '{name}' parameter"))
-            })
-        };
-        let credential = needed(credential, "Credential")?;
-        let signature = needed(signature, "Signature")?;
-        let signed = needed(signed, "SignedHeaders")?;
-        let date_time = text_header(request, "x-amz-date")?.ok_or_else(|| {
-            incomplete("Authorization header requires existence of an 'X-Amz-Date' header")
-        })?;
-        let (access_key_id, scope, parts) = split_credential(credential)?;
-        Ok(Self {
-            form: Form::Header,
-            access_key_id,
-            scope: Cow::Borrowed(scope),
-            scope_parts: parts,
-            date_time,
-            signed_at: read_time(date_time)?,
-            expires: None,
-            signed_headers: Cow::Borrowed(signed),
-            signature: read_signature(signature)?,
-            session_token: text_header(request, "x-amz-security-token")?,
-        })
     }
 
-    /// Values are kept as they were sent, but for those that AWS's clients encode: `/` and `;`.
-    fn read_query(request: &SignedRequest<'a>) -> Result<Self, SignatureError> {
-        let once = |name: &str| {
-            let mut found = parameters(request.query).filter(|(key, _)| *key == name);
-            match (found.next(), found.next()) {
-                (first, None) => Ok(first.map(|(_, value)| value)),
-                _ => Err(incomplete(format!("{name} must be given once"))),
-            }
-        };
-        let needed = |name: &str| {
-            once(name)?.ok_or_else(|| {
-                incomplete(format!("AWS query-string parameters must include '{name}'"))
-            })
-        };
-        if needed("X-Amz-Algorithm")? != ALGORITHM {
-            return Err(incomplete(format!("X-Amz-Algorithm must be {ALGORITHM}")));
-        }
-        let credential = needed("X-Amz-Credential")?;
-        let date_time = needed("X-Amz-Date")?;
-        let expires: Option<u64> = needed("X-Amz-Expires")?.parse().ok();
-        let expires = expires.filter(|expires| (1..=EXPIRES_MAX).contains(expires));
-        let expires = expires.ok_or_else(|| {
-            incomplete(format!(
-                "X-Amz-Expires must be a number from 1 to {EXPIRES_MAX}"
-            ))
-        })?;
-        let signed = needed("X-Amz-SignedHeaders")?;
-        let signature = needed("X-Amz-Signature")?;
-        let token = once("X-Amz-Security-Token")?;
-        let slash = "%2F";
-        let mut parts = credential.split(slash);
-        let all = [(); 5].map(|()| parts.next());
-        let [
-            Some(access_key_id),
-            Some(date),
-            Some(region),
-            Some(service),
-            Some(terminator),
-        ] = all
-        else {
-            return Err(malformed_credential(credential));
-        };
-        if parts.next().is_some() {
-            return Err(malformed_credential(credential));
-        }
-        Ok(Self {
-            form: Form::Query,
-            access_key_id,
-            scope: Cow::Owned([date, region, service, terminator].join("/")),
-            scope_parts: [date, region, service, terminator],
-            date_time,
-            signed_at: read_time(date_time)?,
-            expires: Some(Duration::from_secs(expires)),
-            signed_headers: Cow::Owned(signed.replace("%3B", ";")),
-            signature: read_signature(signature)?,
-            session_token: token,
-        })
+    pub(super) fn signed_headers(&self) -> Vec<&str> {
+        self.signed_headers.split(';').collect()
     }
 
-    // --- checks
-
-    /// SIG-03
-    pub(super) fn check_scope(&self, here: &str) -> Result<(), SignatureError> {
-        let [date, region, service, terminator] = self.scope_parts;
-        let problem = if terminator != "aws4_request" {
-            format!(
-                "Credential should be scoped with a valid terminator: 'aws4_request', not '{terminator}'."
-            )
-        } else if service != "lambda" {
-            format!("Credential should be scoped to correct service: 'lambda', not '{service}'.")
-        } else if region != here {
-            format!("Credential should be scoped to a valid region: '{here}', not '{region}'.")
-        } else if Some(date) != self.date_time.get(..8) {
-            format!(
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{date}' != '{}', from '{}'.",
-                self.date_time.get(..8).unwrap_or_default(),
-                self.date_time
-            )
-        } else {
-            return Ok(());
-        };
-        Err(SignatureError::Scope(problem))
-    }
-
-    /// SIG-04
-    pub(super) fn check_time(
-        &self,
-        window: Duration,
-        now: SystemTime,
-    ) -> Result<(), SignatureError> {
-        let signed = self.date_time;
-        if self.signed_at > now + window {
-            return Err(SignatureError::Time(format!(
-                "Signature not yet current: {signed} is still later than {} ({} + {} min.)",
-                iso(now + window),
-                iso(now),
-                window.as_secs() / 60
-            )));
+    /// The list has the canonical form, and has all headers that decide what the request means.
+    fn check_signed_headers(&self, request: &Request<'_>) -> Result<(), SignatureError> {
+        let signed = self.signed_headers();
+        let is_canonical = signed.is_sorted_by(|one, next| one < next)
+            && signed.iter().all(|name| is_header_name(name));
+        if !is_canonical {
+            return Err(SignatureError::Malformed {
+                what: "SignedHeaders",
+                expected: "a sorted list of different lower-case names, with semicolons between",
+            });
         }
-        let until = self.valid_until(window);
-        if until < now {
-            return Err(SignatureError::Time(format!(
-                "Signature expired: {signed} is now earlier than {}: it was valid until {}",
-                iso(now),
-                iso(until)
-            )));
+        let mut needed = vec!["host"];
+        if self.form == Form::Header {
+            needed.push("x-amz-date");
         }
-        Ok(())
-    }
-
-    /// How long the signature may be used.
-    pub(super) fn valid_until(&self, window: Duration) -> SystemTime {
-        self.signed_at + self.expires.unwrap_or(window)
-    }
-
-    /// SIG-09: what the request means must be signed: the host, and all of AWS's own headers.
-    pub(super) fn check_signed(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
-        let list = &*self.signed_headers;
-        if list.len() > SIGNED_HEADERS_MAX {
-            return Err(incomplete(format!(
-                "SignedHeaders has more than {SIGNED_HEADERS_MAX} bytes"
-            )));
-        }
-        let names = || list.split(';');
-        let lower = |name: &str| {
-            !name.is_empty()
-                && !name
-                    .bytes()
-                    .any(|byte| byte.is_ascii_uppercase() || byte <= b' ')
-        };
-        let sorted = names().zip(names().skip(1)).all(|(one, next)| one < next);
-        if !sorted || !names().all(lower) {
-            return Err(incomplete(
-                "SignedHeaders must be sorted names in lower case, each once",
-            ));
-        }
-        let has = |name: &str| names().any(|signed| signed == name);
-        if !has("host") {
-            return Err(unsigned(
-                "'Host' must be a 'SignedHeader' in the AWS Authorization.",
-            ));
-        }
-        if self.form == Form::Header && !has("x-amz-date") {
-            return Err(unsigned(
-                "'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.",
-            ));
-        }
-        let loose = request
-            .headers
-            .iter()
-            .find(|(name, _)| name.starts_with("x-amz-") && !has(name));
-        if let Some((name, _)) = loose {
-            return Err(unsigned(format!(
-                "There were headers present in the request which were not signed: {name}"
-            )));
-        }
-        let absent = names().find(|name| header(request, name).is_none());
-        match absent {
+        let meaning = request.names().filter(|name| is_amz(name));
+        let unsigned = needed.into_iter().chain(meaning).find(|name| {
+            !signed
+                .iter()
+                .any(|signed| signed.eq_ignore_ascii_case(name))
+        });
+        match unsigned {
+            Some(name) => Err(SignatureError::Unsigned {
+                header: excerpt(name),
+            }),
             None => Ok(()),
-            Some(name) => Err(unsigned(format!(
-                "'{name}' is signed and not in the request"
-            ))),
         }
     }
+}
 
-    /// The body's hash, if the request says it. Only hashes are taken: a body that isn't signed may be anybody's.
-    pub(super) fn announced_hash(
-        &self,
-        request: &SignedRequest<'_>,
-    ) -> Result<Option<String>, SignatureError> {
-        let Some(hash) = text_header(request, "x-amz-content-sha256")? else {
-            return Ok(None);
+impl<'a> Texts<'a> {
+    /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, in any order.
+    fn of_header(authorization: &'a str, request: &Request<'a>) -> Result<Self, SignatureError> {
+        if authorization.len() > AUTHORIZATION_MAX {
+            return Err(SignatureError::TooLong {
+                what: "Authorization header",
+                limit: AUTHORIZATION_MAX,
+            });
+        }
+        let (algorithm, parameters) = authorization
+            .split_once([' ', '\t'])
+            .unwrap_or((authorization, ""));
+        check_algorithm(algorithm)?;
+        let mut texts = Self {
+            form: Form::Header,
+            name: HEADER,
+            credential: None,
+            date: request.single("x-amz-date")?.map(Cow::Borrowed),
+            signed_headers: None,
+            signature: None,
+            session_token: request.single("x-amz-security-token")?.map(Cow::Borrowed),
         };
-        match unhex(hash) {
-            Some(_) => Ok(Some(hash.to_owned())),
-            None => Err(incomplete(format!(
-                "x-amz-content-sha256 must be the body's SHA-256 in lower-case hex, not '{hash}': unsigned and streamed bodies are not accepted"
-            ))),
+        for piece in parameters.split(',') {
+            texts.take(piece.trim_matches([' ', '\t']))?;
+        }
+        Ok(texts)
+    }
+
+    /// One `name=value` of the header.
+    fn take(&mut self, piece: &'a str) -> Result<(), SignatureError> {
+        let (name, value) = piece
+            .split_once('=')
+            .ok_or_else(|| SignatureError::NotAPair {
+                piece: excerpt(piece),
+            })?;
+        let (what, place) = match name {
+            "Credential" => ("Credential", &mut self.credential),
+            "SignedHeaders" => ("SignedHeaders", &mut self.signed_headers),
+            "Signature" => ("Signature", &mut self.signature),
+            _ => {
+                return Err(SignatureError::Malformed {
+                    what: "Authorization header",
+                    expected: "made of Credential, SignedHeaders and Signature",
+                });
+            }
+        };
+        match place.replace(Cow::Borrowed(value)) {
+            None => Ok(()),
+            Some(_) => Err(SignatureError::Repeated { what }),
         }
     }
-}
 
-// --- reading
-
-pub(super) fn header<'a>(request: &SignedRequest<'a>, name: &str) -> Option<&'a [u8]> {
-    let found = request.headers.iter().find(|(key, _)| *key == name);
-    found.map(|(_, value)| *value)
-}
-
-/// A header that may be given once, as text.
-fn text_header<'a>(
-    request: &SignedRequest<'a>,
-    name: &str,
-) -> Result<Option<&'a str>, SignatureError> {
-    let mut all = request.headers.iter().filter(|(key, _)| *key == name);
-    match (all.next(), all.next()) {
-        (None, _) => Ok(None),
-        (Some((_, value)), None) => std::str::from_utf8(value)
-            .map(|text| Some(text.trim()))
-            .map_err(|_| incomplete(format!("{name} is no text"))),
-        (Some(_), Some(_)) => Err(incomplete(format!("{name} must be given once"))),
-    }
-}
-
-/// The parameters of a query, as they were sent.
-pub(super) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// Key id, scope, and the scope's parts.
-fn split_credential(text: &str) -> Result<(&str, &str, [&str; 4]), SignatureError> {
-    // Key ids hold no slash, so what follows the first is the scope.
-    let split = text.split_once('/');
-    let (id, scope) = split.ok_or_else(|| malformed_credential(text))?;
-    let mut parts = scope.split('/');
-    let all = [(); 4].map(|()| parts.next());
-    match (all, parts.next()) {
-        ([Some(date), Some(region), Some(service), Some(terminator)], None) if !id.is_empty() => {
-            Ok((id, scope, [date, region, service, terminator]))
+    fn of_query(query: &'a Query, request: &Request<'a>) -> Result<Self, SignatureError> {
+        let algorithm = query
+            .single("X-Amz-Algorithm")?
+            .ok_or(SignatureError::Lacks {
+                form: PRESIGNED,
+                parameter: "X-Amz-Algorithm",
+            })?;
+        check_algorithm(&algorithm)?;
+        let token = query.single("X-Amz-Security-Token")?;
+        let other_token = request.single("x-amz-security-token")?;
+        if token.is_some() && other_token.is_some() {
+            return Err(SignatureError::Repeated {
+                what: "X-Amz-Security-Token",
+            });
         }
-        _ => Err(malformed_credential(text)),
+        let expires = query
+            .single("X-Amz-Expires")?
+            .ok_or(SignatureError::Lacks {
+                form: PRESIGNED,
+                parameter: "X-Amz-Expires",
+            })?;
+        Ok(Self {
+            form: Form::Presigned(lifetime(&expires)?),
+            name: PRESIGNED,
+            credential: query.single("X-Amz-Credential")?,
+            date: query.single("X-Amz-Date")?,
+            signed_headers: query.single("X-Amz-SignedHeaders")?,
+            signature: query.single(SIGNATURE)?,
+            session_token: token.or(other_token.map(Cow::Borrowed)),
+        })
+    }
+
+    fn check(self, request: &Request<'_>) -> Result<Presented<'a>, SignatureError> {
+        let form = self.name;
+        let needed = |text: Option<Cow<'a, str>>, parameter| {
+            text.ok_or(SignatureError::Lacks { form, parameter })
+        };
+        let credential = needed(self.credential, "Credential")?;
+        let signed_headers = needed(self.signed_headers, "SignedHeaders")?;
+        let signature = needed(self.signature, "Signature")?;
+        let date = needed(self.date, "X-Amz-Date")?;
+        if signed_headers.len() > SIGNED_HEADERS_MAX {
+            return Err(SignatureError::TooLong {
+                what: "list of signed headers",
+                limit: SIGNED_HEADERS_MAX,
+            });
+        }
+        // Two hosts are two readings of whom the request is for.
+        request.single("host")?;
+        Ok(Presented {
+            form: self.form,
+            credential,
+            signed_at: Timestamp::parse(&date).ok_or(SignatureError::Malformed {
+                what: "X-Amz-Date",
+                expected: "a date such as 20150830T123600Z",
+            })?,
+            signed_headers,
+            signature: digest(&signature).ok_or(SignatureError::Malformed {
+                what: "Signature",
+                expected: "64 lower-case hexadecimal digits",
+            })?,
+            session_token: self.session_token,
+            body_hash: declared_body_hash(request)?,
+        })
     }
 }
 
-fn malformed_credential(text: &str) -> SignatureError {
-    incomplete(format!(
-        "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{text}'"
-    ))
-}
-
-fn read_signature(text: &str) -> Result<[u8; 32], SignatureError> {
-    unhex(text).ok_or_else(|| incomplete("Signature must be 64 lower-case hex digits"))
-}
-
-/// `YYYYMMDDThhmmssZ`
-fn read_time(text: &str) -> Result<SystemTime, SignatureError> {
-    let refuse = || {
-        incomplete(format!(
-            "Date must be in ISO-8601 'basic format'. Got '{text}'. See http://en.wikipedia.org/wiki/ISO_8601"
-        ))
-    };
-    let digits = |from: usize, to: usize| {
-        let part = text
-            .get(from..to)
-            .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-        part.ok_or_else(refuse)
-    };
-    if text.len() != 16 || text.get(8..9) != Some("T") || text.get(15..) != Some("Z") {
-        return Err(refuse());
+fn check_algorithm(named: &str) -> Result<(), SignatureError> {
+    if named == ALGORITHM {
+        return Ok(());
     }
-    let (year, month, day) = (digits(0, 4)?, digits(4, 6)?, digits(6, 8)?);
-    let (hour, minute, second) = (digits(9, 11)?, digits(11, 13)?, digits(13, 15)?);
-    let long = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
-    humantime::parse_rfc3339(&long).map_err(|_| refuse())
+    Err(SignatureError::Algorithm {
+        named: excerpt(named),
+    })
 }
 
-fn iso(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let time = UNIX_EPOCH + Duration::from_secs(seconds);
-    let long = humantime::format_rfc3339_seconds(time).to_string();
-    long.replace(['-', ':'], "")
+fn lifetime(expires: &str) -> Result<Span, SignatureError> {
+    let is_number = expires.bytes().all(|byte| byte.is_ascii_digit());
+    match expires.parse() {
+        Ok(seconds @ 1..=EXPIRES_MAX) if is_number => Ok(Span(seconds)),
+        _ => Err(SignatureError::Malformed {
+            what: "X-Amz-Expires",
+            expected: "a number of seconds from 1 to 604800",
+        }),
+    }
 }
 
-fn incomplete(problem: impl Into<String>) -> SignatureError {
-    SignatureError::Incomplete(problem.into())
+fn declared_body_hash(request: &Request<'_>) -> Result<Option<[u8; 32]>, SignatureError> {
+    let Some(text) = request.single("x-amz-content-sha256")? else {
+        return Ok(None);
+    };
+    if text == "UNSIGNED-PAYLOAD" || text.starts_with("STREAMING-") {
+        return Err(SignatureError::UnsignedBody {
+            named: excerpt(text),
+        });
+    }
+    match digest(text) {
+        Some(hash) => Ok(Some(hash)),
+        None => Err(SignatureError::Malformed {
+            what: "x-amz-content-sha256",
+            expected: "64 lower-case hexadecimal digits",
+        }),
+    }
 }
 
-fn unsigned(problem: impl Into<String>) -> SignatureError {
-    SignatureError::Unsigned(problem.into())
+/// A SHA-256 in lower-case hexadecimal digits.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let decoded = base16ct::lower::decode(text, &mut bytes).ok()?;
+    (decoded.len() == 32).then_some(bytes)
+}
+
+/// Every `x-amz-*` header changes what the request does: `x-amz-invocation-type` above all.
+fn is_amz(name: &str) -> bool {
+    name.get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+}
+
+/// The characters of a token (RFC 9110), lower case.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    };
+    !name.is_empty() && name.bytes().all(is_token)
 }

@@ -1,0 +1,175 @@
+//! An access key's secret and whose it is, with the signing key derived from it last.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::error::SignatureError;
+use super::principal::Principal;
+use super::timestamp::Timestamp;
+use crate::lock::take;
+use crate::policy::Policies;
+
+/// What an application knows of an access key. The secret is wiped from memory when the credential is dropped, and no output
+/// of `Debug` has it.
+pub struct Credential {
+    secret: Zeroizing<String>,
+    session_token: Option<Zeroizing<String>>,
+    expires: Option<SystemTime>,
+    principal: Arc<Principal>,
+    policies: Policies,
+    /// It lives here and not in a table by access key: so a secret that was changed never meets the key of the old one.
+    derived: Mutex<Option<SigningKey>>,
+}
+
+impl Credential {
+    /// A long-term key of this principal.
+    pub fn new(secret: impl Into<String>, principal: Principal) -> Self {
+        Self {
+            secret: Zeroizing::new(secret.into()),
+            session_token: None,
+            expires: None,
+            principal: Arc::new(principal),
+            policies: Policies::new(),
+            derived: Mutex::new(None),
+        }
+    }
+
+    /// What its principal may do; nothing unless set.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// A temporary key: requests carry this token beside the signature, and sign it.
+    #[must_use]
+    pub fn session_token(mut self, token: impl Into<String>) -> Self {
+        self.session_token = Some(Zeroizing::new(token.into()));
+        self
+    }
+
+    /// From when on it is refused with `ExpiredTokenException`.
+    #[must_use]
+    pub fn expires(mut self, at: SystemTime) -> Self {
+        self.expires = Some(at);
+        self
+    }
+
+    /// Whose it is.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    pub(crate) fn granted(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// Is the token that a request presents this credential's, and still good? (SIG-05)
+    pub(super) fn check_token(
+        &self,
+        presented: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), SignatureError> {
+        let is_own = match (&self.session_token, presented) {
+            (None, None) => true,
+            (Some(own), Some(presented)) => own.as_bytes().ct_eq(presented.as_bytes()).into(),
+            _ => false,
+        };
+        if !is_own {
+            return Err(SignatureError::InvalidToken);
+        }
+        match self.expires {
+            Some(at) if Timestamp::of(at) <= now => Err(SignatureError::ExpiredToken),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is this the signature of the string by this credential? The answer takes as long whatever it is (SIG-07).
+    pub(super) fn has_signed(
+        &self,
+        string_to_sign: &[u8],
+        by: KeyScope<'_>,
+        signature: &[u8; 32],
+    ) -> bool {
+        let key = self.signing_key(by);
+        mac(&key[..], string_to_sign)
+            .verify_slice(signature)
+            .is_ok()
+    }
+
+    /// Derived once a day and region: requests of one credential rarely have more than one of either.
+    fn signing_key(&self, scope: KeyScope<'_>) -> Zeroizing<[u8; 32]> {
+        let mut derived = take(&self.derived);
+        match &*derived {
+            Some(last) if last.is_for(scope) => last.key.clone(),
+            _ => {
+                let next = SigningKey::derive(&self.secret, scope);
+                let key = next.key.clone();
+                *derived = Some(next);
+                key
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential")
+            .field("principal", &self.principal)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a signing key is good for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyScope<'s> {
+    /// `YYYYMMDD`.
+    pub(super) day: &'s str,
+    pub(super) region: &'s str,
+    pub(super) service: &'s str,
+}
+
+struct SigningKey {
+    day: String,
+    region: String,
+    service: String,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl SigningKey {
+    /// The chain of SIG-07.
+    fn derive(secret: &str, scope: KeyScope<'_>) -> Self {
+        let seed = Zeroizing::new(format!("AWS4{secret}"));
+        let mut key = Zeroizing::new(digest(mac(seed.as_bytes(), scope.day.as_bytes())));
+        for link in [scope.region, scope.service, "aws4_request"] {
+            *key = digest(mac(&key[..], link.as_bytes()));
+        }
+        Self {
+            day: scope.day.to_owned(),
+            region: scope.region.to_owned(),
+            service: scope.service.to_owned(),
+            key,
+        }
+    }
+
+    fn is_for(&self, scope: KeyScope<'_>) -> bool {
+        self.day == scope.day && self.region == scope.region && self.service == scope.service
+    }
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
+    let mac = <Hmac<Sha256> as Mac>::new_from_slice(key);
+    mac.unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
+        .chain_update(message)
+}
+
+fn digest(mac: Hmac<Sha256>) -> [u8; 32] {
+    mac.finalize().into_bytes().into()
+}

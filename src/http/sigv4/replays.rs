@@ -1,0 +1,212 @@
+//! The signatures that were accepted, for as long as they would be accepted again.
+//!
+//! A signature is remembered under the moment it is good until. That moment is signed, so a replay has the same one: to look
+//! it up is to look into one table, and to forget is to drop whole tables. Both take the same time however many there are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use super::attempt::Attempt;
+use super::error::SignatureError;
+use super::timestamp::{Span, Timestamp};
+use crate::lock::take;
+
+/// Locks, so that threads rarely meet at one.
+const SHARDS: usize = 64;
+/// Seconds: signatures that expire in the same period are forgotten at once, at its end.
+const PERIOD: u64 = 64;
+
+/// Half a signature: 128 bits of an HMAC are as unique as all of them.
+type Print = [u8; 16];
+
+#[derive(Debug)]
+pub(super) struct Replays {
+    shards: Vec<Mutex<Shard>>,
+    kept: AtomicUsize,
+    pub(super) kept_max: usize,
+    /// For how long after a signature was first accepted another attempt with it is no replay.
+    pub(super) repeat_window: Span,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// By the number of the period in which they expire.
+    periods: BTreeMap<u64, HashMap<Print, First>>,
+    /// All periods before this one are gone. Should the machine's clock go back, what belongs there is refused: it may have
+    /// been accepted.
+    first: u64,
+}
+
+/// When a signature was accepted, and what attempt that was.
+#[derive(Debug)]
+struct First {
+    at: Timestamp,
+    attempt: Option<u32>,
+}
+
+/// A signature about to be accepted.
+#[derive(Debug)]
+pub(super) struct Use {
+    pub(super) signature: [u8; 32],
+    pub(super) good_until: Timestamp,
+    pub(super) attempt: Option<Attempt>,
+}
+
+impl Replays {
+    pub(super) fn new(kept_max: usize, repeat_window: Span) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            kept: AtomicUsize::new(0),
+            kept_max,
+            repeat_window,
+        }
+    }
+
+    /// Remembers the use of a signature. Of any number of callers with the same, one succeeds.
+    pub(super) fn accept(&self, used: &Use, now: Timestamp) -> Result<(), SignatureError> {
+        if self.kept.load(Relaxed) >= self.kept_max {
+            self.forget_everywhere(now);
+        }
+        let (print, shard) = self.place(&used.signature);
+        let mut shard = take(shard);
+        self.kept.fetch_sub(shard.forget(now), Relaxed);
+        let period = used.good_until.0 / PERIOD;
+        if period < shard.first {
+            return Err(SignatureError::Replayed);
+        }
+        let uses = shard.periods.entry(period).or_default();
+        let print = match (uses.get(&print), &used.attempt) {
+            (None, _) => print,
+            (Some(first), Some(attempt)) if self.is_repeat(first, attempt, now) => {
+                attempt.print_of(print)
+            }
+            _ => return Err(SignatureError::Replayed),
+        };
+        if uses.contains_key(&print) {
+            return Err(SignatureError::Replayed);
+        }
+        if self.kept.fetch_add(1, Relaxed) >= self.kept_max {
+            self.kept.fetch_sub(1, Relaxed);
+            return Err(SignatureError::TooManyRequests);
+        }
+        let attempt = used.attempt.as_ref().map(Attempt::number);
+        uses.insert(print, First { at: now, attempt });
+        Ok(())
+    }
+
+    /// Is it another attempt, in time, than the one that came first?
+    fn is_repeat(&self, first: &First, attempt: &Attempt, now: Timestamp) -> bool {
+        let is_other = first.attempt.is_some_and(|first| first != attempt.number());
+        is_other && self.repeat_window.0 > 0 && now <= first.at.after(self.repeat_window)
+    }
+
+    fn place(&self, signature: &[u8; 32]) -> (Print, &Mutex<Shard>) {
+        let (print, _) = signature.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        (*print, &self.shards[usize::from(print[0]) % SHARDS])
+    }
+
+    fn forget_everywhere(&self, now: Timestamp) {
+        for shard in &self.shards {
+            let forgotten = take(shard).forget(now);
+            self.kept.fetch_sub(forgotten, Relaxed);
+        }
+    }
+}
+
+impl Shard {
+    /// Drops the periods that are over; how many signatures that were.
+    fn forget(&mut self, now: Timestamp) -> usize {
+        self.first = self.first.max(now.0 / PERIOD);
+        let mut forgotten = 0;
+        while let Some(period) = self.periods.first_entry()
+            && *period.key() < self.first
+        {
+            forgotten += period.remove().len();
+        }
+        forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replays(kept_max: usize) -> Replays {
+        Replays::new(kept_max, Span(5))
+    }
+
+    /// One of 256 that share out over all shards.
+    fn signature(number: u8) -> [u8; 32] {
+        let mut signature = [7; 32];
+        signature[0] = number;
+        signature
+    }
+
+    fn accept(replays: &Replays, number: u8, until: u64, now: u64) -> Result<(), SignatureError> {
+        let used = Use {
+            signature: signature(number),
+            good_until: Timestamp(until),
+            attempt: None,
+        };
+        replays.accept(&used, Timestamp(now))
+    }
+
+    #[test]
+    fn each_is_accepted_once() {
+        let replays = replays(1_000);
+        for number in 0..=255 {
+            accept(&replays, number, 1_300, 1_000).unwrap();
+        }
+        for number in 0..=255 {
+            for now in [1_000, 1_299, 1_300] {
+                let again = accept(&replays, number, 1_300, now);
+                assert!(matches!(again, Err(SignatureError::Replayed)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_accepted_when_the_clock_goes_back() {
+        let replays = replays(1_000);
+        accept(&replays, 1, 1_300, 1_000).unwrap();
+        accept(&replays, 1, 9_300, 9_000).unwrap();
+        let again = accept(&replays, 1, 1_300, 1_000);
+        assert!(matches!(again, Err(SignatureError::Replayed)));
+    }
+
+    #[test]
+    fn the_expired_make_room_whatever_shard_they_are_in() {
+        let replays = replays(200);
+        for number in 0..200 {
+            accept(&replays, number, 1_300, 1_000).unwrap();
+        }
+        for number in 200..=255 {
+            let full = accept(&replays, number, 1_300, 1_300);
+            assert!(matches!(full, Err(SignatureError::TooManyRequests)));
+        }
+        accept(&replays, 255, 1_700, 1_400).unwrap();
+        assert_eq!(replays.kept.load(Relaxed), 1);
+        let periods = replays.shards.iter().map(|shard| take(shard).periods.len());
+        assert_eq!(periods.sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn no_more_than_the_bound_get_in_at_once() {
+        let replays = replays(100);
+        let accepted = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4_u8)
+                .map(|thread| {
+                    let replays = &replays;
+                    let own = move |number: u8| accept(replays, thread * 64 + number, 1_300, 1_000);
+                    scope.spawn(move || (0..64).filter(|&number| own(number).is_ok()).count())
+                })
+                .collect();
+            let counts = threads.into_iter().map(|thread| thread.join().unwrap());
+            counts.sum::<usize>()
+        });
+        assert_eq!(accepted, 100);
+        assert_eq!(replays.kept.load(Relaxed), 100);
+    }
+}

@@ -1,0 +1,102 @@
+//! The moment a request was signed, in AWS's form `YYYYMMDDTHHMMSSZ`, to the second.
+
+use std::time::{Duration, SystemTime};
+
+/// The last second of the year 9999, the last that has this form.
+const LATEST: u64 = 253_402_300_799;
+
+/// A length of time in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span(pub(super) u64);
+
+impl std::fmt::Display for Span {
+    /// As AWS writes it: `5 min.`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            seconds if seconds % 60 == 0 => write!(f, "{} min.", seconds / 60),
+            seconds => write!(f, "{seconds} sec."),
+        }
+    }
+}
+
+/// Seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Timestamp(pub(super) u64);
+
+impl Timestamp {
+    /// The time as the machine has it, rounded down.
+    pub(super) fn of(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_secs()))
+    }
+
+    /// `None` unless it is a date of the calendar in exactly this form.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let bytes: &[u8; 16] = text.as_bytes().try_into().ok()?;
+        let fits = bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 => *byte == b'T',
+            15 => *byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+        if !fits {
+            return None;
+        }
+        let (year, month, day) = (text.get(..4)?, text.get(4..6)?, text.get(6..8)?);
+        let (hour, minute, second) = (text.get(9..11)?, text.get(11..13)?, text.get(13..15)?);
+        let rfc3339 = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
+        humantime::parse_rfc3339(&rfc3339).ok().map(Self::of)
+    }
+
+    pub(super) fn after(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    pub(super) fn before(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LATEST));
+        let rfc3339 = humantime::format_rfc3339_seconds(time).to_string();
+        f.write_str(&rfc3339.replace(['-', ':'], ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for seconds in [0, 951_782_400, 1_440_938_160, LATEST] {
+            let written = Timestamp(seconds).to_string();
+            assert_eq!(Timestamp::parse(&written), Some(Timestamp(seconds)));
+        }
+        assert_eq!(Timestamp(1_440_938_160).to_string(), "20150830T123600Z");
+        assert_eq!(Timestamp(u64::MAX).to_string(), "99991231T235959Z");
+    }
+
+    #[test]
+    fn what_is_no_date_in_this_form_is_refused() {
+        let wrong = [
+            "",
+            "20150830",
+            "20150830T123600",
+            "20150830t123600Z",
+            "20150830T123600z",
+            "20150230T123600Z",
+            "20151330T123600Z",
+            "20150830T243600Z",
+            "20150830T126000Z",
+            "2015-08-30T12:36Z",
+            "+0150830T123600Z",
+            "20150830T12360éZ",
+            "19691231T235959Z",
+        ];
+        for text in wrong {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+}
