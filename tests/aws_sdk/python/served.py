@@ -164,9 +164,10 @@ class Served(Asserting):
 
     def cli(self, *words, fails=False, **environment):
         """Runs the AWS CLI; returns what it printed, parsed, or its error text."""
+        endpoint = [] if "AWS_ENDPOINT_URL_LAMBDA" in environment else ["--endpoint-url", self.server.url]
         with tempfile.TemporaryDirectory() as home:
             ran = subprocess.run(
-                [ROOT / "target/python/bin/aws", "--endpoint-url", self.server.url, "lambda", *words],
+                [ROOT / "target/python/bin/aws", *endpoint, "lambda", *words],
                 env={
                     "PATH": os.environ["PATH"],
                     "HOME": home,

@@ -6,7 +6,7 @@ import time
 
 import wire
 from served import Served, ServedAfresh
-from server import Server
+from server import Server, arn
 
 EXHAUSTED, AGED, ZERO = "RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency"
 
@@ -60,12 +60,12 @@ class Retries(Queue, Served):
 
     def test_a_failed_synchronous_call_is_neither_retried_nor_buried(self):
         """DLQ-02, DST-02"""
-        before = self.ask("GET", "dead-letters?function=flaky")["total"]
         answer = self.invoke("flaky", {"failures": 1})
         self.assertEqual(answer["FunctionError"], "Unhandled")
         event = self.event(answer["ResponseMetadata"]["RequestId"])
         self.assertEqual(event["state"], "failed", event)
-        self.assertEqual(self.ask("GET", "dead-letters?function=flaky")["total"], before)
+        letters = json.dumps(self.ask("GET", "dead-letters?function=flaky"))
+        self.assertNotIn(answer["ResponseMetadata"]["RequestId"], letters)
 
     def test_a_letter_has_the_payload_unchanged_and_the_error(self):
         """DLQ-03, DLQ-05"""
@@ -80,7 +80,7 @@ class Retries(Queue, Served):
         page = self.ask("GET", "dead-letters?function=fail")
         self.assertIn(request_id, json.dumps(page["letters"]))
         self.assertGreaterEqual(page["total"], 1)
-        self.assertEqual(self.ask("GET", "dead-letters?function=log")["total"], 0)
+        self.assertEqual(self.ask("GET", "dead-letters?function=log")["letters"], [])
 
 
 class Timeouts(Queue, Served):
@@ -130,8 +130,6 @@ class Settings(Queue, ServedAfresh):
 
     def test_a_destination_function_receives_the_record(self):
         """DST-03, DST-04, DST-05, DST-09, DST-13, CFG-12"""
-        from server import arn
-
         self.set(MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": arn("echo")}})
         request_id = self.send("fail", {"message": "m"})
         self.letter(request_id)
