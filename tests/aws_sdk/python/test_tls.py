@@ -1,0 +1,56 @@
+"""The same API over TLS, with a certificate that stands beside this file and is trusted by nobody else."""
+
+import json
+import ssl
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError, SSLError
+
+import wire
+from served import Served
+from server import REGION
+
+CERTIFICATE = Path(__file__).with_name("certificate") / "localhost.pem"
+KEY = CERTIFICATE.with_suffix(".key")
+
+
+class Tls(Served):
+    flags = ("--cert", CERTIFICATE, "--key", KEY)
+
+    def client(self, trusted):
+        return boto3.client(
+            "lambda",
+            endpoint_url=self.server.url,
+            region_name=REGION,
+            aws_access_key_id="a",
+            aws_secret_access_key="s",
+            verify=str(trusted) if trusted else None,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def test_boto3_is_served_over_https(self):
+        """INV-01, PAR-01"""
+        self.assertTrue(self.server.url.startswith("https://"))
+        answer = self.client(CERTIFICATE).invoke(FunctionName="echo", Payload=b"[1]")
+        self.assertEqual(json.loads(answer["Payload"].read()), [1])
+
+    def test_who_does_not_trust_the_certificate_gets_nothing(self):
+        """PAR-01"""
+        with self.assertRaises((SSLError, EndpointConnectionError)):
+            self.client(None).invoke(FunctionName="echo")
+
+    def test_http_is_not_spoken_there(self):
+        """PAR-01: nothing of a request that came in the clear is answered."""
+        with wire.connect(self.server) as connection:
+            connection.sendall(b"GET /_redrive/health/live HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            self.assertNotIn(b"HTTP/", connection.recv(65536))
+
+    def test_tls_1_2_and_1_3_are_spoken(self):
+        """PAR-01"""
+        for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            context = ssl.create_default_context(cafile=CERTIFICATE)
+            context.minimum_version = context.maximum_version = version
+            with wire.connect(self.server) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+                self.assertEqual(tls.version(), name)
