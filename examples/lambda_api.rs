@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use redrive::http::LambdaApi;
@@ -145,7 +146,17 @@ fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {
 }
 
 #[actix::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let flags = flags()?;
     let flag = |name: &str| flags.get(name).map(String::as_str);
     let logs = Logs::new();

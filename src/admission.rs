@@ -688,6 +688,14 @@ impl Admission {
                 function: function(),
             });
         }
+        let reserved = mailbox.tuning.reserved();
+        if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
+            mailbox.meter(|meters| meters.throttles += 1);
+            return Err(InvokeError::ReservedConcurrencyInUse {
+                function: function(),
+                reserved,
+            });
+        }
         if mailbox.is_paused() {
             return Err(InvokeError::Paused {
                 function: function(),

@@ -62,6 +62,15 @@ pub enum InvokeError {
         /// The function.
         function: String,
     },
+    /// Raise what is reserved for the function, or send an event: events wait. Only calls are refused so, and only where
+    /// concurrency was reserved at run time (CON-02, ERR-08).
+    #[error("all {reserved} executions that are reserved for function `{function}` are in use")]
+    ReservedConcurrencyInUse {
+        /// The function.
+        function: String,
+        /// What is reserved.
+        reserved: u32,
+    },
     /// Resume the function, or send an event in place of a call: events wait.
     #[error("function `{function}` is paused and can't answer a call")]
     Paused {

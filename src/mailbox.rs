@@ -302,6 +302,11 @@ impl Mailbox {
         count(&mut self.lock().meters);
     }
 
+    /// How many events run.
+    pub(crate) fn executing(&self) -> u64 {
+        self.lock().queue.executing()
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.lock().queue.paused
     }

@@ -84,6 +84,11 @@ impl Tuning {
         self.concurrency.load(Ordering::Relaxed)
     }
 
+    /// How much was reserved for it while it ran.
+    pub(crate) fn reserved(&self) -> Option<u32> {
+        self.configuration.read().as_ref()?.reserved_concurrency
+    }
+
     /// Is no concurrency reserved for it at all?
     #[inline]
     pub(crate) fn is_reserved_zero(&self) -> bool {

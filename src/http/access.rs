@@ -106,6 +106,14 @@ pub(crate) async fn check_action(
     authorise(guard, incoming, &credential, action, &arn, permissions)
 }
 
+/// As `check_operation`, for what is nothing: only whoever is known learns that.
+pub(crate) async fn check_known(incoming: &mut Incoming<'_>) -> Result<(), ApiError> {
+    match &incoming.api.guard {
+        None => loopback::check(incoming.http),
+        Some(guard) => authenticate(guard, incoming, false).await.map(drop),
+    }
+}
+
 /// As `check_operation`, for what anybody may know who can reach the server.
 pub(crate) fn check_open(incoming: &Incoming<'_>) -> Result<(), ApiError> {
     match incoming.api.guard {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::{Map, Value};
 
 use super::sigv4::SignatureError;
@@ -123,6 +123,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid()
     }
 
+    pub(crate) fn unknown_operation(http: &HttpRequest) -> Self {
+        let (method, path) = (http.method(), http.path());
+        let message = format!(
+            "{method} {path} is no operation of AWS Lambda, nor one of /_redrive/openapi.json"
+        );
+        Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
+    }
+
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
     }
@@ -226,9 +234,9 @@ impl From<InvokeError> for ApiError {
                 Self::throttled("ConcurrentInvocationLimitExceeded", Some(retry_after))
             }
             // A pause ends when somebody ends it.
-            InvokeError::ZeroReservedConcurrency { .. } | InvokeError::Paused { .. } => {
-                Self::throttled(RESERVED, None)
-            }
+            InvokeError::ZeroReservedConcurrency { .. }
+            | InvokeError::ReservedConcurrencyInUse { .. }
+            | InvokeError::Paused { .. } => Self::throttled(RESERVED, None),
             InvokeError::Recursion { .. } => {
                 let code = "RecursiveInvocationException";
                 Self::new(StatusCode::BAD_REQUEST, code, message)

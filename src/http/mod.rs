@@ -143,6 +143,16 @@ impl LambdaApi {
             config.service(web::resource("/_redrive/{path:.*}").to(admin));
         }
     }
+
+    /// As `configure`, and all other paths too.
+    fn configure_alone(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
+        let (configure, api) = (self.configure(), self.0.clone());
+        move |config| {
+            config.configure(configure);
+            let unknown = move |http, body| serve_unknown(api.clone(), http, body);
+            config.default_service(web::to(unknown));
+        }
+    }
 }
 
 async fn serve_aws(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
@@ -157,15 +167,8 @@ async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
     let path = incoming::raw_tail(http);
     let date = http.match_info().get("date").unwrap_or_default();
     let Some(operation) = Operation::at(http.method(), date, path) else {
-        return Err(ApiError::new(
-            actix_web::http::StatusCode::NOT_FOUND,
-            "UnknownOperationException",
-            format!(
-                "{} {} is no operation of AWS Lambda",
-                http.method(),
-                http.path()
-            ),
-        ));
+        access::check_known(incoming).await?;
+        return Err(ApiError::unknown_operation(http));
     };
     access::check_operation(incoming, operation).await?;
     match operation {
@@ -195,6 +198,16 @@ async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
         Operation::ListTags(f) => functions::tags(incoming, f),
         Operation::Unsupported(action, _) => Err(functions::unsupported(action)),
     }
+}
+
+/// What is neither AWS's nor ours, where there is no other application.
+async fn serve_unknown(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
+    let mut incoming = Incoming::new(&api, &http, body);
+    let answer = match access::check_known(&mut incoming).await {
+        Ok(()) => ApiError::unknown_operation(&http),
+        Err(refused) => refused,
+    };
+    incoming.finish(Err(answer)).await
 }
 
 async fn serve_admin(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::ApiError;
+use super::error::{ApiError, Constraint};
 use super::incoming::{Incoming, decode};
 use super::target::Target;
 use crate::configuration::{Configuration, Permissions};
@@ -26,6 +26,10 @@ pub(crate) async fn add(
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let adding: Adding = incoming.json().await?;
+    let broken = broken(&adding.permission);
+    if !broken.is_empty() {
+        return Err(ApiError::validation(&broken));
+    }
     let target = incoming.target(&name)?;
     let client = &incoming.api.client;
     if target.qualifier.as_deref() == Some(LATEST) {
@@ -41,12 +45,11 @@ pub(crate) async fn add(
     let told = statement.to_string();
     client
         .configure(target.name, |configuration| {
-            let mut policy = match current(configuration, &target) {
+            let permissions = current(configuration, &target);
+            check_revision(permissions, adding.revision.as_deref())?;
+            let mut policy = match permissions {
                 None => ResourcePolicy::default(),
-                Some(permissions) => {
-                    check_revision(permissions, adding.revision.as_deref())?;
-                    permissions.policy.parse()?
-                }
+                Some(permissions) => permissions.policy.parse()?,
             };
             policy.add(statement)?;
             keep(configuration, &target, &policy);
@@ -86,7 +89,7 @@ pub(crate) async fn remove(
             let permissions = current(configuration, &target).ok_or_else(|| {
                 ApiError::not_found("No policy is associated with the given resource.")
             })?;
-            check_revision(permissions, revision.as_deref())?;
+            check_revision(Some(permissions), revision.as_deref())?;
             let mut policy: ResourcePolicy = permissions.policy.parse()?;
             policy.remove(&sid)?;
             keep(configuration, &target, &policy);
@@ -94,6 +97,64 @@ pub(crate) async fn remove(
         })
         .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// What breaks the rules of AWS's model (CFG-31).
+fn broken(permission: &Permission) -> Vec<String> {
+    let word = |text: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        text.chars().all(legal)
+    };
+    let mut broken = Vec::new();
+    let mut check = |holds: bool, rule: Constraint<'_>, field, value: &str| {
+        if !holds {
+            broken.push(rule.broken_by(field, value));
+        }
+    };
+    let sid = &*permission.statement_id;
+    check(
+        !sid.is_empty(),
+        Constraint::LengthMin(1),
+        "statementId",
+        sid,
+    );
+    check(
+        sid.len() <= 100,
+        Constraint::LengthMax(100),
+        "statementId",
+        sid,
+    );
+    let pattern = Constraint::Pattern("([a-zA-Z0-9-_]+)");
+    check(word(sid), pattern, "statementId", sid);
+    let action = &*permission.action;
+    let name = action.strip_prefix("lambda:").unwrap_or_default();
+    let letters = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic());
+    let pattern = Constraint::Pattern("(lambda:[*]|lambda:[a-zA-Z]+|[*])");
+    check(
+        action == "*" || name == "*" || letters,
+        pattern,
+        "action",
+        action,
+    );
+    if let Some(account) = &permission.source_account {
+        let digits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        check(
+            digits,
+            Constraint::Pattern("\\d{12}"),
+            "sourceAccount",
+            account,
+        );
+    }
+    if let Some(auth) = &permission.function_url_auth_type {
+        let known = matches!(&**auth, "NONE" | "AWS_IAM");
+        check(
+            known,
+            Constraint::Enum("NONE, AWS_IAM"),
+            "functionUrlAuthType",
+            auth,
+        );
+    }
+    broken
 }
 
 /// Qualified if a qualifier was given (CFG-33).
@@ -125,9 +186,10 @@ fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &Resourc
     }
 }
 
-fn check_revision(permissions: &Permissions, given: Option<&str>) -> Result<(), ApiError> {
+fn check_revision(permissions: Option<&Permissions>, given: Option<&str>) -> Result<(), ApiError> {
+    let latest = permissions.map(|permissions| permissions.revision.to_string());
     match given {
-        Some(given) if given != permissions.revision.to_string() => Err(ApiError::new(
+        Some(given) if Some(given) != latest.as_deref() => Err(ApiError::new(
             StatusCode::PRECONDITION_FAILED,
             "PreconditionFailedException",
             "The RevisionId provided does not match the latest RevisionId. Call the GetPolicy API to retrieve the latest RevisionId",

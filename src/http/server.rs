@@ -115,7 +115,7 @@ impl LambdaApi {
             return Err(ServerError::Unprotected { address });
         }
         let api = self.clone();
-        let server = HttpServer::new(move || App::new().configure(api.configure()))
+        let server = HttpServer::new(move || App::new().configure(api.configure_alone()))
             .client_request_timeout(HEAD_MAX)
             .keep_alive(IDLE_MAX)
             .max_connections(CONNECTIONS_MAX)

@@ -7,7 +7,7 @@ mod functions;
 mod health;
 
 use actix_web::HttpResponse;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
 
 use super::access;
 use super::error::ApiError;
@@ -97,15 +97,8 @@ impl<'a> Asked<'a> {
 pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
     let http = incoming.http;
     let Some(asked) = Asked::at(http.method(), raw_tail(http)) else {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "UnknownOperationException",
-            format!(
-                "{} {} is nothing that can be asked for: see /_redrive/openapi.json",
-                http.method(),
-                http.path()
-            ),
-        ));
+        access::check_known(incoming).await?;
+        return Err(ApiError::unknown_operation(http));
     };
     let function = asked.function().map(decode).transpose()?;
     let function = function.as_deref();
