@@ -265,8 +265,9 @@ async fn discard(mut body: web::Payload) -> bool {
 /// What follows the date, or `/_redrive/`, in the path as the client sent it: still encoded, so that an encoded slash is no
 /// slash.
 pub(crate) fn raw_tail(http: &HttpRequest) -> &str {
-    let slashes = http.match_info().get("path").unwrap_or_default();
-    let slashes = slashes.matches('/').count();
+    let rest = http.match_info().unprocessed();
+    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    let slashes = rest.matches('/').count();
     let path = http.uri().path();
     match path.rmatch_indices('/').nth(slashes) {
         Some((at, _)) => &path[at + 1..],

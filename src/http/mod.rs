@@ -131,16 +131,20 @@ impl LambdaApi {
         self.0.guard.is_some()
     }
 
-    /// For `App::configure` or `Scope::configure`: answers the paths of AWS's API, which begin with a date, and those under
-    /// `/_redrive/`. All others are the application's.
+    /// For `App::configure` or `Scope::configure`: answers the paths of AWS's API, which begin with one of its dates, and those
+    /// under `/_redrive/`. All others are the application's.
     pub fn configure(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
         let api = self.0.clone();
         move |config| {
-            let aws = api.clone();
-            let aws = move |http, body| serve_aws(aws.clone(), http, body);
-            config.service(web::resource(r"/{date:\d{4}-\d{2}-\d{2}}/{path:.*}").to(aws));
-            let admin = move |http, body| serve_admin(api.clone(), http, body);
-            config.service(web::resource("/_redrive/{path:.*}").to(admin));
+            for date in route::DATES {
+                let api = api.clone();
+                let serve = move |http, body| serve_aws(api.clone(), date, http, body);
+                // Scopes: no expression is matched for any request.
+                let scope = web::scope(date).default_service(web::to(serve));
+                config.service(scope);
+            }
+            let serve = move |http, body| serve_admin(api.clone(), http, body);
+            config.service(web::scope("_redrive").default_service(web::to(serve)));
         }
     }
 
@@ -155,17 +159,21 @@ impl LambdaApi {
     }
 }
 
-async fn serve_aws(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
+async fn serve_aws(
+    api: Arc<Api>,
+    date: &str,
+    http: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
-    let answer = answer(&mut incoming).await;
+    let answer = answer(&mut incoming, date).await;
     incoming.finish(answer).await
 }
 
-async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
+async fn answer(incoming: &mut Incoming<'_>, date: &str) -> Result<HttpResponse, ApiError> {
     incoming.take_proposed_id()?;
     let (api, http) = (incoming.api, incoming.http);
     let path = incoming::raw_tail(http);
-    let date = http.match_info().get("date").unwrap_or_default();
     let Some(operation) = Operation::at(http.method(), date, path) else {
         access::check_known(incoming).await?;
         return Err(ApiError::unknown_operation(http));

@@ -33,6 +33,24 @@ pub(crate) enum Operation<'a> {
     Unsupported(&'static str, Option<&'a str>),
 }
 
+/// The versions of AWS's API, as its paths begin. The one of `Invoke` comes first: it is asked for most.
+pub(crate) const DATES: [&str; 14] = [
+    "2015-03-31",
+    "2014-11-13",
+    "2016-08-19",
+    "2017-03-31",
+    "2017-10-31",
+    "2018-10-31",
+    "2019-09-25",
+    "2019-09-30",
+    "2020-04-22",
+    "2020-06-30",
+    "2021-07-20",
+    "2021-10-31",
+    "2021-11-15",
+    "2024-08-31",
+];
+
 impl<'a> Operation<'a> {
     /// Its IAM action.
     pub(crate) fn action(self) -> &'static str {
