@@ -38,6 +38,8 @@ struct Shard {
 const SHARDS: usize = 16;
 /// Bytes that are kept of one event; AWS shows the last 4,096 (INV-18).
 const EVENT_MAX: usize = 16 << 10;
+/// Bytes of the log of an event that runs once and says nothing.
+const LOG_USUAL: usize = 384;
 /// Bytes that are kept of all.
 const TOTAL_MAX: usize = 16 << 20;
 
@@ -125,7 +127,7 @@ impl Logs {
         let shard = &mut *shard;
         let log = shard.logs.entry(event).or_insert_with(|| {
             shard.order.push_back(event);
-            String::new()
+            String::with_capacity(LOG_USUAL)
         });
         let before = log.len();
         write(log);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use actix_web::http::header::{AsHeaderName, CONTENT_LENGTH, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use futures_util::StreamExt;
@@ -55,10 +55,10 @@ impl From<Unread> for ApiError {
 
 /// Largest body of an operation other than an invocation.
 const SMALL_MAX: usize = 128 << 10;
-/// How long the next part of a body may take.
-const PART_MAX: Duration = Duration::from_secs(20);
-/// How long a whole body may take.
-const BODY_MAX: Duration = Duration::from_secs(120);
+/// How long a body may take: 6 MiB at 100 KiB a second.
+const BODY_MAX: Duration = Duration::from_secs(60);
+/// How long a body that is refused is listened to.
+const DISCARD_MAX: Duration = Duration::from_secs(20);
 /// Of a body that is refused, so much is read and thrown away, so that its sender gets to read the answer.
 const DISCARDED_MAX: usize = 32 << 20;
 /// Memory that a body gets before any of it has come.
@@ -97,7 +97,7 @@ impl<'a> Incoming<'a> {
     // --- path and query
 
     /// A header's value, if it is there and is text.
-    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&'a str> {
         self.http.headers().get(name)?.to_str().ok()
     }
 
@@ -237,13 +237,12 @@ fn too_slow() -> Unread {
 }
 
 async fn part(body: &mut web::Payload) -> Result<Option<web::Bytes>, Unread> {
-    match tokio::time::timeout(PART_MAX, body.next()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(part))) => Ok(Some(part)),
-        Ok(Some(Err(error))) => Err(Unread::Failed(ApiError::invalid_content(format!(
+    match body.next().await {
+        None => Ok(None),
+        Some(Ok(part)) => Ok(Some(part)),
+        Some(Err(error)) => Err(Unread::Failed(ApiError::invalid_content(format!(
             "Could not read the request's body: {error}"
         )))),
-        Err(_) => Err(too_slow()),
     }
 }
 
@@ -259,7 +258,9 @@ async fn discard(mut body: web::Payload) -> bool {
         }
         true
     };
-    tokio::time::timeout(PART_MAX, all).await.unwrap_or(false)
+    tokio::time::timeout(DISCARD_MAX, all)
+        .await
+        .unwrap_or(false)
 }
 
 /// What follows the date, or `/_redrive/`, in the path as the client sent it: still encoded, so that an encoded slash is no

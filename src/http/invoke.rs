@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -50,7 +51,6 @@ pub(crate) async fn invoke(
             let id = accept(incoming, invoke).await?;
             Ok(HttpResponse::Accepted()
                 .insert_header((REQUEST_ID, id.to_string()))
-                .insert_header((TRACE, trace))
                 .finish())
         }
         Type::DryRun => {
@@ -84,12 +84,17 @@ pub(crate) async fn invoke_async(
         .json(serde_json::json!({ "Status": 202 })))
 }
 
-const TRACE: &str = "x-amzn-trace-id";
+// Made once: a name that is text is read anew for each request.
+const KIND: HeaderName = HeaderName::from_static("x-amz-invocation-type");
+const LOG_TYPE: HeaderName = HeaderName::from_static("x-amz-log-type");
+const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
+const TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // --- what is asked for
 
 fn kind(incoming: &Incoming<'_>) -> Result<Type, ApiError> {
-    match header(incoming, "x-amz-invocation-type")? {
+    match header(incoming, &KIND)? {
         None | Some("RequestResponse") => Ok(Type::RequestResponse),
         Some("Event") => Ok(Type::Event),
         Some("DryRun") => Ok(Type::DryRun),
@@ -104,7 +109,7 @@ fn kind(incoming: &Incoming<'_>) -> Result<Type, ApiError> {
 
 /// INV-05
 fn wants_tail(incoming: &Incoming<'_>) -> Result<bool, ApiError> {
-    match header(incoming, "x-amz-log-type")? {
+    match header(incoming, &LOG_TYPE)? {
         None | Some("None") => Ok(false),
         Some("Tail") => Ok(true),
         Some(other) => {
@@ -114,7 +119,7 @@ fn wants_tail(incoming: &Incoming<'_>) -> Result<bool, ApiError> {
     }
 }
 
-fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Result<Option<&'a str>, ApiError> {
+fn header<'a>(incoming: &Incoming<'a>, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
     match incoming.http.headers().get(name) {
         None => Ok(None),
         Some(value) => value.to_str().map(Some).map_err(|_| {
@@ -125,7 +130,7 @@ fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Result<Option<&'a str>, Ap
 
 /// The context as JSON (INV-06).
 fn client_context(incoming: &Incoming<'_>, kind: Type) -> Result<Option<String>, ApiError> {
-    let Some(given) = header(incoming, "x-amz-client-context")? else {
+    let Some(given) = header(incoming, &CLIENT_CONTEXT)? else {
         return Ok(None);
     };
     let refuse = |problem: &str| {
@@ -195,7 +200,7 @@ fn parsed(bytes: Vec<u8>) -> Result<Payload, ApiError> {
 
 /// The invocation with all that is said of it but its payload's meaning, and its trace.
 fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> (Invoke, String) {
-    let (trace, hops) = match incoming.header(TRACE).and_then(trace::received) {
+    let (trace, hops) = match incoming.header(&TRACE).and_then(trace::received) {
         Some(received) => (received.header.into_owned(), received.hops),
         // XRY-04
         None => (
@@ -206,7 +211,7 @@ fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> 
     let mut invoke = Invoke::event(target.name.to_owned(), payload)
         .trace_header(trace.as_str())
         .hops(hops);
-    if let Some(parent) = incoming.header("traceparent") {
+    if let Some(parent) = incoming.header(&TRACE_PARENT) {
         invoke = invoke.traceparent(parent);
     }
     if let Some(qualifier) = &target.qualifier {
