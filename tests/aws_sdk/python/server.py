@@ -23,6 +23,10 @@ def arn(function, qualifier=None):
     return f"{unqualified}:{qualifier}" if qualifier else unqualified
 
 
+class DidNotStart(AssertionError):
+    """The program ended, or said something else than where it listens."""
+
+
 class Server:
     """One running `lambda_api`."""
 
@@ -37,9 +41,10 @@ class Server:
         line = self.process.stdout.readline()
         announced = re.fullmatch(r"listening on ((https?)://(127\.0\.0\.1):(\d+))\n", line)
         if announced is None:
+            self.stop()
             said = self.said()
-            self.kill()
-            raise AssertionError(f"no address but {line!r} from {PROGRAM} {flags}:\n{said}")
+            self.errors.close()
+            raise DidNotStart(f"no address but {line!r} from {PROGRAM} {flags}:\n{said}")
         self.url = announced[1]
         self.address = announced[3], int(announced[4])
 
@@ -54,16 +59,20 @@ class Server:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def interrupt(self):
-        """Asks it to stop, as Ctrl-C does; returns its exit code."""
+        """Asks it to stop, as Ctrl-C does, and waits until it has; its exit code must be 0."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        self.process.wait(timeout=60)
+        self.kill()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
     def kill(self):
         """kill -9. A server that has died of itself before is a failed test."""
         ended = self.process.poll()
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+        self.stop()
         said = self.said()
         self.errors.close()
         if ended not in (None, 0):

@@ -31,7 +31,6 @@ REFUSALS = [
     ("PUT", CONCURRENCY, {"ReservedConcurrentExecutions": -1}, 400, "ValidationException", {}),
     ("PUT", RECURSION, {"RecursiveLoop": "Perhaps"}, 400, "ValidationException", {}),
     ("POST", POLICY, GRANT | {"Principal": "?"}, 400, "InvalidParameterValueException", {"Type": "User"}),
-    ("POST", POLICY, GRANT | {"RevisionId": "old"}, 412, "PreconditionFailedException", {"Type": "User"}),
     ("GET", POLICY, b"", 404, "ResourceNotFoundException", {"Type": "User"}),
     ("DELETE", f"{POLICY}/s", b"", 404, "ResourceNotFoundException", {"Type": "User"}),
 ]
@@ -72,6 +71,13 @@ class Envelopes(ServedAfresh):
         answer = wire.exchange(self.server, "POST", POLICY, body)
         self.assert_envelope(answer, 409, "ResourceConflictException", {"Type": "User"})
 
+    def test_a_stale_revision_is_a_412(self):
+        """ERR-02, ERR-04, CFG-35"""
+        wire.exchange(self.server, "POST", POLICY, json.dumps(GRANT).encode())
+        stale = GRANT | {"StatementId": "other", "RevisionId": "stale"}
+        answer = wire.exchange(self.server, "POST", POLICY, json.dumps(stale).encode())
+        self.assert_envelope(answer, 412, "PreconditionFailedException", {"Type": "User"})
+
     def test_a_policy_that_grows_too_long_is_refused(self):
         """ERR-02, ERR-04, CFG-35"""
         for number in range(200):
@@ -97,9 +103,9 @@ class Classes(ServedAfresh):
             aws.invoke(FunctionName="echo:1", Qualifier="live")
         with self.assertRaises(errors.InvalidRequestContentException):
             aws.invoke(Payload=b"{", **name)
-        with self.assertRaises(errors.PreconditionFailedException):
-            aws.add_permission(**name, **GRANT, RevisionId="old")
         aws.add_permission(**name, **GRANT)
+        with self.assertRaises(errors.PreconditionFailedException):
+            aws.add_permission(**name, **GRANT, RevisionId="stale")
         with self.assertRaises(errors.ResourceConflictException):
             aws.add_permission(**name, **GRANT)
         aws.put_function_concurrency(**name, ReservedConcurrentExecutions=0)

@@ -217,9 +217,12 @@ class Refusals(Calls, Served):
             ({"MaximumEventAgeInSeconds": 21601}, "maximumEventAgeInSeconds"),
         ):
             for call in (self.put, self.update):
-                with self.subTest(**config), self.refused("ValidationException", 400) as refusal:
-                    call(**config)
-                self.assertIn(f"1 validation error detected: Value '{[*config.values()][0]}' at '{field}'", refusal.message)
+                (value,) = config.values()
+                with self.subTest(**config):
+                    with self.refused("ValidationException", 400) as refusal:
+                        call(**config)
+                    expected = f"1 validation error detected: Value '{value}' at '{field}'"
+                    self.assertIn(expected, refusal.message)
 
     def test_two_failures_are_told_at_once(self):
         """NAM-05"""

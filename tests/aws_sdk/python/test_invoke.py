@@ -3,6 +3,7 @@
 import base64
 import json
 
+import wire
 from served import Served, ServedAfresh, client, is_uuid
 from server import arn
 
@@ -257,7 +258,18 @@ class Capacity(ServedAfresh):
         self.assertEqual(waiting["state"], "succeeded", waiting)
 
 
-class Repeats(Served):
+class Repeats(ServedAfresh):
+    def test_an_event_under_an_id_that_was_proposed_twice_runs_once(self):
+        """INV-10, BYD-12: an SDK's own retry of a call whose answer was lost."""
+        proposed = "7d1c1ab4-1f4e-4c2b-9a34-0c8f2d1e5b60"
+        for _ in range(2):
+            answer = wire.invoke(
+                self.server, "echo", b"[1]", [("x-amzn-requestid", proposed)], kind="Event"
+            )
+            self.assertEqual((answer.status, answer.request_id), (202, proposed), answer)
+        self.assertEqual(self.event(proposed)["state"], "succeeded")
+        self.assertEqual(self.ask("GET", "functions/echo/stats")["Events"]["accepted"], 1)
+
     def test_an_sdk_that_retries_by_itself_does_no_harm(self):
         """ERR-09: each POST is an event of its own."""
         patient = client(self.server, tcp_keepalive=True)

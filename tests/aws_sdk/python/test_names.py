@@ -9,9 +9,9 @@ from server import arn
 class Names(Served):
     def assert_invalid(self, fields, **parameters):
         """NAM-04, NAM-05: the code, the number of failures and the fields; not the pattern's text."""
-        with self.subTest(**parameters), self.refused("ValidationException", 400) as refusal:
-            self.aws.invoke(Payload=b"{}", **parameters)
-        if refusal.message:
+        with self.subTest(**parameters):
+            with self.refused("ValidationException", 400) as refusal:
+                self.aws.invoke(Payload=b"{}", **parameters)
             plural = "error" if len(fields) == 1 else "errors"
             self.assertTrue(
                 refusal.message.startswith(f"{len(fields)} validation {plural} detected: "), refusal.message
@@ -21,10 +21,11 @@ class Names(Served):
             self.assertNotIn("Type", refusal.response, "ERR-03")
 
     def assert_unknown(self, name, message=None, **parameters):
-        with self.subTest(name=name, **parameters), self.refused("ResourceNotFoundException", 404) as refusal:
-            self.aws.invoke(FunctionName=name, Payload=b"{}", **parameters)
-        if message:
-            self.assertEqual(refusal.message, message)
+        with self.subTest(name=name, **parameters):
+            with self.refused("ResourceNotFoundException", 404) as refusal:
+                self.aws.invoke(FunctionName=name, Payload=b"{}", **parameters)
+            if message:
+                self.assertEqual(refusal.message, message)
 
     def test_a_name_with_other_characters_is_invalid(self):
         """NAM-01, NAM-04"""

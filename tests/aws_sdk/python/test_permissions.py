@@ -124,9 +124,10 @@ class Permissions(ServedAfresh):
             ("FunctionUrlAuthType", "functionUrlAuthType", "SOME"),
         ):
             statement = {"StatementId": "s", "Action": INVOKE, "Principal": S3, member: bad}
-            with self.subTest(**{member: bad}), self.refused("ValidationException", 400) as refusal:
-                self.aws.add_permission(FunctionName="echo", **statement)
-            self.assertIn(f"at '{field}'", refusal.message)
+            with self.subTest(**{member: bad}):
+                with self.refused("ValidationException", 400) as refusal:
+                    self.aws.add_permission(FunctionName="echo", **statement)
+                self.assertIn(f"at '{field}'", refusal.message)
 
     def test_a_revision_that_is_stale_is_refused(self):
         """CFG-35, CFG-37"""
@@ -140,6 +141,14 @@ class Permissions(ServedAfresh):
             self.remove("one", RevisionId=first)
         self.remove("one", RevisionId=self.revision())
         self.assertEqual([each["Sid"] for each in self.policy()["Statement"]], ["two"])
+
+    def test_a_revision_of_a_policy_that_is_not_there_is_stale(self):
+        """CFG-35: or two who both saw the last statement removed would overwrite each other."""
+        self.add()
+        revision = self.revision()
+        self.remove()
+        with self.refused("PreconditionFailedException", 412):
+            self.add(RevisionId=revision)
 
     def test_removing_the_last_statement_removes_the_policy(self):
         """CFG-37, CFG-36"""

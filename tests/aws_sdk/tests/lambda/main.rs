@@ -1,0 +1,8 @@
+//! AWS's SDK for Rust calls redrive's Lambda API. Each test starts a server of its own.
+
+mod functions;
+mod invoke;
+mod queue;
+mod refusals;
+mod settings;
+mod signatures;
