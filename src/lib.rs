@@ -101,6 +101,7 @@
 //!
 //! - `disk`: events in a folder ([`store`]), which survive `kill -9` and the loss of power.
 //! - `encryption`: what is secret in that folder is sealed. Brings `disk`.
+//! - `http`: AWS Lambda's HTTP API on actix-web (the module `http`), for AWS's SDKs and command lines, and AWS's policies (`policy`).
 //! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, the contract of stores
 //!   as a suite, and a store that fails on purpose.
 

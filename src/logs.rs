@@ -152,7 +152,8 @@ impl Logs {
 
 /// Drops at least so many bytes from the beginning, up to the end of a line if there is one.
 fn forget_first(log: &mut String, bytes: usize) {
-    let bytes = log.ceil_char_boundary(bytes);
+    let boundary = (bytes..log.len()).find(|&at| log.is_char_boundary(at));
+    let bytes = boundary.unwrap_or(log.len());
     let line = log[bytes..].find('\n').map(|end| bytes + end + 1);
     // A line that never ends is cut.
     let cut = line.filter(|&line| line < log.len()).unwrap_or(bytes);

@@ -290,7 +290,7 @@ fn records_go_to_the_destinations_that_are_set() {
         send(Script::always_fails()).await;
         invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
-        let records = heard.lock().unwrap();
+        let records = heard.lock().unwrap().clone();
         assert_eq!(records.len(), 1, "the unqualified one has no destination");
         let context = &records[0].request_context;
         assert_eq!(context.function_arn, format!("{}:live", client.arn("f")));

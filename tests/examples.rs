@@ -101,7 +101,8 @@ macro_rules! examples {
 
         #[test]
         fn every_example_is_run_here() {
-            let known = [$(stringify!($name)),*];
+            // A server ends when it is told to: it has a test of its own.
+            let known = ["lambda_api", $(stringify!($name)),*];
             for entry in std::fs::read_dir(folder()).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "rs") {
@@ -155,6 +156,40 @@ fn durable_goes_on_after_a_kill() {
     assert!(once + left >= 20, "{left} were left after {before:?}");
     let done: BTreeSet<_> = before.iter().chain(&after).filter(developed).collect();
     assert_eq!(done.len(), 20, "{done:?}");
+}
+
+/// It listens, answers, and ends well when it is asked to.
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn lambda_api_serves_until_it_is_told_to_end() {
+    use std::io::{Read, Write};
+
+    let mut child = Command::new(built("lambda_api"))
+        .args(["--port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let body = r#"{"hello":"world"}"#;
+    let request = format!(
+        "POST /2015-03-31/functions/echo/invocations HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(body),
+        "{answer}"
+    );
+    let kill = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-cargo build --example lambda_api --features http,disk
+cargo build --example lambda_api --all-features
 export REDRIVE_LAMBDA_API="$PWD/target/debug/examples/lambda_api"
 
 bash tests/python.sh
