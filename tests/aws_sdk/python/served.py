@@ -81,7 +81,10 @@ class Asserting(unittest.TestCase):
         self.assertTrue(refusal.message, refusal.response)
 
     def assert_aws_shape(self, answer, typed=True):
-        """ERR-01, ERR-02, INV-19: what every error answer is made of; `typed` unless a line says that `Type` is missing."""
+        """ERR-01, ERR-02, INV-19: what every error answer is made of.
+
+        `typed` unless a line says that `Type` is missing.
+        """
         self.assertTrue(is_uuid(answer.request_id), f"no request id: {answer}")
         self.assertGreaterEqual(answer.status, 400, answer)
         self.assertTrue(answer.code, f"no x-amzn-ErrorType: {answer}")

@@ -58,6 +58,12 @@ class Server:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def processor_time(self):
+        """The seconds of processor time it has used."""
+        # The name, which may have spaces, ends with the last parenthesis.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def interrupt(self):
         """Asks it to stop, as Ctrl-C does, and waits until it has; its exit code must be 0."""
         self.process.send_signal(signal.SIGINT)

@@ -117,7 +117,7 @@ class OneFunction(ServedAfresh):
 
     def test_waiters_end_at_once(self):
         """CFG-10"""
-        for waiter in ("function_active_v2", "function_updated_v2", "function_active", "function_updated", "function_exists"):
+        for waiter in ("function_active_v2", "function_updated_v2", "function_exists"):
             self.aws.get_waiter(waiter).wait(
                 FunctionName="echo", WaiterConfig={"Delay": 0, "MaxAttempts": 1}
             )
@@ -148,7 +148,11 @@ class BeyondReach(ServedAfresh):
             ("GET", "/2018-10-31/layers", None),
             ("GET", "/2015-03-31/event-source-mappings/", None),
             ("POST", "/2021-10-31/functions/echo/url", {"AuthType": "NONE"}),
-            ("PUT", "/2019-09-30/functions/echo/provisioned-concurrency?Qualifier=1", {"ProvisionedConcurrentExecutions": 1}),
+            (
+                "PUT",
+                "/2019-09-30/functions/echo/provisioned-concurrency?Qualifier=1",
+                {"ProvisionedConcurrentExecutions": 1},
+            ),
         ):
             with self.subTest(method=method, path=path):
                 sent = b"" if body is None else json.dumps(body).encode()

@@ -308,7 +308,7 @@ class Policies(Guarded):
             ("PutFunctionConcurrency", lambda: carol.put_function_concurrency(**name, ReservedConcurrentExecutions=1)),
             ("GetFunctionConcurrency", lambda: carol.get_function_concurrency(**name)),
             ("DeleteFunctionConcurrency", lambda: carol.delete_function_concurrency(**name)),
-            ("PutFunctionEventInvokeConfig", lambda: carol.put_function_event_invoke_config(**name, MaximumRetryAttempts=1)),
+            ("PutFunctionEventInvokeConfig", lambda: carol.put_function_event_invoke_config(**name)),
             ("GetFunctionEventInvokeConfig", lambda: carol.get_function_event_invoke_config(**name)),
             ("GetPolicy", lambda: carol.get_policy(**name)),
             ("InvokeAsync", lambda: carol.invoke_async(**name, InvokeArgs=b"{}")),

@@ -1,7 +1,7 @@
 //! redrive's example `lambda_api` as a child process, and AWS's own client for it.
 //!
-//! The program's path is in the environment variable `REDRIVE_LAMBDA_API`. Each test starts a server with the flags that it
-//! wants; it is killed when the test lets go of it.
+//! The program's path is in the environment variable `REDRIVE_LAMBDA_API`. Each test starts a server with the flags that
+//! it wants; it is killed when the test lets go of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
