@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The one command that checks everything, here and in CI. A fresh machine needs a Rust toolchain
-# and a C linker; what else is missing is built into target/tools.
+# The one command that checks everything, here and in CI. A fresh machine needs a Rust toolchain,
+# a C and C++ compiler and Python 3 with its venv; what else is missing is installed into target.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -62,6 +62,10 @@ at_most() {
 
 install_tool nextest
 install_tool deny
+install_tool fuzz
+
+heading "Python for the tests"
+bash tests/python.sh
 
 heading "formatting"
 cargo fmt --all --check
@@ -74,6 +78,12 @@ cargo nextest run --workspace --all-features 2>&1 | tee target/nextest.log
 
 heading "documentation tests"
 cargo test --workspace --doc --all-features 2>&1 | tee target/doctest.log
+
+heading "AWS's own clients"
+bash tests/aws_sdk/run.sh | tee target/aws.log
+
+heading "fuzz targets, each for a while"
+bash fuzz/run.sh 15
 
 # Clippy rather than check: code that only some other feature uses is a warning, and has to fail.
 heading "no features"
@@ -126,6 +136,7 @@ fi
 passed=$(
     sed -n 's/.*Summary.* \([0-9][0-9]*\) passed.*/\1/p' target/nextest.log
     sed -n 's/^test result: ok\. \([0-9][0-9]*\) passed.*/\1/p' target/doctest.log
+    sed -n 's/^\([0-9][0-9]*\) passed$/\1/p' target/aws.log
 )
 heading "$outcome"
 echo "$passed" | awk '{ sum += $1 } END { print sum + 0 " passed, 0 failed" }'
