@@ -3,10 +3,11 @@
 use actix::{Addr, Handler, Message};
 
 use super::Client;
-use crate::actor::dead_letter::DeadLetterQueue;
+use crate::actor::dead_letter::{DeadLetterQueue, Get};
 use crate::failure::DeadLetter;
 
-pub(crate) use crate::actor::dead_letter::{Filter, Get, List, Purge, Redrive, Redriven};
+#[cfg(feature = "http")]
+pub(crate) use crate::actor::dead_letter::{Filter, List, Purge, Redrive, Redriven};
 
 impl Client {
     /// Asks the dead-letter queue: [`List`](crate::List), [`Get`](crate::Get), [`Redrive`](crate::Redrive),
