@@ -18,17 +18,18 @@ struct Served {
 }
 
 thread_local! {
-    static SERVED: OnceCell<Served> = const { OnceCell::new() };
+    // Never dropped: at a thread's end its other locals may be gone before.
+    static SERVED: OnceCell<&'static Served> = const { OnceCell::new() };
 }
 
-fn start() -> Served {
+fn start() -> &'static Served {
     let system = actix_rt::System::new();
     let echo = Function::new("echo", |event: Event<Value>| async move {
         Ok::<_, String>(event.payload().clone())
     });
     let builder = Runtime::builder().function(echo.version(1).alias("live", 1));
     let runtime = system.block_on(builder.start()).expect("it starts");
-    Served { system, runtime }
+    Box::leak(Box::new(Served { system, runtime }))
 }
 
 /// Sends a request, as far as it is one, and answers the status.
@@ -53,12 +54,22 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8])
             let (status, known) = (response.status(), response.headers().clone());
             let body = to_bytes(response.into_body()).await.ok()?;
             if known.contains_key("x-amzn-errortype") {
-                assert!(known.contains_key("x-amzn-requestid"), "an answer without an id");
+                assert!(
+                    known.contains_key("x-amzn-requestid"),
+                    "an answer without an id"
+                );
                 assert!(!status.is_success(), "an error with {status}");
                 let told: Value = serde_json::from_slice(&body).expect("an error is told as JSON");
-                assert!(told.get("message").or(told.get("Message")).is_some(), "no message");
+                assert!(
+                    told.get("message").or(told.get("Message")).is_some(),
+                    "no message"
+                );
             }
-            assert!(!status.is_server_error(), "{status}: {}", String::from_utf8_lossy(&body));
+            assert!(
+                !status.is_server_error(),
+                "{status}: {}",
+                String::from_utf8_lossy(&body)
+            );
             Some(status.as_u16())
         })
     })
@@ -69,7 +80,9 @@ pub fn encoded(part: &[u8]) -> String {
     let mut text = String::new();
     for byte in part {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                text.push(char::from(*byte))
+            }
             byte => text.push_str(&format!("%{byte:02X}")),
         }
     }

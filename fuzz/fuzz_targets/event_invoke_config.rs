@@ -12,6 +12,10 @@ fuzz_target!(|data: &[u8]| {
         None => return,
     };
     if request(method, path, &[], body) == Some(200) {
-        assert_eq!(request("GET", path, &[], b""), Some(200), "what was set is there");
+        assert_eq!(
+            request("GET", path, &[], b""),
+            Some(200),
+            "what was set is there"
+        );
     }
 });

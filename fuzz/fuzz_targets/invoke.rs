@@ -13,6 +13,9 @@ fuzz_target!(|data: &[u8]| {
         ("x-amzn-trace-id", trace),
         ("x-amzn-requestid", id),
     ];
-    let headers: Vec<_> = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let headers: Vec<_> = given
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
     request("POST", &path, &headers, body);
 });

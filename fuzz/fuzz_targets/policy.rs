@@ -20,10 +20,19 @@ fuzz_target!(|text: &str| {
     if let Ok(policy) = text.parse::<Policy>() {
         let once = request.decide(&Policies::new().identity(policy.clone()), None);
         let twice = Policies::new().identity(policy.clone()).identity(policy);
-        assert_eq!(request.decide(&twice, None), once, "saying it twice changes nothing");
-        let all = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
+        assert_eq!(
+            request.decide(&twice, None),
+            once,
+            "saying it twice changes nothing"
+        );
+        let all =
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
         let denied = twice.identity(all.parse().expect("a policy"));
-        assert_ne!(request.decide(&denied, None), Decision::Allowed, "a deny wins");
+        assert_ne!(
+            request.decide(&denied, None),
+            Decision::Allowed,
+            "a deny wins"
+        );
     }
     if let Ok(policy) = text.parse::<ResourcePolicy>() {
         let before = request.decide(&Policies::new(), Some(&policy));
