@@ -114,6 +114,13 @@ impl<'a> Incoming<'a> {
             })
     }
 
+    /// As `target`, where the query has no say (INV-31).
+    pub(crate) fn target_of_path<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
+        let target = Target::new(function, None)?;
+        target.check_region(self.api.client.region())?;
+        Ok(target)
+    }
+
     /// The function that a part of the path means, with the query's qualifier.
     pub(crate) fn target<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
         let qualifier = self.query()?.remove("Qualifier").map(Cow::Owned);

@@ -67,8 +67,7 @@ pub(crate) async fn invoke_async(
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
-    let target = Target::new(&name, None)?;
-    target.check_region(incoming.api.client.region())?;
+    let target = incoming.target_of_path(&name)?;
     check_known(incoming, &target)?;
     let bytes = incoming.bytes(INVOKE_ASYNC_MAX).await;
     let bytes = bytes.map_err(|unread| match unread {
