@@ -66,7 +66,8 @@ use sigv4::{Credentials, Verifier};
 /// Or alone, see [`bind`](Self::bind). Under `/_redrive/` it answers what AWS's API doesn't know: what became of an event,
 /// cancelling, dead letters, figures, health; `/_redrive/openapi.json` describes it.
 ///
-/// Without authentication it answers loopback clients alone: others get a 403 that says what to configure.
+/// Without authentication it answers loopback clients of loopback listeners alone: others get a 403 that says what to
+/// configure.
 ///
 /// Cheap to clone.
 #[derive(Clone)]

@@ -81,6 +81,31 @@ async fn without_authentication_only_loopback_is_served() {
     assert!(matches!(taken, ServerError::Bind { .. }), "{taken}");
 }
 
+/// An application that listens to everybody may have a proxy on this machine in front of it.
+#[actix::test]
+async fn without_authentication_an_open_listener_is_not_served() {
+    let runtime = builder().start().await.unwrap();
+    let api = LambdaApi::new(runtime.client());
+    let server = HttpServer::new(move || App::new().configure(api.configure()));
+    let server = server.workers(1).bind("0.0.0.0:0").unwrap();
+    let port = server.addrs()[0].port();
+    let server = server.run();
+    let stop = server.handle();
+    actix_rt::spawn(server);
+    let served = Served {
+        runtime,
+        address: ([127, 0, 0, 1], port).into(),
+        stop,
+    };
+    let refused = served.invoke("echo", "RequestResponse", b"7").await;
+    assert_eq!(refused.error(), (403, "AccessDeniedException"));
+    assert!(
+        refused.message().contains("0.0.0.0") && refused.message().contains("bind 127.0.0.1"),
+        "{}",
+        refused.message()
+    );
+}
+
 /// What was accepted is answered before the server is gone.
 #[actix::test]
 async fn a_graceful_stop_finishes_the_answers() {
@@ -106,20 +131,6 @@ async fn a_graceful_stop_finishes_the_answers() {
     );
 }
 
-/// A connection serves one request after the other.
-#[actix::test]
-async fn a_connection_is_used_again() {
-    let served = serve().await;
-    let mut stream = served.connect().await;
-    for number in 0..5 {
-        let head = format!(
-            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{number}",
-            invocations("echo")
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        assert_eq!(read(&mut stream).await.unwrap().json(), json!(number));
-    }
-}
 /// Whoever has hung up waits for nothing, so nothing runs on for it.
 #[actix::test]
 async fn a_caller_that_hangs_up_ends_its_call() {
@@ -152,3 +163,17 @@ async fn a_caller_that_hangs_up_ends_its_call() {
     assert_eq!(stats.calls.cancelled, 1);
 }
 
+/// A connection serves one request after the other.
+#[actix::test]
+async fn a_connection_is_used_again() {
+    let served = serve().await;
+    let mut stream = served.connect().await;
+    for number in 0..5 {
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{number}",
+            invocations("echo")
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream).await.unwrap().json(), json!(number));
+    }
+}
