@@ -18,6 +18,8 @@ use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
 use crate::origin::Origin;
 use crate::payload::{Payload, PayloadError};
+#[cfg(feature = "http")]
+use crate::settings::FunctionName;
 use crate::slot::Phase;
 use crate::store::{Health, Known, KnownState, Settlement};
 use crate::telemetry::{Meters, Stats};
@@ -365,6 +367,20 @@ impl Client {
             return Some(status(&mailbox, &view));
         }
         Some(self.stored_status(self.admission.look(id).await?).1)
+    }
+
+    /// Whose a request id is, and whether somebody waits for that result. `None` as long as nothing is kept under it.
+    #[cfg(feature = "http")]
+    pub(crate) async fn holder(&self, id: RequestId) -> Option<(FunctionName, InvocationType)> {
+        if let Some(mailbox) = self.admission.locate(id)
+            && let Some(view) = mailbox.view(id)
+        {
+            return Some((mailbox.name().clone(), view.kind));
+        }
+        let mailbox = self.admission.stored_with(id)?;
+        self.admission.look(id).await?;
+        // Calls are not stored.
+        Some((mailbox.name().clone(), InvocationType::Event))
     }
 
     /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles

@@ -77,7 +77,11 @@ pub(crate) async fn check_operation(
         return authorise(guard, incoming, &credential, action, "*", None);
     };
     let name = decode(function)?;
-    let target = incoming.target(&name)?;
+    // What is asked for is what will be done: a qualifier that the operation doesn't read opens nothing.
+    let target = match operation {
+        Operation::InvokeAsync(_) => incoming.target_of_path(&name)?,
+        _ => incoming.target(&name)?,
+    };
     let client = &incoming.api.client;
     let arn = client.arn(target.name);
     let (arn, qualifier) = match &target.qualifier {

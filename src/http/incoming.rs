@@ -26,6 +26,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) id: RequestId,
     /// The caller proposed that id (INV-10).
     pub(crate) proposed: bool,
+    /// Largest body of an operation other than an invocation.
+    small_max: usize,
     body: Body,
 }
 
@@ -42,18 +44,7 @@ pub(crate) enum Unread {
     Failed(ApiError),
 }
 
-impl From<Unread> for ApiError {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::Failed(error) => error,
-            Unread::TooLarge(_) => {
-                Self::too_large(format!("Request must be smaller than {SMALL_MAX} bytes"))
-            }
-        }
-    }
-}
-
-/// Largest body of an operation other than an invocation.
+/// Largest body of an operation that carries no payload.
 const SMALL_MAX: usize = 128 << 10;
 /// How long a body may take: 6 MiB at 100 KiB a second.
 const BODY_MAX: Duration = Duration::from_secs(60);
@@ -73,6 +64,7 @@ impl<'a> Incoming<'a> {
                 .into_uuid()
                 .into(),
             proposed: false,
+            small_max: SMALL_MAX,
             body: Body::Unread(body),
         }
     }
@@ -118,6 +110,13 @@ impl<'a> Incoming<'a> {
     pub(crate) fn target<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
         let qualifier = self.query()?.remove("Qualifier").map(Cow::Owned);
         let target = Target::new(function, qualifier)?;
+        target.check_region(self.api.client.region())?;
+        Ok(target)
+    }
+
+    /// As `target`, where the query has no say (INV-31).
+    pub(crate) fn target_of_path<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
+        let target = Target::new(function, None)?;
         target.check_region(self.api.client.region())?;
         Ok(target)
     }
@@ -184,9 +183,21 @@ impl<'a> Incoming<'a> {
         self.body = Body::Read(bytes);
     }
 
+    /// Has room made for an event's payload in the body, beside what else it says.
+    pub(crate) fn carries_payload(&mut self) {
+        self.small_max = SMALL_MAX + self.api.client.event_payload_max();
+    }
+
     /// The body of a request that isn't an invocation.
-    pub(crate) async fn small(&mut self) -> Result<Vec<u8>, Unread> {
-        self.bytes(SMALL_MAX).await
+    pub(crate) async fn small(&mut self) -> Result<Vec<u8>, ApiError> {
+        let max = self.small_max;
+        let bytes = self.bytes(max).await;
+        bytes.map_err(|unread| match unread {
+            Unread::Failed(error) => error,
+            Unread::TooLarge(_) => {
+                ApiError::too_large(format!("Request must have at most {max} bytes"))
+            }
+        })
     }
 
     /// The body of a small request, read as a `T`; an empty one counts as `{}`.

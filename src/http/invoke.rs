@@ -12,7 +12,7 @@ use super::target::Target;
 use crate::clock;
 use crate::destination::error_object;
 use crate::error::{CallError, InvokeError};
-use crate::event::{Invoke, RequestId};
+use crate::event::{InvocationType, Invoke, RequestId};
 use crate::failure::{Failure, FailureKind};
 use crate::payload::Payload;
 use crate::trace;
@@ -48,7 +48,7 @@ pub(crate) async fn invoke(
     }
     match kind {
         Type::Event => {
-            let id = accept(incoming, invoke).await?;
+            let id = accept(incoming, &target, invoke).await?;
             Ok(HttpResponse::Accepted()
                 .insert_header((REQUEST_ID, id.to_string()))
                 .finish())
@@ -67,8 +67,7 @@ pub(crate) async fn invoke_async(
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
-    let target = Target::new(&name, None)?;
-    target.check_region(incoming.api.client.region())?;
+    let target = incoming.target_of_path(&name)?;
     check_known(incoming, &target)?;
     let bytes = incoming.bytes(INVOKE_ASYNC_MAX).await;
     let bytes = bytes.map_err(|unread| match unread {
@@ -78,7 +77,7 @@ pub(crate) async fn invoke_async(
         )),
     })?;
     let (invoke, _) = described(incoming, &target, parsed(bytes)?);
-    let id = accept(incoming, invoke).await?;
+    let id = accept(incoming, &target, invoke).await?;
     Ok(HttpResponse::Accepted()
         .insert_header((REQUEST_ID, id.to_string()))
         .json(serde_json::json!({ "Status": 202 })))
@@ -226,12 +225,27 @@ fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> 
 // --- what comes of it
 
 /// INV-13: answers once the event is kept. A client that sends an event again under the id that it proposed gets the
-/// receipt of the first (BYD-12).
-async fn accept(incoming: &Incoming<'_>, invoke: Invoke) -> Result<RequestId, ApiError> {
-    match incoming.api.client.send(invoke).await {
-        Ok(receipt) => Ok(receipt.request_id),
-        Err(InvokeError::RequestIdTaken { request_id }) => Ok(request_id),
-        Err(refused) => Err(refused.into()),
+/// receipt of the first (BYD-12), once that is kept; what else has the id is no reason for one.
+async fn accept(
+    incoming: &Incoming<'_>,
+    target: &Target<'_>,
+    invoke: Invoke,
+) -> Result<RequestId, ApiError> {
+    let client = &incoming.api.client;
+    let taken = match client.send(invoke).await {
+        Ok(receipt) => return Ok(receipt.request_id),
+        Err(taken @ InvokeError::RequestIdTaken { .. }) => taken,
+        Err(refused) => return Err(refused.into()),
+    };
+    match client.holder(incoming.id).await {
+        Some((function, InvocationType::Event)) if function.as_str() == target.name => {
+            Ok(incoming.id)
+        }
+        Some(_) => Err(taken.into()),
+        None => Err(ApiError::unavailable(format!(
+            "an invocation with request id {} is being accepted: try again",
+            incoming.id
+        ))),
     }
 }
 

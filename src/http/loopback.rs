@@ -8,6 +8,13 @@ use super::error::ApiError;
 
 /// Refuses whoever isn't on this machine.
 pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
+    // Where others can connect, a proxy on this machine may speak for them.
+    let listener = http.app_config().local_addr();
+    if !listener.ip().to_canonical().is_loopback() {
+        return Err(ApiError::access_denied(format!(
+            "no authentication is configured, so only listeners on loopback addresses are served, and {listener} is none: bind 127.0.0.1, or configure it with LambdaApi::credentials"
+        )));
+    }
     let peer = http.peer_addr();
     // A request that a test made has no peer.
     if let Some(peer) = peer.filter(|peer| !peer.ip().to_canonical().is_loopback()) {

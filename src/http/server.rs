@@ -120,6 +120,8 @@ impl LambdaApi {
             .keep_alive(IDLE_MAX)
             .max_connections(CONNECTIONS_MAX)
             .backlog(BACKLOG)
+            // Whoever has hung up waits for no answer: the call is cancelled.
+            .h1_allow_half_closed(false)
             .disable_signals();
         let text = format!("{addresses:?}");
         let bound = match tls {

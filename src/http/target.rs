@@ -156,21 +156,17 @@ fn is_partition(text: &str) -> bool {
 /// `us-east-1`, `us-gov-west-1`
 fn is_region(text: &str) -> bool {
     let lower = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
-    let parts: [&str; 5] = {
-        let mut parts = [""; 5];
-        for (slot, part) in parts.iter_mut().zip(text.splitn(5, '-')) {
-            *slot = part;
-        }
-        parts
-    };
     let digit = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
-    let begins = parts[0].len() == 2 && lower(parts[0]);
-    begins
-        && match parts {
-            [_, area, number, "", ""] => lower(area) && digit(number),
-            [_, "gov", area, number, ""] => lower(area) && digit(number),
-            _ => false,
-        }
+    let Some((country, rest)) = text.split_once('-') else {
+        return false;
+    };
+    let ends = |rest: &str| {
+        let parts = rest.split_once('-');
+        parts.is_some_and(|(area, number)| lower(area) && digit(number))
+    };
+    country.len() == 2
+        && lower(country)
+        && (ends(rest) || rest.strip_prefix("gov-").is_some_and(ends))
 }
 
 fn is_account(text: &str) -> bool {
@@ -228,6 +224,9 @@ mod tests {
             "arn:aws:lambda::000000000000:function:f",
             "arn:aws:lambda:us-east-1::function:f",
             "arn:aws:lambda:nowhere:000000000000:function:f",
+            "arn:aws:lambda:us-east-1-:000000000000:function:f",
+            "arn:aws:lambda:us-gov-west-1-:000000000000:function:f",
+            "us-east-1--:000000000000:f",
             "arn:aws:sqs:us-east-1:000000000000:function:f",
             "arn:oracle:lambda:us-east-1:000000000000:function:f",
         ] {
@@ -237,6 +236,30 @@ mod tests {
                 "1 validation error detected: Value '{text}' at 'functionName' failed to satisfy constraint: "
             );
             assert!(error.message().starts_with(&begins), "{}", error.message());
+        }
+    }
+
+    /// NAM-02
+    #[test]
+    fn regions_have_two_or_three_words_and_a_digit() {
+        for region in ["us-east-1", "us-gov-west-1", "us-gov-1"] {
+            assert!(is_region(region), "{region}");
+        }
+        for text in [
+            "",
+            "us",
+            "us-east",
+            "us-east-",
+            "us-east-1-",
+            "us-gov-west-1-",
+            "us-iso-east-1",
+            "us-east-11",
+            "US-east-1",
+            "usa-east-1",
+            "us--1",
+            "us-gov--1",
+        ] {
+            assert!(!is_region(text), "{text}");
         }
     }
 

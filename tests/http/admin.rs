@@ -183,6 +183,29 @@ async fn dead_letters_are_listed_repaired_and_sent_back() {
     );
 }
 
+/// BYD-07: what an event may carry, its repaired payload may be.
+#[actix::test]
+async fn a_large_payload_is_repaired_as_a_small_one() {
+    let served = serve().await;
+    let id = event(&served, "fail", b"{}").await;
+    served.wait(&id).await;
+    let redrive = async |bytes: usize| {
+        let message = "x".repeat(bytes);
+        let body = json!({"request_id": id, "payload": {"message": message}});
+        post(&served, "/_redrive/dead-letters/redrive", body).await
+    };
+    let answer = redrive(2 << 20).await;
+    assert_eq!(answer.error(), (413, "RequestEntityTooLargeException"));
+    // Fits in a request, but not in an event: the letter stays.
+    let refused = redrive(1 << 20).await.json();
+    assert_eq!(refused["refused"][0]["letter"], json!(id));
+    let sent = redrive(1_000_000).await.json();
+    let new = sent["sent"][0]["event"].as_str().unwrap();
+    let status = served.wait(new).await;
+    let message = status["letter"]["payload"]["message"].as_str().unwrap();
+    assert_eq!(message.len(), 1_000_000);
+}
+
 #[actix::test]
 async fn figures_and_names_are_told() {
     let served = serve().await;

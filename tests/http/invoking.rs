@@ -351,6 +351,58 @@ async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
     assert_eq!(answer.error(), (400, "InvalidRequestContentException"));
 }
 
+/// INV-10, BYD-12: an event that was never kept has no receipt, whoever has its id.
+#[actix::test]
+async fn an_id_that_something_else_has_is_a_conflict() {
+    let served = serve().await;
+    let (of_event, of_call) = (
+        "5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a02",
+        "5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a03",
+    );
+    let ask = async |function, kind, id| {
+        let headers = [("X-Amz-Invocation-Type", kind), ("X-Amzn-RequestId", id)];
+        served
+            .request("POST", &invocations(function), &headers, b"1")
+            .await
+    };
+    assert_eq!(ask("echo", "Event", of_event).await.status, 202);
+    assert_eq!(ask("echo", "RequestResponse", of_call).await.status, 200);
+    for (function, id) in [("sleep", of_event), ("echo", of_call), ("sleep", of_call)] {
+        let answer = ask(function, "Event", id).await;
+        assert_eq!(answer.error(), (409, "ResourceConflictException"));
+    }
+    let stats = served.get("/_redrive/stats").await.json();
+    assert_eq!(stats["AsyncEventsReceived"], 1);
+}
+
+/// ASY-02: the first is not on the disk yet, so the second has no receipt either.
+#[cfg(feature = "testing")]
+#[actix::test]
+async fn an_event_that_is_sent_again_before_it_is_kept_is_sent_once_more() {
+    use std::sync::Arc;
+
+    use redrive::testing::{Call, FaultyStore, RecordingStore, StoreFault};
+
+    let store = FaultyStore::new(RecordingStore::new()).at(Call::Append, 1, StoreFault::Hang);
+    let store = Arc::new(store);
+    let served = serve_with(builder().store(store.clone()), |api| api).await;
+    let id = "5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a04";
+    let headers = [("X-Amz-Invocation-Type", "Event"), ("X-Amzn-RequestId", id)];
+    let path = invocations("echo");
+    let first = served.request("POST", &path, &headers, b"1");
+    let second = async {
+        while store.calls(Call::Append) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        served.request("POST", &path, &headers, b"1").await
+    };
+    let answer = tokio::select! {
+        answer = first => panic!("nothing was kept, and yet there is an answer: {answer:?}"),
+        answer = second => answer,
+    };
+    assert_eq!(answer.error(), (503, "ServiceUnavailableException"));
+}
+
 /// INV-30 to INV-33
 #[actix::test]
 async fn the_old_invoke_async_takes_small_events() {

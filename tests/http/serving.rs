@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use redrive::http::{LambdaApi, ServerError};
-use serde_json::json;
+use redrive::{Event, Function, Runtime};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Served, builder, invocations, read, serve};
+use crate::support::{Served, builder, invocations, read, serve, serve_with};
 
 /// The application's other paths are its own.
 #[actix::test]
@@ -80,6 +81,31 @@ async fn without_authentication_only_loopback_is_served() {
     assert!(matches!(taken, ServerError::Bind { .. }), "{taken}");
 }
 
+/// An application that listens to everybody may have a proxy on this machine in front of it.
+#[actix::test]
+async fn without_authentication_an_open_listener_is_not_served() {
+    let runtime = builder().start().await.unwrap();
+    let api = LambdaApi::new(runtime.client());
+    let server = HttpServer::new(move || App::new().configure(api.configure()));
+    let server = server.workers(1).bind("0.0.0.0:0").unwrap();
+    let port = server.addrs()[0].port();
+    let server = server.run();
+    let stop = server.handle();
+    actix_rt::spawn(server);
+    let served = Served {
+        runtime,
+        address: ([127, 0, 0, 1], port).into(),
+        stop,
+    };
+    let refused = served.invoke("echo", "RequestResponse", b"7").await;
+    assert_eq!(refused.error(), (403, "AccessDeniedException"));
+    assert!(
+        refused.message().contains("0.0.0.0") && refused.message().contains("bind 127.0.0.1"),
+        "{}",
+        refused.message()
+    );
+}
+
 /// What was accepted is answered before the server is gone.
 #[actix::test]
 async fn a_graceful_stop_finishes_the_answers() {
@@ -103,6 +129,38 @@ async fn a_graceful_stop_finishes_the_answers() {
             .await
             .is_err()
     );
+}
+
+/// Whoever has hung up waits for nothing, so nothing runs on for it.
+#[actix::test]
+async fn a_caller_that_hangs_up_ends_its_call() {
+    let endless = Function::new("endless", |_: Event<Value>| async {
+        std::future::pending::<()>().await;
+        Ok::<_, String>(())
+    });
+    let endless = endless.timeout(Duration::from_secs(600));
+    let served = serve_with(Runtime::builder().function(endless), |api| api).await;
+    let client = served.runtime.client();
+    let running = async |calls| {
+        let wait = async {
+            while client.function_stats("endless").unwrap().calls.running != calls {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+        waited.unwrap_or_else(|_| panic!("there are never {calls} calls"));
+    };
+    let mut stream = served.connect().await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
+        invocations("endless")
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    running(1).await;
+    drop(stream);
+    running(0).await;
+    let stats = client.function_stats("endless").unwrap();
+    assert_eq!(stats.calls.cancelled, 1);
 }
 
 /// A connection serves one request after the other.

@@ -100,6 +100,9 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
         access::check_known(incoming).await?;
         return Err(ApiError::unknown_operation(http));
     };
+    if asked == Asked::Redrive {
+        incoming.carries_payload();
+    }
     let function = asked.function().map(decode).transpose()?;
     let function = function.as_deref();
     match asked.action() {

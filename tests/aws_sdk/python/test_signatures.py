@@ -14,7 +14,8 @@ BOB = Person("bob")
 CAROL = Person("carol", allow("lambda:InvokeFunction"), allow("lambda:*", resource=arn("fail"), effect="Deny"))
 DAVE = Person("dave", allow("lambda:InvokeFunction", resource=[arn("echo", "live")]))
 ERIN = Person("erin", allow("lambda:*"), token="a token that came with the keys")
-PEOPLE = [ALICE, BOB, CAROL, DAVE, ERIN]
+FRANK = Person("frank", allow("lambda:InvokeAsync", resource=[arn("echo", "live")]))
+PEOPLE = [ALICE, BOB, CAROL, DAVE, ERIN, FRANK]
 STRANGER = Person("stranger", allow("*"))
 
 
@@ -329,6 +330,12 @@ class Policies(Guarded):
         for name in ("echo", "echo:1", arn("echo")):
             with self.refused("AccessDeniedException", 403):
                 dave.invoke(FunctionName=name)
+
+    def test_a_qualifier_that_does_not_count_opens_nothing(self):
+        """IAM-06, INV-31: InvokeAsync runs the function itself, whatever its query says."""
+        for name, query, status in (("echo:live", "", 202), ("echo", "?Qualifier=live", 403)):
+            path = f"/2014-11-13/functions/{name}/invoke-async/{query}"
+            self.assertEqual(self.request("POST", path, b"{}").sign(FRANK).send().status, status, path)
 
     def test_a_resource_policy_lets_somebody_in(self):
         """IAM-02, IAM-03, IAM-06, CFG-31"""
