@@ -24,6 +24,8 @@ use tokio::net::TcpStream;
 const CONNECTIONS: usize = 32;
 const REQUESTS: usize = 40_000;
 const ROUNDS: usize = 5;
+/// Bytes of each body.
+const BODY: usize = 1_024;
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const PATH: &str = "/2015-03-31/functions/sink/invocations";
 
@@ -109,7 +111,8 @@ fn requests(address: &str, round: usize, signed: bool) -> Vec<Vec<u8>> {
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let date = date.replace(['-', ':'], "");
     let one = |number: usize| {
-        let body = format!("{{\"number\":\"{round}-{number}\",\"x\":\"{:1000}\"}}", "");
+        let head = format!("{{\"number\":\"{round}-{number}\",\"x\":\"");
+        let body = format!("{head:<BODY$}\"}}", BODY = BODY - 2);
         let signature = match signed {
             true => authorization(address, &date, &body),
             false => String::new(),
