@@ -88,7 +88,7 @@ impl std::fmt::Debug for LambdaApi {
 
 impl LambdaApi {
     /// The API over the runtime that the client belongs to. From here on the runtime keeps what invocations log, in
-    /// [`Logs`](crate::Logs) of its own unless it was given some.
+    /// [`Logs`] of its own unless it was given some.
     pub fn new(client: Client) -> Self {
         let logs = client.keep_logs();
         Self(Arc::new(Api {
