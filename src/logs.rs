@@ -9,16 +9,19 @@ mod layer;
 #[cfg(feature = "http")]
 pub use layer::LogLayer;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
 
 use crate::event::RequestId;
 use crate::failure::{Failure, FailureKind};
-use crate::memory;
+use crate::memory::{self, Memory};
+use crate::origin::LATEST;
 
 /// The logs of invocations. Cheap to clone: all clones are the same logs.
 ///
@@ -29,17 +32,35 @@ pub struct Logs(Arc<[Mutex<Shard>]>);
 
 #[derive(Default)]
 struct Shard {
-    logs: HashMap<RequestId, String>,
+    logs: HashMap<RequestId, Log, FxBuildHasher>,
     /// In the order in which they began.
     order: VecDeque<RequestId>,
     bytes: usize,
 }
 
+/// What is kept of one event.
+enum Log {
+    /// Its one attempt, which said nothing and didn't fail: put into words when somebody asks, as of most events nobody does.
+    Quiet {
+        version: Option<Arc<str>>,
+        end: Option<End>,
+    },
+    Text(String),
+}
+
+/// How an attempt ended, as far as the lines of all attempts tell.
+#[derive(Clone, Copy)]
+struct End {
+    duration: Duration,
+    init: Option<Duration>,
+    memory: Memory,
+}
+
 const SHARDS: usize = 16;
 /// Bytes that are kept of one event; AWS shows the last 4,096 (INV-18).
 const EVENT_MAX: usize = 16 << 10;
-/// Bytes of the log of an event that runs once and says nothing.
-const LOG_USUAL: usize = 384;
+/// Bytes that each event takes, whatever it says.
+const LOG_MIN: usize = size_of::<(RequestId, Log)>() + size_of::<RequestId>();
 /// Bytes that are kept of all.
 const TOTAL_MAX: usize = 16 << 20;
 
@@ -72,75 +93,52 @@ impl Logs {
 
     /// What the event's attempts have logged so far, oldest first (LOG-11). `None` if nothing is kept of it any more.
     pub fn of(&self, event: RequestId) -> Option<String> {
-        self.shard(event).lock().logs.get(&event).cloned()
+        let shard = self.shard(event).lock();
+        shard
+            .logs
+            .get(&event)
+            .map(|log| log.read(event).into_owned())
     }
 
-    /// LOG-03
-    pub(crate) fn start(&self, event: RequestId, version: &str) {
-        self.add(event, |log| {
-            let _ = writeln!(log, "START RequestId: {event} Version: {version}");
-        });
+    /// An attempt begins, of a version that has a number or of `$LATEST` (LOG-03).
+    pub(crate) fn start(&self, event: RequestId, version: Option<&Arc<str>>) {
+        self.shard(event).lock().start(event, version);
     }
 
-    /// LOG-04, LOG-05, LOG-07, LOG-09
+    /// An attempt has ended (LOG-04, LOG-05, LOG-07, LOG-09).
     pub(crate) fn end(&self, event: RequestId, report: &Report<'_>) {
-        let Report {
-            duration,
-            init,
-            failure,
-            now,
-        } = report;
-        let kind = failure.map(|failure| failure.kind);
-        self.add(event, |log| {
-            if let Some(failure) = failure.filter(|_| kind == Some(FailureKind::Timeout)) {
-                let time = humantime::format_rfc3339_millis(*now);
-                let text = failure.message.strip_prefix("task").unwrap_or_default();
-                let _ = writeln!(log, "{time} {event} Task{text}\n");
-            }
-            let memory = memory::megabytes();
-            let millis = duration.as_secs_f64() * 1e3;
-            // LOG-06: each millisecond that has begun.
-            let billed = duration.as_nanos().div_ceil(1_000_000);
-            let _ = write!(
-                log,
-                "END RequestId: {event}\nREPORT RequestId: {event}\tDuration: {millis:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
-                memory.machine, memory.process_max
-            );
-            if let Some(init) = init {
-                let millis = init.as_secs_f64() * 1e3;
-                let _ = write!(log, "Init Duration: {millis:.2} ms\t");
-            }
-            match kind {
-                Some(FailureKind::Timeout) => log.push_str("Status: timeout"),
-                Some(FailureKind::Panic | FailureKind::WorkerLost) => {
-                    log.push_str("Status: error\tError Type: Runtime.ExitError");
-                }
-                _ => {}
-            }
-            log.push('\n');
-        });
-    }
-
-    /// Adds what `write` writes.
-    fn add(&self, event: RequestId, write: impl FnOnce(&mut String)) {
+        let now = report.now;
+        let ended = End {
+            duration: report.duration,
+            init: report.init,
+            memory: memory::megabytes(now),
+        };
         let mut shard = self.shard(event).lock();
-        let shard = &mut *shard;
-        let log = shard.logs.entry(event).or_insert_with(|| {
-            shard.order.push_back(event);
-            String::with_capacity(LOG_USUAL)
+        let Some(failure) = report.failure else {
+            if let Some(Log::Quiet {
+                end: end @ None, ..
+            }) = shard.logs.get_mut(&event)
+            {
+                *end = Some(ended);
+                return;
+            }
+            return shard.add(event, |text| write_end(text, event, &ended, ""));
+        };
+        let status = match failure.kind {
+            FailureKind::Timeout => "Status: timeout",
+            FailureKind::Panic | FailureKind::WorkerLost => {
+                "Status: error\tError Type: Runtime.ExitError"
+            }
+            _ => "",
+        };
+        shard.add(event, |text| {
+            if failure.kind == FailureKind::Timeout {
+                let time = humantime::format_rfc3339_millis(now);
+                let task = failure.message.strip_prefix("task").unwrap_or_default();
+                let _ = writeln!(text, "{time} {event} Task{task}\n");
+            }
+            write_end(text, event, &ended, status);
         });
-        let before = log.len();
-        write(log);
-        if log.len() > EVENT_MAX {
-            forget_first(log, log.len() - EVENT_MAX);
-        }
-        shard.bytes = shard.bytes + log.len() - before.min(shard.bytes);
-        while shard.bytes > TOTAL_MAX / SHARDS
-            && let Some(oldest) = shard.order.pop_front()
-        {
-            let gone = shard.logs.remove(&oldest).map_or(0, |log| log.len());
-            shard.bytes -= gone.min(shard.bytes);
-        }
     }
 
     fn shard(&self, event: RequestId) -> &Mutex<Shard> {
@@ -148,6 +146,106 @@ impl Logs {
         let [.., last] = *event.as_uuid().as_bytes();
         &self.0[usize::from(last) % SHARDS]
     }
+}
+
+impl Shard {
+    fn start(&mut self, event: RequestId, version: Option<&Arc<str>>) {
+        if self.logs.contains_key(&event) {
+            return self.add(event, |text| write_start(text, event, version));
+        }
+        let version = version.cloned();
+        self.begin(event, Log::Quiet { version, end: None });
+        self.forget_oldest();
+    }
+
+    /// Adds what `write` writes to the log of the event.
+    fn add(&mut self, event: RequestId, write: impl FnOnce(&mut String)) {
+        if !self.logs.contains_key(&event) {
+            self.begin(event, Log::Text(String::new()));
+        }
+        let Some(log) = self.logs.get_mut(&event) else {
+            return;
+        };
+        let before = log.len();
+        let text = log.text(event);
+        write(text);
+        if text.len() > EVENT_MAX {
+            forget_first(text, text.len() - EVENT_MAX);
+        }
+        self.bytes = self.bytes + text.len() - before;
+        self.forget_oldest();
+    }
+
+    fn begin(&mut self, event: RequestId, log: Log) {
+        self.order.push_back(event);
+        self.logs.insert(event, log);
+        self.bytes += LOG_MIN;
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.bytes > TOTAL_MAX / SHARDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            let gone = self.logs.remove(&oldest);
+            self.bytes -= gone.map_or(0, |log| LOG_MIN + log.len());
+        }
+    }
+}
+
+impl Log {
+    /// Bytes that it takes beyond the least.
+    fn len(&self) -> usize {
+        match self {
+            Self::Quiet { .. } => 0,
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    fn read(&self, event: RequestId) -> Cow<'_, str> {
+        let (version, end) = match self {
+            Self::Quiet { version, end } => (version.as_ref(), end),
+            Self::Text(text) => return Cow::Borrowed(text),
+        };
+        let mut text = String::new();
+        write_start(&mut text, event, version);
+        if let Some(end) = end {
+            write_end(&mut text, event, end, "");
+        }
+        Cow::Owned(text)
+    }
+
+    /// Puts it into words, and keeps them.
+    fn text(&mut self, event: RequestId) -> &mut String {
+        if let Self::Quiet { .. } = self {
+            *self = Self::Text(self.read(event).into_owned());
+        }
+        match self {
+            Self::Text(text) => text,
+            Self::Quiet { .. } => unreachable!("it was put into words"),
+        }
+    }
+}
+
+fn write_start(text: &mut String, event: RequestId, version: Option<&Arc<str>>) {
+    let version = version.map_or(LATEST, |version| version);
+    let _ = writeln!(text, "START RequestId: {event} Version: {version}");
+}
+
+fn write_end(text: &mut String, event: RequestId, end: &End, status: &str) {
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    // LOG-06: each millisecond that has begun.
+    let billed = end.duration.as_nanos().div_ceil(1_000_000);
+    let _ = write!(
+        text,
+        "END RequestId: {event}\nREPORT RequestId: {event}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
+        millis(end.duration),
+        end.memory.machine,
+        end.memory.process_max
+    );
+    if let Some(init) = end.init {
+        let _ = write!(text, "Init Duration: {:.2} ms\t", millis(init));
+    }
+    let _ = writeln!(text, "{status}");
 }
 
 /// Drops at least so many bytes from the beginning, up to the end of a line if there is one.
@@ -168,6 +266,10 @@ mod tests {
         RequestId::new(0, number, u128::from(number))
     }
 
+    fn add(logs: &Logs, event: RequestId, write: impl FnOnce(&mut String)) {
+        logs.shard(event).lock().add(event, write);
+    }
+
     fn report(failure: Option<&Failure>) -> Report<'_> {
         Report {
             duration: Duration::from_micros(2_900),
@@ -182,9 +284,9 @@ mod tests {
     fn an_attempt_leaves_aws_lines() {
         let logs = Logs::new();
         let event = id(1);
-        logs.start(event, "$LATEST");
+        logs.start(event, None);
         logs.end(event, &report(None));
-        logs.start(event, "$LATEST");
+        logs.start(event, None);
         let init = Report {
             init: Some(Duration::from_micros(110_100)),
             ..report(None)
@@ -228,18 +330,36 @@ mod tests {
         );
     }
 
+    /// What is put into words late reads as if it had been at once.
+    #[test]
+    fn a_quiet_attempt_reads_the_same_after_another() {
+        let logs = Logs::new();
+        let event = id(1);
+        logs.start(event, Some(&"7".into()));
+        assert_eq!(
+            logs.of(event).unwrap(),
+            format!("START RequestId: {event} Version: 7\n")
+        );
+        logs.end(event, &report(None));
+        let quiet = logs.of(event).unwrap();
+        logs.start(event, None);
+        let both = logs.of(event).unwrap();
+        let second = format!("START RequestId: {event} Version: $LATEST\n");
+        assert_eq!(both, quiet + &second);
+    }
+
     #[test]
     fn of_one_event_the_last_lines_are_kept() {
         let logs = Logs::new();
         for number in 0..5_000 {
-            logs.add(id(1), |log| {
+            add(&logs, id(1), |log| {
                 let _ = writeln!(log, "line {number} ö");
             });
         }
         let log = logs.of(id(1)).unwrap();
         assert!(log.len() <= EVENT_MAX && log.len() > EVENT_MAX - 100);
         assert!(log.starts_with("line ") && log.ends_with("line 4999 ö\n"));
-        logs.add(id(2), |log| log.push_str(&"ö".repeat(EVENT_MAX)));
+        add(&logs, id(2), |log| log.push_str(&"ö".repeat(EVENT_MAX)));
         assert!(logs.of(id(2)).unwrap().len() <= EVENT_MAX);
     }
 
@@ -247,13 +367,22 @@ mod tests {
     fn of_all_events_the_latest_are_kept() {
         let logs = Logs::new();
         for number in 0..3_000 {
-            logs.add(id(number), |log| log.push_str(&"x".repeat(10 << 10)));
+            logs.start(id(number), None);
+            add(&logs, id(number), |log| log.push_str(&"x".repeat(10 << 10)));
+            logs.start(id(10_000 + number), None);
         }
         let bytes: usize = logs.0.iter().map(|shard| shard.lock().bytes).sum();
         let held: usize = logs
             .0
             .iter()
-            .map(|shard| shard.lock().logs.values().map(String::len).sum::<usize>())
+            .map(|shard| {
+                shard
+                    .lock()
+                    .logs
+                    .values()
+                    .map(|log| LOG_MIN + log.len())
+                    .sum::<usize>()
+            })
             .sum();
         assert_eq!(bytes, held);
         assert!(bytes <= TOTAL_MAX);

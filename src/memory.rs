@@ -1,26 +1,24 @@
 //! How much memory the machine has and the process has used, for REPORT lines: functions share both.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
-
-use crate::clock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// In MB of 1,024 × 1,024 bytes; 0 where the system doesn't say.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
-    pub(crate) machine: u64,
-    pub(crate) process_max: u64,
+    pub(crate) machine: u32,
+    pub(crate) process_max: u32,
 }
 
 /// How old a reading may be.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The latest reading: at most a second old, since one costs more than an event.
-pub(crate) fn megabytes() -> Memory {
+pub(crate) fn megabytes(now: SystemTime) -> Memory {
     static READ_AT: AtomicU64 = AtomicU64::new(0);
-    static MACHINE: AtomicU64 = AtomicU64::new(0);
-    static PROCESS: AtomicU64 = AtomicU64::new(0);
-    let now = clock::wall_now().duration_since(UNIX_EPOCH);
+    static MACHINE: AtomicU32 = AtomicU32::new(0);
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
+    let now = now.duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis() as u64);
     let before = READ_AT.load(Ordering::Relaxed);
     let is_old = now.abs_diff(before) > FRESH.as_millis() as u64;
@@ -39,10 +37,10 @@ pub(crate) fn megabytes() -> Memory {
 }
 
 /// The value of a line `name   123 kB`, in MB.
-fn field(text: &str, name: &str) -> Option<u64> {
+fn field(text: &str, name: &str) -> Option<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes / 1_024)
+    u32::try_from(kilobytes / 1_024).ok()
 }
 
 #[cfg(test)]

@@ -202,7 +202,8 @@ impl Shift {
             }
             let logs = self.admission.logs.get();
             if let Some(logs) = logs {
-                logs.start(taken.ticket.id, origin::version(taken.origin.as_ref()));
+                let origin = taken.origin.as_ref();
+                logs.start(taken.ticket.id, origin.and_then(|it| it.version.as_ref()));
             }
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)

@@ -253,7 +253,7 @@ fn described(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> M
         "CodeSize": 0,
         "Description": "",
         "Timeout": info.timeout.as_secs_f64().ceil() as u64,
-        "MemorySize": memory::megabytes().machine,
+        "MemorySize": memory::megabytes(SystemTime::now()).machine,
         "LastModified": modified(info.registered_at),
         "CodeSha256": "",
         "Version": version,

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -167,8 +170,7 @@ impl<'a> Incoming<'a> {
             }
             Ok(())
         };
-        let read = tokio::time::timeout(BODY_MAX, read).await;
-        match read.unwrap_or_else(|_| Err(too_slow())) {
+        match in_time(read).await {
             Ok(()) => Ok(bytes),
             Err(Unread::TooLarge(length)) => {
                 self.body = Body::Unread(body);
@@ -235,6 +237,17 @@ impl<'a> Incoming<'a> {
                 .set_connection_type(actix_web::http::ConnectionType::Close);
         }
         response
+    }
+}
+
+/// What a body's reading comes to, if that doesn't take too long. As a rule the body came with the head: then no timer is set.
+async fn in_time(read: impl Future<Output = Result<(), Unread>>) -> Result<(), Unread> {
+    let mut read = pin!(read);
+    match poll_fn(|task| Poll::Ready(read.as_mut().poll(task))).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => tokio::time::timeout(BODY_MAX, read)
+            .await
+            .unwrap_or_else(|_| Err(too_slow())),
     }
 }
 

@@ -69,7 +69,7 @@ where
         let level = event.metadata().level();
         let time = humantime::format_rfc3339_millis(clock::wall_now());
         let Line { message, fields } = line;
-        self.0.add(request_id, |log| {
+        self.0.shard(request_id).lock().add(request_id, |log| {
             let _ = writeln!(log, "[{level}]\t{time}\t{request_id}\t{message}{fields}");
         });
     }
