@@ -16,13 +16,12 @@ use parts::{in_system, median, part, process};
 use redrive::http::LambdaApi;
 use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
 use redrive::policy::Policies;
-use redrive::{Event, Function, Runtime};
-use serde_json::Value;
+use redrive::{Event, Function, Payload, Runtime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const CONNECTIONS: usize = 32;
-const REQUESTS: usize = 40_000;
+const REQUESTS: usize = 100_000;
 const ROUNDS: usize = 5;
 /// Bytes of each body.
 const BODY: usize = 1_024;
@@ -53,7 +52,7 @@ async fn bare() {
 }
 
 async fn lambda(signed: bool) {
-    let sink = Function::new("sink", |event: Event<Value>| async move {
+    let sink = Function::new("sink", |event: Event<Payload>| async move {
         std::hint::black_box(event.payload());
         Ok::<_, String>(())
     });

@@ -367,6 +367,7 @@ impl Shift {
     async fn linger(&self, since: Time) -> bool {
         for _ in 0..LINGER_LOOKS {
             yield_now().await;
+            std::thread::yield_now();
             if self.seat.is_stirred() {
                 return true;
             }
