@@ -164,6 +164,7 @@ pub(crate) struct Calling {
     pub(crate) end: oneshot::Receiver<End>,
     pub(crate) mailbox: Weak<Mailbox>,
     pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) accepted: Time,
 }
 
 /// An admission: over, or waiting for the store.
@@ -490,6 +491,7 @@ impl Admission {
             end,
             mailbox: Arc::downgrade(&mailbox),
             origin,
+            accepted: now,
         })
     }
 

@@ -16,7 +16,7 @@ use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
 use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::payload::{Payload, PayloadError};
 #[cfg(feature = "http")]
 use crate::settings::FunctionName;
@@ -43,8 +43,10 @@ pub struct Client {
 #[derive(Clone)]
 struct Chain {
     hops: u8,
-    /// The traces of its event.
-    heirloom: Option<Arc<Origin>>,
+    /// The event that it is the context of.
+    origin: Option<Arc<Origin>>,
+    request_id: RequestId,
+    accepted: Time,
 }
 
 impl std::fmt::Debug for Client {
@@ -67,7 +69,9 @@ impl Context {
             admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
         let chain = Chain {
             hops: self.hops.saturating_add(1),
-            heirloom: self.origin.as_ref().and_then(|origin| origin.heirloom()),
+            origin: self.origin.clone(),
+            request_id: self.request_id,
+            accepted: self.accepted,
         };
         Client {
             admission,
@@ -342,14 +346,12 @@ impl Client {
         };
         invoke.option(|options| {
             options.hops = options.hops.max(chain.hops);
-            let Some(heirloom) = &chain.heirloom else {
-                return;
-            };
             // A caller that names a trace of its own has left this one.
             let origin = &mut options.origin;
             if origin.trace_header.is_none() && origin.traceparent.is_none() {
-                origin.trace_header.clone_from(&heirloom.trace_header);
-                origin.traceparent.clone_from(&heirloom.traceparent);
+                let traces = chain.traces();
+                origin.trace_header = traces.trace_header;
+                origin.traceparent = traces.traceparent;
             }
         })
     }
@@ -565,9 +567,13 @@ impl Chain {
     fn options(&self) -> Options {
         Options {
             hops: self.hops,
-            origin: self.heirloom.as_deref().cloned().unwrap_or_default(),
+            origin: self.traces(),
             ..Options::default()
         }
+    }
+
+    fn traces(&self) -> Origin {
+        origin::traces(self.origin.as_deref(), self.request_id, self.accepted)
     }
 }
 

@@ -161,15 +161,6 @@ impl Clock {
 }
 
 /// What the machine's clock shows.
-/// Seconds since 1970, as the machine's clock has it now.
-#[cfg(feature = "http")]
-pub(crate) fn epoch_seconds() -> u32 {
-    let since = wall_now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
-    })
-}
-
 pub(crate) fn wall_now() -> SystemTime {
     SystemTime::now()
 }

@@ -1,6 +1,7 @@
 //! The event as its handler sees it: the payload, and around it who asks, how often, and until when.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
@@ -101,17 +102,18 @@ impl Context {
         self.hops
     }
 
-    /// The caller's trace header (`X-Amzn-Trace-Id`), as given.
-    pub fn trace_header(&self) -> Option<&str> {
-        self.origin.as_ref()?.trace_header.as_deref()
+    /// The trace header (`X-Amzn-Trace-Id`): the caller's as given, or that of the trace which begins with this event
+    /// (XRY-04). The same on every attempt.
+    pub fn trace_header(&self) -> Cow<'_, str> {
+        origin::trace_header(self.origin.as_deref(), self.request_id, self.accepted)
     }
 
     /// The trace header to send with a request that the handler makes, to AWS's services or to a
     /// [`LambdaApi`](crate::http::LambdaApi): it says how long this chain of invocations is, so that a loop is noticed
-    /// (REC-02). None if the caller gave no header.
+    /// (REC-02).
     #[cfg(feature = "http")]
-    pub fn onward_trace_header(&self) -> Option<String> {
-        Some(crate::trace::onward(self.trace_header()?, self.hops))
+    pub fn onward_trace_header(&self) -> String {
+        crate::trace::onward(&self.trace_header(), self.hops)
     }
 
     /// The caller's W3C `traceparent`, as given.

@@ -362,7 +362,7 @@ pub struct Letter {
     /// When it was given up.
     #[serde(serialize_with = "rfc3339")]
     pub died_at: SystemTime,
-    /// The caller's trace header, as given.
+    /// The trace header: the caller's as given, or that of the trace which began with the event.
     pub trace_header: Option<Arc<str>>,
     /// The caller's W3C `traceparent`, as given.
     pub traceparent: Option<Arc<str>>,

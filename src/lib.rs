@@ -165,7 +165,10 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
-#[cfg(feature = "http")]
+#[cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, reason = "what only the HTTP API reads")
+)]
 mod trace;
 mod tuning;
 mod verdict;

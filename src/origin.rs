@@ -1,7 +1,12 @@
 //! What an event carries from its caller to its handler beside the payload: traces, the client's context, and under which
 //! qualifier the function was invoked.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use crate::event::RequestId;
+use crate::time::Time;
+use crate::trace;
 
 /// The caller's words. Most events have none; the others share one allocation, whatever of it is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,15 +29,25 @@ impl Origin {
     pub(crate) fn shared(self) -> Option<Arc<Self>> {
         (self != Self::default()).then(|| Arc::new(self))
     }
+}
 
-    /// What an event that this one gives rise to inherits: its traces.
-    pub(crate) fn heirloom(&self) -> Option<Arc<Self>> {
-        let traces = Self {
-            trace_header: self.trace_header.clone(),
-            traceparent: self.traceparent.clone(),
-            ..Self::default()
-        };
-        traces.shared()
+/// The event's trace header: its caller's, or that of the trace which begins with it (XRY-04). The latter is made of what
+/// never changes of an event, so that nothing has to be kept.
+pub(crate) fn trace_header(origin: Option<&Origin>, id: RequestId, accepted: Time) -> Cow<'_, str> {
+    match origin.and_then(|origin| origin.trace_header.as_deref()) {
+        Some(given) => Cow::Borrowed(given),
+        None => Cow::Owned(trace::beginning(id, accepted.stored())),
+    }
+}
+
+/// What an event that this one gives rise to inherits: its traces.
+pub(crate) fn traces(origin: Option<&Origin>, id: RequestId, accepted: Time) -> Origin {
+    let given = origin.and_then(|origin| origin.trace_header.clone());
+    let header = given.unwrap_or_else(|| trace::beginning(id, accepted.stored()).into());
+    Origin {
+        trace_header: Some(header),
+        traceparent: origin.and_then(|origin| origin.traceparent.clone()),
+        ..Origin::default()
     }
 }
 

@@ -20,7 +20,14 @@ use crate::panic::{self, Caged};
 /// Made from any serialisable value by [`Payload::new`], from JSON text by [`Payload::from_json`].
 /// Serialises as the JSON it stands for. `Debug` shows its size, never its contents.
 #[derive(Clone)]
-pub struct Payload(Arc<dyn Value>);
+pub struct Payload(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    /// In one piece: most events are freed by another thread than made them, and each piece costs.
+    Json(Arc<RawValue>),
+    Value(Arc<dyn Value>),
+}
 
 /// Why a value can't be a payload, or a payload can't be read as a type.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,11 +60,11 @@ impl Payload {
             return Ok(payload.clone());
         }
         let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
-        Ok(Self(Arc::new(Typed {
+        Ok(Self(Kept::Value(Arc::new(Typed {
             value: Caged::new(value),
             json: OnceLock::new(),
             bytes,
-        })))
+        }))))
     }
 
     /// Takes JSON text as it is; only its syntax is checked.
@@ -81,13 +88,19 @@ impl Payload {
     /// # Errors
     /// When its `Serialize` fails now though it did not when the payload was made.
     pub fn json(&self) -> Result<&RawValue, PayloadError> {
-        self.0.json()
+        match &self.0 {
+            Kept::Json(json) => Ok(json),
+            Kept::Value(value) => value.json(),
+        }
     }
 
     /// Adds its JSON to `out` unless it is JSON already. Keeps nothing of it.
     #[cfg(feature = "disk")]
     pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
-        self.0.write_json(out)
+        match &self.0 {
+            Kept::Json(_) => Ok(()),
+            Kept::Value(value) => value.write_json(out),
+        }
     }
 
     /// Reads the payload as a `T` of one's own.
@@ -107,7 +120,10 @@ impl Payload {
     /// Its size as JSON, in bytes. Exact for JSON; for a Rust value at least its exact size, at most
     /// 24 bytes more per floating-point number.
     pub fn size(&self) -> usize {
-        self.0.bytes()
+        match &self.0 {
+            Kept::Json(json) => json.get().len(),
+            Kept::Value(value) => value.bytes(),
+        }
     }
 
     /// The value itself if it is a `T` already, else a `T` read from its JSON.
@@ -115,24 +131,33 @@ impl Payload {
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        if self.0.holds(TypeId::of::<T>()) {
-            let any: Arc<dyn Any + Send + Sync> = self.0.into_any();
+        if let Kept::Value(value) = &self.0
+            && value.holds(TypeId::of::<T>())
+        {
+            let any: Arc<dyn Any + Send + Sync> = value.clone().into_any();
             return any
                 .downcast::<Typed<T>>()
                 .map_err(|_| PayloadError::new("the payload is not what it says it is"));
         }
-        let value = self.read::<T>()?;
+        let bytes = self.size();
+        // A handler that takes a payload gets this one.
+        let mut itself = Some(self.clone());
+        let itself = (&mut itself as &mut dyn Any).downcast_mut::<Option<T>>();
+        let value = match itself.and_then(Option::take) {
+            Some(itself) => itself,
+            None => self.read::<T>()?,
+        };
         Ok(Arc::new(Typed {
             value: Caged::new(value),
             json: OnceLock::new(),
-            bytes: self.size(),
+            bytes,
         }))
     }
 }
 
 impl From<Box<RawValue>> for Payload {
     fn from(json: Box<RawValue>) -> Self {
-        Self(Arc::new(Json(json)))
+        Self(Kept::Json(json.into()))
     }
 }
 
@@ -163,31 +188,6 @@ trait Value: Any + Send + Sync {
     fn bytes(&self) -> usize;
     fn holds(&self, type_id: TypeId) -> bool;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-}
-
-struct Json(Box<RawValue>);
-
-impl Value for Json {
-    fn json(&self) -> Result<&RawValue, PayloadError> {
-        Ok(&self.0)
-    }
-
-    #[cfg(feature = "disk")]
-    fn write_json(&self, _: &mut Vec<u8>) -> Result<(), PayloadError> {
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.get().len()
-    }
-
-    fn holds(&self, _: TypeId) -> bool {
-        false
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
 }
 
 /// A Rust value and, once somebody asked for it, its JSON.

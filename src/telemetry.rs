@@ -8,24 +8,25 @@ use tracing::{Span, debug, error, info, warn};
 
 use crate::event::RequestId;
 use crate::failure::{Attempt, Condition, Failure};
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::queue::Ledger;
 use crate::settings::FunctionName;
+use crate::time::Time;
 
-/// The span of one attempt. Fields: `function`, `request_id`, `attempt`, and `trace_header` and `traceparent` if there are any.
+/// The span of one attempt. Fields: `function`, `request_id`, `attempt`, `trace_header`, and `traceparent` if there is any.
 pub(crate) fn attempt_span(
     function: &FunctionName,
     request_id: RequestId,
     attempt: u32,
     origin: Option<&Origin>,
+    accepted: Time,
 ) -> Span {
     // With nobody to listen, not even the fields are looked at.
     if !tracing::dispatcher::has_been_set() {
         return Span::none();
     }
-    let trace_header = origin.and_then(|origin| origin.trace_header.as_deref());
     let traceparent = origin.and_then(|origin| origin.traceparent.as_deref());
-    tracing::info_span!(target: ATTEMPT_TARGET, "attempt", %function, %request_id, attempt, trace_header, traceparent)
+    tracing::info_span!(target: ATTEMPT_TARGET, "attempt", %function, %request_id, attempt, trace_header = &*origin::trace_header(origin, request_id, accepted), traceparent)
 }
 
 /// Is this the span of an attempt?

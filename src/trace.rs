@@ -5,6 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
+
+use crate::event::RequestId;
 
 /// A caller's header, as the handler is to see it, and how long the caller's chain is.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,10 +42,18 @@ pub(crate) fn received(header: &str) -> Option<Received<'_>> {
     })
 }
 
-/// A header for a chain that begins here; it isn't sampled (XRY-04).
-pub(crate) fn fresh(epoch_seconds: u32, random: u128, parent: u64) -> String {
-    let random = random & ((1 << 96) - 1);
-    format!("Root=1-{epoch_seconds:08x}-{random:024x};Parent={parent:016x};Sampled=0")
+/// The header of the trace that begins with this invocation; it isn't sampled (XRY-04). The same on every attempt, and it
+/// doesn't give the request id away.
+pub(crate) fn beginning(id: RequestId, accepted: SystemTime) -> String {
+    let since = accepted.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs() as u32);
+    let [high, low, parent] = [0_u8, 1, 2].map(|part| {
+        let mut hasher = DefaultHasher::new();
+        (part, id).hash(&mut hasher);
+        hasher.finish()
+    });
+    let high = high as u32;
+    format!("Root=1-{seconds:08x}-{high:08x}{low:016x};Parent={parent:016x};Sampled=0")
 }
 
 /// The header to send with a request that is made on behalf of an invocation with so many before it.
@@ -80,6 +92,8 @@ fn is_root(root: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const ROOT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
@@ -106,13 +120,15 @@ mod tests {
 
     /// XRY-04
     #[test]
-    fn a_fresh_header_is_one_and_is_not_sampled() {
-        let header = fresh(0x5759_e988, u128::MAX, 7);
+    fn a_trace_that_begins_here_is_one_and_is_not_sampled() {
+        let accepted = SystemTime::UNIX_EPOCH + Duration::from_secs(0x5759_e988);
+        let id = RequestId::new(1, 2, 3);
+        let header = beginning(id, accepted);
         assert_eq!(received(&header).unwrap().header, header);
-        assert!(
-            header.ends_with(";Parent=0000000000000007;Sampled=0"),
-            "{header}"
-        );
+        assert!(header.starts_with("Root=1-5759e988-"), "{header}");
+        assert!(header.ends_with(";Sampled=0"), "{header}");
+        assert_eq!(header, beginning(id, accepted));
+        assert_ne!(header, beginning(RequestId::new(1, 2, 4), accepted));
     }
 
     /// REC-02

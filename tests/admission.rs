@@ -397,13 +397,59 @@ fn an_event_runs_no_sooner_than_it_may() {
     });
 }
 
+/// XRY-04, XRY-05
+#[test]
+fn an_event_without_a_trace_header_begins_a_trace_that_its_children_belong_to() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let inner = Function::new("inner", move |event: Event<()>| {
+        let trace = event.context().trace_header().into_owned();
+        log.lock().unwrap().push(trace);
+        async { Ok::<_, String>(()) }
+    });
+    let log = seen.clone();
+    let outer = Function::new("outer", move |event: Event<()>| {
+        let log = log.clone();
+        async move {
+            let context = event.context();
+            log.lock()
+                .unwrap()
+                .push(context.trace_header().into_owned());
+            match context.attempt() {
+                1 => Err("once more".to_owned()),
+                _ => Ok(context
+                    .client()
+                    .invoke("inner", ())
+                    .await
+                    .map(drop)
+                    .unwrap()),
+            }
+        }
+    });
+    simulate([inner, outer], |s| async move {
+        s.client().invoke("outer", ()).await.unwrap();
+        s.settle().await;
+        s.advance(secs(60)).await;
+        let first = std::mem::take(&mut *seen.lock().unwrap());
+        assert_eq!(first.len(), 3);
+        assert!(first.iter().all(|trace| *trace == first[0]), "{first:?}");
+        assert!(
+            first[0].starts_with("Root=1-") && first[0].ends_with(";Sampled=0"),
+            "{first:?}"
+        );
+        s.client().invoke("inner", ()).await.unwrap();
+        s.settle().await;
+        assert_ne!(seen.lock().unwrap()[0], first[0]);
+    });
+}
+
 #[test]
 fn a_trace_header_reaches_the_handler_and_goes_on_with_its_client() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
     let inner = Function::new("inner", move |event: Event<()>| {
         let context = event.context();
-        let header = context.trace_header().map(str::to_owned);
+        let header = context.trace_header().into_owned();
         log.lock().unwrap().push((header, context.hops()));
         async { Ok::<_, String>(()) }
     });
@@ -427,15 +473,10 @@ fn a_trace_header_reaches_the_handler_and_goes_on_with_its_client() {
         s.settle().await;
         let mut seen = seen.lock().unwrap();
         seen.sort();
-        let root = (Some("Root=1".to_owned()), 5);
+        let root = ("Root=1".to_owned(), 5);
         assert_eq!(
             *seen,
-            [
-                root.clone(),
-                root.clone(),
-                root,
-                (Some("own".to_owned()), 5)
-            ]
+            [root.clone(), root.clone(), root, ("own".to_owned(), 5)]
         );
     });
 }

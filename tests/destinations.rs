@@ -220,7 +220,7 @@ fn a_function_as_destination_is_invoked_with_the_record_one_hop_on() {
     let log = seen.clone();
     let next = Function::new("next", move |event: Event<Value>| {
         let context = event.context();
-        let trace = context.trace_header().map(str::to_owned);
+        let trace = context.trace_header().into_owned();
         log.lock()
             .unwrap()
             .push((event.payload().clone(), context.hops(), trace));
@@ -234,7 +234,7 @@ fn a_function_as_destination_is_invoked_with_the_record_one_hop_on() {
         let id = s.client().send(event).await.unwrap().request_id;
         s.settle().await;
         let seen = seen.lock().unwrap();
-        let [(record, 3, Some(trace))] = &seen[..] else {
+        let [(record, 3, trace)] = &seen[..] else {
             panic!("{seen:?}")
         };
         assert_eq!(record["requestContext"]["requestId"], id.to_string());

@@ -33,6 +33,8 @@ struct Notes {
     running: HashSet<RequestId>,
     /// The process in which each event succeeded last.
     succeeded: HashMap<RequestId, u32>,
+    /// The trace of each event (XRY-04).
+    traces: HashMap<RequestId, String>,
     /// How often each key's work was done.
     done: HashMap<u32, u32>,
     faults: Vec<String>,
@@ -60,6 +62,12 @@ impl Journal {
             notes
                 .faults
                 .push(format!("{id} runs after its end, in one process"));
+        }
+        let trace = event.context().trace_header().into_owned();
+        let first = notes.traces.entry(id).or_insert_with(|| trace.clone());
+        if *first != trace {
+            let fault = format!("{id} belonged to {first} before, and to {trace} now");
+            notes.faults.push(fault);
         }
         let attempt = event.context().attempt();
         if attempt > retries + 1 {

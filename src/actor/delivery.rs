@@ -18,8 +18,7 @@ use crate::telemetry;
 pub(crate) struct Ancestor {
     pub(crate) request_id: RequestId,
     pub(crate) hops: u8,
-    /// Its traces.
-    pub(crate) heirloom: Option<Arc<Origin>>,
+    pub(crate) traces: Origin,
 }
 
 /// Delivers `record`. One that can't be delivered is counted and logged (MET-15), and not tried again (DST-17).
@@ -69,7 +68,7 @@ fn invoke(
     let Ancestor {
         request_id,
         hops,
-        heirloom,
+        traces,
     } = ancestor;
     // What died of a loop ends here: another dead end would have a record too, and so on without end.
     let ended = record.request_context.condition == Condition::Recursion.to_string();
@@ -79,7 +78,6 @@ fn invoke(
         Err(error) => return failed(mailbox, request_id, &error.to_string()),
     };
     let hops = hops.saturating_add(1);
-    let traces = heirloom.map(Arc::unwrap_or_clone).unwrap_or_default();
     let options = Options {
         hops,
         origin: Origin {

@@ -18,6 +18,7 @@ use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
 use crate::mailbox::Mailbox;
 use crate::notice::{Failed, Judgement, Notice, Overseer};
+use crate::origin::Origin;
 use crate::slot::Ticket;
 use crate::store::Settlement;
 use crate::telemetry;
@@ -189,7 +190,11 @@ impl Supervisor {
         let ancestor = delivery::Ancestor {
             request_id: id,
             hops: letter.hops,
-            heirloom: letter.origin().heirloom(),
+            traces: Origin {
+                qualifier: None,
+                version: None,
+                ..letter.origin()
+            },
         };
         let here = !destination.runs_user_code();
         let deliver = move |mailbox: &Arc<Mailbox>| {

@@ -298,6 +298,7 @@ impl Shift {
             taken.ticket.id,
             taken.ticket.attempt,
             taken.origin.as_deref(),
+            taken.accepted,
         );
         let mut begun = false;
         let mut waiting = false;
@@ -438,7 +439,7 @@ impl Shift {
         let ancestor = delivery::Ancestor {
             request_id: taken.ticket.id,
             hops: taken.hops,
-            heirloom: taken.origin.as_ref().and_then(|origin| origin.heirloom()),
+            traces: origin::traces(taken.origin.as_deref(), taken.ticket.id, taken.accepted),
         };
         let run = |closure: Box<dyn FnOnce() + Send>| {
             let _ = self.guarded(closure);

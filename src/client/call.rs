@@ -52,6 +52,17 @@ impl Call {
         origin::version(self.calling.origin.as_ref())
     }
 
+    /// Its trace header, as its handler sees it: [`Context::trace_header`](crate::Context::trace_header).
+    pub fn trace_header(&self) -> Cow<'_, str> {
+        let Calling {
+            origin,
+            request_id,
+            accepted,
+            ..
+        } = &self.calling;
+        origin::trace_header(origin.as_deref(), *request_id, *accepted)
+    }
+
     /// Waits for the result. Dropping the future cancels the call.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::concurrency::reserved;
 use super::error::{ApiError, Constraint};
 use super::incoming::{Incoming, decode, marked, marker};
 use crate::client::{Client, FunctionInfo};
+use crate::clock;
 use crate::memory;
 use crate::origin::LATEST;
 use crate::versions::Alias;
@@ -253,7 +254,7 @@ fn described(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> M
         "CodeSize": 0,
         "Description": "",
         "Timeout": info.timeout.as_secs_f64().ceil() as u64,
-        "MemorySize": memory::megabytes(SystemTime::now()).machine,
+        "MemorySize": memory::megabytes(clock::wall_now()).machine,
         "LastModified": modified(info.registered_at),
         "CodeSha256": "",
         "Version": version,

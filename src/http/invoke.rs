@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::{ApiError, Constraint, REQUEST_ID};
 use super::incoming::{Incoming, Unread, decode};
 use super::target::Target;
-use crate::clock;
 use crate::destination::error_object;
 use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, RequestId};
@@ -42,7 +41,7 @@ pub(crate) async fn invoke(
     let target = incoming.target(&name)?;
     check_known(incoming, &target)?;
     let payload = parsed(body(incoming).await?)?;
-    let (mut invoke, trace) = described(incoming, &target, payload);
+    let mut invoke = described(incoming, &target, payload);
     if let Some(context) = context {
         invoke = invoke.client_context(context);
     }
@@ -57,7 +56,7 @@ pub(crate) async fn invoke(
             incoming.api.client.dry_run(invoke)?;
             Ok(HttpResponse::NoContent().finish())
         }
-        Type::RequestResponse => call(incoming, invoke, tail, trace).await,
+        Type::RequestResponse => call(incoming, invoke, tail).await,
     }
 }
 
@@ -76,7 +75,7 @@ pub(crate) async fn invoke_async(
             "Request must be smaller than {INVOKE_ASYNC_MAX} bytes for the InvokeAsync operation"
         )),
     })?;
-    let (invoke, _) = described(incoming, &target, parsed(bytes)?);
+    let invoke = described(incoming, &target, parsed(bytes)?);
     let id = accept(incoming, &target, invoke).await?;
     Ok(HttpResponse::Accepted()
         .insert_header((REQUEST_ID, id.to_string()))
@@ -197,19 +196,12 @@ fn parsed(bytes: Vec<u8>) -> Result<Payload, ApiError> {
     Payload::from_json(text).map_err(|error| refuse(&error))
 }
 
-/// The invocation with all that is said of it but its payload's meaning, and its trace.
-fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> (Invoke, String) {
-    let (trace, hops) = match incoming.header(&TRACE).and_then(trace::received) {
-        Some(received) => (received.header.into_owned(), received.hops),
-        // XRY-04
-        None => (
-            trace::fresh(clock::epoch_seconds(), rand::random(), rand::random()),
-            0,
-        ),
-    };
-    let mut invoke = Invoke::event(target.name.to_owned(), payload)
-        .trace_header(trace.as_str())
-        .hops(hops);
+/// The invocation with all that is said of it but its payload's meaning.
+fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> Invoke {
+    let mut invoke = Invoke::event(target.name.to_owned(), payload);
+    if let Some(received) = incoming.header(&TRACE).and_then(trace::received) {
+        invoke = invoke.trace_header(received.header).hops(received.hops);
+    }
     if let Some(parent) = incoming.header(&TRACE_PARENT) {
         invoke = invoke.traceparent(parent);
     }
@@ -219,7 +211,7 @@ fn described(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> 
     if incoming.proposed {
         invoke = invoke.request_id(incoming.id);
     }
-    (invoke, trace)
+    invoke
 }
 
 // --- what comes of it
@@ -254,10 +246,10 @@ async fn call(
     incoming: &mut Incoming<'_>,
     invoke: Invoke,
     tail: bool,
-    trace: String,
 ) -> Result<HttpResponse, ApiError> {
     let call = incoming.api.client.begin_call(invoke)?;
     let (id, version) = (call.request_id(), call.version().to_owned());
+    let trace = call.trace_header().into_owned();
     incoming.id = id;
     let (body, failed) = match call.result::<Payload>().await {
         Ok(result) => (result, false),

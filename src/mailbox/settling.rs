@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::event::{InvocationType, RequestId};
 use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
 use crate::notice::{Failed, Judgement, Notice};
+use crate::origin;
 use crate::payload::Payload;
 use crate::queue::Kept;
 use crate::restart::Gate;
@@ -256,6 +257,8 @@ impl Mailbox {
         let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
         let side = slot.and_then(|slot| slot.side.as_deref());
         let origin = side.and_then(|side| side.origin.as_deref());
+        let accepted = slot.map_or(now, |slot| slot.accepted);
+        let traces = origin::traces(origin, ticket.id, accepted);
         DeadLetter::new(Letter {
             request_id: ticket.id,
             function: self.name().clone(),
@@ -265,10 +268,10 @@ impl Mailbox {
             condition,
             attempts: side.map(|side| side.attempts.clone()).unwrap_or_default(),
             attempt_count: ticket.attempt,
-            accepted_at: self.clock.wall(slot.map_or(now, |slot| slot.accepted)),
+            accepted_at: self.clock.wall(accepted),
             died_at: self.clock.wall(now),
-            trace_header: origin.and_then(|origin| origin.trace_header.clone()),
-            traceparent: origin.and_then(|origin| origin.traceparent.clone()),
+            trace_header: traces.trace_header,
+            traceparent: traces.traceparent,
             qualifier: origin.and_then(|origin| origin.qualifier.clone()),
             version: origin.and_then(|origin| origin.version.clone()),
             hops: slot.map_or(0, |slot| slot.hops),

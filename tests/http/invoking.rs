@@ -247,10 +247,11 @@ async fn traces_reach_the_function() {
         (&json!(parent), &json!(0))
     );
 
-    let made = served
+    let answer = served
         .request("POST", &invocations("nosy"), &[], b"1")
-        .await
-        .json();
+        .await;
+    let made = answer.json();
+    assert_eq!(answer.header("x-amzn-trace-id"), made["trace"].as_str());
     let made = made["trace"].as_str().unwrap().to_owned();
     assert!(
         made.starts_with("Root=1-") && made.ends_with(";Sampled=0"),
