@@ -43,6 +43,8 @@ const BRISK_ROW: u32 = 16;
 const QUICK: Duration = Duration::from_micros(20);
 /// How long a brisk worker lingers.
 const LINGER: Duration = Duration::from_micros(50);
+/// For how long of that it doesn't let go of its processor: as a rule others have use for it.
+const SPIN: Duration = Duration::from_micros(5);
 /// How often it asks meanwhile: a virtual clock stands still as long as anybody has something to do.
 const LINGER_LOOKS: u32 = 1_000;
 
@@ -368,12 +370,15 @@ impl Shift {
     async fn linger(&self, since: Time) -> bool {
         for _ in 0..LINGER_LOOKS {
             yield_now().await;
-            std::thread::yield_now();
             if self.seat.is_stirred() {
                 return true;
             }
-            if self.now().since(since) >= LINGER {
+            let lingered = self.now().since(since);
+            if lingered >= LINGER {
                 break;
+            }
+            if lingered >= SPIN {
+                std::thread::yield_now();
             }
         }
         false
