@@ -73,6 +73,9 @@ cargo fmt --all --check
 heading "clippy, all features"
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 
+heading "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
 heading "tests"
 cargo nextest run --workspace --all-features 2>&1 | tee target/nextest.log
 
@@ -93,9 +96,6 @@ for feature in $features; do
     heading "feature $feature alone"
     cargo clippy --no-default-features --features "$feature" -- -D warnings
 done
-
-heading "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
 msrv=$(msrv)
 if [ -z "$msrv" ]; then

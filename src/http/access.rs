@@ -78,9 +78,9 @@ pub(crate) async fn check_operation(
     };
     let name = decode(function)?;
     // What is asked for is what will be done: a qualifier that the operation doesn't read opens nothing.
-    let target = match operation {
-        Operation::InvokeAsync(_) => incoming.target_of_path(&name)?,
-        _ => incoming.target(&name)?,
+    let target = match operation.reads_qualifier() {
+        true => incoming.target(&name)?,
+        false => incoming.target_of_path(&name)?,
     };
     let client = &incoming.api.client;
     let arn = client.arn(target.name);

@@ -113,6 +113,23 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Does the query's qualifier say what it is about? Others do the same with any, or refuse it.
+    pub(crate) fn reads_qualifier(self) -> bool {
+        matches!(
+            self,
+            Self::Invoke(_)
+                | Self::GetFunction(_)
+                | Self::GetFunctionConfiguration(_)
+                | Self::PutFunctionEventInvokeConfig(_)
+                | Self::UpdateFunctionEventInvokeConfig(_)
+                | Self::GetFunctionEventInvokeConfig(_)
+                | Self::DeleteFunctionEventInvokeConfig(_)
+                | Self::AddPermission(_)
+                | Self::GetPolicy(_)
+                | Self::RemovePermission(..)
+        )
+    }
+
     /// The operation of a method and a path of the API of `date`. A trailing slash counts for nothing.
     pub(crate) fn at(method: &Method, date: &str, path: &'a str) -> Option<Self> {
         let mut parts = [""; 6];

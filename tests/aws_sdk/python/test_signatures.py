@@ -14,7 +14,7 @@ BOB = Person("bob")
 CAROL = Person("carol", allow("lambda:InvokeFunction"), allow("lambda:*", resource=arn("fail"), effect="Deny"))
 DAVE = Person("dave", allow("lambda:InvokeFunction", resource=[arn("echo", "live")]))
 ERIN = Person("erin", allow("lambda:*"), token="a token that came with the keys")
-FRANK = Person("frank", allow("lambda:InvokeAsync", resource=[arn("echo", "live")]))
+FRANK = Person("frank", allow("lambda:InvokeAsync", "lambda:ListVersionsByFunction", resource=[arn("echo", "live")]))
 PEOPLE = [ALICE, BOB, CAROL, DAVE, ERIN, FRANK]
 STRANGER = Person("stranger", allow("*"))
 
@@ -336,6 +336,8 @@ class Policies(Guarded):
         for name, query, status in (("echo:live", "", 202), ("echo", "?Qualifier=live", 403)):
             path = f"/2014-11-13/functions/{name}/invoke-async/{query}"
             self.assertEqual(self.request("POST", path, b"{}").sign(FRANK).send().status, status, path)
+        versions = self.request("GET", "/2015-03-31/functions/echo/versions?Qualifier=live")
+        self.assertEqual(versions.sign(FRANK).send().status, 403)
 
     def test_a_resource_policy_lets_somebody_in(self):
         """IAM-02, IAM-03, IAM-06, CFG-31"""
