@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 const CONNECTIONS: usize = 32;
 const REQUESTS: usize = 100_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// Bytes of each body.
 const BODY: usize = 1_024;
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
