@@ -53,11 +53,13 @@ struct Log {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Auth {
     credentials: Vec<Key>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Key {
     access_key_id: String,
     secret_access_key: String,
@@ -128,6 +130,18 @@ async fn chain(event: Event<Value>) -> Result<u8, String> {
 }
 
 /// `--name value` pairs.
+const FLAGS: [&str; 9] = [
+    "port",
+    "retry-delays",
+    "max-age",
+    "concurrency",
+    "timeout",
+    "data",
+    "cert",
+    "key",
+    "auth",
+];
+
 fn flags() -> Result<HashMap<String, String>, String> {
     let mut flags = HashMap::new();
     let mut words = std::env::args().skip(1);
@@ -135,10 +149,16 @@ fn flags() -> Result<HashMap<String, String>, String> {
         let name = word
             .strip_prefix("--")
             .ok_or(format!("{word} is no flag"))?;
+        if !FLAGS.contains(&name) {
+            return Err(format!("{word} is no flag: use --{}", FLAGS.join(", --")));
+        }
         let value = words.next().ok_or(format!("--{name} has no value"))?;
         flags.insert(name.to_owned(), value);
     }
-    Ok(flags)
+    match (flags.get("cert"), flags.get("key")) {
+        (Some(_), None) | (None, Some(_)) => Err("--cert and --key need each other".to_owned()),
+        _ => Ok(flags),
+    }
 }
 
 fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {

@@ -812,6 +812,12 @@ fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) 
     let bound = match (refused, proposal) {
         (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),
         (Unadmitted::Closed, _) => return InvokeError::ShuttingDown,
+        (Unadmitted::ReservedInUse(reserved), _) => {
+            return InvokeError::ReservedConcurrencyInUse {
+                function: mailbox.name().to_string(),
+                reserved,
+            };
+        }
         (Unadmitted::RequestIdTaken, Some(request_id)) => {
             return InvokeError::RequestIdTaken { request_id };
         }

@@ -276,6 +276,13 @@ impl Mailbox {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock_to_admit();
         let entry = inner.ask_open(entry)?;
+        // Asked here too, where nobody else gets in meanwhile.
+        let reserved = self.tuning.reserved();
+        if let Some(reserved) = reserved.filter(|&it| inner.queue.claimed() >= u64::from(it)) {
+            inner.meters.throttles += 1;
+            let why = Unadmitted::ReservedInUse(reserved);
+            return Err(Refused { why, entry });
+        }
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.entry(id).or_default().push(sender);
         let mut wake = inner.rouse(self.rules(), now);

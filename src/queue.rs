@@ -94,6 +94,8 @@ pub(crate) enum Unadmitted {
     Removed,
     /// The runtime began to shut down between the look-up and now.
     Closed,
+    /// A call, while as many run as are reserved (CON-02).
+    ReservedInUse(u32),
 }
 
 /// An entry that did not get in. It goes back to its caller, so that it is not dropped under any lock.
@@ -662,6 +664,11 @@ impl Queue {
     /// Events that a worker has in hands. Letters that a full dead-letter queue holds back are not among them.
     pub(crate) fn executing(&self) -> u64 {
         self.running() - self.failed
+    }
+
+    /// What runs, and the calls that are about to.
+    pub(crate) fn claimed(&self) -> u64 {
+        self.executing() + u64::from(self.calls.len)
     }
 
     /// Events here, on their way into the store, and parked there.

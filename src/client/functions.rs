@@ -90,7 +90,7 @@ impl Client {
             name: mailbox.name().clone(),
             arn: self.arn(function),
             timeout: tuning.timeout(),
-            registered_at: mailbox.clock.wall(mailbox.registered),
+            registered_at: mailbox.registered.stored(),
             versions: versions.published().collect(),
             aliases: versions.aliases().cloned().collect(),
             configuration: configuration.as_deref().cloned().unwrap_or_default(),

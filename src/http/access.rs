@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::Api;
 use super::error::ApiError;
 use super::incoming::{Incoming, decode};
 use super::invoke;
@@ -18,8 +19,9 @@ use super::route::Operation;
 use super::sigv4::{self, BodyHash, Credential, Verifier};
 use crate::clock;
 use crate::configuration::Permissions;
+use crate::failure::DeadLetter;
 use crate::origin::LATEST;
-use crate::policy::{Caller, Context, Decision, Request, ResourcePolicy};
+use crate::policy::{Caller, Context, Decision, Denial, Request, ResourcePolicy};
 
 /// What guards the API, once the application has given it credentials.
 pub(crate) struct Guard {
@@ -71,10 +73,10 @@ pub(crate) async fn check_operation(
         return loopback::check(incoming.http);
     };
     let invokes = matches!(operation, Operation::Invoke(_) | Operation::InvokeAsync(_));
-    let credential = authenticate(guard, incoming, invokes).await?;
+    authenticate(guard, incoming, invokes).await?;
     let action = operation.action();
     let Some(function) = operation.function() else {
-        return authorise(guard, incoming, &credential, action, "*", None);
+        return check(incoming, action, None);
     };
     let name = decode(function)?;
     // What is asked for is what will be done: a qualifier that the operation doesn't read opens nothing.
@@ -82,39 +84,66 @@ pub(crate) async fn check_operation(
         true => incoming.target(&name)?,
         false => incoming.target_of_path(&name)?,
     };
-    let client = &incoming.api.client;
-    let arn = client.arn(target.name);
-    let (arn, qualifier) = match &target.qualifier {
-        Some(qualifier) => (format!("{arn}:{qualifier}"), &**qualifier),
-        None => (arn, LATEST),
-    };
-    let permissions = client.permissions(target.name, qualifier);
-    authorise(guard, incoming, &credential, action, &arn, permissions)
+    check_target(incoming, action, target.name, target.qualifier.as_deref())
 }
 
-/// As `check_operation`, for what AWS doesn't know.
-pub(crate) async fn check_action(
-    incoming: &mut Incoming<'_>,
+/// Refuses whoever may not do this: with the function, or as far as it is no function's. The caller is known already.
+pub(crate) fn check(
+    incoming: &Incoming<'_>,
     action: &str,
     function: Option<&str>,
 ) -> Result<(), ApiError> {
-    let Some(guard) = &incoming.api.guard else {
-        return loopback::check(incoming.http);
-    };
-    let credential = authenticate(guard, incoming, false).await?;
-    let client = &incoming.api.client;
-    let (arn, permissions) = match function {
-        None => ("*".to_owned(), None),
-        Some(name) => (client.arn(name), client.permissions(name, LATEST)),
-    };
-    authorise(guard, incoming, &credential, action, &arn, permissions)
+    match (Asker::of(incoming)?, function) {
+        (None, _) => Ok(()),
+        (Some(asker), None) => asker.check(action, "*", None),
+        (Some(_), Some(name)) => check_target(incoming, action, name, None),
+    }
 }
 
-/// As `check_operation`, for what is nothing: only whoever is known learns that.
+/// As `check`, under a qualifier.
+pub(crate) fn check_target(
+    incoming: &Incoming<'_>,
+    action: &str,
+    function: &str,
+    qualifier: Option<&str>,
+) -> Result<(), ApiError> {
+    let Some(asker) = Asker::of(incoming)? else {
+        return Ok(());
+    };
+    let client = &incoming.api.client;
+    let arn = client.arn(function);
+    let arn = match qualifier {
+        Some(qualifier) => format!("{arn}:{qualifier}"),
+        None => arn,
+    };
+    let permissions = client.permissions(function, qualifier.unwrap_or(LATEST));
+    asker.check(action, &arn, permissions)
+}
+
+/// Says of a dead letter whether the caller may do this with it; none if everybody may.
+pub(crate) fn rule(
+    incoming: &Incoming<'_>,
+    action: &'static str,
+) -> Result<Option<impl Fn(&DeadLetter) -> bool + Send + Sync + 'static>, ApiError> {
+    let asker = Asker::of(incoming)?;
+    Ok(asker.map(|asker| {
+        let decided = Mutex::new(HashMap::new());
+        move |letter: &DeadLetter| {
+            let of = (letter.function.clone(), letter.qualifier.clone());
+            let mut decided = decided.lock();
+            *decided.entry(of).or_insert_with(|| {
+                let qualifier = letter.qualifier.as_deref();
+                asker.may_touch(action, letter.function.as_str(), qualifier)
+            })
+        }
+    }))
+}
+
+/// Finds out who asks, for what is decided later, or is nothing: only whoever is known learns that.
 pub(crate) async fn check_known(incoming: &mut Incoming<'_>) -> Result<(), ApiError> {
     match &incoming.api.guard {
         None => loopback::check(incoming.http),
-        Some(guard) => authenticate(guard, incoming, false).await.map(drop),
+        Some(guard) => authenticate(guard, incoming, false).await,
     }
 }
 
@@ -126,12 +155,12 @@ pub(crate) fn check_open(incoming: &Incoming<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// Who signed the request. Its body is read for it, and kept.
+/// Finds out who signed the request. Its body is read for it, and kept.
 async fn authenticate(
     guard: &Guard,
     incoming: &mut Incoming<'_>,
     invokes: bool,
-) -> Result<Arc<Credential>, ApiError> {
+) -> Result<(), ApiError> {
     let http = incoming.http;
     let headers = http.headers().iter();
     let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -146,35 +175,97 @@ async fn authenticate(
     let hash = BodyHash::of(&body);
     guard.verifier.settle(claim, &hash, clock::wall_now())?;
     incoming.keep(body);
-    Ok(credential)
+    incoming.caller = Some(credential);
+    Ok(())
 }
 
-fn authorise(
-    guard: &Guard,
-    incoming: &Incoming<'_>,
-    credential: &Credential,
-    action: &str,
-    resource: &str,
-    permissions: Option<Permissions>,
-) -> Result<(), ApiError> {
-    let policy = permissions.map(|permissions| guard.read.get(&permissions));
-    let policy = policy.transpose()?;
-    let caller = Caller::principal(&*credential.principal().arn);
-    let context = context(incoming, credential, resource);
-    let request = Request {
-        caller: &caller,
-        action,
-        resource,
-        context: &context,
-    };
-    match request.decide(credential.granted(), policy.as_deref()) {
-        Decision::Allowed => Ok(()),
-        Decision::Denied(denial) => Err(ApiError::access_denied(denial.message(&request))),
+/// A caller who is known, and from where and how it asks.
+struct Asker {
+    api: Arc<Api>,
+    credential: Arc<Credential>,
+    context: Context,
+}
+
+impl Asker {
+    /// None where nobody has to say who they are.
+    fn of(incoming: &Incoming<'_>) -> Result<Option<Self>, ApiError> {
+        if incoming.api.guard.is_none() {
+            return Ok(None);
+        }
+        let Some(credential) = incoming.caller.clone() else {
+            return Err(ApiError::access_denied("nobody has signed this request"));
+        };
+        Ok(Some(Self {
+            api: incoming.api.clone(),
+            context: context(incoming, &credential),
+            credential,
+        }))
+    }
+
+    fn check(
+        &self,
+        action: &str,
+        resource: &str,
+        permissions: Option<Permissions>,
+    ) -> Result<(), ApiError> {
+        self.ask(action, resource, permissions)
+            .map_err(|(refused, _)| refused)
+    }
+
+    /// As `check`; a refusal says whether it is only for want of a permission.
+    fn ask(
+        &self,
+        action: &str,
+        resource: &str,
+        permissions: Option<Permissions>,
+    ) -> Result<(), (ApiError, bool)> {
+        let Some(guard) = &self.api.guard else {
+            return Ok(());
+        };
+        let policy = permissions.map(|permissions| guard.read.get(&permissions));
+        let policy = policy.transpose().map_err(|error| (error, false))?;
+        let caller = Caller::principal(&*self.credential.principal().arn);
+        let context = match resource {
+            "*" => self.context.clone(),
+            arn => self.context.clone().with("lambda:FunctionArn", arn),
+        };
+        let request = Request {
+            caller: &caller,
+            action,
+            resource,
+            context: &context,
+        };
+        match request.decide(self.credential.granted(), policy.as_deref()) {
+            Decision::Allowed => Ok(()),
+            Decision::Denied(denial) => {
+                let refused = ApiError::access_denied(denial.message(&request));
+                Err((refused, matches!(denial, Denial::Implicit(_))))
+            }
+        }
+    }
+
+    /// May what was invoked as this be touched? Who is granted the function may; a denial of what was invoked counts.
+    fn may_touch(&self, action: &str, function: &str, qualifier: Option<&str>) -> bool {
+        let client = &self.api.client;
+        let arn = client.arn(function);
+        let permissions = client.permissions(function, LATEST);
+        if self.check(action, &arn, permissions).is_err() {
+            return false;
+        }
+        let Some(qualifier) = qualifier else {
+            return true;
+        };
+        let permissions = client.permissions(function, qualifier);
+        let asked = self.ask(action, &format!("{arn}:{qualifier}"), permissions);
+        match asked {
+            Ok(()) => true,
+            Err((_, for_want)) => for_want,
+        }
     }
 }
 
 /// The values of condition keys that this request has.
-fn context(incoming: &Incoming<'_>, credential: &Credential, resource: &str) -> Context {
+fn context(incoming: &Incoming<'_>, credential: &Credential) -> Context {
     let (http, principal) = (incoming.http, credential.principal());
     let now = clock::wall_now();
     let epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -197,9 +288,6 @@ fn context(incoming: &Incoming<'_>, credential: &Credential, resource: &str) -> 
         .with("aws:PrincipalType", kind)
         .with("aws:userid", &*principal.user_id)
         .with("aws:RequestedRegion", incoming.api.client.region());
-    if resource != "*" {
-        context = context.with("lambda:FunctionArn", resource);
-    }
     if let Some(peer) = http.peer_addr() {
         context = context.with("aws:SourceIp", peer.ip().to_canonical().to_string());
     }

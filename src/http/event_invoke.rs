@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::access;
 use super::error::{ApiError, Constraint};
 use super::incoming::{Incoming, decode, marked, marker};
 use super::target::Target;
@@ -294,6 +295,12 @@ impl Wanted {
                 return Err(ApiError::invalid_parameter(
                     "You can't specify the function as a destination for itself.",
                 ));
+            }
+            if service == "lambda" {
+                // Whoever may not invoke it gets nobody else to.
+                let target = Target::new(arn, None)?;
+                let qualifier = target.qualifier.as_deref();
+                access::check_target(incoming, "lambda:InvokeFunction", target.name, qualifier)?;
             }
             if !incoming.api.client.has_destination(arn) {
                 let hint = match service {

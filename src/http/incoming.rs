@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,18 +18,21 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::{ApiError, REQUEST_ID};
+use super::sigv4::Credential;
 use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::event::RequestId;
 
 /// A request, and what is known of it so far.
 pub(crate) struct Incoming<'a> {
-    pub(crate) api: &'a Api,
+    pub(crate) api: &'a Arc<Api>,
     pub(crate) http: &'a HttpRequest,
     /// The id that the answer carries (INV-19).
     pub(crate) id: RequestId,
     /// The caller proposed that id (INV-10).
     pub(crate) proposed: bool,
+    /// Who signed it, once that is known.
+    pub(crate) caller: Option<Arc<Credential>>,
     /// Largest body of an operation other than an invocation.
     small_max: usize,
     body: Body,
@@ -59,7 +63,7 @@ const DISCARDED_MAX: usize = 32 << 20;
 const RESERVED_MAX: usize = 64 << 10;
 
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(api: &'a Api, http: &'a HttpRequest, body: web::Payload) -> Self {
+    pub(crate) fn new(api: &'a Arc<Api>, http: &'a HttpRequest, body: web::Payload) -> Self {
         Self {
             api,
             http,
@@ -67,6 +71,7 @@ impl<'a> Incoming<'a> {
                 .into_uuid()
                 .into(),
             proposed: false,
+            caller: None,
             small_max: SMALL_MAX,
             body: Body::Unread(body),
         }
@@ -206,6 +211,12 @@ impl<'a> Incoming<'a> {
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
         let bytes = self.small().await?;
         let json = if bytes.is_empty() { b"{}" } else { &*bytes };
+        // A list would be taken for the members in their order.
+        if json.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::serialization(
+                "a JSON object is expected, and this is an array",
+            ));
+        }
         let mut json = serde_json::Deserializer::from_slice(json);
         let read = serde_path_to_error::deserialize(&mut json);
         let read = read.map_err(ApiError::serialization)?;

@@ -37,6 +37,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::client::Client;
 use crate::logs::Logs;
+use tokio::sync::watch;
 
 pub use server::{Server, ServerError};
 
@@ -78,6 +79,8 @@ pub(crate) struct Api {
     pub(crate) logs: Logs,
     /// None serves loopback alone.
     pub(crate) guard: Option<Guard>,
+    /// The server is about to stop, so that nobody should wait for something that is yet to come.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for LambdaApi {
@@ -95,6 +98,7 @@ impl LambdaApi {
             client,
             logs,
             guard: None,
+            stopping: watch::Sender::new(false),
         }))
     }
 
@@ -127,7 +131,14 @@ impl LambdaApi {
             client: self.0.client.clone(),
             logs: self.0.logs.clone(),
             guard: Some(Guard::new(verifier)),
+            stopping: watch::Sender::new(false),
         }))
+    }
+
+    /// Answers all long polls at once, those that are yet to come too: before the server is stopped, which waits until
+    /// all is answered. [`Server::run_until_signal`] does it by itself.
+    pub fn end_polls(&self) {
+        self.0.stopping.send_replace(true);
     }
 
     /// Must requests be signed?

@@ -15,6 +15,7 @@ use crate::signals::Signals;
 /// A server of the API that listens; [`run`](Self::run) serves.
 #[must_use = "it serves nothing before `run`"]
 pub struct Server {
+    api: LambdaApi,
     addresses: Vec<SocketAddr>,
     server: dev::Server,
 }
@@ -130,6 +131,7 @@ impl LambdaApi {
         };
         let server = bound.map_err(failed(text))?;
         Ok(Server {
+            api: self.clone(),
             addresses: server.addrs(),
             server: server.shutdown_timeout(30).run(),
         })
@@ -143,7 +145,7 @@ impl Server {
     }
 
     /// For stopping it from elsewhere: `handle().stop(true)` accepts nothing more, and waits until all that was accepted is
-    /// answered, for at most 30 s. Stop the server before the runtime is shut down.
+    /// answered, for at most 30 s; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the runtime is shut down.
     pub fn handle(&self) -> dev::ServerHandle {
         self.server.handle()
     }
@@ -161,9 +163,10 @@ impl Server {
     /// # Errors
     /// As for `run`.
     pub async fn run_until_signal(self) -> io::Result<()> {
-        let (handle, signals) = (self.handle(), Signals::listen());
+        let (api, handle, signals) = (self.api.clone(), self.handle(), Signals::listen());
         actix_rt::spawn(async move {
             signals.first().await;
+            api.end_polls();
             handle.stop(true).await;
         });
         self.run().await

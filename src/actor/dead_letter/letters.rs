@@ -1,6 +1,8 @@
 //! Looking into the dead-letter queue, and clearing it.
 
+use std::fmt;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::prelude::*;
@@ -17,6 +19,17 @@ pub struct Filter {
     error_type: Option<String>,
     since: Option<SystemTime>,
     until: Option<SystemTime>,
+    only: Option<Only>,
+}
+
+/// A rule of whoever asks.
+#[derive(Clone)]
+struct Only(Arc<dyn Fn(&DeadLetter) -> bool + Send + Sync>);
+
+impl fmt::Debug for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Only")
+    }
 }
 
 impl Filter {
@@ -55,6 +68,25 @@ impl Filter {
         self
     }
 
+    /// Those of which `rule` is true. It runs in the dead-letter queue's actor, for each letter that matches otherwise.
+    #[cfg(feature = "http")]
+    pub(crate) fn only(
+        mut self,
+        rule: impl Fn(&DeadLetter) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.only = Some(Only(Arc::new(rule)));
+        self
+    }
+
+    fn says_something(&self) -> bool {
+        self.function.is_some()
+            || self.condition.is_some()
+            || self.error_type.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.only.is_some()
+    }
+
     pub(super) fn matches(&self, letter: &DeadLetter) -> bool {
         let error_type = || letter.failure().map(|failure| failure.error_type.as_str());
         self.function
@@ -69,6 +101,7 @@ impl Filter {
                 .is_none_or(|wanted| error_type() == Some(wanted))
             && self.since.is_none_or(|since| letter.died_at >= since)
             && self.until.is_none_or(|until| letter.died_at < until)
+            && self.only.as_ref().is_none_or(|only| (only.0)(letter))
     }
 }
 
@@ -92,6 +125,7 @@ pub struct List {
     filter: Filter,
     after: u64,
     limit: usize,
+    bytes_max: usize,
 }
 
 impl List {
@@ -101,6 +135,7 @@ impl List {
             filter,
             after: 0,
             limit: 100,
+            bytes_max: usize::MAX,
         }
     }
 
@@ -115,6 +150,12 @@ impl List {
         self.limit = letters.max(1);
         self
     }
+
+    /// Ends a page before its payloads have more bytes than that; one letter is on each page, however large.
+    pub fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
 }
 
 /// A page of dead letters.
@@ -125,7 +166,7 @@ pub struct Page {
     pub letters: Vec<DeadLetter>,
     /// Where the next page begins; none if this is the last.
     pub next: Option<u64>,
-    /// How many letters the queue keeps in all.
+    /// How many letters match, on all pages.
     pub total: usize,
 }
 
@@ -133,13 +174,15 @@ impl Handler<List> for DeadLetterQueue {
     type Result = Page;
 
     fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
-        let mut letters = Vec::new();
+        let (mut letters, mut bytes) = (Vec::new(), 0_usize);
         let found = self
             .letters
             .range((Bound::Excluded(list.after), Bound::Unbounded))
             .filter(|(_, letter)| list.filter.matches(letter))
             .try_fold(list.after, |last, (&place, letter)| {
-                if letters.len() >= list.limit {
+                bytes = bytes.saturating_add(letter.payload.size());
+                let is_full = letters.len() >= list.limit || bytes > list.bytes_max;
+                if is_full && !letters.is_empty() {
                     return ControlFlow::Break(last);
                 }
                 letters.push(letter.clone());
@@ -152,7 +195,10 @@ impl Handler<List> for DeadLetterQueue {
         Page {
             letters,
             next,
-            total: self.letters.len(),
+            total: match list.filter.says_something() {
+                true => self.matching(&list.filter).count(),
+                false => self.letters.len(),
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use actix_web::HttpResponse;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::events::request_id;
@@ -11,6 +11,7 @@ use super::functions::{limit, number};
 use crate::client::letters::{Filter, List, Purge, Redrive, Redriven};
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter};
+use crate::http::access;
 use crate::http::error::ApiError;
 use crate::http::incoming::Incoming;
 use crate::payload::Payload;
@@ -35,6 +36,8 @@ struct Sending {
     /// Those that the filter matches; an empty one matches all.
     filter: Option<Which>,
     per_second: Option<f64>,
+    /// `null` is one too.
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Payload>,
     #[serde(default)]
     dry_run: bool,
@@ -56,6 +59,29 @@ struct Throwing {
     dry_run: bool,
 }
 
+/// Bytes of payloads on a page, if it has more than one letter.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// The letter of an event, if the caller may do this with it.
+async fn allowed(
+    incoming: &Incoming<'_>,
+    action: &'static str,
+    id: RequestId,
+) -> Result<DeadLetter, ApiError> {
+    let letter = incoming.api.client.dead_letter(id).await;
+    let Some(letter) = letter else {
+        access::check(incoming, action, None)?;
+        return Err(missing(id));
+    };
+    access::check(incoming, action, Some(letter.function.as_str()))?;
+    match access::rule(incoming, action)? {
+        Some(rule) if !rule(&letter) => Err(ApiError::access_denied(format!(
+            "what the event {id} was sent to is denied to the caller"
+        ))),
+        _ => Ok(letter),
+    }
+}
+
 pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
     let mut query = incoming.query()?;
     let mut take = |name: &str| query.remove(name);
@@ -66,7 +92,9 @@ pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiErr
         since: take("since"),
         until: take("until"),
     };
-    let mut list = List::new(which.filter()?).limit(limit(incoming)?);
+    let filter = which.filter(incoming, "redrive:ListDeadLetters")?;
+    let list = List::new(filter).limit(limit(incoming)?);
+    let mut list = list.bytes_max(PAGE_BYTES_MAX);
     if let Some(cursor) = number(incoming, "cursor")? {
         list = list.after(cursor);
     }
@@ -80,18 +108,20 @@ pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiErr
 }
 
 pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
-    let id = request_id(id)?;
-    let letter = incoming.api.client.dead_letter(id).await;
-    let letter = letter.ok_or_else(|| missing(id))?;
+    let letter = allowed(incoming, "redrive:GetDeadLetter", request_id(id)?).await?;
     Ok(HttpResponse::Ok().json(letter))
 }
 
 pub(crate) async fn redrive(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
+    let action = "redrive:RedriveDeadLetters";
     let sending: Sending = incoming.json().await?;
     let one = sending.request_id;
     let mut redrive = match (one, sending.filter) {
-        (Some(id), None) => Redrive::one(id),
-        (None, Some(which)) => Redrive::filter(which.filter()?),
+        (Some(id), None) => {
+            allowed(incoming, action, id).await?;
+            Redrive::one(id)
+        }
+        (None, Some(which)) => Redrive::filter(which.filter(incoming, action)?),
         _ => {
             return Err(ApiError::invalid_parameter(
                 "say which letters are meant, by request_id or by filter: an empty filter means all",
@@ -127,7 +157,8 @@ pub(crate) async fn purge(incoming: &mut Incoming<'_>) -> Result<HttpResponse, A
             "say which letters are meant, by filter: an empty one means all",
         ));
     };
-    let (client, filter) = (&incoming.api.client, which.filter()?);
+    let filter = which.filter(incoming, "redrive:PurgeDeadLetters")?;
+    let client = &incoming.api.client;
     let purged = match throwing.dry_run {
         true => {
             // A dry redrive names those that the filter matches.
@@ -159,6 +190,10 @@ fn told(redriven: &Redriven, dry_run: bool) -> Value {
     })
 }
 
+fn given<'de, D: Deserializer<'de>>(payload: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(payload).map(Some)
+}
+
 fn missing(id: RequestId) -> ApiError {
     ApiError::not_found(format!("the dead letter of event {id} is not in the queue"))
 }
@@ -168,8 +203,13 @@ fn gone() -> ApiError {
 }
 
 impl Which {
-    fn filter(self) -> Result<Filter, ApiError> {
+    /// Of those, the letters with which the caller may do this.
+    fn filter(self, incoming: &Incoming<'_>, action: &'static str) -> Result<Filter, ApiError> {
+        access::check(incoming, action, self.function.as_deref())?;
         let mut filter = Filter::new();
+        if let Some(rule) = access::rule(incoming, action)? {
+            filter = filter.only(rule);
+        }
         if let Some(function) = self.function {
             filter = filter.function(function);
         }

@@ -7,11 +7,24 @@ use serde_json::json;
 
 use super::functions::number;
 use crate::event::RequestId;
+use crate::http::Api;
+use crate::http::access;
 use crate::http::error::{ApiError, Constraint};
 use crate::http::incoming::Incoming;
 
 /// Longest wait of a long poll, in seconds.
 const WAIT_MAX: u64 = 60;
+
+/// Refuses whoever may not do this with the function that the event is of.
+pub(crate) async fn check(incoming: &Incoming<'_>, action: &str, id: &str) -> Result<(), ApiError> {
+    let holder = match request_id(id) {
+        Ok(id) => incoming.api.client.holder(id).await,
+        Err(_) => None,
+    };
+    let function = holder.map(|(function, _)| function);
+    let function = function.as_ref().map(|function| function.as_str());
+    access::check(incoming, action, function)
+}
 
 /// The status; with `wait`, as soon as the event is over, or after so many seconds.
 pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
@@ -24,8 +37,13 @@ pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpRespons
     let client = &incoming.api.client;
     let mut status = client.status(id).await;
     if wait > 0 && status.as_ref().is_some_and(|status| !status.is_finished()) {
-        let over = tokio::time::timeout(Duration::from_secs(wait), client.wait(id)).await;
-        status = match over.ok().flatten() {
+        let mut stopping = incoming.api.stopping.subscribe();
+        let over = tokio::select! {
+            over = client.wait(id) => over,
+            () = tokio::time::sleep(Duration::from_secs(wait)) => None,
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        };
+        status = match over {
             Some(status) => Some(status),
             None => client.status(id).await,
         };
@@ -55,12 +73,19 @@ pub(crate) async fn cancel(incoming: &Incoming<'_>, id: &str) -> Result<HttpResp
     }
 }
 
-pub(crate) fn log(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn log(incoming: &Incoming<'_>, id: &str) -> Result<HttpResponse, ApiError> {
     let id = request_id(id)?;
+    let Api {
+        client,
+        logs,
+        guard,
+        ..
+    } = &**incoming.api;
+    // Of an event that is forgotten nobody knows whose it was, so nobody can say who may read it.
+    let is_known = guard.is_none() || client.holder(id).await.is_some();
+    let log = logs.of(id).filter(|_| is_known);
     let log =
-        incoming.api.logs.of(id).ok_or_else(|| {
-            ApiError::not_found(format!("no log of event {id} is kept (any more)"))
-        })?;
+        log.ok_or_else(|| ApiError::not_found(format!("no log of event {id} is kept (any more)")))?;
     Ok(HttpResponse::Ok().json(json!({ "request_id": id, "log": log })))
 }
 

@@ -106,10 +106,18 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
     let function = asked.function().map(decode).transpose()?;
     let function = function.as_deref();
     match asked.action() {
-        Some(action) => {
-            access::check_action(incoming, action, function).await?;
-        }
         None => access::check_open(incoming)?,
+        Some(action) => {
+            access::check_known(incoming).await?;
+            match asked {
+                Asked::Event(id) | Asked::Cancel(id) | Asked::Log(id) => {
+                    events::check(incoming, action, id).await?;
+                }
+                // Of whose letters it is, only the letters tell.
+                Asked::DeadLetters | Asked::DeadLetter(_) | Asked::Redrive | Asked::Purge => {}
+                _ => access::check(incoming, action, function)?,
+            }
+        }
     }
     let function = function.unwrap_or_default();
     match asked {
@@ -126,7 +134,7 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
         Asked::Resume(_) => functions::hold(incoming, function, false),
         Asked::Event(id) => events::get(incoming, id).await,
         Asked::Cancel(id) => events::cancel(incoming, id).await,
-        Asked::Log(id) => events::log(incoming, id),
+        Asked::Log(id) => events::log(incoming, id).await,
         Asked::DeadLetters => dead_letters::list(incoming).await,
         Asked::DeadLetter(id) => dead_letters::get(incoming, id).await,
         Asked::Redrive => dead_letters::redrive(incoming).await,
