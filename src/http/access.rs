@@ -14,6 +14,7 @@ use super::Api;
 use super::error::ApiError;
 use super::incoming::{Incoming, decode};
 use super::invoke;
+use super::listener::Listener;
 use super::loopback;
 use super::route::Operation;
 use super::sigv4::{self, BodyHash, Credential, Verifier};
@@ -275,7 +276,7 @@ fn context(incoming: &Incoming<'_>, credential: &Credential) -> Context {
         Some(("assumed-role", _)) => ("AssumedRole", None),
         _ => ("Account", None),
     };
-    let secure = http.app_config().secure();
+    let secure = Listener::of(http).secure;
     let mut context = Context::new()
         .with(
             "aws:CurrentTime",

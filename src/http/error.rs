@@ -36,7 +36,13 @@ enum Blame {
 }
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// The id of an answer to a request that has none yet.
+pub(crate) fn random_id() -> RequestId {
+    let bytes = rand::random();
+    uuid::Builder::from_random_bytes(bytes).into_uuid().into()
+}
 
 /// A rule of AWS's model that a value breaks.
 pub(crate) enum Constraint<'a> {
@@ -88,7 +94,6 @@ impl ApiError {
         self
     }
 
-    #[cfg(test)]
     pub(crate) fn code(&self) -> &'static str {
         self.0.code
     }
@@ -178,7 +183,7 @@ impl ApiError {
     }
 
     /// The body that the client gets, as JSON.
-    fn body(&self) -> Value {
+    pub(crate) fn body(&self) -> Value {
         let Refusal {
             code,
             message,

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AsHeaderName, CONTENT_LENGTH, HeaderValue};
+use actix_web::http::header::{AsHeaderName, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use futures_util::StreamExt;
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::Api;
-use super::error::{ApiError, REQUEST_ID};
+use super::error::{ApiError, REQUEST_ID, random_id};
 use super::sigv4::Credential;
 use super::target::Target;
 use crate::client::FunctionInfo;
@@ -55,8 +55,9 @@ pub(crate) enum Unread {
 const SMALL_MAX: usize = 128 << 10;
 /// How long a body may take: 6 MiB at 100 KiB a second.
 const BODY_MAX: Duration = Duration::from_secs(60);
-/// How long a body that is refused is listened to.
+/// How long a body that is refused is listened to, and how long when nothing of it comes.
 const DISCARD_MAX: Duration = Duration::from_secs(20);
+const DISCARD_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Of a body that is refused, so much is read and thrown away, so that its sender gets to read the answer.
 const DISCARDED_MAX: usize = 32 << 20;
 /// Memory that a body gets before any of it has come.
@@ -67,9 +68,7 @@ impl<'a> Incoming<'a> {
         Self {
             api,
             http,
-            id: uuid::Builder::from_random_bytes(rand::random())
-                .into_uuid()
-                .into(),
+            id: random_id(),
             proposed: false,
             caller: None,
             small_max: SMALL_MAX,
@@ -146,12 +145,6 @@ impl<'a> Incoming<'a> {
 
     // --- the body
 
-    /// How many bytes the client says that it sends.
-    pub(crate) fn declared(&self) -> Option<usize> {
-        let length = self.http.headers().get(CONTENT_LENGTH)?;
-        length.to_str().ok()?.parse().ok()
-    }
-
     /// The body, of at most `max` bytes. One that is said to have more isn't read at all.
     pub(crate) async fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Unread> {
         let mut body = match std::mem::replace(&mut self.body, Body::Gone) {
@@ -160,7 +153,7 @@ impl<'a> Incoming<'a> {
             Body::Read(bytes) => return Ok(bytes),
             Body::Gone => return Ok(Vec::new()),
         };
-        let declared = self.declared();
+        let declared = declared(self.http.headers());
         if let Some(length) = declared.filter(|&length| length > max) {
             self.body = Body::Unread(body);
             return Err(Unread::TooLarge(length));
@@ -251,6 +244,11 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// How many bytes the client says that it sends.
+pub(crate) fn declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// What a body's reading comes to, if that doesn't take too long. As a rule the body came with the head: then no timer is set.
 async fn in_time(read: impl Future<Output = Result<(), Unread>>) -> Result<(), Unread> {
     let mut read = pin!(read);
@@ -285,13 +283,17 @@ async fn part(body: &mut web::Payload) -> Result<Option<web::Bytes>, Unread> {
 async fn discard(mut body: web::Payload) -> bool {
     let mut discarded = 0;
     let all = async {
-        while let Ok(Some(part)) = part(&mut body).await {
-            discarded += part.len();
+        loop {
+            match tokio::time::timeout(DISCARD_PAUSE_MAX, part(&mut body)).await {
+                Ok(Ok(Some(part))) => discarded += part.len(),
+                Ok(_) => return true,
+                // Its sender waits for an answer.
+                Err(_) => return false,
+            }
             if discarded > DISCARDED_MAX {
                 return false;
             }
         }
-        true
     };
     tokio::time::timeout(DISCARD_MAX, all)
         .await

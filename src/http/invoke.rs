@@ -1,14 +1,17 @@
 //! Invocations: AWS's `Invoke` in its three types, and the old `InvokeAsync` (INV-01 to INV-33).
 
 use actix_web::HttpResponse;
+use actix_web::dev::RequestHead;
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Api;
 use super::error::{ApiError, Constraint, REQUEST_ID};
-use super::incoming::{Incoming, Unread, decode};
+use super::incoming::{Incoming, Unread, declared, decode};
 use super::target::Target;
+use crate::client::Client;
 use crate::destination::error_object;
 use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, RequestId};
@@ -35,7 +38,8 @@ pub(crate) async fn invoke(
     incoming: &mut Incoming<'_>,
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
-    let (kind, tail) = (kind(incoming)?, wants_tail(incoming)?);
+    let headers = incoming.http.headers();
+    let (kind, tail) = (kind(headers)?, wants_tail(headers)?);
     let context = client_context(incoming, kind)?;
     let name = decode(function)?;
     let target = incoming.target(&name)?;
@@ -91,8 +95,8 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // --- what is asked for
 
-fn kind(incoming: &Incoming<'_>) -> Result<Type, ApiError> {
-    match header(incoming, &KIND)? {
+fn kind(headers: &HeaderMap) -> Result<Type, ApiError> {
+    match header(headers, &KIND)? {
         None | Some("RequestResponse") => Ok(Type::RequestResponse),
         Some("Event") => Ok(Type::Event),
         Some("DryRun") => Ok(Type::DryRun),
@@ -106,8 +110,8 @@ fn kind(incoming: &Incoming<'_>) -> Result<Type, ApiError> {
 }
 
 /// INV-05
-fn wants_tail(incoming: &Incoming<'_>) -> Result<bool, ApiError> {
-    match header(incoming, &LOG_TYPE)? {
+fn wants_tail(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match header(headers, &LOG_TYPE)? {
         None | Some("None") => Ok(false),
         Some("Tail") => Ok(true),
         Some(other) => {
@@ -117,8 +121,8 @@ fn wants_tail(incoming: &Incoming<'_>) -> Result<bool, ApiError> {
     }
 }
 
-fn header<'a>(incoming: &Incoming<'a>, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
-    match incoming.http.headers().get(name) {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
+    match headers.get(name) {
         None => Ok(None),
         Some(value) => value.to_str().map(Some).map_err(|_| {
             ApiError::invalid_parameter(format!("the header {name} isn't printable ASCII"))
@@ -128,7 +132,7 @@ fn header<'a>(incoming: &Incoming<'a>, name: &HeaderName) -> Result<Option<&'a s
 
 /// The context as JSON (INV-06).
 fn client_context(incoming: &Incoming<'_>, kind: Type) -> Result<Option<String>, ApiError> {
-    let Some(given) = header(incoming, &CLIENT_CONTEXT)? else {
+    let Some(given) = header(incoming.http.headers(), &CLIENT_CONTEXT)? else {
         return Ok(None);
     };
     let refuse = |problem: &str| {
@@ -162,24 +166,43 @@ fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiEr
 
 /// The body, as large as its type of invocation allows.
 pub(crate) async fn body(incoming: &mut Incoming<'_>) -> Result<Vec<u8>, ApiError> {
-    let kind = kind(incoming)?;
-    let client = &incoming.api.client;
-    let max = match kind {
-        Type::Event => client.event_payload_max(),
-        Type::RequestResponse | Type::DryRun => client.call_payload_max(),
-    };
+    let kind = kind(incoming.http.headers())?;
+    let max = kind.payload_max(&incoming.api.client);
     let bytes = incoming.bytes(max).await;
-    bytes.map_err(|unread| match (unread, kind) {
-        (Unread::Failed(error), _) => error,
-        // INV-27
-        (Unread::TooLarge(bytes), Type::Event) => ApiError::too_large(format!(
-            "{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)"
-        )),
-        // INV-26
-        (Unread::TooLarge(_), _) => ApiError::too_large(format!(
-            "Request must be smaller than {max} bytes for the InvokeFunction operation"
-        )),
+    bytes.map_err(|unread| match unread {
+        Unread::Failed(error) => error,
+        Unread::TooLarge(bytes) => kind.too_large(bytes, max),
     })
+}
+
+/// What an invocation gets whose head says already that its payload is too large.
+pub(crate) fn refusal_of_length(api: &Api, head: &RequestHead) -> Option<ApiError> {
+    let length = declared(&head.headers).filter(|_| head.uri.path().ends_with("/invocations"))?;
+    let kind = kind(&head.headers).ok()?;
+    let max = kind.payload_max(&api.client);
+    (length > max).then(|| kind.too_large(length, max))
+}
+
+impl Type {
+    fn payload_max(self, client: &Client) -> usize {
+        match self {
+            Self::Event => client.event_payload_max(),
+            Self::RequestResponse | Self::DryRun => client.call_payload_max(),
+        }
+    }
+
+    fn too_large(self, bytes: usize, max: usize) -> ApiError {
+        ApiError::too_large(match self {
+            // INV-27
+            Self::Event => format!(
+                "{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)"
+            ),
+            // INV-26
+            _ => {
+                format!("Request must be smaller than {max} bytes for the InvokeFunction operation")
+            }
+        })
+    }
 }
 
 /// INV-08, INV-09

@@ -5,11 +5,12 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, ORIGIN};
 
 use super::error::ApiError;
+use super::listener::Listener;
 
 /// Refuses whoever isn't on this machine.
 pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
     // Where others can connect, a proxy on this machine may speak for them.
-    let listener = http.app_config().local_addr();
+    let listener = Listener::of(http).address;
     if !listener.ip().to_canonical().is_loopback() {
         return Err(ApiError::access_denied(format!(
             "no authentication is configured, so only listeners on loopback addresses are served, and {listener} is none: bind 127.0.0.1, or configure it with LambdaApi::credentials"

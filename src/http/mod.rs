@@ -22,6 +22,7 @@ mod event_invoke;
 mod functions;
 mod incoming;
 mod invoke;
+mod listener;
 mod loopback;
 mod permissions;
 mod recursion;

@@ -1,15 +1,35 @@
 //! The API as a server of its own, for programs that have none.
 
+mod refusals;
+
+use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
-use actix_web::{App, HttpServer, dev};
+use actix_http::body::BoxBody;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_rt::net::TcpStream;
+use actix_server::{GracefulShutdownSignal, ServerBuilder};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_web::App;
+use actix_web::dev::{self, AppConfig};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::LambdaApi;
+use refusals::Connection;
+
+use super::error::random_id;
+use super::listener::Listener;
+use super::{Api, LambdaApi, invoke};
 use crate::signals::Signals;
 
 /// A server of the API that listens; [`run`](Self::run) serves.
@@ -62,10 +82,17 @@ pub enum ServerError {
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between two requests.
 const IDLE_MAX: Duration = Duration::from_secs(75);
+/// How long a client whose body is refused may take to notice.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+/// How long a graceful stop waits for the answers.
+const STOP_MAX: Duration = Duration::from_secs(30);
 /// Connections at once, of each thread.
 const CONNECTIONS_MAX: usize = 25_000;
 /// Connections that the system holds until they are accepted.
-const BACKLOG: u32 = 4_096;
+const BACKLOG: i32 = 4_096;
+
+/// A connection on its way to the application.
+type Accepted<S> = (Connection<S>, Protocol, Option<SocketAddr>);
 
 impl LambdaApi {
     /// Listens on an address, for a server with nothing but this API. Port 0 picks one.
@@ -115,26 +142,138 @@ impl LambdaApi {
         if let Some(&address) = open.filter(|_| !self.is_protected()) {
             return Err(ServerError::Unprotected { address });
         }
-        let api = self.clone();
-        let server = HttpServer::new(move || App::new().configure(api.configure_alone()))
-            .client_request_timeout(HEAD_MAX)
-            .keep_alive(IDLE_MAX)
-            .max_connections(CONNECTIONS_MAX)
-            .backlog(BACKLOG)
-            // Whoever has hung up waits for no answer: the call is cancelled.
-            .h1_allow_half_closed(false)
+        let sockets = bind(&addresses).map_err(failed(format!("{addresses:?}")))?;
+        let mut server = ServerBuilder::new()
+            .max_concurrent_connections(CONNECTIONS_MAX)
+            .shutdown_timeout(STOP_MAX.as_secs())
             .disable_signals();
-        let text = format!("{addresses:?}");
-        let bound = match tls {
-            None => server.bind(&*addresses),
-            Some(tls) => server.bind_rustls_0_23(&*addresses, tls),
-        };
-        let server = bound.map_err(failed(text))?;
+        let mut addresses = Vec::new();
+        for (socket, address) in sockets {
+            let (api, tls) = (self.clone(), tls.clone());
+            let stopping = server.graceful_shutdown_signal();
+            let listener = Listener {
+                address,
+                secure: tls.is_some(),
+            };
+            let listening = match tls {
+                None => server.listen("lambda", socket, move || {
+                    plain().and_then(serve(&api, listener, &stopping))
+                }),
+                Some(tls) => server.listen("lambda", socket, move || {
+                    let served = serve(&api, listener, &stopping).map_err(TlsError::Service);
+                    secured(&tls).and_then(served)
+                }),
+            };
+            server = listening.map_err(failed(address.to_string()))?;
+            addresses.push(address);
+        }
         Ok(Server {
             api: self.clone(),
-            addresses: server.addrs(),
-            server: server.shutdown_timeout(30).run(),
+            addresses,
+            server: server.run(),
         })
+    }
+}
+
+/// Listens on as many of these as can be had, and on one at least.
+fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<(TcpListener, SocketAddr)>> {
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "it names no address");
+    let mut bound = Vec::new();
+    for &address in addresses {
+        match bind_one(address) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => failed = error,
+        }
+    }
+    match bound.is_empty() {
+        true => Err(failed),
+        false => Ok(bound),
+    }
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // On Windows it would let two servers have one address.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+// --- a connection: from the listener to the application
+
+/// Connections as they come in.
+fn plain() -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = Accepted<TcpStream>,
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(async |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        Ok((Connection::new(stream), Protocol::Http1, peer))
+    })
+}
+
+/// Connections once they are encrypted.
+fn secured(
+    tls: &ServerConfig,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = Accepted<TlsStream<TcpStream>>,
+    Error = TlsError<io::Error, DispatchError>,
+    InitError = (),
+> + use<> {
+    Acceptor::new(tls.clone())
+        .map_err(TlsError::into_service_error)
+        .map(|stream: TlsStream<TcpStream>| {
+            let peer = stream.get_ref().0.peer_addr().ok();
+            (Connection::new(stream), Protocol::Http1, peer)
+        })
+}
+
+/// The API, for connections.
+fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    api: &LambdaApi,
+    listener: Listener,
+    stopping: &GracefulShutdownSignal,
+) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>
++ use<S> {
+    let (app, api, stopping) = (
+        App::new().configure(api.configure_alone()),
+        api.0.clone(),
+        stopping.clone(),
+    );
+    HttpService::build()
+        .client_request_timeout(HEAD_MAX)
+        .client_disconnect_timeout(LINGER_MAX)
+        .keep_alive(IDLE_MAX)
+        // Whoever has hung up waits for no answer: the call is cancelled.
+        .h1_allow_half_closed(false)
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .expect(fn_service(move |request| ready(expected(&api, request))))
+        .on_connect_ext(move |_: &Connection<S>, extensions| {
+            extensions.insert(listener);
+        })
+        .finish(map_config(
+            app.into_factory().map_err(|error| error.error_response()),
+            |()| AppConfig::default(),
+        ))
+}
+
+/// A body that is too large is refused before its sender, who waits for a word, has sent any of it.
+fn expected(api: &Api, request: Request) -> Result<Request, Response<BoxBody>> {
+    match invoke::refusal_of_length(api, request.head()) {
+        None => Ok(request),
+        Some(refusal) => Err(refusal.respond(random_id()).into()),
     }
 }
 
@@ -190,8 +329,10 @@ fn tls(certificates: &[u8], key: &[u8]) -> Result<ServerConfig, ServerError> {
     let config = ServerConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()
         .map_err(|error| refuse("certificate")(&error))?;
-    config
+    let mut config = config
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| refuse("key")(&error))
+        .map_err(|error| refuse("key")(&error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }

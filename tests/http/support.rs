@@ -6,7 +6,7 @@ use std::time::Duration;
 use redrive::http::LambdaApi;
 use redrive::{Builder, Event, Function, RetryPolicy, Runtime};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 pub(crate) struct Served {
@@ -153,18 +153,18 @@ pub(crate) fn invocations(function: &str) -> String {
 
 /// Reads one answer; none if the connection ends first.
 pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Answer> {
-    let mut bytes = Vec::new();
-    let mut part = vec![0; 64 << 10];
-    let head = loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end;
+    read_one(&mut BufReader::new(stream)).await
+}
+
+/// As `read`, of which what follows the answer is left.
+pub(crate) async fn read_one(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_until(b'\n', &mut head).await.ok()? == 0 {
+            return None;
         }
-        match stream.read(&mut part).await {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => bytes.extend_from_slice(&part[..read]),
-        }
-    };
-    let text = String::from_utf8(bytes[..head].to_vec()).unwrap();
+    }
+    let text = String::from_utf8(head).unwrap();
     let mut lines = text.split("\r\n");
     let status = lines
         .next()
@@ -178,15 +178,10 @@ pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Ans
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    let mut body = bytes.split_off(head + 4);
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let length: usize = length.map_or(0, |(_, length)| length.parse().unwrap());
-    while body.len() < length {
-        match stream.read(&mut part).await {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => body.extend_from_slice(&part[..read]),
-        }
-    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
     Some(Answer {
         status,
         headers,

@@ -54,3 +54,10 @@ class Tls(Served):
             context.minimum_version = context.maximum_version = version
             with wire.connect(self.server) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
                 self.assertEqual(tls.version(), name)
+
+    def test_what_is_not_http_is_told_over_tls_too(self):
+        """ERR-01, ERR-02"""
+        context = ssl.create_default_context(cafile=CERTIFICATE)
+        with wire.connect(self.server) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+            tls.sendall(b"GARBAGE\r\n\r\n")
+            self.assert_refused(wire.answer(tls), "InvalidRequestContentException", 400)
