@@ -282,7 +282,8 @@ async fn a_request_that_is_none_leaves_those_before_it_their_answers() {
     let served = serve().await;
     let mut stream = BufReader::new(served.connect().await);
     // The text of such an answer, as far as JSON can hold it.
-    let payload = r#""HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n""#;
+    let result = r#""HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n""#;
+    let payload = format!("{result}\r\n\r\n");
     let (path, length) = (invocations("echo"), payload.len());
     for (kind, status) in [("RequestResponse", 200), ("Event", 202), ("DryRun", 204)] {
         let request = format!(
@@ -291,7 +292,7 @@ async fn a_request_that_is_none_leaves_those_before_it_their_answers() {
         stream.write_all(request.as_bytes()).await.unwrap();
         let answer = read_one(&mut stream).await.unwrap();
         assert_eq!(answer.status, status);
-        let expected = if status == 200 { payload } else { "" };
+        let expected = if status == 200 { result } else { "" };
         assert_eq!(answer.body, expected.as_bytes());
     }
     stream.write_all(b"NONSENSE\r\n\r\n").await.unwrap();

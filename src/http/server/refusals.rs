@@ -2,8 +2,8 @@
 //!
 //! What is no HTTP never becomes a request: actix-http answers it with a status and nothing else, and offers no hook. So the
 //! connection looks at what is written to it: such a head, without the request's id that each answer of ours has, gives way
-//! to a whole answer. It is always the last that a connection writes, and can't be the end of a body: those are JSON, which
-//! ends in no line break and has none within its strings.
+//! to a whole answer. It is always the last that a connection writes, and can't be the end of a body: those are JSON without
+//! white space around it, which ends in no line break.
 
 use std::io;
 use std::pin::Pin;
@@ -153,8 +153,8 @@ fn refused(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     let status = bytes[at..].split(|&byte| byte == b' ').nth(1)?;
     let status = StatusCode::from_bytes(status).ok()?;
     let is_error = status.is_client_error() || status.is_server_error();
-    let is_ours = || headers(&bytes[at..]).any(|(name, _)| name == REQUEST_ID.as_str());
-    (is_error && !is_ours()).then_some((at, status))
+    let has = |header: &str| headers(&bytes[at..]).any(|(name, _)| name == header);
+    (is_error && has("content-length") && !has(REQUEST_ID.as_str())).then_some((at, status))
 }
 
 /// The headers of an answer, whose names are lower-case.
