@@ -4,8 +4,10 @@
 //! it up is to look into one table, and to forget is to drop whole tables. Both take the same time however many there are.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::attempt::Attempt;
@@ -21,11 +23,20 @@ const PERIOD: u64 = 64;
 /// Half a signature: 128 bits of an HMAC are as unique as all of them.
 type Print = [u8; 16];
 
+/// The hash of a principal's name.
+type Signer = u64;
+
+/// One signer may have this part of what is kept at most.
+const SHARE: usize = 2;
+
 #[derive(Debug)]
 pub(super) struct Replays {
     shards: Vec<Mutex<Shard>>,
     kept: AtomicUsize,
     pub(super) kept_max: usize,
+    /// How many are kept of each signer: no one fills the table alone, whatever it may or may not do.
+    of: DashMap<Signer, usize>,
+    hasher: RandomState,
     /// For how long after a signature was first accepted another attempt with it is no replay.
     pub(super) repeat_window: Span,
 }
@@ -33,10 +44,16 @@ pub(super) struct Replays {
 #[derive(Debug, Default)]
 struct Shard {
     /// By the number of the period in which they expire.
-    periods: BTreeMap<u64, HashMap<Print, First>>,
+    periods: BTreeMap<u64, Period>,
     /// All periods before this one are gone. Should the machine's clock go back, what belongs there is refused: it may have
     /// been accepted.
     first: u64,
+}
+
+#[derive(Debug, Default)]
+struct Period {
+    uses: HashMap<Print, First>,
+    of: HashMap<Signer, usize>,
 }
 
 /// When a signature was accepted, and what attempt that was.
@@ -48,7 +65,9 @@ struct First {
 
 /// A signature about to be accepted.
 #[derive(Debug)]
-pub(super) struct Use {
+pub(super) struct Use<'a> {
+    /// The principal's ARN.
+    pub(super) signer: &'a str,
     pub(super) signature: [u8; 32],
     pub(super) good_until: Timestamp,
     pub(super) attempt: Option<Attempt>,
@@ -60,23 +79,26 @@ impl Replays {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             kept: AtomicUsize::new(0),
             kept_max,
+            of: DashMap::new(),
+            hasher: RandomState::new(),
             repeat_window,
         }
     }
 
     /// Remembers the use of a signature. Of any number of callers with the same, one succeeds.
-    pub(super) fn accept(&self, used: &Use, now: Timestamp) -> Result<(), SignatureError> {
-        if self.kept.load(Relaxed) >= self.kept_max {
+    pub(super) fn accept(&self, used: &Use<'_>, now: Timestamp) -> Result<(), SignatureError> {
+        let signer = self.hasher.hash_one(used.signer);
+        if !self.has_room(signer) {
             self.forget_everywhere(now);
         }
         let (print, shard) = self.place(&used.signature);
         let mut shard = take(shard);
-        self.kept.fetch_sub(shard.forget(now), Relaxed);
+        self.forget(&mut shard, now);
         let period = used.good_until.0 / PERIOD;
         if period < shard.first {
             return Err(SignatureError::Replayed);
         }
-        let uses = shard.periods.entry(period).or_default();
+        let Period { uses, of } = shard.periods.entry(period).or_default();
         let print = match (uses.get(&print), &used.attempt) {
             (None, _) => print,
             (Some(first), Some(attempt)) if self.is_repeat(first, attempt, now) => {
@@ -87,12 +109,32 @@ impl Replays {
         if uses.contains_key(&print) {
             return Err(SignatureError::Replayed);
         }
+        self.take_room(signer)?;
+        *of.entry(signer).or_default() += 1;
+        let attempt = used.attempt.as_ref().map(Attempt::number);
+        uses.insert(print, First { at: now, attempt });
+        Ok(())
+    }
+
+    fn share(&self) -> usize {
+        self.kept_max.div_ceil(SHARE)
+    }
+
+    fn has_room(&self, signer: Signer) -> bool {
+        let own = self.of.get(&signer).map_or(0, |count| *count);
+        self.kept.load(Relaxed) < self.kept_max && own < self.share()
+    }
+
+    fn take_room(&self, signer: Signer) -> Result<(), SignatureError> {
+        let mut own = self.of.entry(signer).or_default();
+        if *own >= self.share() {
+            return Err(SignatureError::TooManyRequests);
+        }
         if self.kept.fetch_add(1, Relaxed) >= self.kept_max {
             self.kept.fetch_sub(1, Relaxed);
             return Err(SignatureError::TooManyRequests);
         }
-        let attempt = used.attempt.as_ref().map(Attempt::number);
-        uses.insert(print, First { at: now, attempt });
+        *own += 1;
         Ok(())
     }
 
@@ -109,23 +151,25 @@ impl Replays {
 
     fn forget_everywhere(&self, now: Timestamp) {
         for shard in &self.shards {
-            let forgotten = take(shard).forget(now);
-            self.kept.fetch_sub(forgotten, Relaxed);
+            self.forget(&mut take(shard), now);
         }
     }
-}
 
-impl Shard {
-    /// Drops the periods that are over; how many signatures that were.
-    fn forget(&mut self, now: Timestamp) -> usize {
-        self.first = self.first.max(now.0 / PERIOD);
-        let mut forgotten = 0;
-        while let Some(period) = self.periods.first_entry()
-            && *period.key() < self.first
+    /// Drops the periods of a shard that are over.
+    fn forget(&self, shard: &mut Shard, now: Timestamp) {
+        shard.first = shard.first.max(now.0 / PERIOD);
+        while let Some(period) = shard.periods.first_entry()
+            && *period.key() < shard.first
         {
-            forgotten += period.remove().len();
+            let period = period.remove();
+            self.kept.fetch_sub(period.uses.len(), Relaxed);
+            for (signer, count) in period.of {
+                self.of.remove_if_mut(&signer, |_, own| {
+                    *own -= count;
+                    *own == 0
+                });
+            }
         }
-        forgotten
     }
 }
 
@@ -146,6 +190,8 @@ mod tests {
 
     fn accept(replays: &Replays, number: u8, until: u64, now: u64) -> Result<(), SignatureError> {
         let used = Use {
+            // Each half of them has another.
+            signer: if number % 2 == 0 { "ada" } else { "ben" },
             signature: signature(number),
             good_until: Timestamp(until),
             attempt: None,
@@ -208,5 +254,47 @@ mod tests {
         });
         assert_eq!(accepted, 100);
         assert_eq!(replays.kept.load(Relaxed), 100);
+    }
+
+    /// Whoever has a key, were it for nothing, must not keep the others out.
+    #[test]
+    fn no_signer_takes_the_room_of_all() {
+        let replays = replays(10);
+        let accept = |signer, number, now| {
+            let used = Use {
+                signer,
+                signature: signature(number),
+                good_until: Timestamp(1_300),
+                attempt: None,
+            };
+            replays.accept(&used, Timestamp(now))
+        };
+        for number in 0..5 {
+            accept("mallory", number, 1_000).unwrap();
+        }
+        for number in 5..20 {
+            let full = accept("mallory", number, 1_000);
+            assert!(matches!(full, Err(SignatureError::TooManyRequests)));
+        }
+        for number in 20..25 {
+            accept("ada", number, 1_000).unwrap();
+        }
+        let full = accept("ben", 25, 1_000);
+        assert!(matches!(full, Err(SignatureError::TooManyRequests)));
+        let replays = &replays;
+        let later = |signer, number| {
+            let used = Use {
+                signer,
+                signature: signature(number),
+                good_until: Timestamp(1_900),
+                attempt: None,
+            };
+            replays.accept(&used, Timestamp(1_600))
+        };
+        for number in 0..5 {
+            later("mallory", number).unwrap();
+        }
+        later("ben", 25).unwrap();
+        assert_eq!(replays.of.len(), 2);
     }
 }

@@ -80,8 +80,8 @@ impl Verifier {
     }
 
     /// How many accepted signatures are remembered at most. Default: 4,000,000, at 35 to 80 bytes each, which is 11,000 requests
-    /// a second all the time. When as many are, requests are refused with `TooManyRequestsException` until some expire: to
-    /// forget one would be to accept its replay.
+    /// a second all the time. When as many are, or half as many of one principal, requests are refused with
+    /// `TooManyRequestsException` until some expire: to forget one would be to accept its replay.
     #[must_use]
     pub fn replays_max(mut self, max: usize) -> Self {
         self.replays.kept_max = max;
@@ -180,6 +180,7 @@ impl Verifier {
         let now = Timestamp::of(now);
         check_age(claim.signed_at, claim.good_for, now)?;
         let used = Use {
+            signer: &claim.credential.principal().arn,
             signature: claim.signature,
             good_until: claim.signed_at.after(claim.good_for),
             attempt: claim.attempt,
