@@ -202,6 +202,7 @@ pub(crate) fn unsupported(action: &str) -> ApiError {
             "versions and aliases are registered by the program, with Function::version and Function::alias"
         }
         "InvokeWithResponseStream" => "results are not streamed: use Invoke",
+        "ResourcePolicy" => "use AddPermission, GetPolicy and RemovePermission",
         "EventSourceMapping" => "events come from the program, or by Invoke",
         _ => "functions run in the program that registers them",
     };

@@ -34,7 +34,7 @@ pub(crate) enum Operation<'a> {
 }
 
 /// The versions of AWS's API, as its paths begin. The one of `Invoke` comes first: it is asked for most.
-pub(crate) const DATES: [&str; 14] = [
+pub(crate) const DATES: [&str; 17] = [
     "2015-03-31",
     "2014-11-13",
     "2016-08-19",
@@ -49,6 +49,9 @@ pub(crate) const DATES: [&str; 14] = [
     "2021-10-31",
     "2021-11-15",
     "2024-08-31",
+    "2025-11-30",
+    "2025-12-01",
+    "2026-07-09",
 ];
 
 impl<'a> Operation<'a> {
@@ -214,6 +217,17 @@ fn unsupported<'a>(method: &str, date: &str, path: &'a str) -> Option<Operation<
         (_, "2015-03-31", ["event-source-mappings", ..]) => ("lambda:EventSourceMapping", None),
         (_, "2018-10-31", ["layers" | "layers-by-arn", ..]) => ("lambda:LayerVersion", None),
         (_, "2020-04-22", ["code-signing-configs", ..]) => ("lambda:CodeSigningConfig", None),
+        (_, "2025-11-30", ["functions", f, "function-scaling-config"]) => {
+            ("lambda:FunctionScalingConfig", Some(*f))
+        }
+        (_, "2025-11-30", ["capacity-providers", ..]) => ("lambda:CapacityProvider", None),
+        (_, "2025-12-01", ["functions", f, "durable-executions"]) => {
+            ("lambda:DurableExecution", Some(*f))
+        }
+        (_, "2025-12-01", ["durable-executions" | "durable-execution-callbacks", ..]) => {
+            ("lambda:DurableExecution", None)
+        }
+        (_, "2026-07-09", ["resource-policy", _]) => ("lambda:ResourcePolicy", None),
         ("POST" | "DELETE", "2017-03-31", ["tags", _]) => ("lambda:TagResource", None),
         _ => return None,
     };

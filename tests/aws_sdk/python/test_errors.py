@@ -1,6 +1,7 @@
 """Every class of error a client can provoke, as it stands on the wire and as boto3 and the CLI read it."""
 
 import json
+import re
 
 import wire
 from served import ServedAfresh
@@ -127,3 +128,19 @@ class Classes(ServedAfresh):
         said = self.cli("invoke", "--function-name", "echo", "/dev/null", fails=True)
         self.assertIn("(TooManyRequestsException)", said)
         self.assertIn("Rate Exceeded.", said)
+
+
+class Operations(ServedAfresh):
+    def test_the_sdk_has_no_operation_that_is_unknown_here(self):
+        """ERR-01, CFG-01: what isn't done here is refused by name, with what to do instead."""
+        model = self.aws.meta.service_model
+        for name in model.operation_names:
+            http = model.operation_model(name).http
+            path = re.sub(r"\{\w+\}", "echo", http["requestUri"])
+            with self.subTest(operation=name, path=path):
+                answer = wire.exchange(self.server, http["method"], path, b"{}")
+                self.assertNotEqual(answer.code, "UnknownOperationException", answer)
+                if answer.status >= 400:
+                    self.assert_aws_shape(answer, typed=False)
+                if "is not supported by this runtime" in str(answer.body):
+                    self.assertRegex(answer.json()["message"], r"^\w+ is not supported by this runtime: \w+")
