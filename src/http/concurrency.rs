@@ -26,7 +26,8 @@ pub(crate) fn unqualified(
             "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.",
         ));
     }
-    let arn = incoming.api.client.arn(target.name);
+    let client = &incoming.api.client;
+    let arn = target.arn(client.region(), client.account());
     // Without a qualifier AWS names the function alone here.
     incoming
         .function(&target)
@@ -40,7 +41,7 @@ pub(crate) async fn put(
     let info = unqualified(incoming, function)?;
     let body: Reserve = incoming.json().await?;
     let Some(wanted) = body.reserved_concurrent_executions else {
-        return Err(ApiError::validation(&[
+        return Err(ApiError::validation(vec![
             "Value null at 'reservedConcurrentExecutions' failed to satisfy constraint: Member must not be null".to_owned(),
         ]));
     };
@@ -50,7 +51,7 @@ pub(crate) async fn put(
             false => Constraint::Max(i64::from(u32::MAX)),
         };
         let broken = rule.broken_by("reservedConcurrentExecutions", wanted);
-        return Err(ApiError::validation(&[broken]));
+        return Err(ApiError::validation(vec![broken]));
     };
     set(incoming, &info, Some(reserved)).await?;
     Ok(HttpResponse::Ok().json(json!({ "ReservedConcurrentExecutions": reserved })))

@@ -21,6 +21,8 @@ struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// What breaks the model's rules.
+    broken: Vec<String>,
     blame: Blame,
     reason: Option<&'static str>,
     retry_after: Option<Duration>,
@@ -83,6 +85,7 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            broken: Vec::new(),
             blame,
             reason: None,
             retry_after: None,
@@ -118,14 +121,34 @@ impl ApiError {
     }
 
     /// What breaks the model's rules, each in its words (NAM-05).
-    pub(crate) fn validation(broken: &[String]) -> Self {
+    pub(crate) fn validation(broken: Vec<String>) -> Self {
         let count = broken.len();
         let errors = if count == 1 { "error" } else { "errors" };
         let message = format!(
             "{count} validation {errors} detected: {}",
             broken.join("; ")
         );
-        Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid()
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid();
+        error.0.broken = broken;
+        error
+    }
+
+    pub(crate) fn unless_empty(broken: Vec<String>) -> Result<(), Self> {
+        match broken.is_empty() {
+            true => Ok(()),
+            false => Err(Self::validation(broken)),
+        }
+    }
+
+    /// What two parts of a request are, or all that is wrong with both as far as the model's rules go (NAM-05).
+    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(one), Err(other)) if !one.0.broken.is_empty() && !other.0.broken.is_empty() => {
+                Err(Self::validation([one.0.broken, other.0.broken].concat()))
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 
     pub(crate) fn unknown_operation(http: &HttpRequest) -> Self {
@@ -316,7 +339,7 @@ mod tests {
         );
         let broken = [Constraint::Min(1).broken_by("n", 0)];
         assert_eq!(
-            body(&ApiError::validation(&broken)),
+            body(&ApiError::validation(broken.into())),
             r#"{"message":"1 validation error detected: Value '0' at 'n' failed to satisfy constraint: Member must have value greater than or equal to 1"}"#
         );
         let throttled = ApiError::throttled(RESERVED, Some(Duration::from_millis(1_200)));

@@ -71,10 +71,8 @@ async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let wanted: Wanted = incoming.json().await?;
-    let broken = wanted.broken();
-    if !broken.is_empty() {
-        return Err(ApiError::validation(&broken));
-    }
+    let valid = ApiError::unless_empty(wanted.broken());
+    ApiError::both(incoming.target(&name), valid)?;
     let target = existing(incoming, &name)?;
     let (client, arn) = (&incoming.api.client, qualified_arn(incoming, &target));
     if wanted.says_nothing() {

@@ -32,7 +32,7 @@ pub(crate) fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
         Some("ALL") => true,
         Some(other) => {
             let broken = Constraint::Enum("ALL").broken_by("functionVersion", other);
-            return Err(ApiError::validation(&[broken]));
+            return Err(ApiError::validation(vec![broken]));
         }
     };
     let client = &incoming.api.client;
@@ -343,7 +343,9 @@ fn seconds(value: &Value) -> Result<Duration, ApiError> {
         high if high > TIMEOUT_MAX => Constraint::Max(TIMEOUT_MAX),
         within => return Ok(Duration::from_secs(within.unsigned_abs())),
     };
-    Err(ApiError::validation(&[rule.broken_by("timeout", seconds)]))
+    Err(ApiError::validation(vec![
+        rule.broken_by("timeout", seconds),
+    ]))
 }
 
 // --- pages
@@ -363,7 +365,9 @@ pub(crate) fn page_limit(query: &Query, max: i64) -> Result<usize, ApiError> {
             )));
         }
     };
-    Err(ApiError::validation(&[rule.broken_by("maxItems", given)]))
+    Err(ApiError::validation(vec![
+        rule.broken_by("maxItems", given),
+    ]))
 }
 
 struct Page {

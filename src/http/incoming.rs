@@ -22,6 +22,7 @@ use super::sigv4::Credential;
 use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::event::RequestId;
+use crate::origin::LATEST;
 
 /// A request, and what is known of it so far.
 pub(crate) struct Incoming<'a> {
@@ -137,8 +138,8 @@ impl<'a> Incoming<'a> {
             .filter(|info| target.qualifier.as_ref().is_none_or(|it| info.knows(it)));
         known.ok_or_else(|| {
             // NAM-13
-            let qualifier = target.qualifier.as_deref().unwrap_or("$LATEST");
-            let arn = client.arn(target.name);
+            let qualifier = target.qualifier.as_deref().unwrap_or(LATEST);
+            let arn = target.arn(client.region(), client.account());
             ApiError::not_found(format!("Function not found: {arn}:{qualifier}"))
         })
     }

@@ -39,10 +39,10 @@ pub(crate) async fn invoke(
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
     let headers = incoming.http.headers();
-    let (kind, tail) = (kind(headers)?, wants_tail(headers)?);
-    let context = client_context(incoming, kind)?;
     let name = decode(function)?;
-    let target = incoming.target(&name)?;
+    let said = ApiError::both(kind(headers), wants_tail(headers));
+    let ((kind, tail), target) = ApiError::both(said, incoming.target(&name))?;
+    let context = client_context(incoming, kind)?;
     check_known(incoming, &target)?;
     let payload = parsed(body(incoming).await?)?;
     let mut invoke = described(incoming, &target, payload);
@@ -102,8 +102,8 @@ fn kind(headers: &HeaderMap) -> Result<Type, ApiError> {
         Some("DryRun") => Ok(Type::DryRun),
         Some(other) => {
             let rule = Constraint::Enum("Event, RequestResponse, DryRun");
-            Err(ApiError::validation(&[
-                rule.broken_by("invocationType", other)
+            Err(ApiError::validation(vec![
+                rule.broken_by("invocationType", other),
             ]))
         }
     }
@@ -116,7 +116,7 @@ fn wants_tail(headers: &HeaderMap) -> Result<bool, ApiError> {
         Some("Tail") => Ok(true),
         Some(other) => {
             let rule = Constraint::Enum("None, Tail");
-            Err(ApiError::validation(&[rule.broken_by("logType", other)]))
+            Err(ApiError::validation(vec![rule.broken_by("logType", other)]))
         }
     }
 }

@@ -26,11 +26,8 @@ pub(crate) async fn add(
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let adding: Adding = incoming.json().await?;
-    let broken = broken(&adding.permission);
-    if !broken.is_empty() {
-        return Err(ApiError::validation(&broken));
-    }
-    let target = incoming.target(&name)?;
+    let valid = ApiError::unless_empty(broken(&adding.permission));
+    let (target, ()) = ApiError::both(incoming.target(&name), valid)?;
     let client = &incoming.api.client;
     if target.qualifier.as_deref() == Some(LATEST) {
         return Err(ApiError::invalid_parameter(
@@ -159,7 +156,8 @@ fn broken(permission: &Permission) -> Vec<String> {
 
 /// Qualified if a qualifier was given (CFG-33).
 fn arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
-    let arn = incoming.api.client.arn(target.name);
+    let client = &incoming.api.client;
+    let arn = target.arn(client.region(), client.account());
     match &target.qualifier {
         Some(qualifier) => format!("{arn}:{qualifier}"),
         None => arn,

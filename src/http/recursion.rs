@@ -27,7 +27,7 @@ pub(crate) async fn put(
         other => {
             let rule = Constraint::Enum("Terminate, Allow");
             let broken = rule.broken_by("recursiveLoop", other.unwrap_or("null"));
-            return Err(ApiError::validation(&[broken]));
+            return Err(ApiError::validation(vec![broken]));
         }
     };
     let client = &incoming.api.client;

@@ -11,10 +11,13 @@ pub(crate) struct Target<'a> {
     pub(crate) name: &'a str,
     /// The qualifier, from the name or the query, as given (NAM-16).
     pub(crate) qualifier: Option<Cow<'a, str>>,
+    partition: Option<&'a str>,
     region: Option<&'a str>,
     account: Option<&'a str>,
 }
 
+/// AWS's partition that ARNs name here.
+const PARTITION: &str = "aws";
 /// NAM-03
 const NAME_MAX: usize = 256;
 /// NAM-06
@@ -46,7 +49,7 @@ impl<'a> Target<'a> {
             broken.extend(qualifier_fault(qualifier));
         }
         let Some(mut target) = parsed.filter(|_| broken.is_empty()) else {
-            return Err(ApiError::validation(&broken));
+            return Err(ApiError::validation(broken));
         };
         match (&target.qualifier, qualifier) {
             (Some(own), Some(given)) if *own != given => Err(ApiError::invalid_parameter(
@@ -70,9 +73,22 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Does it name another account than this one?
+    /// Does it name another account than this one, or another partition?
     pub(crate) fn is_foreign(&self, account: &str) -> bool {
-        self.account.is_some_and(|theirs| theirs != account)
+        let other = |theirs: Option<&str>, ours| theirs.is_some_and(|theirs| theirs != ours);
+        other(self.account, account) || other(self.partition, PARTITION)
+    }
+
+    /// The ARN of the function that is asked for, unqualified.
+    pub(crate) fn arn(&self, region: &str, account: &str) -> String {
+        let (partition, account) = (
+            self.partition.unwrap_or(PARTITION),
+            self.account.unwrap_or(account),
+        );
+        format!(
+            "arn:{partition}:lambda:{region}:{account}:function:{}",
+            self.name
+        )
     }
 }
 
@@ -89,16 +105,18 @@ fn qualifier_fault(qualifier: &str) -> Option<String> {
 
 /// NAM-02: every part but the name may be missing, and the longest reading counts.
 fn parse(text: &str) -> Option<Target<'_>> {
-    let rest = match text.strip_prefix("arn:") {
-        None => text,
+    let (partition, rest) = match text.strip_prefix("arn:") {
+        None => (None, text),
         Some(rest) => {
             let (partition, rest) = rest.split_once(':')?;
             if !is_partition(partition) {
                 return None;
             }
-            rest.strip_prefix("lambda:")?
+            (Some(partition), rest.strip_prefix("lambda:")?)
         }
     };
+    // AWS's model lets it be empty.
+    let partition = partition.filter(|partition| !partition.is_empty());
     let options = |part: bool| match part {
         true => [true, false].as_slice(),
         false => [false].as_slice(),
@@ -116,6 +134,7 @@ fn parse(text: &str) -> Option<Target<'_>> {
                     return Some(Target {
                         name,
                         qualifier: qualifier.map(Cow::Borrowed),
+                        partition,
                         region: with_region.filter(|_| region),
                         account: with_account.filter(|_| account),
                     });
@@ -320,6 +339,20 @@ mod tests {
         );
         target.check_region("us-east-2").unwrap();
         assert!(target.is_foreign("111111111111") && !target.is_foreign("000000000000"));
+    }
+
+    /// NAM-13
+    #[test]
+    fn another_partition_is_another_function() {
+        let arn =
+            |partition: &str| format!("arn:{partition}:lambda:us-east-1:000000000000:function:f");
+        for (partition, foreign) in [("aws", false), ("", false), ("aws-cn", true)] {
+            let asked = arn(partition);
+            let target = Target::new(&asked, None).unwrap();
+            assert_eq!(target.is_foreign("000000000000"), foreign, "{partition}");
+            let named = if foreign { partition } else { "aws" };
+            assert_eq!(target.arn("us-east-1", "000000000000"), arn(named));
+        }
     }
 
     proptest::proptest! {

@@ -58,15 +58,29 @@ async fn what_is_no_name_is_a_validation_error_without_a_type() {
         );
         assert_eq!(answer.json().get("Type"), None);
     }
+    // NAM-05: all that is wrong, wherever it stands.
     let path = format!("{}?Qualifier=a%20b", invocations("a%20b"));
-    let answer = served.request("POST", &path, &[], b"7").await;
-    assert!(
-        answer
-            .message()
-            .starts_with("2 validation errors detected: "),
-        "{}",
-        answer.message()
-    );
+    let headers = [
+        ("X-Amz-Invocation-Type", "Later"),
+        ("X-Amz-Log-Type", "Head"),
+    ];
+    for (headers, fields) in [
+        (&headers[..0], &["functionName", "qualifier"][..]),
+        (
+            &headers,
+            &["invocationType", "logType", "functionName", "qualifier"],
+        ),
+    ] {
+        let answer = served.request("POST", &path, headers, b"7").await;
+        assert_eq!(answer.error(), (400, "ValidationException"));
+        let message = answer.message();
+        let count = format!("{} validation errors detected: ", fields.len());
+        assert!(message.starts_with(&count), "{message}");
+        assert_eq!(message.matches("; Value '").count(), fields.len() - 1);
+        for field in fields {
+            assert!(message.contains(&format!("' at '{field}' ")), "{message}");
+        }
+    }
 }
 
 /// NAM-07, NAM-09, NAM-10, NAM-12, NAM-13
@@ -82,7 +96,17 @@ async fn what_is_unknown_is_named_in_full() {
         ("echo:2", format!("{arn}:echo:2")),
         (&long, format!("{arn}:{long}:$LATEST")),
         (ARN, format!("{arn}:function:$LATEST")),
-        ("111111111111:function:echo", format!("{arn}:echo:$LATEST")),
+        (
+            "111111111111:function:echo",
+            format!(
+                "{}:echo:$LATEST",
+                arn.replace("000000000000", "111111111111")
+            ),
+        ),
+        (
+            "arn:aws-cn:lambda:us-east-1:000000000000:function:echo",
+            format!("{}:echo:$LATEST", arn.replace("aws", "aws-cn")),
+        ),
     ] {
         let answer = served.invoke(function, "Event", b"7").await;
         assert_eq!(

@@ -32,7 +32,7 @@ pub(crate) async fn get(incoming: &Incoming<'_>, id: &str) -> Result<HttpRespons
     let wait = number(incoming, "wait")?.unwrap_or(0);
     if wait > WAIT_MAX {
         let broken = Constraint::Max(WAIT_MAX as i64).broken_by("wait", wait);
-        return Err(ApiError::validation(&[broken]));
+        return Err(ApiError::validation(vec![broken]));
     }
     let client = &incoming.api.client;
     let mut status = client.status(id).await;

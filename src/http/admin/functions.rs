@@ -35,7 +35,7 @@ pub(crate) async fn events(
         "finished" => State::Finished,
         other => {
             let rule = Constraint::Enum("accepted, delayed, running, finished");
-            return Err(ApiError::validation(&[rule.broken_by("state", other)]));
+            return Err(ApiError::validation(vec![rule.broken_by("state", other)]));
         }
     };
     let cursor = number(incoming, "cursor")?.unwrap_or(0);
@@ -76,7 +76,7 @@ pub(crate) fn limit(incoming: &Incoming<'_>) -> Result<usize, ApiError> {
         high if high > PAGE_MAX => Constraint::Max(PAGE_MAX as i64),
         within => return Ok(within),
     };
-    Err(ApiError::validation(&[rule.broken_by("limit", limit)]))
+    Err(ApiError::validation(vec![rule.broken_by("limit", limit)]))
 }
 
 /// A number of the query.
