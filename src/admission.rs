@@ -220,8 +220,7 @@ impl Admission {
         let name = function.name.clone();
         let make = |number| {
             let mailbox = Mailbox::new(function, number, self.clock.clone());
-            let configuration = self.configuration(mailbox.name().as_str());
-            mailbox.tuning.set(mailbox.settings(), configuration);
+            mailbox.adopt(self.configuration(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
             self.inherit(&mailbox);
             oversee(&mailbox);
@@ -699,6 +698,7 @@ impl Admission {
             });
         }
         if mailbox.is_paused() {
+            mailbox.meter(|meters| meters.throttles += 1);
             return Err(InvokeError::Paused {
                 function: function(),
             });

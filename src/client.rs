@@ -537,10 +537,12 @@ impl Client {
             total.events += one.events;
             total.calls += one.calls;
             total.workers += one.workers;
+            total.paused += one.paused;
             total.oldest_age = total.oldest_age.max(one.oldest_age);
         }
         let Stats {
             workers,
+            paused,
             oldest_age,
             events,
             calls,
@@ -548,6 +550,7 @@ impl Client {
         } = total;
         Stats {
             workers,
+            paused,
             oldest_age,
             ..Stats::new(&meters, events, calls)
         }

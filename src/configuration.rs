@@ -18,6 +18,9 @@ pub struct Configuration {
     /// runs: whatever waits or comes goes straight to the dead-letter queue (ASY-26, ASY-27), and calls are refused (ASY-28).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved_concurrency: Option<u32>,
+    /// Its events are held back, as by [`Client::pause`](crate::Client::pause), which lasts for this process only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Whether it may invoke itself without end (CFG-29, REC-06).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recursive_loop: Option<RecursiveLoop>,
@@ -138,6 +141,7 @@ mod tests {
         let mut configuration = Configuration {
             reserved_concurrency: Some(0),
             recursive_loop: Some(RecursiveLoop::Allow),
+            paused: true,
             ..Configuration::default()
         };
         let mut config = EventInvokeConfig::new(SystemTime::UNIX_EPOCH);

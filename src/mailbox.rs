@@ -186,9 +186,19 @@ impl Mailbox {
 
     /// From now on this holds, for the events that are here too (ASY-19).
     pub(crate) fn configure(&self, configuration: Configuration) {
-        self.tuning.set(&self.function.settings, configuration);
+        self.adopt(configuration);
         self.lock().summoned = true;
         self.tell(Notice::Attend);
+    }
+
+    /// As `configure`, before anybody looks after it.
+    pub(crate) fn adopt(&self, configuration: Configuration) {
+        let paused = configuration.paused;
+        let before = self.tuning.configuration().is_some_and(|it| it.paused);
+        self.tuning.set(&self.function.settings, configuration);
+        if paused != before {
+            self.lock().queue.paused = paused;
+        }
     }
 
     /// Whom to tell; set once, before the first event.
@@ -498,6 +508,7 @@ impl Mailbox {
             inner.queue.call_ledger,
         );
         stats.workers = u64::from(inner.seats.live());
+        stats.paused = u64::from(inner.queue.paused);
         stats.oldest_age = inner
             .queue
             .oldest_ready()

@@ -320,7 +320,7 @@ pub struct Stats {
     pub invocations: u64,
     /// Runs that failed; each retry counts again (MET-05).
     pub errors: u64,
-    /// Attempts refused for want of capacity: full mailbox, reserved concurrency 0, throttled by the handler (MET-06).
+    /// Attempts refused for want of capacity: full mailbox, reserved concurrency, a pause, throttled by the handler (MET-06).
     pub throttles: u64,
     /// Time in the handler, without `init` (MET-07).
     pub duration: Percentiles,
@@ -354,6 +354,8 @@ pub struct Stats {
     pub oldest_age: Duration,
     /// Workers that exist, busy or idle.
     pub workers: u64,
+    /// Functions that are held back ([`Client::pause`](crate::Client::pause)): of one function, 1 if it is.
+    pub paused: u64,
     /// Where the events are.
     pub events: Ledger,
     /// Where the synchronous calls are.
@@ -382,6 +384,7 @@ impl Stats {
             mailbox_depth: events.ready + events.delayed + calls.ready + calls.delayed,
             oldest_age: Duration::ZERO,
             workers: 0,
+            paused: 0,
             events,
             calls,
         }

@@ -7,11 +7,11 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use common::{invoke, letter, secs, simulate, simulate_with, starts};
-use redrive::testing::{RecordingStore, Script, Simulation, scripted};
+use common::{invoke, letter, secs, simulate, simulate_with, starts, steps};
+use redrive::testing::{RecordingStore, Script, Simulation, Step, scripted};
 use redrive::{
     BuildError, CallError, Client, Condition, Configuration, ConfigureError, Destination, Event,
-    EventInvokeConfig, Function, Invoke, InvokeError, RecursiveLoop, Runtime,
+    EventInvokeConfig, Function, Invoke, InvokeError, RecursiveLoop, RetryPolicy, Runtime,
 };
 
 /// Sets something of a function.
@@ -53,6 +53,39 @@ fn retries_that_are_set_hold_for_events_that_wait() {
         let id = invoke(&s, "f", Script::always_fails()).await;
         s.advance(secs(3_600)).await;
         assert_eq!(letter(&s, id).await.attempt_count, 1);
+        s.assert_nothing_lost();
+    });
+}
+
+/// ASY-13, ASY-19: a retry that waits for its time and that is not wanted any more doesn't take place.
+#[test]
+fn retries_that_are_taken_back_are_not_made() {
+    simulate([scripted("f"), scripted("own")], |s| async move {
+        let retries_max = async |function: &str, retries| {
+            let change = |it: &mut EventInvokeConfig| it.retries_max = Some(retries);
+            set_event_invoke(&s.client(), function, "$LATEST", change).await;
+        };
+        let (first, second) = (
+            invoke(&s, "f", Script::always_fails()).await,
+            invoke(&s, "f", Script::fails(1)).await,
+        );
+        let throttled = steps([Step::Throttle, Step::Succeed]);
+        let throttled = invoke(&s, "f", throttled).await;
+        let policy = RetryPolicy::fixed(1, secs(60));
+        let event = Invoke::event("own", Script::fails(1)).retry(policy);
+        let own = s.client().send(event).await.unwrap().request_id;
+        s.settle().await;
+        retries_max("f", 0).await;
+        retries_max("own", 0).await;
+        s.advance(secs(3_600)).await;
+        for id in [first, second] {
+            let letter = letter(&s, id).await;
+            assert_eq!(letter.condition, Condition::RetriesExhausted);
+            assert_eq!((letter.attempt_count, starts(&letter)), (1, vec![0]));
+        }
+        // What wasn't counted against them needs none, and an event's own policy is its own.
+        assert_eq!((s.succeeded("f"), s.succeeded("own")), (1, 1));
+        let _ = (throttled, own);
         s.assert_nothing_lost();
     });
 }
@@ -434,5 +467,47 @@ fn what_is_set_outlives_the_process() {
         let id = invoke(&s, "f", Script::always_fails()).await;
         s.settle().await;
         assert_eq!(letter(&s, id).await.attempt_count, 1);
+    });
+}
+
+/// BYD-03
+#[test]
+fn a_pause_that_is_set_outlives_the_process() {
+    let store = RecordingStore::new();
+    let start = || {
+        let builder = Runtime::builder().store(store.clone());
+        builder.function(scripted("f")).function(scripted("g"))
+    };
+    simulate_with(start(), |s| async move {
+        set(&s.client(), "f", |it| it.paused = true).await;
+        invoke(&s, "f", Script::succeeds()).await;
+        s.advance(secs(60)).await;
+        assert_eq!(s.stats("f").invocations, 0);
+        // What lasts for the process only lets it go on for the process only.
+        s.client().resume("f");
+        s.settle().await;
+        assert_eq!((s.succeeded("f"), s.stats("f").paused), (1, 0));
+        s.client().pause("f");
+        invoke(&s, "f", Script::succeeds()).await;
+    });
+    simulate_with(start(), |s| async move {
+        invoke(&s, "f", Script::succeeds()).await;
+        s.advance(secs(60)).await;
+        assert_eq!(
+            (s.stats("f").invocations, s.stats("f").events.pending()),
+            (0, 2)
+        );
+        let (of, all) = (s.stats("f").paused, s.client().stats().paused);
+        assert_eq!((of, s.stats("g").paused, all), (1, 0, 1));
+        let refused = s.client().call::<()>("f", Script::succeeds()).await;
+        assert!(matches!(refused, Err(CallError::Refused(_))));
+        assert_eq!(s.stats("f").throttles, 1);
+        // Another change leaves it as it is.
+        set(&s.client(), "f", |it| it.timeout = Some(secs(1))).await;
+        s.advance(secs(60)).await;
+        assert_eq!(s.stats("f").invocations, 0);
+        set(&s.client(), "f", |it| it.paused = false).await;
+        s.settle().await;
+        assert_eq!((s.succeeded("f"), s.stats("f").paused), (2, 0));
     });
 }

@@ -169,7 +169,8 @@ impl Client {
     }
 
     /// Holds a function's events back: nothing is lost, nothing starts, what runs goes on. Calls are refused meanwhile.
-    /// Answers whether the function is known.
+    /// Answers whether the function is known. It lasts until [`resume`](Self::resume) or the end of the process;
+    /// [`Configuration::paused`] outlives that, with a store.
     pub fn pause(&self, function: &str) -> bool {
         self.admission
             .mailbox(function)

@@ -205,8 +205,8 @@ impl Mailbox {
             Some(done) => inner.complete(done, rules.registered, self.name(), now),
             None => (None, false),
         };
-        let mut too_old = |inner: &Inner, ticket| {
-            let letter = self.letter(inner, ticket, Condition::EventAgeExceeded, now);
+        let mut over = |inner: &Inner, ticket, condition| {
+            let letter = self.letter(inner, ticket, condition, now);
             doomed.push((ticket, letter));
         };
         let turn = loop {
@@ -214,7 +214,7 @@ impl Mailbox {
                 self.inbox.calm();
                 self.bring_in(&mut inner, false);
             }
-            let turn = inner.next(index, pace, now, &mut too_old, rules);
+            let turn = inner.next(index, pace, now, &mut over, rules);
             if !matches!(turn.0, Turn::Idle) || self.settle_down(&mut inner) {
                 break turn;
             }
@@ -255,13 +255,43 @@ impl Inner {
         wanted && !self.seats.is_searched(now)
     }
 
-    /// What the worker does next, and whether it was searching. Events that turn out too old are handed to `too_old`.
+    /// Why an event that was to run is not tried any more, by what holds now (ASY-19).
+    #[inline]
+    fn is_over(&self, taken: &Taken, now: Time, rules: Rules<'_>) -> Option<Condition> {
+        if taken.kind != InvocationType::Event {
+            return None;
+        }
+        let age_max = taken
+            .event_age_max
+            .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
+        if now.since(taken.accepted) > age_max {
+            return Some(Condition::EventAgeExceeded);
+        }
+        let is_retry = taken.ticket.attempt > 1;
+        (is_retry && !self.may_retry(taken.ticket, rules)).then_some(Condition::RetriesExhausted)
+    }
+
+    /// Has the event retries left for the failures that it had before this attempt?
+    fn may_retry(&self, ticket: Ticket, rules: Rules<'_>) -> bool {
+        let slot = self.queue.get(ticket.id).map(|(_, slot)| slot);
+        let Some(side) = slot.and_then(|slot| slot.side.as_deref()) else {
+            return true;
+        };
+        let failures = (ticket.attempt - 1).saturating_sub(side.uncounted);
+        let retries = match &side.retry {
+            Some(policy) => policy.retries(),
+            None => rules.retry(side.origin.as_ref()).retries(),
+        };
+        failures <= retries
+    }
+
+    /// What the worker does next, and whether it was searching. Events that turn out to be over are handed to `over`.
     fn next(
         &mut self,
         index: u32,
         pace: Pace,
         now: Time,
-        too_old: &mut impl FnMut(&Self, Ticket),
+        over: &mut impl FnMut(&Self, Ticket, Condition),
         rules: Rules<'_>,
     ) -> (Turn, bool) {
         let Asking { searched, retired } = self.seats.ask(index);
@@ -270,12 +300,9 @@ impl Inner {
             return (Turn::Stop, searched);
         }
         while let Some(taken) = self.queue.take(now) {
-            let age_max = taken
-                .event_age_max
-                .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
-            if now.since(taken.accepted) > age_max && taken.kind == InvocationType::Event {
+            if let Some(condition) = self.is_over(&taken, now, rules) {
                 if let Some(ticket) = self.queue.untake(taken.ticket, now) {
-                    too_old(self, ticket);
+                    over(self, ticket, condition);
                 }
                 continue;
             }

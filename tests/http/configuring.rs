@@ -468,6 +468,10 @@ async fn what_is_set_survives_a_restart() {
     )
     .await;
     let before = served.get(&config("fail")).await.json();
+    let pause = "/_redrive/functions/sleep/pause";
+    assert_eq!(served.request("POST", pause, &[], b"").await.status, 200);
+    let waits = served.invoke("sleep", "Event", b"0").await;
+    let waits = waits.header("x-amzn-requestid").unwrap();
     served.stop.stop(false).await;
     drop(served.runtime.shutdown(Duration::from_secs(5)).await);
     let served = start().await;
@@ -480,4 +484,12 @@ async fn what_is_set_survives_a_restart() {
     let event = served.invoke("fail", "Event", b"{}").await;
     let status = served.wait(event.header("x-amzn-requestid").unwrap()).await;
     assert_eq!(status["letter"]["attempt_count"], 1);
+    let stats = served.get("/_redrive/functions/sleep/stats").await.json();
+    assert_eq!(
+        (&stats["Paused"], &stats["Invocations"]),
+        (&json!(1), &json!(0))
+    );
+    let resume = "/_redrive/functions/sleep/resume";
+    assert_eq!(served.request("POST", resume, &[], b"").await.status, 200);
+    assert_eq!(served.wait(waits).await["state"], "succeeded");
 }

@@ -4,6 +4,8 @@ use actix_web::HttpResponse;
 use serde_json::json;
 
 use crate::client::State;
+use crate::configuration::Configuration;
+use crate::error::ConfigureError;
 use crate::http::error::{ApiError, Constraint};
 use crate::http::incoming::Incoming;
 
@@ -46,21 +48,28 @@ pub(crate) async fn events(
     Ok(HttpResponse::Ok().json(page))
 }
 
-/// Pauses a function, or lets it go on.
-pub(crate) fn hold(
+/// Pauses a function, or lets it go on, for later processes too.
+pub(crate) async fn hold(
     incoming: &Incoming<'_>,
     function: &str,
     pause: bool,
 ) -> Result<HttpResponse, ApiError> {
     let client = &incoming.api.client;
-    let known = match pause {
+    let set = |configuration: &mut Configuration| {
+        configuration.paused = pause;
+        Ok(())
+    };
+    match client.configure(function, set).await {
+        Ok(()) => {}
+        Err(ConfigureError::UnknownFunction { .. }) => return Err(unknown(incoming, function)),
+        Err(error) => return Err(error.into()),
+    }
+    // The program may have paused it meanwhile, or resumed it, for itself.
+    match pause {
         true => client.pause(function),
         false => client.resume(function),
     };
-    match known {
-        true => Ok(HttpResponse::Ok().json(json!({ "function": function, "paused": pause }))),
-        false => Err(unknown(incoming, function)),
-    }
+    Ok(HttpResponse::Ok().json(json!({ "function": function, "paused": pause })))
 }
 
 fn unknown(incoming: &Incoming<'_>, function: &str) -> ApiError {
