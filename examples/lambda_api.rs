@@ -10,8 +10,7 @@
 //! `panic` panics with the `message`; `sleep` takes `milliseconds`; `big` returns `bytes`; `log` logs `lines`; `chain` invokes
 //! itself until it is stopped.
 //!
-//! Flags: `--port P`, `--retry-delays MS,MS`, `--max-age MS`, `--concurrency N`, `--timeout MS`, `--data FOLDER`,
-//! `--cert FILE --key FILE`, and `--auth FILE`, which names whose signatures are accepted and what they may do:
+//! `--help` lists the flags. The file of `--auth` names whose signatures are accepted and what they may do:
 //! `{"credentials":[{"access_key_id":"…","secret_access_key":"…","principal":"arn:aws:iam::000000000000:user/ada","policies":[…]}]}`
 
 use std::collections::HashMap;
@@ -129,29 +128,52 @@ async fn chain(event: Event<Value>) -> Result<u8, String> {
     Ok(event.context().hops())
 }
 
-/// `--name value` pairs.
-const FLAGS: [&str; 9] = [
-    "port",
-    "retry-delays",
-    "max-age",
-    "concurrency",
-    "timeout",
-    "data",
-    "cert",
-    "key",
-    "auth",
+/// Name, value and meaning of each flag.
+const FLAGS: [(&str, &str, &str); 9] = [
+    ("port", "P", "where to listen on 127.0.0.1 (9000)"),
+    (
+        "retry-delays",
+        "MS,MS",
+        "when failed events are retried (60000,120000)",
+    ),
+    ("max-age", "MS", "how old an event may grow (21600000)"),
+    (
+        "concurrency",
+        "N",
+        "how many events of a function run at once (10)",
+    ),
+    ("timeout", "MS", "how long an attempt may take (3000)"),
+    ("data", "FOLDER", "keep events there, across restarts"),
+    (
+        "cert",
+        "FILE",
+        "serve TLS with this chain of certificates, in PEM",
+    ),
+    ("key", "FILE", "and this key, in PEM"),
+    (
+        "auth",
+        "FILE",
+        "demand signatures by the credentials in this file",
+    ),
 ];
 
+fn help() -> String {
+    let mut help = "AWS Lambda's API over a handful of functions.\n\n".to_owned();
+    for (name, value, meaning) in FLAGS {
+        let flag = format!("--{name} {value}");
+        help.push_str(&format!("  {flag:22} {meaning}\n"));
+    }
+    help
+}
+
+/// `--name value` pairs.
 fn flags() -> Result<HashMap<String, String>, String> {
     let mut flags = HashMap::new();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let name = word
-            .strip_prefix("--")
-            .ok_or(format!("{word} is no flag"))?;
-        if !FLAGS.contains(&name) {
-            return Err(format!("{word} is no flag: use --{}", FLAGS.join(", --")));
-        }
+        let name = word.strip_prefix("--");
+        let known = name.filter(|name| FLAGS.iter().any(|(known, ..)| known == name));
+        let name = known.ok_or_else(|| format!("{word} is no flag\n\n{}", help()))?;
         let value = words.next().ok_or(format!("--{name} has no value"))?;
         flags.insert(name.to_owned(), value);
     }
@@ -167,6 +189,10 @@ fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {
 
 #[actix::main]
 async fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help") {
+        print!("{}", help());
+        return ExitCode::SUCCESS;
+    }
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

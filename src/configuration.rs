@@ -27,6 +27,9 @@ pub struct Configuration {
     /// How long one attempt may take, in place of [`Function::timeout`](crate::Function::timeout).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// When AWS's API changed the function itself last, if it did (CFG-09); nothing depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<SystemTime>,
     /// How events are dealt with that are invoked under a qualifier (CFG-14); those without one are under `$LATEST`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub event_invoke: BTreeMap<String, EventInvokeConfig>,

@@ -192,6 +192,33 @@ fn lambda_api_serves_until_it_is_told_to_end() {
     assert!(child.wait().unwrap().success());
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn lambda_api_tells_its_flags() {
+    let run = |words: &[&str]| {
+        Command::new(built("lambda_api"))
+            .args(words)
+            .output()
+            .unwrap()
+    };
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in ["--port P ", "--retry-delays MS,MS ", "--auth FILE "] {
+        assert!(help.contains(flag), "{help}");
+    }
+    for (words, told) in [
+        (&["--prot", "9000"][..], "--prot is no flag"),
+        (&["--port"], "--port has no value"),
+        (&["--cert", "x"], "--cert and --key need each other"),
+    ] {
+        let refused = run(words);
+        assert!(!refused.status.success());
+        let error = String::from_utf8(refused.stderr).unwrap();
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
 #[test]
 fn thumbnails_keeps_its_events_where_it_is_told() {
     let folder = tempfile::tempdir().unwrap();

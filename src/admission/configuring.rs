@@ -67,8 +67,12 @@ impl Admission {
             function: function.to_owned(),
         };
         let mailbox = self.mailbox(function).ok_or_else(unknown)?;
-        let mut configuration = self.configuration(function);
+        let before = self.configuration(function);
+        let mut configuration = before.clone();
         let changed = change(&mut configuration)?;
+        if configuration == before {
+            return Ok(changed);
+        }
         self.check_configuration(&mailbox, &configuration)?;
         let mut all = self.configurations.lock().clone();
         match configuration.is_empty() {

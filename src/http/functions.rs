@@ -115,18 +115,11 @@ pub(crate) async fn update(
     let info = super::concurrency::unqualified(incoming, function)?;
     let body: Map<String, Value> = incoming.json().await?;
     let client = &incoming.api.client;
-    let mut timeout = None;
+    let (mut timeout, mut expected) = (None, None);
     for (member, value) in &body {
         match member.as_str() {
             "Timeout" => timeout = Some(seconds(value)?),
-            "RevisionId" if *value != json!(revision(&info, None)) => {
-                return Err(ApiError::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "PreconditionFailedException",
-                    "The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId",
-                ));
-            }
-            "RevisionId" => {}
+            "RevisionId" => expected = Some(value),
             "DeadLetterConfig" => check_dead_letters(client, value)?,
             other => {
                 return Err(ApiError::invalid_parameter(format!(
@@ -135,14 +128,26 @@ pub(crate) async fn update(
             }
         }
     }
-    if let Some(timeout) = timeout {
-        client
-            .configure(info.name.as_str(), |configuration| {
-                configuration.timeout = Some(timeout);
-                Ok::<_, ApiError>(())
-            })
-            .await?;
-    }
+    client
+        .configure(info.name.as_str(), |configuration| {
+            let info = FunctionInfo {
+                configuration: configuration.clone(),
+                ..info.clone()
+            };
+            if expected.is_some_and(|revision_id| *revision_id != json!(revision(&info, None))) {
+                return Err(ApiError::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "PreconditionFailedException",
+                    "The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId",
+                ));
+            }
+            if timeout.is_some() {
+                configuration.timeout = timeout;
+                configuration.modified_at = Some(clock::wall_now());
+            }
+            Ok(())
+        })
+        .await?;
     configuration(incoming, function)
 }
 
@@ -256,7 +261,7 @@ fn described(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> M
         "Description": "",
         "Timeout": info.timeout.as_secs_f64().ceil() as u64,
         "MemorySize": memory::megabytes(clock::wall_now()).machine,
-        "LastModified": modified(info.registered_at),
+        "LastModified": modified(info.configuration.modified_at.unwrap_or(info.registered_at)),
         "CodeSha256": "",
         "Version": version,
         "TracingConfig": { "Mode": "PassThrough" },

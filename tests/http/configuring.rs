@@ -379,9 +379,12 @@ async fn the_timeout_can_be_set_and_what_is_the_programs_can_not() {
     let served = serve().await;
     let path = "/2015-03-31/functions/sleep/configuration";
     let before = served.get(path).await.json();
+    // It is told in milliseconds.
+    tokio::time::sleep(Duration::from_millis(2)).await;
     let set = put(&served, path, json!({"Timeout": 1})).await;
     assert_eq!((set.status, &set.json()["Timeout"]), (200, &json!(1)));
     assert_ne!(set.json()["RevisionId"], before["RevisionId"]);
+    assert_ne!(set.json()["LastModified"], before["LastModified"]);
     let timed = served.invoke("sleep", "RequestResponse", b"5000").await;
     assert_eq!(timed.json()["errorType"], "Sandbox.Timedout");
     let stale = put(
