@@ -191,7 +191,11 @@ mod tests {
     fn accept(replays: &Replays, number: u8, until: u64, now: u64) -> Result<(), SignatureError> {
         let used = Use {
             // Each half of them has another.
-            signer: if number.is_multiple_of(2) { "ada" } else { "ben" },
+            signer: if number.is_multiple_of(2) {
+                "ada"
+            } else {
+                "ben"
+            },
             signature: signature(number),
             good_until: Timestamp(until),
             attempt: None,
