@@ -1,12 +1,15 @@
 //! The door: all refusals happen here, before anything is kept. Shared by the router and every client.
 //!
-//! Who is behind which name and number, `registry.rs` knows; whose a proposed request id is, `proposals.rs`. What is
-//! admitted is the mailbox's, and the store's before the caller hears of it (`admission/storing.rs`). What a store has
-//! parked comes back through here (`admission/fetching.rs`).
+//! Who is behind which name and number, `registry.rs` knows; whose a proposed request id is, `proposals.rs`. What can be
+//! refused without asking a mailbox is refused in `admission/checking.rs`. What is admitted is the mailbox's, and the
+//! store's before the caller hears of it (`admission/storing.rs`). What a store has parked comes back through here
+//! (`admission/fetching.rs`).
 
+mod checking;
 pub(crate) mod configuring;
 mod fetching;
 pub(crate) mod lanes;
+mod proposing;
 mod storing;
 
 use std::any::Any;
@@ -15,6 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use checking::serialisable;
 use lanes::Lanes;
 use parking_lot::Mutex;
 use smallvec::smallvec;
@@ -28,22 +32,22 @@ use crate::destination::Destination;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
     Deduplicate, Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId,
-    Start,
 };
 use crate::failure::Condition;
 use crate::function::Function;
 use crate::idempotency::Bounds;
+use crate::identity::Identity;
 use crate::keys::Keys;
 use crate::logs::Logs;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
-use crate::origin::{LATEST, Origin};
+use crate::origin::Origin;
 use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
 use crate::queue::{NEVER, Unadmitted};
 use crate::registry::{Registry, Unregistered};
-use crate::settings::{Fault, FunctionName};
-use crate::slot::{Entry, Side};
+use crate::settings::Fault;
+use crate::slot::Entry;
 use crate::store::EventStore;
 use crate::telemetry;
 use crate::time::Time;
@@ -56,43 +60,6 @@ pub(crate) struct Limits {
     pub(crate) call_payload_max: usize,
     pub(crate) concurrent_executions_max: u32,
     pub(crate) idempotency: Bounds,
-}
-
-/// The address that AWS's records give a function.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) region: String,
-    pub(crate) account: String,
-}
-
-impl Identity {
-    pub(crate) fn arn(&self, function: &str) -> String {
-        format!(
-            "arn:aws:lambda:{}:{}:function:{function}",
-            self.region, self.account
-        )
-    }
-
-    /// The function that an ARN of this identity names, and its qualifier.
-    fn parse<'a>(&self, arn: &'a str) -> Option<(&'a str, Option<&'a str>)> {
-        let rest = arn.strip_prefix("arn:aws:lambda:")?;
-        let rest = rest.strip_prefix(&*self.region)?.strip_prefix(':')?;
-        let rest = rest.strip_prefix(&*self.account)?;
-        let name = rest.strip_prefix(":function:")?;
-        Some(match name.split_once(':') {
-            Some((name, qualifier)) => (name, Some(qualifier)),
-            None => (name, None),
-        })
-    }
-
-    /// DST-04: always qualified.
-    pub(crate) fn qualified_arn(&self, function: &FunctionName, qualifier: Option<&str>) -> String {
-        format!(
-            "{}:{}",
-            self.arn(function.as_str()),
-            qualifier.unwrap_or(LATEST)
-        )
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -549,238 +516,6 @@ impl Admission {
         doom(mailbox, &[id], Condition::Recursion);
         Ok(())
     }
-
-    /// An event at the door, with all checked that can be checked before its mailbox is asked.
-    fn entry(
-        &self,
-        mailbox: &Mailbox,
-        kind: InvocationType,
-        payload: Result<Payload, PayloadError>,
-        options: Option<Box<Options>>,
-        now: Time,
-    ) -> Result<Entry, InvokeError> {
-        let payload = serialisable(mailbox.name().as_str(), payload)?;
-        self.check(mailbox, kind, &payload, options.as_deref())?;
-        self.enter(mailbox, kind, payload, options, now)
-    }
-
-    fn check(
-        &self,
-        mailbox: &Mailbox,
-        kind: InvocationType,
-        payload: &Payload,
-        options: Option<&Options>,
-    ) -> Result<(), InvokeError> {
-        let function = || mailbox.name().to_string();
-        let limit = match kind {
-            InvocationType::Event => self.limits.event_payload_max,
-            InvocationType::RequestResponse => self.limits.call_payload_max,
-        };
-        if payload.size() > limit {
-            return Err(InvokeError::PayloadTooLarge {
-                function: function(),
-                bytes: payload.size(),
-                limit,
-            });
-        }
-        let Some(options) = options else {
-            return Ok(());
-        };
-        let hops = options.hops;
-        if let Some(limit) = mailbox.tuning.hops_max().filter(|&limit| hops >= limit) {
-            mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
-            return Err(InvokeError::Recursion {
-                function: function(),
-                hops,
-                limit,
-            });
-        }
-        if let Some(problem) = options.retry.as_ref().and_then(|policy| policy.fault()) {
-            return Err(InvokeError::Setting(Fault {
-                function: function(),
-                field: "retry",
-                problem: problem.to_owned(),
-            }));
-        }
-        let faults = [
-            (
-                "deduplicate",
-                options.deduplicate.as_ref().and_then(faulty_key),
-            ),
-            (
-                "durability",
-                options.durability.and_then(|wanted| self.undurable(wanted)),
-            ),
-        ];
-        for (field, problem) in faults {
-            if let Some(problem) = problem {
-                let function = function();
-                return Err(InvokeError::Setting(Fault {
-                    function,
-                    field,
-                    problem,
-                }));
-            }
-        }
-        Ok(())
-    }
-
-    /// Why an event can't be as durable as is wanted.
-    fn undurable(&self, wanted: Durability) -> Option<String> {
-        (wanted != Durability::Memory && self.store.is_none()).then(|| {
-            format!("is {wanted:?}, and the runtime has no store: give it one with `Builder::disk`")
-        })
-    }
-
-    fn enter(
-        &self,
-        mailbox: &Mailbox,
-        kind: InvocationType,
-        payload: Payload,
-        options: Option<Box<Options>>,
-        now: Time,
-    ) -> Result<Entry, InvokeError> {
-        let mut entry = Entry {
-            payload,
-            kind,
-            hops: 0,
-            side: None,
-            request_id: None,
-            start: now,
-            stored: false,
-            proposed: false,
-        };
-        if let Some(mut options) = options {
-            let origin = &mut options.origin;
-            if let Some(qualifier) = &origin.qualifier {
-                let version = self.version(mailbox, qualifier)?;
-                origin.version = Some(version).filter(|version| &**version != LATEST);
-            }
-            if kind == InvocationType::Event {
-                origin.client_context = None;
-            }
-            entry.start = match options.start {
-                Start::Now => now,
-                Start::After(delay) => now.after(delay),
-                Start::At(wall) => self.clock.time(wall),
-            };
-            (entry.hops, entry.request_id) = (options.hops, options.request_id);
-            entry.proposed = options.request_id.is_some();
-            entry.side = Side::of(*options);
-        }
-        Ok(entry)
-    }
-
-    /// The version of the function that runs under `qualifier`.
-    fn version(&self, mailbox: &Mailbox, qualifier: &str) -> Result<Arc<str>, InvokeError> {
-        let chance = self.clock.chance();
-        let version = mailbox.function.versions().version(qualifier, chance);
-        version.ok_or_else(|| InvokeError::UnknownQualifier {
-            function: mailbox.name().to_string(),
-            qualifier: qualifier.to_owned(),
-        })
-    }
-
-    fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
-        let function = || mailbox.name().to_string();
-        if mailbox.tuning.is_reserved_zero() {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::ZeroReservedConcurrency {
-                function: function(),
-            });
-        }
-        let reserved = mailbox.tuning.reserved();
-        if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::ReservedConcurrencyInUse {
-                function: function(),
-                reserved,
-            });
-        }
-        if mailbox.is_paused() {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::Paused {
-                function: function(),
-            });
-        }
-        Ok(())
-    }
-
-    // --- proposed request ids
-
-    /// Takes a proposed id for this function, so that no other event can have it.
-    fn propose(
-        &self,
-        mailbox: &Mailbox,
-        id: Option<RequestId>,
-    ) -> Result<Option<RequestId>, InvokeError> {
-        let Some(request_id) = id else {
-            return Ok(None);
-        };
-        self.unpropose(mailbox);
-        // Its last owner may have forgotten it and not said so yet.
-        let owner = self.proposals.owner(request_id);
-        let owner = owner.filter(|&number| number != mailbox.number);
-        if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
-            self.unpropose(&owner);
-        }
-        if self.locate(request_id).is_some() || !self.proposals.take(request_id, mailbox.number) {
-            return Err(InvokeError::RequestIdTaken { request_id });
-        }
-        Ok(Some(request_id))
-    }
-
-    fn propose_all<'a>(
-        &self,
-        mailbox: &Mailbox,
-        entries: impl Iterator<Item = &'a Entry>,
-    ) -> Result<Vec<RequestId>, InvokeError> {
-        let mut taken = Vec::new();
-        for entry in entries {
-            match self.propose(mailbox, entry.request_id) {
-                Ok(id) => taken.extend(id),
-                Err(refused) => {
-                    self.proposals.give_back(taken);
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Gives the proposed ids back if the mailbox refused.
-    fn conclude<T>(
-        &self,
-        mailbox: &Mailbox,
-        proposals: impl IntoIterator<Item = RequestId>,
-        admitted: Result<T, Unadmitted>,
-    ) -> Result<T, InvokeError> {
-        admitted.map_err(|full| {
-            let mut proposals = proposals.into_iter().peekable();
-            let first = proposals.peek().copied();
-            self.proposals.give_back(proposals);
-            refusal(mailbox, full, first)
-        })
-    }
-
-    /// Drops the ids of events that the mailbox has forgotten.
-    fn unpropose(&self, mailbox: &Mailbox) {
-        self.proposals.give_back(mailbox.forgotten());
-    }
-}
-
-/// Longest key of an event, in bytes.
-const KEY_MAX: usize = 256;
-
-fn faulty_key(deduplicate: &Deduplicate) -> Option<String> {
-    let len = deduplicate.key.len();
-    if len == 0 || len > KEY_MAX {
-        Some(format!("has a key of {len} bytes: use 1 to {KEY_MAX}"))
-    } else if deduplicate.window.is_zero() {
-        Some("has a window of zero: nothing would be a duplicate".to_owned())
-    } else {
-        None
-    }
 }
 
 fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
@@ -789,16 +524,6 @@ fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
         .filter_map(|&id| mailbox.doom(id, condition))
         .collect();
     mailbox.tell(Notice::Doomed(doomed));
-}
-
-fn serialisable(
-    function: &str,
-    payload: Result<Payload, PayloadError>,
-) -> Result<Payload, InvokeError> {
-    payload.map_err(|source| InvokeError::PayloadUnserialisable {
-        function: function.to_owned(),
-        source,
-    })
 }
 
 fn unknown(function: &str) -> InvokeError {

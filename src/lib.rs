@@ -135,6 +135,7 @@ mod handler;
 pub mod http;
 mod idempotency;
 mod idempotent;
+mod identity;
 mod inbox;
 mod keys;
 mod lock;

@@ -28,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "error",
             "idempotency",
             "origin",
+            "identity",
             "versions",
             "policy",
             "trace",

@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::Api;
@@ -313,6 +314,15 @@ pub(crate) fn raw_tail(http: &HttpRequest) -> &str {
         None => path,
     }
 }
+
+/// The parts of a path, as many as tell it from the others. A trailing slash counts for nothing.
+pub(crate) fn parts(path: &str) -> SmallVec<[&str; PARTS]> {
+    let parts = path.trim_end_matches('/').split('/');
+    parts.take(PARTS).collect()
+}
+
+/// One more than any operation has.
+const PARTS: usize = 6;
 
 /// A part of a path, decoded.
 pub(crate) fn decode(part: &str) -> Result<Cow<'_, str>, ApiError> {

@@ -2,6 +2,8 @@
 
 use actix_web::http::Method;
 
+use super::incoming::parts;
+
 /// What a request asks for, with the variable parts of its path as they are in there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation<'a> {
@@ -133,24 +135,19 @@ impl<'a> Operation<'a> {
         )
     }
 
-    /// The operation of a method and a path of the API of `date`. A trailing slash counts for nothing.
+    /// The operation of a method and a path of the API of `date`.
     pub(crate) fn at(method: &Method, date: &str, path: &'a str) -> Option<Self> {
-        let mut parts = [""; 6];
-        let mut count = 0;
-        for part in path.trim_end_matches('/').split('/') {
-            *parts.get_mut(count)? = part;
-            count += 1;
-        }
+        let parts = parts(path);
         // Hottest first.
-        match (method.as_str(), date, parts.get(..count)?) {
+        match (method.as_str(), date, &*parts) {
             ("POST", "2015-03-31", ["functions", f, "invocations"]) => Some(Self::Invoke(f)),
             ("POST", "2014-11-13", ["functions", f, "invoke-async"]) => Some(Self::InvokeAsync(f)),
             ("GET", "2016-08-19", ["account-settings"]) => Some(Self::GetAccountSettings),
             ("GET", "2017-03-31", ["tags", arn]) => Some(Self::ListTags(arn)),
             (method, date, ["functions", rest @ ..]) => {
-                Self::of_functions(method, date, rest).or_else(|| unsupported(method, date, path))
+                Self::of_functions(method, date, rest).or_else(|| unsupported(method, date, &parts))
             }
-            (method, date, _) => unsupported(method, date, path),
+            (method, date, _) => unsupported(method, date, &parts),
         }
     }
 
@@ -187,9 +184,8 @@ impl<'a> Operation<'a> {
 }
 
 /// AWS's other operations, so that whoever asks for one learns why it isn't here.
-fn unsupported<'a>(method: &str, date: &str, path: &'a str) -> Option<Operation<'a>> {
-    let parts: Vec<_> = path.trim_end_matches('/').split('/').collect();
-    let (action, function) = match (method, date, &*parts) {
+fn unsupported<'a>(method: &str, date: &str, parts: &[&'a str]) -> Option<Operation<'a>> {
+    let (action, function) = match (method, date, parts) {
         ("POST", "2015-03-31", ["functions"]) => ("lambda:CreateFunction", None),
         ("DELETE", "2015-03-31", ["functions", f]) => ("lambda:DeleteFunction", Some(*f)),
         ("PUT", "2015-03-31", ["functions", f, "code"]) => ("lambda:UpdateFunctionCode", Some(*f)),

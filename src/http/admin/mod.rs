@@ -11,7 +11,7 @@ use actix_web::http::Method;
 
 use super::access;
 use super::error::ApiError;
-use super::incoming::{Incoming, decode, raw_tail};
+use super::incoming::{Incoming, decode, parts, raw_tail};
 
 /// The description of all of this, in OpenAPI 3.1.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -39,13 +39,7 @@ enum Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn at(method: &Method, path: &'a str) -> Option<Self> {
-        let mut parts = [""; 4];
-        let mut count = 0;
-        for part in path.trim_end_matches('/').split('/') {
-            *parts.get_mut(count)? = part;
-            count += 1;
-        }
-        Some(match (method.as_str(), parts.get(..count)?) {
+        Some(match (method.as_str(), &*parts(path)) {
             ("GET", ["health", "live"]) => Self::Live,
             ("GET", ["health", "ready"]) => Self::Ready,
             ("GET", ["openapi.json"]) => Self::OpenApi,
