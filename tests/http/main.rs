@@ -8,4 +8,5 @@ mod configuring;
 mod invoking;
 mod naming;
 mod serving;
+mod signed;
 mod support;

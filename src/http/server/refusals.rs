@@ -7,6 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -40,8 +41,9 @@ struct Refusal {
 /// How long, and how many bytes.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 const DISCARDED_MAX: usize = 32 << 20;
-/// How an answer begins, up to the digit of its version.
-const BEGIN: &[u8] = b"HTTP/1.";
+/// Finds where the last answer begins.
+static BEGIN: LazyLock<memmem::FinderRev<'static>> =
+    LazyLock::new(|| memmem::FinderRev::new("HTTP/1."));
 /// How an answer without a body ends.
 const END: &[u8] = b"\r\n\r\n";
 /// actix-http's bounds, in its `h1::decoder`.
@@ -149,7 +151,7 @@ fn refused(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     if !bytes.ends_with(END) {
         return None;
     }
-    let at = memmem::rfind(bytes, BEGIN)?;
+    let at = BEGIN.rfind(bytes)?;
     let status = bytes[at..].split(|&byte| byte == b' ').nth(1)?;
     let status = StatusCode::from_bytes(status).ok()?;
     let is_error = status.is_client_error() || status.is_server_error();

@@ -1,0 +1,195 @@
+//! With credentials: who may do what, decided for each request, over a socket. What AWS's own clients sign,
+//! `tests/aws_sdk` shows; how signatures are verified, `tests/sigv4.rs`.
+
+use std::time::SystemTime;
+
+use hmac_sha256::{HMAC, Hash};
+use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+use redrive::policy::Policies;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Served, builder, invocations, serve_with};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn principal(name: &str) -> String {
+    format!("arn:aws:iam::000000000000:user/{name}")
+}
+
+/// A server that knows these principals, each with a policy of its own; a name's secret is the name.
+async fn serve(policies: &[(&str, Value)]) -> Served {
+    let mut credentials = StaticCredentials::new();
+    for (name, statement) in policies {
+        let document = json!({"Version": "2012-10-17", "Statement": statement});
+        let policies = Policies::new().identity(document.to_string().parse().unwrap());
+        let credential = Credential::new(*name, Principal::new(principal(name))).policies(policies);
+        credentials = credentials.key(format!("AK{name}"), credential);
+    }
+    serve_with(builder(), |api| api.credentials(credentials)).await
+}
+
+fn allow(action: &str, resource: &str) -> Value {
+    json!({"Effect": "Allow", "Action": action, "Resource": resource})
+}
+
+/// Signs a request as `name`, in the way of AWS's documentation, and sends it.
+async fn ask(served: &Served, name: &str, method: &str, path: &str, body: &str) -> Answer {
+    let (date, authorization) = sign(served, name, method, path, body);
+    let headers = [
+        ("X-Amz-Date", &*date),
+        ("Authorization", &*authorization),
+        ("X-Amz-Invocation-Type", "Event"),
+    ];
+    served
+        .request(method, path, &headers, body.as_bytes())
+        .await
+}
+
+fn sign(served: &Served, name: &str, method: &str, path: &str, body: &str) -> (String, String) {
+    let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let date = date.replace(['-', ':'], "");
+    let (day, host) = (&date[..8], served.address);
+    let scope = format!("{day}/us-east-1/lambda/aws4_request");
+    let signed = "host;x-amz-date;x-amz-invocation-type";
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let body = hex(&Hash::hash(body.as_bytes()));
+    let canonical = format!(
+        "{method}\n{path}\n{query}\nhost:{host}\nx-amz-date:{date}\nx-amz-invocation-type:Event\n\n{signed}\n{body}"
+    );
+    let canonical = hex(&Hash::hash(canonical.as_bytes()));
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{canonical}");
+    let mut key = HMAC::mac(day.as_bytes(), format!("AWS4{name}").as_bytes());
+    for part in ["us-east-1", "lambda", "aws4_request"] {
+        key = HMAC::mac(part.as_bytes(), key);
+    }
+    let signature = hex(&HMAC::mac(text.as_bytes(), key));
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=AK{name}/{scope}, SignedHeaders={signed}, Signature={signature}"
+    );
+    (date, authorization)
+}
+
+const REFUSED: (u16, &str) = (403, "AccessDeniedException");
+
+/// SIG-01, SIG-07, IAM-01: what is signed and allowed, and nothing else.
+#[actix::test]
+async fn only_what_is_signed_and_allowed_is_done() {
+    let served = serve(&[
+        ("ada", allow("lambda:*", "*")),
+        (
+            "ben",
+            allow("lambda:InvokeFunction", "arn:aws:lambda:*:*:function:sleep"),
+        ),
+    ])
+    .await;
+    let path = invocations("echo");
+    let accepted = ask(&served, "ada", "POST", &path, "1").await;
+    assert_eq!(accepted.status, 202);
+    assert_eq!(
+        ask(&served, "ben", "POST", &path, "2").await.error(),
+        REFUSED
+    );
+    let other = ask(&served, "ben", "POST", &invocations("sleep"), "0").await;
+    assert_eq!(other.status, 202);
+
+    let unsigned = served.invoke("echo", "Event", b"3").await;
+    assert_eq!(
+        unsigned.error(),
+        (403, "MissingAuthenticationTokenException")
+    );
+    let (date, authorization) = sign(&served, "ada", "POST", &path, "4");
+    let headers = [
+        ("X-Amz-Date", &*date),
+        ("Authorization", &*authorization),
+        ("X-Amz-Invocation-Type", "Event"),
+    ];
+    let changed = served.request("POST", &path, &headers, b"5").await;
+    assert_eq!(changed.error(), (403, "InvalidSignatureException"));
+    let once = served.request("POST", &path, &headers, b"4").await;
+    assert_eq!(once.status, 202);
+    let again = served.request("POST", &path, &headers, b"4").await;
+    assert_eq!(again.error().0, 403, "a replay");
+    let nobody = ask(&served, "eve", "POST", &path, "6").await;
+    assert_eq!(nobody.error(), (403, "UnrecognizedClientException"));
+    // Two of `echo` and one of `sleep`.
+    let stats = served.runtime.client().stats();
+    assert_eq!(stats.async_events_received, 3);
+}
+
+/// IAM-01: the API beyond AWS has actions of its own, and what is denied of a function is denied of its events.
+#[actix::test]
+async fn what_aws_does_not_know_is_authorised_too() {
+    let deny = json!({"Effect": "Deny", "Action": "redrive:*", "Resource": "arn:aws:lambda:*:*:function:fail"});
+    let served = serve(&[
+        (
+            "ada",
+            json!([allow("lambda:*", "*"), allow("redrive:*", "*")]),
+        ),
+        ("ben", json!([allow("redrive:*", "*"), deny])),
+        ("eve", allow("lambda:*", "*")),
+    ])
+    .await;
+    let mut ids = Vec::new();
+    for function in ["echo", "fail"] {
+        let answer = ask(&served, "ada", "POST", &invocations(function), "{}").await;
+        ids.push(answer.header("x-amzn-requestid").unwrap().to_owned());
+    }
+    for (method, path) in [
+        ("GET", "/_redrive/stats".to_owned()),
+        ("GET", "/_redrive/functions".to_owned()),
+        ("POST", "/_redrive/functions/echo/pause".to_owned()),
+        ("POST", "/_redrive/functions/echo/resume".to_owned()),
+        ("GET", "/_redrive/dead-letters".to_owned()),
+        ("GET", format!("/_redrive/events/{}", ids[0])),
+    ] {
+        let refused = ask(&served, "eve", method, &path, "").await;
+        assert_eq!(refused.error(), REFUSED, "{path}");
+        let allowed = ask(&served, "ben", method, &path, "").await;
+        assert_eq!(allowed.status, 200, "{path}");
+    }
+    for path in [
+        format!("/_redrive/events/{}", ids[1]),
+        format!("/_redrive/events/{}/log", ids[1]),
+        "/_redrive/functions/fail/stats".to_owned(),
+    ] {
+        let refused = ask(&served, "ben", "GET", &path, "").await;
+        assert_eq!(refused.error(), REFUSED, "{path}");
+        let allowed = ask(&served, "ada", "GET", &path, "").await;
+        assert_eq!(allowed.status, 200, "{path}");
+    }
+    let pause = "/_redrive/functions/fail/pause";
+    assert_eq!(
+        ask(&served, "ben", "POST", pause, "").await.error(),
+        REFUSED
+    );
+    // Health is for whoever can reach the server.
+    assert_eq!(served.get("/_redrive/health/live").await.status, 200);
+}
+
+/// CFG-31, IAM-02: the function's own policy lets somebody in, until the permission is gone.
+#[actix::test]
+async fn a_permission_lets_somebody_in() {
+    let served = serve(&[
+        ("ada", allow("lambda:*", "*")),
+        (
+            "ben",
+            allow("lambda:GetFunction", "arn:aws:lambda:*:*:function:nothing"),
+        ),
+    ])
+    .await;
+    let invoke = async |body: &str| {
+        let path = invocations("echo");
+        ask(&served, "ben", "POST", &path, body).await.status
+    };
+    assert_eq!(invoke("1").await, 403);
+    let permission = json!({"StatementId": "ben", "Action": "lambda:InvokeFunction", "Principal": principal("ben")});
+    let path = "/2015-03-31/functions/echo/policy";
+    let added = ask(&served, "ada", "POST", path, &permission.to_string()).await;
+    assert_eq!(added.status, 201);
+    assert_eq!(invoke("2").await, 202);
+    let removed = ask(&served, "ada", "DELETE", &format!("{path}/ben"), "").await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(invoke("3").await, 403);
+}
