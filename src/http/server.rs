@@ -82,7 +82,7 @@ pub enum ServerError {
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between two requests.
 const IDLE_MAX: Duration = Duration::from_secs(75);
-/// How long a client whose body is refused may take to notice.
+/// How long a client that is refused while it sends may take to notice.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 /// How long a graceful stop waits for the answers.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -284,7 +284,8 @@ impl Server {
     }
 
     /// For stopping it from elsewhere: `handle().stop(true)` accepts nothing more, and waits until all that was accepted is
-    /// answered, for at most 30 s; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the runtime is shut down.
+    /// answered, for at most 30 s; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the
+    /// runtime is shut down.
     pub fn handle(&self) -> dev::ServerHandle {
         self.server.handle()
     }

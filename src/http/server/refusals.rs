@@ -9,14 +9,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::HEAD_MAX;
+use super::{HEAD_MAX, LINGER_MAX};
 use crate::http::error::{ApiError, ERROR_TYPE, REQUEST_ID, random_id};
 
 /// A connection whose clients are refused in AWS's shape.
@@ -38,8 +37,7 @@ struct Refusal {
     over: bool,
 }
 
-/// How long, and how many bytes.
-const LINGER_MAX: Duration = Duration::from_secs(5);
+/// How many bytes are thrown away at most.
 const DISCARDED_MAX: usize = 32 << 20;
 /// Finds where the last answer begins.
 static BEGIN: LazyLock<memmem::FinderRev<'static>> =
