@@ -83,7 +83,7 @@ const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between two requests.
 const IDLE_MAX: Duration = Duration::from_secs(75);
 /// How long a client that is refused while it sends may take to notice.
-const LINGER_MAX: Duration = Duration::from_secs(5);
+const LINGER_MAX: Duration = Duration::from_secs(2);
 /// How long a graceful stop waits for the answers.
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Connections at once, of each thread.
