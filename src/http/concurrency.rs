@@ -26,8 +26,7 @@ pub(crate) fn unqualified(
             "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.",
         ));
     }
-    let client = &incoming.api.client;
-    let arn = target.arn(client.region(), client.account());
+    let arn = incoming.arn(&target);
     // Without a qualifier AWS names the function alone here.
     incoming
         .function(&target)

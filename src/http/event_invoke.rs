@@ -72,8 +72,8 @@ async fn change(
     let name = decode(function)?;
     let wanted: Wanted = incoming.json().await?;
     let valid = ApiError::unless_empty(wanted.broken());
-    ApiError::both(incoming.target(&name), valid)?;
-    let target = existing(incoming, &name)?;
+    let (target, ()) = ApiError::both(incoming.target(&name), valid)?;
+    check_exists(incoming, &target)?;
     let (client, arn) = (&incoming.api.client, qualified_arn(incoming, &target));
     if wanted.says_nothing() {
         // CFG-15
@@ -137,7 +137,8 @@ const PAGE_MAX: i64 = 50;
 
 pub(crate) fn list(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
-    let target = existing(incoming, &name)?;
+    let target = incoming.target(&name)?;
+    check_exists(incoming, &target)?;
     let query = incoming.query()?;
     let limit = super::functions::page_limit(&query, PAGE_MAX)?;
     let after = query.get("Marker").map(|it| marked(it)).transpose()?;
@@ -174,10 +175,9 @@ fn qualified_arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
 }
 
 /// CFG-16
-fn existing<'t>(incoming: &Incoming<'_>, name: &'t str) -> Result<Target<'t>, ApiError> {
-    let target = incoming.target(name)?;
-    match incoming.function(&target) {
-        Ok(_) => Ok(target),
+fn check_exists(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiError> {
+    match incoming.function(target) {
+        Ok(_) => Ok(()),
         Err(_) => Err(ApiError::not_found("The function doesn't exist.")),
     }
 }

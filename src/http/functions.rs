@@ -112,7 +112,7 @@ pub(crate) async fn update(
     incoming: &mut Incoming<'_>,
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
-    let info = super::concurrency::unqualified(incoming, function)?;
+    let mut info = super::concurrency::unqualified(incoming, function)?;
     let body: Map<String, Value> = incoming.json().await?;
     let client = &incoming.api.client;
     let (mut timeout, mut expected) = (None, None);
@@ -128,12 +128,10 @@ pub(crate) async fn update(
             }
         }
     }
+    let name = info.name.clone();
     client
-        .configure(info.name.as_str(), |configuration| {
-            let info = FunctionInfo {
-                configuration: configuration.clone(),
-                ..info.clone()
-            };
+        .configure(name.as_str(), |configuration| {
+            info.configuration = configuration.clone();
             if expected.is_some_and(|revision_id| *revision_id != json!(revision(&info, None))) {
                 return Err(ApiError::new(
                     StatusCode::PRECONDITION_FAILED,

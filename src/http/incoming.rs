@@ -140,9 +140,15 @@ impl<'a> Incoming<'a> {
         known.ok_or_else(|| {
             // NAM-13
             let qualifier = target.qualifier.as_deref().unwrap_or(LATEST);
-            let arn = target.arn(client.region(), client.account());
+            let arn = self.arn(target);
             ApiError::not_found(format!("Function not found: {arn}:{qualifier}"))
         })
+    }
+
+    /// The ARN of the function that a target asks for, be it here or not.
+    pub(crate) fn arn(&self, target: &Target<'_>) -> String {
+        let client = &self.api.client;
+        target.arn(client.region(), client.account())
     }
 
     // --- the body
@@ -321,7 +327,7 @@ pub(crate) fn parts(path: &str) -> SmallVec<[&str; PARTS]> {
     parts.take(PARTS).collect()
 }
 
-/// One more than any operation has.
+/// More than any operation is told by.
 const PARTS: usize = 6;
 
 /// A part of a path, decoded.

@@ -156,8 +156,7 @@ fn broken(permission: &Permission) -> Vec<String> {
 
 /// Qualified if a qualifier was given (CFG-33).
 fn arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
-    let client = &incoming.api.client;
-    let arn = target.arn(client.region(), client.account());
+    let arn = incoming.arn(target);
     match &target.qualifier {
         Some(qualifier) => format!("{arn}:{qualifier}"),
         None => arn,

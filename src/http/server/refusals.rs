@@ -4,6 +4,9 @@
 //! connection looks at what is written to it: such a head, without the request's id that each answer of ours has, gives way
 //! to a whole answer. It is always the last that a connection writes, and can't be the end of a body: those are JSON without
 //! white space around it, which ends in no line break.
+//!
+//! It needs a connection that has nothing unanswered: otherwise actix-http takes what it can't read for a client that has
+//! hung up, writes nothing more, and there is nothing to put an answer in the place of.
 
 use std::io;
 use std::pin::Pin;

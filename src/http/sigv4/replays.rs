@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 
 use super::attempt::Attempt;
@@ -124,15 +125,20 @@ impl Replays {
     }
 
     fn take_room(&self, signer: Signer) -> Result<(), SignatureError> {
-        let mut own = self.of.entry(signer).or_default();
-        if *own >= self.kept_max.div_ceil(SHARE) {
+        // An entry that isn't filled leaves nothing behind.
+        let entry = self.of.entry(signer);
+        let own = match &entry {
+            Entry::Occupied(own) => *own.get(),
+            Entry::Vacant(_) => 0,
+        };
+        if own >= self.kept_max.div_ceil(SHARE) {
             return Err(SignatureError::TooManyRequests);
         }
         if self.kept.fetch_add(1, Relaxed) >= self.kept_max {
             self.kept.fetch_sub(1, Relaxed);
             return Err(SignatureError::TooManyRequests);
         }
-        *own += 1;
+        *entry.or_default() += 1;
         Ok(())
     }
 
@@ -291,6 +297,8 @@ mod tests {
         }
         let full = accept("ben", 25, 1_000);
         assert!(matches!(full, Err(SignatureError::TooManyRequests)));
+        // Who is refused leaves nothing behind.
+        assert_eq!((replays.of.len(), replays.kept.load(Relaxed)), (2, 10));
         let replays = &replays;
         let later = |signer, number| {
             let used = Use {
