@@ -97,6 +97,7 @@ impl ApiError {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &'static str {
         self.0.code
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AsHeaderName, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use actix_web::http::header::{AsHeaderName, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use futures_util::StreamExt;
@@ -42,6 +43,8 @@ pub(crate) struct Incoming<'a> {
 
 enum Body {
     Unread(web::Payload),
+    /// Not to its end.
+    Begun(web::Payload),
     Read(Vec<u8>),
     Gone,
 }
@@ -57,6 +60,8 @@ pub(crate) enum Unread {
 const SMALL_MAX: usize = 128 << 10;
 /// How long a body may take: 6 MiB at 100 KiB a second.
 const BODY_MAX: Duration = Duration::from_secs(60);
+/// How long nothing of it may come.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a body that is refused is listened to, and how long when nothing of it comes.
 const DISCARD_MAX: Duration = Duration::from_secs(20);
 const DISCARD_PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -156,7 +161,7 @@ impl<'a> Incoming<'a> {
     /// The body, of at most `max` bytes. One that is said to have more isn't read at all.
     pub(crate) async fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Unread> {
         let mut body = match std::mem::replace(&mut self.body, Body::Gone) {
-            Body::Unread(body) => body,
+            Body::Unread(body) | Body::Begun(body) => body,
             Body::Read(bytes) if bytes.len() > max => return Err(Unread::TooLarge(bytes.len())),
             Body::Read(bytes) => return Ok(bytes),
             Body::Gone => return Ok(Vec::new()),
@@ -176,14 +181,13 @@ impl<'a> Incoming<'a> {
             }
             Ok(())
         };
-        match in_time(read).await {
-            Ok(()) => Ok(bytes),
-            Err(Unread::TooLarge(length)) => {
-                self.body = Body::Unread(body);
-                Err(Unread::TooLarge(length))
-            }
-            Err(error) => Err(error),
+        let read = in_time(BODY_MAX, read)
+            .await
+            .unwrap_or_else(|| Err(too_slow()));
+        if read.is_err() {
+            self.body = Body::Begun(body);
         }
+        read.map(|()| bytes)
     }
 
     /// Keeps the body that was read, for whoever reads it next.
@@ -229,7 +233,7 @@ impl<'a> Incoming<'a> {
 
     /// The answer as it leaves: with the request's id, and after the client has got rid of a body that nobody wanted.
     pub(crate) async fn finish(self, answer: Result<HttpResponse, ApiError>) -> HttpResponse {
-        let mut response = match answer {
+        let response = match answer {
             Ok(mut response) => {
                 if !response.headers().contains_key(&REQUEST_ID)
                     && let Ok(id) = HeaderValue::from_str(&self.id.to_string())
@@ -240,36 +244,39 @@ impl<'a> Incoming<'a> {
             }
             Err(error) => error.respond(self.id),
         };
-        if let Body::Unread(body) = self.body
-            && response.status().is_client_error()
-            && !discard(body).await
-        {
-            response
-                .head_mut()
-                .set_connection_type(actix_web::http::ConnectionType::Close);
+        let unread = match self.body {
+            // Its sender waits to be asked for it, and has the answer instead.
+            Body::Unread(_) if self.http.headers().contains_key(EXPECT) => None,
+            Body::Unread(body) | Body::Begun(body) => Some(body),
+            Body::Read(_) | Body::Gone => None,
+        };
+        if let Some(body) = unread.filter(|_| response.status().is_client_error()) {
+            discard(body).await;
         }
         response
     }
 }
 
 /// How many bytes the client says that it sends.
-pub(crate) fn declared(headers: &HeaderMap) -> Option<usize> {
+fn declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What a body's reading comes to, if that doesn't take too long. As a rule the body came with the head: then no timer is set.
-async fn in_time(read: impl Future<Output = Result<(), Unread>>) -> Result<(), Unread> {
-    let mut read = pin!(read);
-    match poll_fn(|task| Poll::Ready(read.as_mut().poll(task))).await {
-        Poll::Ready(read) => read,
-        Poll::Pending => tokio::time::timeout(BODY_MAX, read)
-            .await
-            .unwrap_or_else(|_| Err(too_slow())),
+/// What a future comes to, if that doesn't take too long. As a rule it is ready at once: then no timer is set.
+async fn in_time<F: Future>(max: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    match poll_fn(|task| Poll::Ready(future.as_mut().poll(task))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout(max, future).await.ok(),
     }
 }
 
 fn too_slow() -> Unread {
-    let message = "the request's body did not arrive in time";
+    let message = format!(
+        "The request's body did not arrive within {} s, or nothing of it came for {} s",
+        BODY_MAX.as_secs(),
+        PAUSE_MAX.as_secs()
+    );
     Unread::Failed(ApiError::new(
         StatusCode::REQUEST_TIMEOUT,
         "RequestTimeoutException",
@@ -278,34 +285,31 @@ fn too_slow() -> Unread {
 }
 
 async fn part(body: &mut web::Payload) -> Result<Option<web::Bytes>, Unread> {
-    match body.next().await {
-        None => Ok(None),
-        Some(Ok(part)) => Ok(Some(part)),
-        Some(Err(error)) => Err(Unread::Failed(ApiError::invalid_content(format!(
-            "Could not read the request's body: {error}"
-        )))),
-    }
+    let why = match in_time(PAUSE_MAX, body.next()).await {
+        None => return Err(too_slow()),
+        Some(None) => return Ok(None),
+        Some(Some(Ok(part))) => return Ok(Some(part)),
+        Some(Some(Err(PayloadError::Incomplete(_)))) => "it breaks off".to_owned(),
+        Some(Some(Err(error))) => error.to_string(),
+    };
+    let message = format!("Could not read the request's body: {why}");
+    Err(Unread::Failed(ApiError::invalid_content(message)))
 }
 
-/// Reads a body to its end, for nobody. Answers whether that was worth it.
-async fn discard(mut body: web::Payload) -> bool {
+/// Reads a body for nobody, as long as it comes, so that its sender gets to read the answer.
+async fn discard(mut body: web::Payload) {
     let mut discarded = 0;
     let all = async {
-        loop {
-            match tokio::time::timeout(DISCARD_PAUSE_MAX, part(&mut body)).await {
-                Ok(Ok(Some(part))) => discarded += part.len(),
-                Ok(_) => return true,
-                // Its sender waits for an answer.
-                Err(_) => return false,
-            }
+        while let Ok(Ok(Some(part))) =
+            tokio::time::timeout(DISCARD_PAUSE_MAX, part(&mut body)).await
+        {
+            discarded += part.len();
             if discarded > DISCARDED_MAX {
-                return false;
+                break;
             }
         }
     };
-    tokio::time::timeout(DISCARD_MAX, all)
-        .await
-        .unwrap_or(false)
+    let _ = tokio::time::timeout(DISCARD_MAX, all).await;
 }
 
 /// What follows the date, or `/_redrive/`, in the path as the client sent it: still encoded, so that an encoded slash is no

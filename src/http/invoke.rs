@@ -1,15 +1,13 @@
 //! Invocations: AWS's `Invoke` in its three types, and the old `InvokeAsync` (INV-01 to INV-33).
 
 use actix_web::HttpResponse;
-use actix_web::dev::RequestHead;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Api;
 use super::error::{ApiError, Constraint, REQUEST_ID};
-use super::incoming::{Incoming, Unread, declared, decode};
+use super::incoming::{Incoming, Unread, decode};
 use super::target::Target;
 use crate::client::Client;
 use crate::destination::error_object;
@@ -173,14 +171,6 @@ pub(crate) async fn body(incoming: &mut Incoming<'_>) -> Result<Vec<u8>, ApiErro
         Unread::Failed(error) => error,
         Unread::TooLarge(bytes) => kind.too_large(bytes, max),
     })
-}
-
-/// What an invocation gets whose head says already that its payload is too large.
-pub(crate) fn refusal_of_length(api: &Api, head: &RequestHead) -> Option<ApiError> {
-    let length = declared(&head.headers).filter(|_| head.uri.path().ends_with("/invocations"))?;
-    let kind = kind(&head.headers).ok()?;
-    let max = kind.payload_max(&api.client);
-    (length > max).then(|| kind.too_large(length, max))
 }
 
 impl Type {

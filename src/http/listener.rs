@@ -14,7 +14,7 @@ pub(crate) struct Listener {
 impl Listener {
     /// Of a request: our own server says it, and of any other its application knows it.
     pub(crate) fn of(http: &HttpRequest) -> Self {
-        http.conn_data().copied().unwrap_or_else(|| {
+        http.app_data().copied().unwrap_or_else(|| {
             let config = http.app_config();
             Self {
                 address: config.local_addr(),

@@ -58,12 +58,12 @@ use sigv4::{Credentials, Verifier};
 /// # async fn serve(client: redrive::Client) -> std::io::Result<()> {
 /// let api = LambdaApi::new(client);
 /// let app = move || App::new().service(web::scope("/aws").configure(api.configure()));
-/// HttpServer::new(app).h1_allow_half_closed(false).bind("127.0.0.1:9000")?.run().await
+/// HttpServer::new(app).bind("127.0.0.1:9000")?.run().await
 /// # }
 /// ```
 ///
-/// With `h1_allow_half_closed(false)` a client that hangs up cancels its synchronous call; without, actix-web doesn't notice,
-/// and the call runs to its end.
+/// There actix-web keeps the connections: its limits hold, what it refuses by itself has no body, and a synchronous call runs on
+/// after its caller has hung up, as it does at AWS.
 ///
 /// Or alone, see [`bind`](Self::bind). Under `/_redrive/` it answers what AWS's API doesn't know: what became of an event,
 /// cancelling, dead letters, figures, health; `/_redrive/openapi.json` describes it.

@@ -1,35 +1,33 @@
 //! The API as a server of its own, for programs that have none.
 
-mod refusals;
+mod connection;
+mod wire;
 
-use std::future::ready;
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::body::BoxBody;
-use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol, Request, Response};
+use actix_http::ServiceConfig;
 use actix_rt::net::TcpStream;
 use actix_server::{GracefulShutdownSignal, ServerBuilder};
 use actix_service::{
-    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service,
 };
 use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::App;
 use actix_web::dev::{self, AppConfig};
+use futures_util::FutureExt;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use refusals::Connection;
-
-use super::error::random_id;
+use super::LambdaApi;
 use super::listener::Listener;
-use super::{Api, LambdaApi, invoke};
 use crate::signals::Signals;
 
 /// A server of the API that listens; [`run`](Self::run) serves.
@@ -78,12 +76,6 @@ pub enum ServerError {
     },
 }
 
-/// How long a client may take for the head of a request.
-const HEAD_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between two requests.
-const IDLE_MAX: Duration = Duration::from_secs(75);
-/// How long a client that is refused while it sends may take to notice.
-const LINGER_MAX: Duration = Duration::from_secs(2);
 /// How long a graceful stop waits for the answers.
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Connections at once, of each thread.
@@ -91,11 +83,11 @@ const CONNECTIONS_MAX: usize = 25_000;
 /// Connections that the system holds until they are accepted.
 const BACKLOG: i32 = 4_096;
 
-/// A connection on its way to the application.
-type Accepted<S> = (Connection<S>, Protocol, Option<SocketAddr>);
-
 impl LambdaApi {
     /// Listens on an address, for a server with nothing but this API. Port 0 picks one.
+    ///
+    /// Slow clients hold nothing: a request's head may take 10 s, its body 60 s and 10 s without a byte, an answer as long
+    /// to be taken, and a connection may be idle for 75 s. A client that hangs up cancels its synchronous call, within 2 s.
     ///
     /// ```no_run
     /// # async fn serve(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -205,17 +197,20 @@ fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 // --- a connection: from the listener to the application
 
+/// A connection, and who is at its other end.
+type Accepted<S> = (S, Option<SocketAddr>);
+
 /// Connections as they come in.
 fn plain() -> impl ServiceFactory<
     TcpStream,
     Config = (),
     Response = Accepted<TcpStream>,
-    Error = DispatchError,
+    Error = Infallible,
     InitError = (),
 > {
     fn_service(async |stream: TcpStream| {
-        let peer = stream.peer_addr().ok();
-        Ok((Connection::new(stream), Protocol::Http1, peer))
+        let peer = meet(&stream);
+        Ok((stream, peer))
     })
 }
 
@@ -226,15 +221,19 @@ fn secured(
     TcpStream,
     Config = (),
     Response = Accepted<TlsStream<TcpStream>>,
-    Error = TlsError<io::Error, DispatchError>,
+    Error = TlsError<io::Error, Infallible>,
     InitError = (),
 > + use<> {
-    Acceptor::new(tls.clone())
-        .map_err(TlsError::into_service_error)
-        .map(|stream: TlsStream<TcpStream>| {
-            let peer = stream.get_ref().0.peer_addr().ok();
-            (Connection::new(stream), Protocol::Http1, peer)
-        })
+    Acceptor::new(tls.clone()).map(|stream: TlsStream<TcpStream>| {
+        let peer = meet(stream.get_ref().0);
+        (stream, peer)
+    })
+}
+
+fn meet(stream: &TcpStream) -> Option<SocketAddr> {
+    // Where it can't be set, answers of several packets are slower.
+    let _ = stream.set_nodelay(true);
+    stream.peer_addr().ok()
 }
 
 /// The API, for connections.
@@ -242,39 +241,23 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     api: &LambdaApi,
     listener: Listener,
     stopping: &GracefulShutdownSignal,
-) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>
+) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = Infallible, InitError = ()>
 + use<S> {
-    let (app, api, stopping) = (
-        App::new().configure(api.configure_alone()),
-        api.0.clone(),
-        stopping.clone(),
-    );
-    HttpService::build()
-        .client_request_timeout(HEAD_MAX)
-        .client_disconnect_timeout(LINGER_MAX)
-        .keep_alive(IDLE_MAX)
-        // Whoever has hung up waits for no answer: the call is cancelled.
-        .h1_allow_half_closed(false)
-        .graceful_shutdown_signal(move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        })
-        .expect(fn_service(move |request| ready(expected(&api, request))))
-        .on_connect_ext(move |_: &Connection<S>, extensions| {
-            extensions.insert(listener);
-        })
-        .finish(map_config(
-            app.into_factory().map_err(|error| error.error_response()),
-            |()| AppConfig::default(),
-        ))
-}
-
-/// A body that is too large is refused before its sender, who waits for a word, has sent any of it.
-fn expected(api: &Api, request: Request) -> Result<Request, Response<BoxBody>> {
-    match invoke::refusal_of_length(api, request.head()) {
-        None => Ok(request),
-        Some(refusal) => Err(refusal.respond(random_id()).into()),
-    }
+    let app = App::new()
+        .app_data(listener)
+        .configure(api.configure_alone());
+    let (app, stopping) = (Rc::new(app.into_factory()), stopping.clone());
+    fn_factory(move || {
+        let (app, stopping) = (app.clone(), stopping.clone());
+        async move {
+            let app = Rc::new(app.new_service(AppConfig::default()).await?);
+            let config = ServiceConfig::default();
+            Ok(fn_service(move |(stream, peer)| {
+                let stopping = stopping.clone();
+                connection::serve(stream, peer, app.clone(), config.clone(), stopping).map(Ok)
+            }))
+        }
+    })
 }
 
 impl Server {

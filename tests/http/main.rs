@@ -5,6 +5,7 @@
 mod admin;
 mod bad_input;
 mod configuring;
+mod connections;
 mod invoking;
 mod naming;
 mod serving;

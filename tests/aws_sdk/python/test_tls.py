@@ -1,5 +1,6 @@
 """The same API over TLS, with a certificate that stands beside this file and is trusted by nobody else."""
 
+import contextlib
 import json
 import ssl
 from pathlib import Path
@@ -55,9 +56,41 @@ class Tls(Served):
             with wire.connect(self.server) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
                 self.assertEqual(tls.version(), name)
 
-    def test_what_is_not_http_is_told_over_tls_too(self):
-        """ERR-01, ERR-02"""
+    @contextlib.contextmanager
+    def connection(self):
         context = ssl.create_default_context(cafile=CERTIFICATE)
         with wire.connect(self.server) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+            yield tls
+
+    def test_what_is_not_http_is_told_over_tls_too(self):
+        """ERR-01, ERR-02"""
+        with self.connection() as tls:
             tls.sendall(b"GARBAGE\r\n\r\n")
             self.assert_refused(wire.answer(tls), "InvalidRequestContentException", 400)
+            self.assertEqual(tls.recv(1), b"")
+
+    def test_what_is_not_http_comes_after_the_answers_before_it(self):
+        """ERR-01, ERR-02"""
+        good = wire.head("POST", wire.invocations("sleep"), [("host", "localhost"), ("content-length", 2)]) + b"50"
+        with self.connection() as tls:
+            tls.sendall(good + good + b"GARBAGE\r\n\r\n")
+            for _ in range(2):
+                self.assertEqual(wire.answer(tls).status, 200)
+            self.assert_refused(wire.answer(tls), "InvalidRequestContentException", 400)
+
+    def test_a_large_body_goes_there_and_back(self):
+        """INV-26"""
+        body = b'"' + b"x" * ((6 << 20) - 2) + b'"'
+        with self.connection() as tls:
+            headers = [("host", "localhost"), ("content-length", len(body))]
+            tls.sendall(wire.head("POST", wire.invocations("echo"), headers) + body)
+            self.assertEqual(wire.answer(tls).body, body)
+
+    def test_http_1_0_and_head_are_answered(self):
+        """ERR-01: the first closes, the second has no body."""
+        with self.connection() as tls:
+            tls.sendall(b"HEAD /_redrive/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            self.assertEqual(wire.answer(tls, "HEAD").body, b"")
+            tls.sendall(b"GET /_redrive/health/live HTTP/1.0\r\n\r\n")
+            self.assertEqual(wire.answer(tls).status, 200)
+            self.assertEqual(tls.recv(1), b"")

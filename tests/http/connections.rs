@@ -1,0 +1,398 @@
+//! What happens on a connection beyond one good request: several at once, bad ones behind good ones, slow clients, and ends.
+
+use std::time::Duration;
+
+use redrive::{Event, Function};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::support::{Served, builder, invocations, read_one, serve, serve_with};
+
+/// Longer than anything may be waited for, shorter than what a stop waits at most.
+const LONG: Duration = Duration::from_secs(25);
+
+fn post(function: &str, kind: &str, body: &str) -> String {
+    let (path, length) = (invocations(function), body.len());
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Amz-Invocation-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+async fn connect(served: &Served) -> BufReader<TcpStream> {
+    BufReader::new(served.connect().await)
+}
+
+async fn say(stream: &mut BufReader<TcpStream>, bytes: impl AsRef<[u8]>) {
+    stream.write_all(bytes.as_ref()).await.unwrap();
+}
+
+/// The connection has nothing more to say, and is closed.
+async fn ended(stream: &mut BufReader<TcpStream>) {
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await;
+    let end = end.expect("the connection ends");
+    assert!(end.is_ok() && rest.is_empty(), "{end:?} {rest:?}");
+}
+
+async fn running(served: &Served, function: &str, calls: u64) {
+    let client = served.runtime.client();
+    let wait = async {
+        while client.function_stats(function).unwrap().calls.running != calls {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(LONG, wait).await;
+    waited.unwrap_or_else(|_| panic!("there are never {calls} calls"));
+}
+
+const GARBAGE: [&[u8]; 4] = [
+    b"GARBAGE\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: two\r\n\r\n",
+];
+
+/// ERR-01: what can't be read takes nothing from what could.
+#[actix::test]
+async fn garbage_behind_a_request_comes_after_its_answer() {
+    let served = serve().await;
+    for (function, kind, body, status) in [
+        ("echo", "RequestResponse", "7", 200),
+        ("echo", "Event", "7", 202),
+        ("echo", "DryRun", "7", 204),
+        ("sleep", "RequestResponse", "50", 200),
+        ("fail", "RequestResponse", "{}", 200),
+        ("nobody", "RequestResponse", "7", 404),
+    ] {
+        for garbage in GARBAGE {
+            let mut stream = connect(&served).await;
+            let request = post(function, kind, body);
+            say(&mut stream, [request.as_bytes(), garbage].concat()).await;
+            let answer = read_one(&mut stream).await.expect("its answer");
+            assert_eq!(answer.status, status, "{function} {kind}");
+            let refusal = read_one(&mut stream).await.expect("a refusal");
+            assert_eq!(refusal.error(), (400, "InvalidRequestContentException"));
+            assert_eq!(refusal.header("connection"), Some("close"));
+            ended(&mut stream).await;
+        }
+    }
+}
+
+/// ERR-01: also where it comes while the call runs.
+#[actix::test]
+async fn garbage_during_a_call_comes_after_its_answer() {
+    let served = serve().await;
+    for garbage in GARBAGE {
+        let mut stream = connect(&served).await;
+        say(&mut stream, post("sleep", "RequestResponse", "300")).await;
+        running(&served, "sleep", 1).await;
+        say(&mut stream, garbage).await;
+        let answer = read_one(&mut stream).await.expect("its answer");
+        assert_eq!((answer.status, answer.json()), (200, json!(300)));
+        let refusal = read_one(&mut stream).await.expect("a refusal");
+        assert_eq!(refusal.error(), (400, "InvalidRequestContentException"));
+        ended(&mut stream).await;
+    }
+}
+
+/// INV-13: what is accepted is answered.
+#[actix::test]
+async fn each_of_many_events_at_once_is_answered() {
+    let served = serve().await;
+    let mut stream = connect(&served).await;
+    let events = post("echo", "Event", "7").repeat(50);
+    say(&mut stream, events + "NONSENSE\r\n\r\n").await;
+    for number in 0..50 {
+        let answer = read_one(&mut stream).await.expect("its answer");
+        assert_eq!(answer.status, 202, "{number}");
+    }
+    assert_eq!(read_one(&mut stream).await.unwrap().status, 400);
+    ended(&mut stream).await;
+    let stats = served.get("/_redrive/stats").await.json();
+    assert_eq!(stats["AsyncEventsReceived"], 50);
+}
+
+/// The head before it was HEAD, whose answers have no body; this one has.
+#[actix::test]
+async fn a_refusal_has_a_body_whatever_was_asked_before() {
+    let served = serve().await;
+    let mut stream = connect(&served).await;
+    say(
+        &mut stream,
+        "HEAD /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 404 "));
+    say(&mut stream, "NONSENSE\r\n\r\n").await;
+    let refusal = read_one(&mut stream).await.unwrap();
+    assert_eq!(refusal.error(), (400, "InvalidRequestContentException"));
+    ended(&mut stream).await;
+}
+
+/// ERR-01: whether it is the connection's first, or comes behind others, at once or byte by byte.
+#[actix::test]
+async fn a_head_that_does_not_end_is_not_waited_for() {
+    let served = serve().await;
+    let begun = "POST / HTTP/1.1\r\nHost: loc";
+    let good = post("echo", "RequestResponse", "7");
+    let refused = async |mut stream: BufReader<TcpStream>| {
+        let refusal = tokio::time::timeout(LONG, read_one(&mut stream)).await;
+        let refusal = refusal.expect("it ends").expect("a refusal");
+        assert_eq!(refusal.error(), (408, "RequestTimeoutException"));
+        assert!(refusal.message().contains("10 s"), "{}", refusal.message());
+        assert_eq!(refusal.header("connection"), Some("close"));
+        ended(&mut stream).await;
+    };
+    let first = async {
+        let mut stream = connect(&served).await;
+        say(&mut stream, begun).await;
+        refused(stream).await;
+    };
+    let behind = async {
+        let mut stream = connect(&served).await;
+        say(&mut stream, format!("{good}{begun}")).await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+        refused(stream).await;
+    };
+    let later = async {
+        let mut stream = connect(&served).await;
+        say(&mut stream, &good).await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+        say(&mut stream, "P").await;
+        refused(stream).await;
+    };
+    let slowly = async {
+        let mut stream = connect(&served).await;
+        say(&mut stream, &good).await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+        say(&mut stream, begun).await;
+        let (reading, mut writing) = stream.into_inner().into_split();
+        let drip = async {
+            while writing.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut reading = BufReader::new(reading);
+        let refusal = tokio::select! {
+            refusal = tokio::time::timeout(LONG, read_one(&mut reading)) => refusal,
+            () = drip => unreachable!(),
+        };
+        assert_eq!(refusal.unwrap().unwrap().error().0, 408);
+    };
+    tokio::join!(first, behind, later, slowly);
+}
+
+/// ASY-01: nothing of it is an event.
+#[actix::test]
+async fn a_body_that_stops_is_not_waited_for() {
+    let served = serve().await;
+    let whole = post("echo", "Event", "\"0123456789\"");
+    let mut stream = connect(&served).await;
+    say(&mut stream, &whole[..whole.len() - 5]).await;
+    let refusal = tokio::time::timeout(LONG, read_one(&mut stream)).await;
+    let refusal = refusal.expect("it ends").expect("a refusal");
+    assert_eq!(refusal.error(), (408, "RequestTimeoutException"));
+    assert_eq!(refusal.header("connection"), Some("close"));
+    ended(&mut stream).await;
+    let stats = served.get("/_redrive/stats").await.json();
+    assert_eq!(stats["AsyncEventsReceived"], 0);
+}
+
+/// Whoever doesn't send, or doesn't read, isn't what a stop waits for.
+#[actix::test]
+async fn slow_clients_do_not_hold_a_stop() {
+    let big = Function::new("big", |_: Event<Value>| async {
+        Ok::<_, String>("x".repeat(5 << 20))
+    });
+    let served = serve_with(builder().function(big), |api| api).await;
+    let mut half_a_head = connect(&served).await;
+    say(&mut half_a_head, "POST / HT").await;
+    let mut half_a_body = connect(&served).await;
+    let whole = post("echo", "Event", "\"0123456789\"");
+    say(&mut half_a_body, &whole[..whole.len() - 5]).await;
+    let mut never_reads = connect(&served).await;
+    say(
+        &mut never_reads,
+        post("big", "RequestResponse", "7").repeat(10),
+    )
+    .await;
+    let mut good = connect(&served).await;
+    say(&mut good, post("sleep", "RequestResponse", "2000")).await;
+    running(&served, "sleep", 1).await;
+
+    let stop = tokio::time::timeout(LONG, served.stop.stop(true));
+    let answer = async {
+        let answer = read_one(&mut good).await.expect("its answer");
+        assert_eq!((answer.status, answer.json()), (200, json!(2000)));
+        assert_eq!(answer.header("connection"), Some("close"));
+    };
+    let refusal = async {
+        let refusal = read_one(&mut half_a_body).await.expect("a refusal");
+        assert_eq!(refusal.error(), (408, "RequestTimeoutException"));
+    };
+    let (stopped, (), ()) = tokio::join!(stop, answer, refusal);
+    stopped.expect("the stop waits for nobody who is slow");
+    ended(&mut half_a_head).await;
+}
+
+/// A client that takes nothing of its answers is let go, whether the server stops or not.
+#[actix::test]
+async fn an_answer_that_is_not_read_is_not_kept() {
+    let big = Function::new("big", |_: Event<Value>| async {
+        Ok::<_, String>("x".repeat(5 << 20))
+    });
+    let served = serve_with(builder().function(big), |api| api).await;
+    let mut stream = connect(&served).await;
+    let asked = 10;
+    say(
+        &mut stream,
+        post("big", "RequestResponse", "7").repeat(asked),
+    )
+    .await;
+    // Until it is hung up on, more is accepted of what it says.
+    let hung_up = async {
+        while stream.write_all(b"\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let hung_up = tokio::time::timeout(LONG, hung_up).await;
+    hung_up.expect("it is hung up on");
+    let calls = served.runtime.client().function_stats("big").unwrap().calls;
+    assert!((calls.succeeded as usize) < asked, "{calls:?}");
+}
+
+/// INV-01: a sender that closes its half of the connection can still read.
+#[actix::test]
+async fn who_has_sent_all_gets_its_answer() {
+    let served = serve().await;
+    for (kind, status) in [("Event", 202), ("RequestResponse", 200), ("DryRun", 204)] {
+        let mut stream = connect(&served).await;
+        say(&mut stream, post("echo", kind, "7").repeat(3)).await;
+        stream.shutdown().await.unwrap();
+        for _ in 0..3 {
+            let answer = read_one(&mut stream).await.expect("its answer");
+            assert_eq!(answer.status, status);
+        }
+        ended(&mut stream).await;
+    }
+}
+
+/// ERR-01
+#[actix::test]
+async fn who_breaks_off_is_told_so() {
+    let served = serve().await;
+    let whole = post("echo", "Event", "\"0123456789\"");
+    for sent in [20, whole.len() - 5] {
+        let mut stream = connect(&served).await;
+        say(&mut stream, &whole[..sent]).await;
+        stream.shutdown().await.unwrap();
+        let refusal = read_one(&mut stream).await.expect("a refusal");
+        assert_eq!(refusal.error(), (400, "InvalidRequestContentException"));
+        assert!(refusal.message().contains("it breaks off"), "{sent}");
+        ended(&mut stream).await;
+    }
+    let stats = served.get("/_redrive/stats").await.json();
+    assert_eq!(stats["AsyncEventsReceived"], 0);
+}
+
+/// INV-26: what has no end that can be found is told, and ends the connection.
+#[actix::test]
+async fn a_malformed_chunk_ends_the_connection() {
+    let served = serve().await;
+    for chunks in ["x\r\n", "-1\r\n{}\r\n", "2\r\n{}XX", "1\r\n7\r\nzz\r\n"] {
+        let path = invocations("echo");
+        let mut stream = connect(&served).await;
+        say(
+            &mut stream,
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"),
+        )
+        .await;
+        let refusal = read_one(&mut stream).await.expect("a refusal");
+        assert_eq!(refusal.error(), (400, "InvalidRequestContentException"));
+        assert!(refusal.message().contains("chunk"), "{}", refusal.message());
+        assert_eq!(refusal.header("connection"), Some("close"), "{chunks}");
+        ended(&mut stream).await;
+    }
+}
+
+/// A body that nobody wanted is no request.
+#[actix::test]
+async fn a_body_that_is_not_wanted_is_passed_over() {
+    let served = serve().await;
+    let mut stream = connect(&served).await;
+    for _ in 0..3 {
+        let inner = post("echo", "Event", "7");
+        let length = inner.len();
+        say(
+            &mut stream,
+            format!("GET /2015-03-31/functions/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{inner}"),
+        )
+        .await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+    }
+    let stats = served.get("/_redrive/stats").await.json();
+    assert_eq!(stats["AsyncEventsReceived"], 0);
+}
+
+/// INV-01: who asks before it sends is told at once, whatever the operation, and can go on where it is asked for.
+#[actix::test]
+async fn a_body_is_asked_for_when_it_is_wanted() {
+    let served = serve().await;
+    let put = |length: usize| {
+        format!(
+            "PUT /2017-10-31/functions/echo/concurrency HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut stream = connect(&served).await;
+    say(&mut stream, put(204_800)).await;
+    let refusal = read_one(&mut stream).await.unwrap();
+    assert_eq!(refusal.error(), (413, "RequestEntityTooLargeException"));
+    assert_eq!(refusal.header("connection"), Some("close"));
+    ended(&mut stream).await;
+
+    let mut stream = connect(&served).await;
+    let body = br#"{"ReservedConcurrentExecutions": 5}"#;
+    for _ in 0..2 {
+        say(&mut stream, put(body.len())).await;
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        say(&mut stream, body).await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+    }
+}
+
+/// A stop ends connections that wait for a request, and doesn't begin what is behind one that runs.
+#[actix::test]
+async fn a_stop_begins_nothing_more() {
+    let served = serve().await;
+    let mut fresh = connect(&served).await;
+    let mut kept = connect(&served).await;
+    say(&mut kept, post("echo", "RequestResponse", "7")).await;
+    assert_eq!(read_one(&mut kept).await.unwrap().status, 200);
+    let mut busy = connect(&served).await;
+    let (first, behind) = (
+        post("sleep", "RequestResponse", "500"),
+        post("echo", "Event", "7"),
+    );
+    say(&mut busy, first + &behind).await;
+    running(&served, "sleep", 1).await;
+    let stop = tokio::time::timeout(LONG, served.stop.stop(true));
+    let answer = read_one(&mut busy);
+    let (stopped, answer) = tokio::join!(stop, answer);
+    stopped.expect("it stops");
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, answer.json()), (200, json!(500)));
+    assert_eq!(answer.header("connection"), Some("close"));
+    for stream in [&mut fresh, &mut kept, &mut busy] {
+        ended(stream).await;
+    }
+    let stats = served.runtime.client().stats();
+    assert_eq!(stats.events.accepted, 0);
+}
