@@ -271,9 +271,13 @@ async fn an_answer_that_is_not_read_is_not_kept() {
 #[actix::test]
 async fn who_has_sent_all_gets_its_answer() {
     let served = serve().await;
-    for (kind, status) in [("Event", 202), ("RequestResponse", 200), ("DryRun", 204)] {
+    for (function, kind, status) in [
+        ("echo", "Event", 202),
+        ("echo", "DryRun", 204),
+        ("sleep", "RequestResponse", 200),
+    ] {
         let mut stream = connect(&served).await;
-        say(&mut stream, post("echo", kind, "7").repeat(3)).await;
+        say(&mut stream, post(function, kind, "50").repeat(3)).await;
         stream.shutdown().await.unwrap();
         for _ in 0..3 {
             let answer = read_one(&mut stream).await.expect("its answer");
