@@ -46,7 +46,7 @@ use crate::payload::{Payload, PayloadError};
 use crate::proposals::Proposals;
 use crate::queue::{NEVER, Unadmitted};
 use crate::registry::{Registry, Unregistered};
-use crate::settings::Fault;
+use crate::settings::{Fault, FunctionName};
 use crate::slot::Entry;
 use crate::store::EventStore;
 use crate::telemetry;
@@ -252,10 +252,14 @@ impl Admission {
         here.or_else(|| self.stored_with(id).filter(known))
     }
 
+    /// The function of an event that the store knows.
+    pub(crate) fn stored(&self, id: RequestId) -> Option<FunctionName> {
+        self.store.as_ref()?.store.locate(id)
+    }
+
     /// The mailbox of an event that the store knows.
     pub(crate) fn stored_with(&self, id: RequestId) -> Option<Arc<Mailbox>> {
-        let function = self.store.as_ref()?.store.locate(id)?;
-        self.mailbox(function.as_str())
+        self.mailbox(self.stored(id)?.as_str())
     }
 
     // --- the door

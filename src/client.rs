@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::admission::Admission;
 use crate::context::Context;
-use crate::error::{CallError, InvokeError};
+use crate::error::{CallError, InvokeError, StoreError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
 use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
@@ -379,10 +379,10 @@ impl Client {
         {
             return Some((mailbox.name().clone(), view.kind));
         }
-        let mailbox = self.admission.stored_with(id)?;
+        let function = self.admission.stored(id)?;
         self.admission.look(id).await?;
         // Calls are not stored.
-        Some((mailbox.name().clone(), InvocationType::Event))
+        Some((function, InvocationType::Event))
     }
 
     /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles
@@ -412,10 +412,19 @@ impl Client {
         }
     }
 
+    /// Waits until all that has happened is as durable as the store makes it: cancellations, purges and results are
+    /// otherwise written soon after, and a crash before may undo them. At once without a store.
+    ///
+    /// # Errors
+    /// When the store can't keep it: on a full disk it tries again by itself.
+    pub async fn sync(&self) -> Result<(), StoreError> {
+        self.admission.sync().await
+    }
+
     /// Ends a pending event: it never runs again, and a run that is under way is stopped at its next await point, its result
     /// refused. Answers whether there was one to end.
     ///
-    /// Waits for nothing unless the event is only in the store.
+    /// Waits for nothing unless the event is only in the store; see [`sync`](Self::sync) for when it is durable.
     pub async fn cancel(&self, id: RequestId) -> bool {
         match self.admission.locate(id) {
             Some(mailbox) => self.cancel_here(&mailbox, id),
@@ -455,7 +464,7 @@ impl Client {
                 result,
                 attempts: attempt,
             },
-            KnownState::Dead(letter) => Status::Dead(letter),
+            KnownState::Dead(letter) => Status::Dead(letter.traced()),
             KnownState::Cancelled => Status::Cancelled,
         };
         (wall(known.accepted_at), status)

@@ -13,6 +13,7 @@ use crate::panic::Panicked;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::settings::FunctionName;
+use crate::trace;
 
 /// What kind of failure ended an attempt.
 // Stores tell the variants apart by their order: new ones go to the end.
@@ -341,7 +342,7 @@ pub(crate) fn remember(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 pub struct DeadLetter(Arc<Letter>);
 
 /// What a [`DeadLetter`] holds; reached through it by dereference.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Letter {
     /// The event's request id, the same on every attempt (ASY-04).
@@ -387,6 +388,15 @@ pub struct Letter {
 impl DeadLetter {
     pub(crate) fn new(letter: Letter) -> Self {
         Self(Arc::new(letter))
+    }
+
+    /// As it comes from a store, which doesn't keep the header of a trace that began with the event: it is made anew (XRY-04).
+    pub(crate) fn traced(mut self) -> Self {
+        if self.trace_header.is_none() {
+            let header = trace::beginning(self.request_id, self.accepted_at);
+            Arc::make_mut(&mut self.0).trace_header = Some(header.into());
+        }
+        self
     }
 
     /// What its event carried from its caller.

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use crate::event::RequestId;
@@ -47,12 +46,13 @@ pub(crate) fn received(header: &str) -> Option<Received<'_>> {
 pub(crate) fn beginning(id: RequestId, accepted: SystemTime) -> String {
     let since = accepted.duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs() as u32);
-    let [high, low, parent] = [0_u8, 1, 2].map(|part| {
-        let mut hasher = DefaultHasher::new();
-        (part, id).hash(&mut hasher);
-        hasher.finish()
+    let digest = hmac_sha256::Hash::hash(id.as_uuid().as_bytes());
+    let mut numbers = digest.chunks_exact(8).map(|bytes| {
+        let bytes = bytes.try_into().unwrap_or_default();
+        u64::from_be_bytes(bytes)
     });
-    let high = high as u32;
+    let mut next = || numbers.next().unwrap_or_default();
+    let (high, low, parent) = (next() as u32, next(), next());
     format!("Root=1-{seconds:08x}-{high:08x}{low:016x};Parent={parent:016x};Sampled=0")
 }
 
@@ -128,6 +128,8 @@ mod tests {
         assert!(header.starts_with("Root=1-5759e988-"), "{header}");
         assert!(header.ends_with(";Sampled=0"), "{header}");
         assert_eq!(header, beginning(id, accepted));
+        // Of an event that waited over an update too.
+        assert!(header.contains(";Parent=bf5cc1a0dc4bf46f;"), "{header}");
         assert_ne!(header, beginning(RequestId::new(1, 2, 4), accepted));
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use redrive::{
-    BuildError, Disk, Durability, Event, Filter, Function, Idempotency, Invoke, List, RequestId,
-    RetryPolicy, Runtime, Status, StoreErrorKind,
+    BuildError, Disk, Durability, Event, Filter, Function, Idempotency, Invoke, InvokeError, List,
+    RequestId, RetryPolicy, Runtime, Status, StoreErrorKind,
 };
 use tokio::sync::Semaphore;
 
@@ -150,6 +150,41 @@ async fn a_key_that_was_accepted_is_a_duplicate_for_the_next_process() {
         drop(runtime.shutdown(Duration::from_secs(5)).await);
     }
     assert_eq!(runs.load(SeqCst), 1);
+}
+
+/// INV-10, BYD-12: whatever became of the event.
+#[actix::test]
+async fn a_proposed_id_is_taken_for_the_next_process_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let start = async || {
+        let f = counting("f", &runs);
+        let g = counting("g", &runs);
+        let builder = Runtime::builder().disk(folder.path());
+        builder.function(f).function(g).start().await.unwrap()
+    };
+    let (done, waits) = (uuid::Uuid::from_u128(7), uuid::Uuid::from_u128(8));
+    let runtime = start().await;
+    let event = Invoke::event("f", 1_u32).request_id(done);
+    let receipt = runtime.client().send(event).await.unwrap();
+    runtime.client().wait(receipt.request_id).await.unwrap();
+    let event = Invoke::event("f", 1_u32).request_id(waits);
+    let event = event.delay(Duration::from_secs(3_600));
+    runtime.client().send(event).await.unwrap();
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
+    let runtime = start().await;
+    for id in [done, waits] {
+        for function in ["f", "g"] {
+            let event = Invoke::event(function, 1_u32).request_id(id);
+            let refused = runtime.client().send(event).await.unwrap_err();
+            let InvokeError::RequestIdTaken { request_id } = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(request_id, id.into());
+        }
+    }
+    assert_eq!(runs.load(SeqCst), 1);
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
 }
 
 #[actix::test]

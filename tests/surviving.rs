@@ -138,6 +138,8 @@ struct Course {
     /// Events that must end, whatever happens.
     kept: HashSet<RequestId>,
     cancelled: HashSet<RequestId>,
+    /// Those whose cancellation is durable.
+    never_runs: HashSet<RequestId>,
     /// What the events became that dead letters were redriven as.
     keys: HashMap<String, RequestId>,
     payloads: u32,
@@ -185,6 +187,7 @@ impl Course {
             simulation: Some(simulation),
             kept: HashSet::new(),
             cancelled: HashSet::new(),
+            never_runs: HashSet::new(),
             keys: HashMap::new(),
             payloads: 0,
         }
@@ -246,6 +249,9 @@ impl Course {
                 {
                     // It may run all the same if the process dies before that is on the disk.
                     self.cancelled.insert(id);
+                    if self.rng.random() && client.sync().await.is_ok() {
+                        self.never_runs.insert(id);
+                    }
                 }
             }
             13 => {
@@ -325,6 +331,12 @@ impl Course {
         let client = self.now().client();
         for id in &self.kept {
             let status = client.status(*id).await;
+            if self.never_runs.contains(id) {
+                assert!(
+                    matches!(status, Some(Status::Cancelled)),
+                    "{id} was cancelled"
+                );
+            }
             match &status {
                 Some(Status::Succeeded { result, .. }) => {
                     assert!(!letters.contains(id), "{id} succeeded and is dead");

@@ -266,7 +266,9 @@ impl DeadLetterQueue {
             letters
         };
         let keep = |letters: Vec<DeadLetter>, queue: &mut Self, _: &mut Context<Self>| {
-            letters.into_iter().for_each(|letter| queue.keep(letter));
+            letters
+                .into_iter()
+                .for_each(|letter| queue.keep(letter.traced()));
             queue.expire();
             while queue.bounds.when_full != WhenFull::Hold
                 && queue.is_overfull()

@@ -24,7 +24,8 @@ impl Admission {
         if let Some(owner) = owner.and_then(|number| self.numbered(number)) {
             self.unpropose(&owner);
         }
-        if self.locate(request_id).is_some() || !self.proposals.take(request_id, mailbox.number) {
+        let is_known = self.locate(request_id).is_some() || self.stored(request_id).is_some();
+        if is_known || !self.proposals.take(request_id, mailbox.number) {
             return Err(InvokeError::RequestIdTaken { request_id });
         }
         Ok(Some(request_id))

@@ -142,6 +142,14 @@ impl Admission {
         }
     }
 
+    /// Waits until the store has made durable what it was told.
+    pub(crate) async fn sync(&self) -> Result<(), StoreError> {
+        match &self.store {
+            None => Ok(()),
+            Some(stored) => super::fetching::ask(stored, |store, reply| store.sync(reply)).await,
+        }
+    }
+
     /// Tells the store what became of an event that it has.
     pub(crate) fn settle_stored(
         &self,

@@ -300,12 +300,12 @@ fn modified(time: SystemTime) -> String {
     format!("{}+0000", text.trim_end_matches('Z'))
 }
 
-/// A UUID that is another one after each change of what is described.
+/// A UUID that is another one after each change of what is described, and the same after a restart.
 fn revision(info: &FunctionInfo, qualifier: Option<&str>) -> String {
     let state = serde_json::to_string(&info.configuration).unwrap_or_default();
     let text = format!(
-        "{}:{qualifier:?}:{:?}:{state}",
-        info.arn, info.registered_at
+        "{}:{qualifier:?}:{:?}:{:?}:{:?}:{state}",
+        info.arn, info.timeout, info.versions, info.aliases
     );
     let digest = hmac_sha256::Hash::hash(text.as_bytes());
     let mut bytes = [0; 16];
@@ -363,8 +363,8 @@ pub(crate) fn page_limit(query: &Query, max: i64) -> Result<usize, ApiError> {
         Ok(high) if high > max => Constraint::Max(max),
         Ok(within) => return Ok(usize::try_from(within).unwrap_or(PAGE_MAX)),
         Err(error) => {
-            return Err(ApiError::serialization(format!(
-                "MaxItems '{given}': {error}"
+            return Err(ApiError::query(format!(
+                "MaxItems '{given}' is no number: {error}"
             )));
         }
     };

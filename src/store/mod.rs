@@ -114,6 +114,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// What `configure` kept, if anything.
     fn configured(&self, reply: Reply<Option<String>>);
 
+    /// Replies once everything that was told before is durable.
+    fn sync(&self, reply: Reply<()>);
+
     /// How the store fares. Doesn't wait.
     fn health(&self) -> Health;
 

@@ -39,6 +39,7 @@ pub async fn judge(open: impl Fn() -> Arc<dyn EventStore>) {
     judge.one_event_can_be_taken_out().await;
     judge.results_of_executions_are_remembered().await;
     judge.the_last_configuration_is_kept().await;
+    judge.what_is_synced_is_durable().await;
 }
 
 struct Judge<'a> {
@@ -510,6 +511,23 @@ impl Judge<'_> {
             assert_eq!(kept.as_deref(), Some(document));
         }
         ask(|reply| store.close(reply)).await;
+    }
+
+    /// It can't be seen here that the power may go; that it is answered, after what was told before, can.
+    async fn what_is_synced_is_durable(&self) {
+        let store = self.open("synced");
+        let id = append_one(&*store, event(&*store, "synced", 1)).await;
+        settle(
+            &*store,
+            id,
+            Settlement::Cancelled {
+                accepted_at: store.now(),
+            },
+        );
+        ask(|reply| store.sync(reply)).await;
+        drop(store);
+        let store = self.open("synced");
+        assert!(fetch_all(&*store, "synced").await.events.is_empty());
     }
 
     async fn results_of_executions_are_remembered(&self) {

@@ -28,6 +28,8 @@ pub enum Call {
     Fetch,
     /// [`EventStore::configure`]
     Configure,
+    /// [`EventStore::sync`]
+    Sync,
     /// [`EventStore::configured`], [`EventStore::look`], [`EventStore::parked`] and [`EventStore::letters`]
     Read,
 }
@@ -220,6 +222,12 @@ impl EventStore for FaultyStore {
 
     fn executions(&self, reply: Reply<Vec<Execution>>) {
         self.inner.executions(reply);
+    }
+
+    fn sync(&self, reply: Reply<()>) {
+        if let Some(reply) = self.reply(Call::Sync, reply) {
+            self.inner.sync(reply);
+        }
     }
 
     fn health(&self) -> Health {

@@ -26,6 +26,9 @@ async fn an_event_is_followed_and_cancelled() {
         event(&served, "echo", b"1").await,
         event(&served, "echo", b"2").await,
     );
+    let refused = served.invoke("echo", "RequestResponse", b"3").await;
+    assert_eq!(refused.error(), (429, "TooManyRequestsException"));
+    assert!(refused.message().contains("resume it"), "{refused:?}");
     let path = format!("/_redrive/events/{one}");
     let status = served.get(&path).await.json();
     assert_eq!(

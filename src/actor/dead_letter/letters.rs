@@ -204,7 +204,7 @@ impl Handler<List> for DeadLetterQueue {
 }
 
 /// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
-/// held for want of room take their places.
+/// held for want of room take their places. Durable a little later, or once [`Client::sync`](crate::Client::sync) has answered.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Purge(pub Filter);

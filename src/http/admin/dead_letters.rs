@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::events::request_id;
+use super::events::{request_id, stored};
 use super::functions::{limit, number};
 use crate::client::letters::{Filter, List, Purge, Redrive, Redriven};
 use crate::event::RequestId;
@@ -18,7 +18,7 @@ use crate::payload::Payload;
 
 /// Which letters are meant: those of which all that is said is true.
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object")]
 struct Which {
     function: Option<String>,
     condition: Option<String>,
@@ -29,7 +29,7 @@ struct Which {
 
 /// What is to be sent back, and how.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Sending {
     /// One letter.
     request_id: Option<RequestId>,
@@ -52,7 +52,7 @@ struct Letters<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Throwing {
     filter: Option<Which>,
     #[serde(default)]
@@ -122,10 +122,15 @@ pub(crate) async fn redrive(incoming: &mut Incoming<'_>) -> Result<HttpResponse,
             Redrive::one(id)
         }
         (None, Some(which)) => Redrive::filter(which.filter(incoming, action)?),
-        _ => {
+        (None, None) => {
             return Err(ApiError::invalid_parameter(
                 "say which letters are meant, by request_id or by filter: an empty filter means all",
             ));
+        }
+        (Some(id), Some(_)) => {
+            return Err(ApiError::invalid_parameter(format!(
+                "both request_id {id} and a filter are given: give the one or the other"
+            )));
         }
     };
     if let Some(pace) = sending.per_second {
@@ -169,6 +174,9 @@ pub(crate) async fn purge(incoming: &mut Incoming<'_>) -> Result<HttpResponse, A
         false => client.ask_dead_letters(Purge(filter)).await,
     };
     let purged = purged.ok_or_else(gone)?;
+    if purged > 0 && !throwing.dry_run {
+        stored(client, &format!("the purge of {purged} dead letters")).await?;
+    }
     Ok(HttpResponse::Ok().json(json!({ "purged": purged, "dry_run": throwing.dry_run })))
 }
 

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use serde_json::json;
 
 use super::functions::number;
+use crate::client::Client;
 use crate::event::RequestId;
 use crate::http::Api;
 use crate::http::access;
@@ -62,6 +63,7 @@ pub(crate) async fn cancel(incoming: &Incoming<'_>, id: &str) -> Result<HttpResp
     let id = request_id(id)?;
     let client = &incoming.api.client;
     if client.cancel(id).await {
+        stored(client, &format!("the cancellation of event {id}")).await?;
         return Ok(HttpResponse::Ok().json(json!({ "request_id": id, "cancelled": true })));
     }
     match client.status(id).await {
@@ -87,6 +89,15 @@ pub(crate) async fn log(incoming: &Incoming<'_>, id: &str) -> Result<HttpRespons
     let log =
         log.ok_or_else(|| ApiError::not_found(format!("no log of event {id} is kept (any more)")))?;
     Ok(HttpResponse::Ok().json(json!({ "request_id": id, "log": log })))
+}
+
+/// Waits until this is durable, which was done and is about to be told.
+pub(super) async fn stored(client: &Client, done: &str) -> Result<(), ApiError> {
+    client.sync().await.map_err(|error| {
+        ApiError::service(format!(
+            "{done} has its effect, and could not be stored yet: {error}; should the process die before it is, it never happened"
+        ))
+    })
 }
 
 pub(crate) fn request_id(text: &str) -> Result<RequestId, ApiError> {

@@ -32,6 +32,7 @@ pub(super) enum Op {
     Unpark(RequestId, Reply<Option<StoredEvent>>),
     /// A read that must see what was told before.
     Read(Job),
+    Sync(Reply<()>),
     Close(Reply<()>),
 }
 
@@ -188,7 +189,7 @@ impl Engine {
                     }
                     None
                 }
-                Op::Close(_) => {
+                Op::Sync(_) | Op::Close(_) => {
                     batch.sync = true;
                     None
                 }
@@ -253,7 +254,9 @@ impl Engine {
                     reply.send(reader.configure(&document))
                 })),
                 Op::Read(job) => jobs.push(job),
-                Op::Close(reply) => jobs.push(Box::new(|_: &Reader| reply.send(Ok(())))),
+                Op::Sync(reply) | Op::Close(reply) => {
+                    jobs.push(Box::new(|_: &Reader| reply.send(Ok(()))));
+                }
             }
         }
         drop(index);
@@ -281,8 +284,9 @@ impl Engine {
             match op {
                 Op::Append(_, _, reply) => reply.send(Err(error.clone())),
                 Op::Read(job) => jobs.push(job),
-                Op::Configure(_, reply) => reply.send(Err(error.clone())),
-                Op::Close(reply) => reply.send(Err(error.clone())),
+                Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
+                    reply.send(Err(error.clone()));
+                }
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
                 Op::Settle(_) | Op::Remember(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
                     self.waiting.push_back(op);
@@ -329,8 +333,9 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Append(_, _, reply) => reply.send(Err(error.clone())),
         Op::Fetch(_, reply) => reply.send(Err(error.clone())),
         Op::Unpark(_, reply) => reply.send(Err(error.clone())),
-        Op::Configure(_, reply) => reply.send(Err(error.clone())),
-        Op::Close(reply) => reply.send(Err(error.clone())),
+        Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
+            reply.send(Err(error.clone()));
+        }
         Op::Settle(settled) => telemetry::store_lost(settled.request_id, &error.to_string()),
         Op::Remember(execution) => {
             telemetry::store_lost(execution.request_id, &error.to_string());

@@ -519,6 +519,10 @@ impl EventStore for DiskStore {
         })));
     }
 
+    fn sync(&self, reply: Reply<()>) {
+        self.tell(Op::Sync(reply));
+    }
+
     fn health(&self) -> Health {
         self.shared.health.lock().clone()
     }

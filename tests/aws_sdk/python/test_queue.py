@@ -3,6 +3,7 @@
 import json
 import tempfile
 import time
+import uuid
 
 import wire
 from served import Served, ServedAfresh
@@ -285,6 +286,66 @@ class Kills(Queue, Served):
     def listed_letters(self):
         page = self.ask("GET", "dead-letters?function=fail")
         return page if page["letters"] else None
+
+    def test_a_cancellation_survives_kill_9(self):
+        """INV-13: what was answered is kept."""
+        self.ask("POST", "functions/echo/pause")
+        for _ in range(5):
+            request_id = self.send("echo", "it must not run")
+            self.assertTrue(self.ask("DELETE", f"events/{request_id}")["cancelled"])
+            self.restart()
+            self.assertEqual(self.event(request_id, wait=0)["state"], "cancelled")
+
+    def test_a_purge_survives_kill_9(self):
+        """BYD-09: what was answered is kept."""
+        for _ in range(5):
+            self.restart("--retry-delays", "1,1")
+            self.letter(self.send("fail", {"message": "m"}))
+            self.assertEqual(self.ask("POST", "dead-letters/purge", {"filter": {}})["purged"], 1)
+            self.restart("--retry-delays", "1,1")
+            self.assertEqual(self.ask("GET", "dead-letters")["total"], 0)
+
+    def test_an_event_is_known_by_its_proposed_id_after_kill_9(self):
+        """INV-10, BYD-12: who didn't get its answer sends again."""
+        self.restart("--retry-delays", "30000,1")
+
+        def send(request_id, function, payload):
+            headers = [("x-amzn-requestid", request_id)]
+            return wire.invoke(self.server, function, json.dumps(payload).encode(), headers, kind="Event")
+
+        done, waiting, held = (str(uuid.uuid4()) for _ in range(3))
+        self.ask("POST", "functions/sleep/pause")
+        sent = ((done, "echo", 1), (waiting, "fail", {"message": "m"}), (held, "sleep", {"milliseconds": 1}))
+        for each in sent:
+            self.assertEqual(send(*each).status, 202)
+        self.event(done)
+        self.eventually(lambda: self.event(waiting, wait=0)["state"] == "delayed")
+        # What became of them is on the disk before an answered cancellation is.
+        self.ask("DELETE", f"events/{self.send('sleep', {'milliseconds': 1})}")
+        self.restart("--retry-delays", "30000,1")
+        for each in sent:
+            for _ in range(2):
+                answer = send(*each)
+                self.assertEqual((answer.status, answer.request_id), (202, each[0]), answer)
+        for request_id in (done, waiting, held):
+            self.assert_refused(send(request_id, "big", {"bytes": 9}), "ResourceConflictException", 409)
+        stats = self.ask("GET", "stats")
+        self.assertEqual((stats["MailboxDepth"], stats["StoreErrors"]), (2, 0), stats)
+
+    def test_a_trace_and_a_revision_survive_kill_9(self):
+        """XRY-04, CFG-07"""
+        self.restart("--retry-delays", "1,1")
+        request_id = self.send("fail", {"message": "m"})
+        trace = self.letter(request_id)["trace_header"]
+        self.assertRegex(trace, "^Root=1-[0-9a-f]{8}-[0-9a-f]{24};")
+        self.aws.update_function_configuration(FunctionName="echo", Timeout=9)
+        revision = self.aws.get_function_configuration(FunctionName="echo")["RevisionId"]
+        self.restart("--retry-delays", "1,1")
+        self.assertEqual(self.letter(request_id)["trace_header"], trace)
+        self.assertEqual(self.ask("GET", f"dead-letters/{request_id}")["trace_header"], trace)
+        self.aws.update_function_configuration(FunctionName="echo", Timeout=8, RevisionId=revision)
+        with self.refused("PreconditionFailedException", 412):
+            self.aws.update_function_configuration(FunctionName="echo", Timeout=7, RevisionId=revision)
 
     def test_settings_survive_kill_9(self):
         """CFG-11, CFG-14, CFG-24, CFG-29, CFG-31"""
