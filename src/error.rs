@@ -72,7 +72,9 @@ pub enum InvokeError {
         reserved: u32,
     },
     /// Resume the function, or send an event in place of a call: events wait.
-    #[error("function `{function}` is paused and can't answer a call")]
+    #[error(
+        "function `{function}` is paused and can't answer a call: resume it, or send an event, which waits"
+    )]
     Paused {
         /// The function.
         function: String,

@@ -9,7 +9,7 @@ use super::incoming::{Incoming, decode};
 use crate::client::FunctionInfo;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Reserve {
     reserved_concurrent_executions: Option<i64>,
 }

@@ -170,6 +170,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "SerializationException", message).unsaid()
     }
 
+    /// A query that can't be read as what the operation takes.
+    pub(crate) fn query(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "SerializationException", message).unsaid()
+    }
+
     /// CFG-27
     fn too_much_reserved(min: u32) -> Self {
         Self::invalid_parameter(format!(
@@ -263,9 +268,13 @@ impl From<InvokeError> for ApiError {
                 Self::throttled("ConcurrentInvocationLimitExceeded", Some(retry_after))
             }
             // A pause ends when somebody ends it.
+            InvokeError::Paused { .. } => {
+                let mut error = Self::throttled(RESERVED, None);
+                error.0.message = message;
+                error
+            }
             InvokeError::ZeroReservedConcurrency { .. }
-            | InvokeError::ReservedConcurrencyInUse { .. }
-            | InvokeError::Paused { .. } => Self::throttled(RESERVED, None),
+            | InvokeError::ReservedConcurrencyInUse { .. } => Self::throttled(RESERVED, None),
             InvokeError::Recursion { .. } => {
                 let code = "RecursiveInvocationException";
                 Self::new(StatusCode::BAD_REQUEST, code, message)

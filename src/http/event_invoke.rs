@@ -16,7 +16,7 @@ use crate::origin::LATEST;
 
 /// CFG-12
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Wanted {
     maximum_retry_attempts: Option<i64>,
     maximum_event_age_in_seconds: Option<i64>,
@@ -24,14 +24,14 @@ struct Wanted {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Destinations {
     on_success: Option<Goal>,
     on_failure: Option<Goal>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Goal {
     destination: Option<String>,
 }

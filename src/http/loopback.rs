@@ -25,11 +25,11 @@ pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
         )));
     }
     let header = |name| http.headers().get(name).map(|value| value.to_str());
-    let host = match header(HOST) {
-        Some(Ok(host)) => host,
-        Some(Err(_)) => "?",
-        // HTTP/2 has it in the URI.
-        None => http.uri().host().unwrap_or_default(),
+    let host = match (http.uri().authority(), header(HOST)) {
+        // HTTP/2 has it there, and where both are it counts (RFC 9112, 3.2.2).
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.unwrap_or("?"),
+        (None, None) => "",
     };
     if !host.is_empty() && !is_loopback(host) {
         return Err(ApiError::access_denied(format!(
@@ -111,6 +111,18 @@ mod tests {
         ] {
             assert!(refused("127.0.0.1:1", host, None), "{host}");
         }
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_counts() {
+        let refused = |uri| {
+            let request = TestRequest::get()
+                .uri(uri)
+                .insert_header((HOST, "localhost"));
+            check(&request.to_http_request()).is_err()
+        };
+        assert!(!refused("http://127.0.0.1:9000/_redrive/stats"));
+        assert!(refused("http://evil.example/_redrive/stats"));
     }
 
     #[test]

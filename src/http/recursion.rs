@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use crate::configuration::RecursiveLoop;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Loop {
     recursive_loop: Option<String>,
 }

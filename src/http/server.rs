@@ -80,6 +80,9 @@ pub enum ServerError {
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Connections at once, of each thread.
 const CONNECTIONS_MAX: usize = 25_000;
+/// Bytes of an answer that the system takes before the client has room for them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_MAX: u32 = 128 << 10;
 /// Connections that the system holds until they are accepted.
 const BACKLOG: i32 = 4_096;
 
@@ -188,6 +191,9 @@ fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     // On Windows it would let two servers have one address.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    // Accepted connections have it too: whether a client reads is seen by what it takes, not by a buffer of megabytes.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
@@ -267,7 +273,7 @@ impl Server {
     }
 
     /// For stopping it from elsewhere: `handle().stop(true)` accepts nothing more, and waits until all that was accepted is
-    /// answered, for at most 30 s; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the
+    /// answered, for at most 30 s: a call that takes longer is cancelled, and answered with a 503; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the
     /// runtime is shut down.
     pub fn handle(&self) -> dev::ServerHandle {
         self.server.handle()

@@ -222,6 +222,9 @@ async fn faulty_headers_and_queries_are_told() {
     assert_eq!(answer.error(), (400, "InvalidParameterValueException"));
     let answer = served.get("/2015-03-31/functions?MaxItems=0").await;
     assert_eq!(answer.error(), (400, "ValidationException"));
+    let answer = served.get("/2015-03-31/functions?MaxItems=x").await;
+    assert_eq!(answer.error(), (400, "SerializationException"));
+    assert!(answer.message().starts_with("MaxItems 'x' is no number"));
     let answer = served.get("/2015-03-31/functions?Marker=%25%25").await;
     assert_eq!(answer.error(), (400, "InvalidParameterValueException"));
     works(&served).await;

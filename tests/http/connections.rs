@@ -267,6 +267,60 @@ async fn an_answer_that_is_not_read_is_not_kept() {
     assert!((calls.succeeded as usize) < asked, "{calls:?}");
 }
 
+/// A slow reader is no stalled one: it takes some of its answer all the time.
+#[actix::test]
+async fn an_answer_that_is_read_slowly_comes_whole() {
+    let big = Function::new("big", |_: Event<Value>| async {
+        Ok::<_, String>("x".repeat(5 << 20))
+    });
+    let served = serve_with(builder().function(big), |api| api).await;
+    let mut stream = served.connect().await;
+    let request = post("big", "RequestResponse", "7");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut taken = 0;
+    let mut part = vec![0; 32 << 10];
+    for _ in 0..30 {
+        stream.read_exact(&mut part).await.unwrap();
+        taken += part.len();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    while taken < 5 << 20 {
+        let read = stream.read(&mut part).await.unwrap();
+        assert_ne!(read, 0, "it is cut off after {taken} bytes");
+        taken += read;
+    }
+}
+
+/// INV-26: framing isn't free.
+#[actix::test]
+async fn a_body_of_more_framing_than_data_is_refused() {
+    let served = serve().await;
+    let path = invocations("echo");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let long = "x".repeat(100_000);
+    for chunks in [
+        format!("1;{long}\r\n7\r\n0\r\n\r\n"),
+        format!("1\r\n7\r\n0\r\nX-Trailer: {long}\r\n\r\n"),
+        format!("{}1\r\n7\r\n0\r\n\r\n", "0".repeat(100_000)),
+        "1\r\n7\r\n".repeat(30_000),
+    ] {
+        let refusal = served.raw((head.clone() + &chunks).as_bytes()).await;
+        let begin = &chunks[..20];
+        assert_eq!(
+            refusal.error(),
+            (400, "InvalidRequestContentException"),
+            "{begin}"
+        );
+        assert!(refusal.message().contains("chunks"), "{begin}");
+        assert_eq!(refusal.header("connection"), Some("close"), "{begin}");
+    }
+    // What small chunks of a real body cost is fine.
+    let many = "2\r\n  \r\n".repeat(10_000) + "1;n=v\r\n7\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let answer = served.raw((head + &many).as_bytes()).await;
+    assert_eq!((answer.status, answer.json()), (200, json!(7)));
+}
+
 /// INV-01: a sender that closes its half of the connection can still read.
 #[actix::test]
 async fn who_has_sent_all_gets_its_answer() {
@@ -370,6 +424,31 @@ async fn a_body_is_asked_for_when_it_is_wanted() {
         say(&mut stream, body).await;
         assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
     }
+}
+
+/// A stop doesn't wait for ever, and whoever waited for it is told.
+#[actix::test]
+async fn a_call_that_outlasts_a_stop_is_told_so() {
+    let served = serve_with(
+        builder().function(
+            Function::new("endless", |_: Event<Value>| async {
+                std::future::pending::<()>().await;
+                Ok::<_, String>(())
+            })
+            .timeout(Duration::from_secs(600)),
+        ),
+        |api| api,
+    )
+    .await;
+    let mut stream = connect(&served).await;
+    say(&mut stream, post("endless", "RequestResponse", "7")).await;
+    running(&served, "endless", 1).await;
+    let (answer, ()) = tokio::join!(read_one(&mut stream), served.stop.stop(true));
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.error(), (503, "ServiceUnavailableException"));
+    assert!(answer.message().contains("30 s"), "{}", answer.message());
+    assert_eq!(answer.header("connection"), Some("close"));
+    running(&served, "endless", 0).await;
 }
 
 /// A stop ends connections that wait for a request, and doesn't begin what is behind one that runs.

@@ -27,6 +27,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
+use super::STOP_MAX;
 use super::wire::{Body, HEAD_BYTES_MAX, NoRequest, Wire};
 use crate::http::error::{ApiError, random_id};
 
@@ -44,6 +45,8 @@ const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 /// before, the refusal would be lost on the way.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const DISCARDED_MAX: usize = 32 << 20;
+/// How long a call may run on after the server's stop has begun: so long that there is time for an answer.
+const LAST_WORDS: Duration = STOP_MAX.saturating_sub(Duration::from_secs(1));
 /// A response whose body comes in parts is sent when it has so many bytes.
 const SENT_TOGETHER: usize = 64 << 10;
 /// As many headers as actix-http reads.
@@ -151,17 +154,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         }
     }
 
-    /// The response to a request; none if its client has left before.
+    /// The response to a request; none if its client has left before. A stop doesn't wait for it for ever.
     async fn call<A>(&mut self, app: &A, request: Request) -> Option<HttpResponse>
     where
         A: Service<Request, Response = ServiceResponse, Error = actix_web::Error>,
     {
-        let wire = &self.wire;
+        let Self { wire, stop } = self;
         let left = async {
             let end = poll_fn(|task| wire.borrow_mut().poll_end(task)).await;
             if end.is_ok() {
                 sleep(HALF_CLOSED_MAX).await;
             }
+        };
+        let stopped = async {
+            poll_fn(|task| stop.poll(task)).await;
+            sleep(LAST_WORDS).await;
         };
         tokio::select! {
             biased;
@@ -170,6 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                 Err(error) => error.error_response(),
             }),
             () = left => None,
+            () = stopped => Some(unfinished().respond(random_id())),
         }
     }
 
@@ -325,6 +333,13 @@ fn unreadable(error: &ParseError) -> ApiError {
 fn malformed(why: &str) -> ApiError {
     let message = format!("Could not read an HTTP/1.1 request: {why}");
     ApiError::invalid_content(message)
+}
+
+fn unfinished() -> ApiError {
+    ApiError::unavailable(format!(
+        "The server stops, which waits {} s for answers, and this one isn't there yet: a synchronous call is cancelled, and what else was asked for may have been done",
+        STOP_MAX.as_secs()
+    ))
 }
 
 fn too_slow() -> ApiError {

@@ -23,6 +23,8 @@ pub(super) struct Wire<S> {
     /// What came since the codec said that a head isn't whole may be the rest of it.
     may_be_whole: bool,
     body: Body,
+    /// How many more bytes that are no data the body may have: sizes of chunks, their extensions, trailers.
+    framing: usize,
 }
 
 /// What is known of the body of the request that is being served.
@@ -49,6 +51,8 @@ pub(super) enum NoRequest {
 
 /// Largest head, in bytes: the codec's own bound.
 pub(super) const HEAD_BYTES_MAX: usize = 131_072;
+/// Of a body, so many bytes may be framing beyond one for each byte of data. Whatever is beyond costs time and brings nothing.
+const FRAMING_SPARE: usize = 64 << 10;
 /// Room for what comes: so much is made when less than the least is left.
 const ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
@@ -64,6 +68,7 @@ impl<S> Wire<S> {
             sending: BytesMut::new(),
             may_be_whole: true,
             body: Body::Over,
+            framing: 0,
         }
     }
 
@@ -118,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 match self.codec.decode(&mut self.received) {
                     Ok(Some(Message::Item(request))) => {
                         self.may_be_whole = true;
+                        self.framing = FRAMING_SPARE;
                         self.body = match self.codec.message_type() {
                             MessageType::None => Body::Over,
                             _ if request.head().expect() => Body::Held,
@@ -166,7 +172,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return self.broken(PayloadError::Incomplete(None));
         }
         loop {
-            match self.codec.decode(&mut self.received) {
+            let known = self.received.len();
+            let decoded = self.codec.decode(&mut self.received);
+            let data = match &decoded {
+                Ok(Some(Message::Chunk(Some(part)))) => part.len(),
+                _ => 0,
+            };
+            let framing = (known - self.received.len()).saturating_sub(data);
+            match (self.framing + data).checked_sub(framing) {
+                Some(left) => self.framing = left,
+                None => {
+                    let told = "its chunks have more sizes, extensions and trailers than data";
+                    return self.broken(PayloadError::Io(io::Error::other(told)));
+                }
+            }
+            match decoded {
                 Ok(Some(Message::Chunk(Some(part)))) => return Poll::Ready(Some(Ok(part))),
                 Ok(Some(Message::Chunk(None))) => {
                     self.body = Body::Over;
