@@ -6,16 +6,13 @@
 //! $ aws lambda invoke --endpoint-url http://127.0.0.1:9000 --function-name echo --payload '"hello"' out.json
 //! ```
 //!
-//! Functions: `echo` returns its payload; `fail` fails with the `message` in it; `flaky` fails the first `failures` attempts;
-//! `panic` panics with the `message`; `sleep` takes `milliseconds`; `big` returns `bytes`; `log` logs `lines`; `chain` invokes
-//! itself until it is stopped.
-//!
-//! `--help` lists the flags. The file of `--auth` names whose signatures are accepted and what they may do:
-//! `{"credentials":[{"access_key_id":"…","secret_access_key":"…","principal":"arn:aws:iam::000000000000:user/ada","policies":[…]}]}`
+//! `--help` tells the functions with their payloads, the flags, and what the file of `--auth` looks like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
+use std::fmt::Display;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use redrive::http::LambdaApi;
@@ -67,13 +64,37 @@ struct Key {
     policies: Vec<Value>,
 }
 
-fn credentials(file: &str) -> Result<StaticCredentials, Box<dyn Error>> {
-    let auth: Auth = serde_json::from_slice(&std::fs::read(file)?)?;
-    let mut all = StaticCredentials::new();
+fn read(flag: &str, file: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(|error| format!("--{flag} {file}: {error}"))
+}
+
+fn credentials(file: &str) -> Result<StaticCredentials, String> {
+    let auth: Auth = serde_json::from_slice(&read("auth", file)?)
+        .map_err(|error| format!("--auth {file}: {error}\n\n{AUTH}"))?;
+    let (mut all, mut ids) = (StaticCredentials::new(), HashSet::new());
     for key in auth.credentials {
+        let id = key.access_key_id.clone();
+        let refuse = |why: &str| Err(format!("--auth {file}: the credentials of '{id}' {why}"));
+        if key.access_key_id.is_empty() || key.secret_access_key.is_empty() {
+            return refuse("need an access_key_id and a secret_access_key that aren't empty");
+        }
+        if key.session_token.as_deref() == Some("") {
+            return refuse("have an empty session_token: leave it out if there is none");
+        }
+        if !key.principal.starts_with("arn:") {
+            return refuse(
+                "need the ARN of a principal, such as arn:aws:iam::000000000000:user/ada",
+            );
+        }
+        if !ids.insert(key.access_key_id.clone()) {
+            return refuse("are there twice");
+        }
         let mut policies = Policies::new();
-        for document in key.policies {
-            policies = policies.identity(document.to_string().parse()?);
+        for (number, document) in key.policies.iter().enumerate() {
+            match document.to_string().parse() {
+                Ok(policy) => policies = policies.identity(policy),
+                Err(error) => return refuse(&format!("have a faulty policies[{number}]: {error}")),
+            }
         }
         let principal = Principal::new(key.principal);
         let mut credential = Credential::new(&key.secret_access_key, principal).policies(policies);
@@ -157,13 +178,37 @@ const FLAGS: [(&str, &str, &str); 9] = [
     ),
 ];
 
+const FUNCTIONS: &str = r#"AWS Lambda's API over a handful of functions:
+
+  echo    any JSON               returns it
+  fail    {"message":"…"}        fails with it
+  flaky   {"failures":2}         fails so many attempts, then returns
+  panic   {"message":"…"}        panics with it
+  sleep   {"milliseconds":100}   takes so long
+  big     {"bytes":1000}         returns so many
+  log     {"lines":3}            logs so many
+  chain   any JSON               invokes itself until it is stopped
+
+"#;
+
+const AUTH: &str = r#"The file of --auth names whose signatures are accepted, and what they may do:
+
+  {"credentials": [{
+    "access_key_id": "AKIDADA", "secret_access_key": "…", "principal": "arn:aws:iam::000000000000:user/ada",
+    "policies": [{"Version": "2012-10-17", "Statement": [
+      {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}]}]
+  }]}
+
+A session_token may be there too. An empty list of policies allows nothing; the actions under /_redrive/ are redrive:*.
+"#;
+
 fn help() -> String {
-    let mut help = "AWS Lambda's API over a handful of functions.\n\n".to_owned();
+    let mut help = FUNCTIONS.to_owned();
     for (name, value, meaning) in FLAGS {
         let flag = format!("--{name} {value}");
         help.push_str(&format!("  {flag:22} {meaning}\n"));
     }
-    help
+    help + "\n" + AUTH
 }
 
 /// `--name value` pairs.
@@ -183,13 +228,18 @@ fn flags() -> Result<HashMap<String, String>, String> {
     }
 }
 
-fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {
-    Ok(Duration::from_millis(text.parse()?))
+fn number<T: FromStr<Err: Display>>(flag: &str, text: &str) -> Result<T, String> {
+    let number = text.parse();
+    number.map_err(|error| format!("--{flag} '{text}': {error}"))
+}
+
+fn millis(flag: &str, text: &str) -> Result<Duration, String> {
+    number(flag, text).map(Duration::from_millis)
 }
 
 #[actix::main]
 async fn main() -> ExitCode {
-    if std::env::args().any(|word| word == "--help") {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
         print!("{}", help());
         return ExitCode::SUCCESS;
     }
@@ -224,17 +274,18 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     ];
     for mut function in functions {
         if let Some(delays) = flag("retry-delays") {
-            let delays: Result<Vec<_>, _> = delays.split(',').map(millis).collect();
+            let delays = delays.split(',').map(|delay| millis("retry-delays", delay));
+            let delays: Result<Vec<_>, _> = delays.collect();
             function = function.retry(RetryPolicy::delays(delays?));
         }
         if let Some(age) = flag("max-age") {
-            function = function.event_age_max(millis(age)?);
+            function = function.event_age_max(millis("max-age", age)?);
         }
         if let Some(timeout) = flag("timeout") {
-            function = function.timeout(millis(timeout)?);
+            function = function.timeout(millis("timeout", timeout)?);
         }
         if let Some(concurrency) = flag("concurrency") {
-            function = function.concurrency(concurrency.parse()?);
+            function = function.concurrency(number("concurrency", concurrency)?);
         }
         builder = builder.function(function);
     }
@@ -244,10 +295,10 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     if let Some(file) = flag("auth") {
         api = api.credentials(credentials(file)?);
     }
-    let address = ("127.0.0.1", flag("port").unwrap_or("9000").parse()?);
+    let address = ("127.0.0.1", number("port", flag("port").unwrap_or("9000"))?);
     let tls = flag("cert").zip(flag("key"));
     let server = match tls {
-        Some((cert, key)) => api.bind_tls(address, &std::fs::read(cert)?, &std::fs::read(key)?)?,
+        Some((cert, key)) => api.bind_tls(address, &read("cert", cert)?, &read("key", key)?)?,
         None => api.bind(address)?,
     };
     let scheme = if tls.is_some() { "https" } else { "http" };

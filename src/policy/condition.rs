@@ -77,6 +77,7 @@ impl Condition {
                 PolicyError::faulty(place, format!("the operator `{name}` is unknown"))
             })?;
             let place = format!("{place}.{name}");
+            let before = all.len();
             for (name, values) in keys.map(&place)?.into_all() {
                 let key = Key::named(&name).ok_or_else(|| {
                     PolicyError::faulty(&*place, format!("the key `{name}` is unknown"))
@@ -96,6 +97,10 @@ impl Condition {
                     key,
                     values: values?,
                 });
+            }
+            // It would demand nothing, which can't be meant.
+            if all.len() == before {
+                return Err(PolicyError::faulty(place, "it names no key"));
             }
         }
         Ok(all)

@@ -557,6 +557,10 @@ fn half_of_a_policy_is_no_policy() {
             "is empty",
         ),
         (
+            statement(|it| it["Condition"] = json!({"StringEquals": {}})),
+            "names no key",
+        ),
+        (
             statement(|it| it["Condition"] = json!({"StringEquals": {"aws:userid": true}})),
             "no value of this operator",
         ),

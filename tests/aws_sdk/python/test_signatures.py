@@ -407,3 +407,22 @@ class BadFiles(Asserting):
                 file.flush()
                 with self.assertRaises(DidNotStart):
                     Server("--auth", file.name).kill()
+
+    def test_what_can_not_be_meant_is_named(self):
+        """IAM-08"""
+        good = ALICE.entry()
+        for entries, why in (
+            ([good, good], "are there twice"),
+            ([good | {"access_key_id": ""}], "aren't empty"),
+            ([good | {"secret_access_key": ""}], "aren't empty"),
+            ([good | {"session_token": ""}], "empty session_token"),
+            ([good | {"principal": "alice"}], "need the ARN of a principal"),
+            ([good | {"policies": [{}]}], "faulty policies[0]"),
+        ):
+            with self.subTest(why=why), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump({"credentials": entries}, file)
+                file.flush()
+                with self.assertRaises(DidNotStart) as refused:
+                    Server("--auth", file.name).kill()
+                self.assertIn(f"--auth {file.name}: the credentials of '", str(refused.exception))
+                self.assertIn(why, str(refused.exception))
