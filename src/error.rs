@@ -195,9 +195,12 @@ pub enum CallError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Start it inside `#[actix::main]`, `#[actix_web::main]` or `System::block_on`.
-    #[error("no actix `System` runs on this thread: start the runtime inside `#[actix::main]`")]
+    /// Start a simulation inside `testing::run`. A runtime in real time needs nothing of the kind.
+    #[error("no actix `System` runs on this thread: start the simulation inside `testing::run`")]
     NoSystem,
+    /// Raise the limit of the process's threads or open files, or let the machine have more of them, and start again.
+    #[error("the machine has no thread for the runtime: {0}")]
+    Thread(String),
     /// Correct each of them.
     #[error("{}", Faults(.0))]
     Settings(Vec<Fault>),

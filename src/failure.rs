@@ -124,11 +124,27 @@ impl Failure {
         )
     }
 
+    pub(crate) fn blocked(blocked: Duration) -> Self {
+        let message = format!(
+            "the handler did not let go of its thread for {:.2} seconds, so the thread was given up",
+            blocked.as_secs_f64()
+        );
+        Self::new(FailureKind::WorkerLost, "Runtime.ExitError", message)
+    }
+
     pub(crate) fn worker_lost() -> Self {
         Self::new(
             FailureKind::WorkerLost,
             "Runtime.ExitError",
             "the worker went away while it ran the event",
+        )
+    }
+
+    /// Did it take the worker with it?
+    pub(crate) fn is_crash(&self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::Panic | FailureKind::WorkerLost | FailureKind::ProcessCrash
         )
     }
 

@@ -192,6 +192,14 @@ impl Function {
         self
     }
 
+    /// How many threads its handlers may hold for good, before nothing of the function runs until one of them returns; 16
+    /// unless set. A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its
+    /// place ([`Builder::blocked_after`](crate::Builder::blocked_after)).
+    pub fn abandoned_threads_max(mut self, threads: u32) -> Self {
+        self.settings.abandoned_threads_max = threads;
+        self
+    }
+
     /// How many finished events are remembered, for how long, and with how many bytes of results, for
     /// `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
     pub fn retain(mut self, events: u32, age: Duration, bytes: u64) -> Self {

@@ -157,6 +157,7 @@ mod restart;
 mod retry;
 mod runtime;
 mod seats;
+mod seclusion;
 mod settings;
 mod signals;
 mod slab;

@@ -30,9 +30,10 @@ use crate::notice::{Notice, Overseer};
 use crate::queue::{Bounds, Queue, Refused, Unadmitted};
 use crate::restart::{Gate, Restarts};
 use crate::seats::Seats;
+use crate::seclusion::Seclusion;
 use crate::settings::{FunctionName, Settings};
 use crate::slot::{Arrival, Entry, Ticket};
-use crate::telemetry::{Meters, Stats};
+use crate::telemetry::{self, Meters, Stats};
 use crate::time::Time;
 use crate::tuning::{Rules, Tuning};
 use crate::view::{End, View};
@@ -60,6 +61,8 @@ pub(crate) struct Mailbox {
     pub(crate) registered: Time,
     inbox: Inbox,
     inner: Mutex<Inner>,
+    /// Apart from the rest: it is asked and told where threads are held, which must not hold up others.
+    seclusion: Mutex<Seclusion>,
 }
 
 struct Inner {
@@ -164,6 +167,7 @@ impl Mailbox {
             overseer: OnceLock::new(),
             inbox: Inbox::default(),
             inner: Mutex::new(inner),
+            seclusion: Mutex::default(),
         }
     }
 
@@ -340,11 +344,7 @@ impl Mailbox {
         inner.queue.expire(now, 10_000);
         let fetch = inner.wants_parked(now);
         let gate = inner.restarts.probe(now);
-        inner.queue.allowance = match gate {
-            Gate::Open => u32::MAX,
-            Gate::Probing => 1,
-            Gate::BackingOff(_) => 0,
-        };
+        inner.set_allowance(rules.registered);
         // Those who are about to look for work take some of it.
         let takeable = inner.queue.takeable(now);
         let mut wanted = takeable.saturating_sub(inner.seats.coming(now));
@@ -379,6 +379,39 @@ impl Mailbox {
             probing: gate == Gate::Probing,
             fetch,
         }
+    }
+
+    /// A handler held its thread for so long, until `now`.
+    pub(crate) fn thread_held(&self, held: Duration, now: Time) {
+        if self.seclusion.lock().held(held, now) {
+            self.move_to_own_arbiters();
+        }
+    }
+
+    /// New workers of the function are to live on arbiters of its own for a while, and the present ones make room for them.
+    pub(crate) fn seclude(&self, now: Time) {
+        if self.seclusion.lock().begin(now) {
+            self.move_to_own_arbiters();
+        }
+    }
+
+    fn move_to_own_arbiters(&self) {
+        telemetry::secluded(self.name());
+        self.retire(false);
+    }
+
+    /// Are new workers to live on arbiters of the function's own? A function that is held back stays where it does no harm.
+    pub(crate) fn is_secluded(&self, now: Time) -> bool {
+        let held_back = self.lock_as_is().restarts.gate() != Gate::Open;
+        let mut seclusion = self.seclusion.lock();
+        if held_back {
+            seclusion.prolong(now);
+        }
+        seclusion.is_on(now)
+    }
+
+    pub(crate) fn has_workers_on(&self, arbiter: u64) -> bool {
+        self.lock_as_is().seats.has_any_on(arbiter)
     }
 
     /// Takes the seats on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
@@ -508,6 +541,7 @@ impl Mailbox {
             inner.queue.call_ledger,
         );
         stats.workers = u64::from(inner.seats.live());
+        stats.abandoned_threads = u64::from(inner.restarts.abandoned);
         stats.paused = u64::from(inner.queue.paused);
         stats.oldest_age = inner
             .queue

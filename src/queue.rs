@@ -42,6 +42,11 @@ use delayed::{Delayed, Due};
 use finished::Finished;
 use list::List;
 
+/// After so many calls in a row an event has its turn, if one is runnable: callers can't keep events waiting for ever.
+const CALLS_IN_ROW: u8 = 3;
+/// Among so many ready events a probe looks for one that has not crashed.
+const PROBE_LOOKS: usize = 64;
+
 /// Why an entry did not get in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unadmitted {
@@ -88,6 +93,8 @@ pub(crate) struct Queue {
     slots: Slab<Slot>,
     /// Calls come first: somebody waits for each.
     calls: List,
+    /// Calls that were taken since the last event.
+    calls_in_row: u8,
     events: List,
     delayed: Delayed,
     finished: Finished,
@@ -123,6 +130,7 @@ impl Queue {
             number,
             slots: Slab::new(),
             calls: List::EMPTY,
+            calls_in_row: 0,
             events: List::EMPTY,
             delayed: Delayed::default(),
             finished: Finished::new(retention),
@@ -441,11 +449,7 @@ impl Queue {
 
     /// The stored events that are ready, the next one first: up to one that is to run alone.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = RequestId> {
-        let index = |index: u32| (index != NONE).then_some(index);
-        let ready = std::iter::successors(index(self.events.head), move |&before| {
-            index(self.slots[before].next)
-        });
-        let slots = ready.map(|index| &self.slots[index]);
+        let slots = self.ready_events().map(|index| &self.slots[index]);
         let alone = |slot: &Slot| slot.side.as_ref().is_some_and(|side| side.suspect);
         let company = slots.take_while(move |slot| slot.stored && !alone(slot));
         company.map(|slot| slot.id)
@@ -477,30 +481,57 @@ impl Queue {
         self.calls.len > 0 || self.events.len > 0
     }
 
-    /// Unlinks the event that has been runnable for longest, calls first.
+    /// Unlinks what runs next: calls before events, but of so many runs one is an event's.
     fn next(&mut self, now: Time) -> Option<u32> {
-        if self.calls.head != NONE {
-            let slot = self.calls.head;
-            self.calls.unlink(&mut self.slots, slot);
-            return Some(slot);
+        let is_events_turn = self.calls.head == NONE || self.calls_in_row >= CALLS_IN_ROW;
+        if let Some(event) = is_events_turn.then(|| self.next_event(now)).flatten() {
+            self.calls_in_row = 0;
+            return Some(event);
         }
+        let call = (self.calls.head != NONE).then_some(self.calls.head)?;
+        self.calls.unlink(&mut self.slots, call);
+        self.calls_in_row = self.calls_in_row.saturating_add(1);
+        Some(call)
+    }
+
+    /// Unlinks the event that has been runnable for longest. A probe prefers one that has not crashed.
+    fn next_event(&mut self, now: Time) -> Option<u32> {
         let ready = (self.events.head != NONE).then_some(self.events.head);
         let due = self.first_delayed().filter(|due| due.at <= now);
-        match (due, ready) {
-            (Some(due), Some(ready)) if self.slots[ready].at < due.at => self.next_ready(),
-            (Some(due), _) => {
+        let due = due.filter(|due| ready.is_none_or(|ready| self.slots[ready].at >= due.at));
+        let longest = due.map(|due| due.slot).or(ready)?;
+        let probing = self.allowance == 1;
+        let innocent = (probing && self.has_crashed(longest)).then(|| self.innocent());
+        match (innocent.flatten(), due) {
+            (None, Some(_)) => {
                 self.delayed.pop();
-                Some(due.slot)
+                Some(longest)
             }
-            (None, Some(_)) => self.next_ready(),
-            (None, None) => None,
+            (innocent, _) => {
+                let slot = innocent.unwrap_or(longest);
+                self.events.unlink(&mut self.slots, slot);
+                Some(slot)
+            }
         }
     }
 
-    fn next_ready(&mut self) -> Option<u32> {
-        let slot = self.events.head;
-        self.events.unlink(&mut self.slots, slot);
-        Some(slot)
+    /// A ready event of which no attempt has crashed, if there is one among the first.
+    fn innocent(&self) -> Option<u32> {
+        let first = self.ready_events().take(PROBE_LOOKS);
+        first.into_iter().find(|&index| !self.has_crashed(index))
+    }
+
+    fn has_crashed(&self, slot: u32) -> bool {
+        let side = self.slots[slot].side.as_ref();
+        side.is_some_and(|side| side.attempts.iter().any(|it| it.failure.is_crash()))
+    }
+
+    /// The slots of the events that are ready, the next one first.
+    fn ready_events(&self) -> impl Iterator<Item = u32> {
+        let index = |index: u32| (index != NONE).then_some(index);
+        std::iter::successors(index(self.events.head), move |&before| {
+            index(self.slots[before].next)
+        })
     }
 
     /// The delayed event that is due first.

@@ -1,4 +1,12 @@
 //! Restart intensity: when a function whose workers keep crashing is held back, and how it returns.
+//!
+//! | crash | counts | held back when |
+//! |---|---|---|
+//! | `init` failed | always | more than `restarts_max` of these `within` |
+//! | a handler blocked its arbiter | always | the same; and while too many of its threads are abandoned |
+//! | a handler panicked, a worker was lost | while nothing succeeds | more than `restarts_max` of these `within`, and no success among the last 20 runs |
+//!
+//! So a few events that panic burn their own attempts and nobody else's: a success in between proves the function healthy.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,9 +15,13 @@ use crate::time::Time;
 
 /// How many crashes of a function's workers are too many, and how long it is held back then.
 ///
-/// A crash is a panic, an `init` that fails, or a worker that went away. Beyond the intensity the function
-/// backs off: nothing of it runs for a while, its events wait unharmed, then one worker tries one event
-/// (the probe). A probe that doesn't crash opens the function again; one that does doubles the wait.
+/// A crash is a panic, an `init` that fails, a worker that went away, or a handler that blocks its thread
+/// ([`Builder::blocked_after`](crate::Builder::blocked_after)). Beyond the intensity the function backs off: nothing of it
+/// runs for a while, its events wait unharmed, then one worker tries one event (the probe), by preference one that has not
+/// crashed yet. A probe that doesn't crash opens the function again; one that does doubles the wait.
+///
+/// Panics and lost workers hold a function back only if nothing of it succeeds: as long as one of its last 20 runs was a
+/// success, each event alone pays for its panics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestartIntensity {
     pub(crate) restarts_max: u32,
@@ -28,7 +40,8 @@ impl RestartIntensity {
         }
     }
 
-    /// No crash holds the function back: each event alone pays for its panics.
+    /// No crash holds the function back: each event alone pays for its panics. The bound on abandoned threads holds all the
+    /// same.
     pub fn unlimited() -> Self {
         Self::new(u32::MAX, Duration::ZERO)
     }
@@ -64,6 +77,20 @@ impl Default for RestartIntensity {
     }
 }
 
+/// A success among so many runs proves that a function works.
+const PROOF_RUNS: u32 = 20;
+
+/// What happened to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// Its `init` failed.
+    Init,
+    /// Its handler does not let go of its thread, which is abandoned.
+    Blocked,
+    /// Its handler panicked, or it went away with an event.
+    Run,
+}
+
 /// What a function may do, as far as its crashes are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
@@ -77,19 +104,29 @@ pub(crate) enum Gate {
 /// The crashes of one function.
 #[derive(Debug)]
 pub(crate) struct Restarts {
-    recent: VecDeque<Time>,
+    /// The last crashes that count always, and the last ones that count while nothing succeeds: one more of each than
+    /// are allowed.
+    always: VecDeque<Time>,
+    runs: VecDeque<Time>,
+    /// Runs since the last success.
+    pub(crate) failures: u32,
     gate: Gate,
     /// The wait that the next crash beyond the intensity leads to.
     backoff: Duration,
+    /// Threads that a handler did not let go of yet.
+    pub(crate) abandoned: u32,
     pub(crate) total: u64,
 }
 
 impl Restarts {
     pub(crate) fn new(intensity: &RestartIntensity) -> Self {
         Self {
-            recent: VecDeque::new(),
+            always: VecDeque::new(),
+            runs: VecDeque::new(),
+            failures: 0,
             gate: Gate::Open,
             backoff: intensity.backoff_min,
+            abandoned: 0,
             total: 0,
         }
     }
@@ -98,8 +135,13 @@ impl Restarts {
         self.gate
     }
 
-    /// A worker crashed at `now`. Answers the gate that follows.
-    pub(crate) fn crashed(&mut self, intensity: &RestartIntensity, now: Time) -> Gate {
+    /// A worker crashed at `now`. Returns the gate that follows.
+    pub(crate) fn crashed(
+        &mut self,
+        crash: Crash,
+        intensity: &RestartIntensity,
+        now: Time,
+    ) -> Gate {
         self.total += 1;
         if intensity.restarts_max == u32::MAX {
             return self.gate;
@@ -108,20 +150,21 @@ impl Restarts {
             Gate::BackingOff(_) => {}
             Gate::Probing => self.back_off(intensity, now),
             Gate::Open => {
-                self.recent.push_back(now);
-                while self
-                    .recent
-                    .front()
-                    .is_some_and(|&first| now.since(first) > intensity.within)
-                {
-                    self.recent.pop_front();
-                }
-                if self.recent.len() > intensity.restarts_max as usize {
+                let (recent, unproven) = match crash {
+                    Crash::Init | Crash::Blocked => (&mut self.always, true),
+                    Crash::Run => (&mut self.runs, self.failures >= PROOF_RUNS),
+                };
+                if are_too_many(recent, intensity, now) && unproven {
                     self.back_off(intensity, now);
                 }
             }
         }
         self.gate
+    }
+
+    /// A run ended without a success.
+    pub(crate) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// The wait is over at `now`: lets one probe through.
@@ -132,14 +175,15 @@ impl Restarts {
         self.gate
     }
 
-    /// A worker ran an event and did not crash. Answers whether that opened the gate.
+    /// A worker ran an event and did not crash. Returns whether that opened the gate.
     pub(crate) fn survived(&mut self, intensity: &RestartIntensity) -> bool {
         if self.gate != Gate::Probing {
             return false;
         }
         self.gate = Gate::Open;
         self.backoff = intensity.backoff_min;
-        self.recent.clear();
+        self.always.clear();
+        self.runs.clear();
         true
     }
 
@@ -147,6 +191,16 @@ impl Restarts {
         self.gate = Gate::BackingOff(now.after(self.backoff));
         self.backoff = self.backoff.saturating_mul(2).min(intensity.backoff_max);
     }
+}
+
+/// Notes a crash at `now`: are there more than are allowed within the span? Keeps one more than are allowed.
+fn are_too_many(recent: &mut VecDeque<Time>, intensity: &RestartIntensity, now: Time) -> bool {
+    let is_old = |first: &Time| now.since(*first) > intensity.within;
+    while recent.len() > intensity.restarts_max as usize || recent.front().is_some_and(is_old) {
+        recent.pop_front();
+    }
+    recent.push_back(now);
+    recent.len() > intensity.restarts_max as usize
 }
 
 #[cfg(test)]
@@ -158,20 +212,54 @@ mod tests {
     }
 
     #[test]
-    fn five_restarts_in_ten_seconds_are_borne_and_the_sixth_backs_off() {
+    fn five_workers_that_cannot_start_in_ten_seconds_are_borne_and_the_sixth_backs_off() {
+        let intensity = RestartIntensity::default();
+        for crash in [Crash::Init, Crash::Blocked] {
+            let mut restarts = Restarts::new(&intensity);
+            for second in 0..5 {
+                assert_eq!(restarts.crashed(crash, &intensity, at(second)), Gate::Open);
+            }
+            let sixth = restarts.crashed(crash, &intensity, at(5));
+            assert_eq!(sixth, Gate::BackingOff(at(6)));
+        }
+    }
+
+    #[test]
+    fn panics_back_off_once_twenty_runs_brought_no_success() {
         let intensity = RestartIntensity::default();
         let mut restarts = Restarts::new(&intensity);
-        for second in 0..5 {
-            assert_eq!(restarts.crashed(&intensity, at(second)), Gate::Open);
+        for run in 1..=20 {
+            restarts.failed();
+            let gate = restarts.crashed(Crash::Run, &intensity, at(1));
+            let expected = if run < 20 {
+                Gate::Open
+            } else {
+                Gate::BackingOff(at(2))
+            };
+            assert_eq!(gate, expected, "run {run}");
         }
-        assert_eq!(restarts.crashed(&intensity, at(5)), Gate::BackingOff(at(6)));
+    }
+
+    #[test]
+    fn panics_beside_successes_never_back_off() {
+        let intensity = RestartIntensity::default();
+        let mut restarts = Restarts::new(&intensity);
+        for _ in 0..1_000 {
+            restarts.failures = 0;
+            for _ in 0..19 {
+                restarts.failed();
+                assert_eq!(restarts.crashed(Crash::Run, &intensity, at(1)), Gate::Open);
+            }
+        }
+        assert!(restarts.runs.len() <= 6, "no more are kept than are needed");
     }
 
     #[test]
     fn slow_crashes_never_back_off() {
         let intensity = RestartIntensity::default();
         let mut restarts = Restarts::new(&intensity);
-        assert!((0..100).all(|n| restarts.crashed(&intensity, at(n * 3)) == Gate::Open));
+        let mut crash = |n: u64| restarts.crashed(Crash::Init, &intensity, at(n * 3));
+        assert!((0..100).all(|n| crash(n) == Gate::Open));
     }
 
     #[test]
@@ -181,7 +269,7 @@ mod tests {
         let mut now = 0;
         for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
             assert_eq!(
-                restarts.crashed(&intensity, at(now)),
+                restarts.crashed(Crash::Init, &intensity, at(now)),
                 Gate::BackingOff(at(now + wait))
             );
             assert_eq!(
@@ -193,7 +281,7 @@ mod tests {
         }
         assert!(restarts.survived(&intensity));
         assert_eq!(
-            restarts.crashed(&intensity, at(now)),
+            restarts.crashed(Crash::Init, &intensity, at(now)),
             Gate::BackingOff(at(now + 1))
         );
     }

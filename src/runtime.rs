@@ -1,15 +1,18 @@
-//! The runtime: what starts everything, and what brings it to a good end.
+//! The runtime: what starts everything, and what brings it to a good end. Where it lives is told in `runtime/host.rs`.
+
+mod host;
+mod serving;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_rt::ArbiterHandle;
-use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use futures_util::future::{join_all, select};
+use tokio::sync::{Notify, Semaphore};
 
-use crate::actor::arbiters::{self, Pool};
+use crate::actor::arbiter_pool::Pool;
+use crate::actor::arbiter_watch;
 use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
 use crate::actor::message::Removed;
 use crate::actor::router::Router;
@@ -31,15 +34,20 @@ use crate::logs::Logs;
 use crate::mailbox::{Drain, Mailbox};
 use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
-use crate::signals::Signals;
 use crate::slot::Phase;
 use crate::store::EventStore;
 use crate::telemetry;
 use crate::time::Time;
 
-/// Functions, their mailboxes and workers, the router and the dead-letter queue, running inside an actix `System`.
+use host::Host;
+
+/// Functions, their mailboxes and workers, the router and the dead-letter queue.
 ///
-/// It brings arbiters of its own: one for the actors that decide, and as many as [`Builder::arbiters`] says for user code.
+/// It lives on threads of its own, with an actix `System` of its own: one thread for the actors that decide, one for the
+/// dead-letter queue, and as many as [`Builder::arbiters`] says for user code. So it can be started under `#[actix::main]`,
+/// `#[actix_web::main]`, `#[tokio::main]`, or any other executor, and outlives the application's `System`. Its router and its
+/// dead-letter queue are actors like others: any actor can send to them. Inside a handler, `System::current()` and actix's
+/// registry of services are the application's.
 ///
 /// Bring it to an end with [`shutdown`](Self::shutdown). Dropping it instead is safe and stops everything at once;
 /// the log then says how much was pending.
@@ -53,29 +61,11 @@ pub struct Runtime {
 struct Parts {
     admission: Arc<Admission>,
     pool: Arc<Pool>,
-    control: Control,
+    host: Host,
     dead_letters: Addr<DeadLetterQueue>,
     supervisors: dashmap::DashMap<FunctionName, Addr<Supervisor>>,
-}
-
-/// Where the control plane lives.
-#[derive(Clone)]
-enum Control {
-    Own(ArbiterHandle),
-    /// On the arbiter that started the runtime: virtual time needs one thread.
-    Here,
-}
-
-impl Control {
-    fn start<A>(&self, make: impl FnOnce() -> A + Send + 'static) -> Addr<A>
-    where
-        A: Actor<Context = actix::Context<A>>,
-    {
-        match self {
-            Self::Own(arbiter) => A::start_in_arbiter(arbiter, move |_| make()),
-            Self::Here => make().start(),
-        }
-    }
+    /// Ends the grace period of a shutdown.
+    hurry: Notify,
 }
 
 /// How a runtime is put together. Nothing is checked or started before [`start`](Self::start).
@@ -92,7 +82,6 @@ pub struct Builder {
     store: Option<Place>,
     durability: Durability,
     deaths_max: u32,
-    signals: Option<Duration>,
     simulated: Option<Clock>,
 }
 
@@ -149,7 +138,6 @@ impl Builder {
             store: None,
             durability: Durability::Disk,
             deaths_max: 3,
-            signals: None,
             simulated: None,
         }
     }
@@ -273,13 +261,6 @@ impl Builder {
         self
     }
 
-    /// Shuts the runtime down on SIGINT and SIGTERM, with this grace period, and then stops the actix `System`. Without it, signals
-    /// are the application's business alone.
-    pub fn stop_on_signals(mut self, grace: Duration) -> Self {
-        self.signals = Some(grace);
-        self
-    }
-
     /// Runs everything on this arbiter and by this clock.
     #[cfg_attr(
         not(feature = "testing"),
@@ -293,28 +274,37 @@ impl Builder {
     /// Checks all settings and starts the runtime. No worker is started before its function has an event.
     ///
     /// # Errors
-    /// When no actix `System` runs on this thread, when settings are faulty (then all of them are named), or when the store
-    /// can't be opened.
+    /// When settings are faulty (then all of them are named), when the store can't be opened, or when the machine has no
+    /// thread for the runtime.
     pub async fn start(self) -> Result<Runtime, BuildError> {
-        if System::try_current().is_none() {
-            return Err(BuildError::NoSystem);
-        }
         let faults = self.faults();
         if !faults.is_empty() {
             return Err(BuildError::Settings(faults));
         }
+        if self.simulated.is_none() {
+            let application = System::try_current();
+            return host::launch(|| self.start_here(application)).await;
+        }
+        if System::try_current().is_none() {
+            return Err(BuildError::NoSystem);
+        }
+        self.start_here(None).await
+    }
+
+    /// Starts the runtime on the present thread.
+    async fn start_here(self, application: Option<System>) -> Result<Runtime, BuildError> {
         let store = match self.store {
             Some(place) => Some(place.open().await?),
             None => None,
         };
-        let (control, pool, handle) = match &self.simulated {
-            Some(_) => (Control::Here, Pool::single(), Arbiter::current()),
+        let (host, pool) = match &self.simulated {
+            Some(_) => (Host::Here, Pool::single()),
             None => {
-                let handle = Arbiter::new().handle();
                 let arbiters = self
                     .arbiters
                     .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-                (Control::Own(handle.clone()), Pool::new(arbiters), handle)
+                let pool = Pool::new(arbiters, application).map_err(|it| host::no_thread(&it))?;
+                (Host::own()?, pool)
             }
         };
         let pool = Arc::new(pool);
@@ -341,11 +331,12 @@ impl Builder {
         admission.recall_configurations().await?;
         admission.remember_executions().await;
         let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
-        let dead_letters = control.start(move || DeadLetterQueue::new(queue_admission, bounds));
+        let dead_letters =
+            host.start_dead_letters(move || DeadLetterQueue::new(queue_admission, bounds));
         let address = Box::new(dead_letters.clone());
         let _ = admission.dead_letters.set(address); // there is one queue
         if self.simulated.is_none() {
-            handle.spawn(arbiters::watch(
+            actix_rt::spawn(arbiter_watch::watch(
                 pool.clone(),
                 admission.clone(),
                 self.blocked_after,
@@ -355,21 +346,17 @@ impl Builder {
         let parts = Arc::new(Parts {
             admission,
             pool,
-            control,
+            host,
             dead_letters,
             supervisors,
+            hurry: Notify::new(),
         });
         for function in self.functions {
             parts.register(function)?;
         }
         parts.admission.name_the_unregistered();
         let shared = parts.admission.clone();
-        let router = parts.control.start(move || Router::new(shared));
-        if let Some(grace) = self.signals {
-            // Listens from here on: a signal that comes before the task is first polled counts.
-            let signals = Signals::listen();
-            actix_rt::spawn(stop_on_signals(parts.clone(), grace, signals));
-        }
+        let router = parts.host.start(move || Router::new(shared));
         Ok(Runtime {
             parts,
             router,
@@ -449,7 +436,7 @@ impl Parts {
                 self.dead_letters.clone(),
             );
             let supervisor = self
-                .control
+                .host
                 .start(move || Supervisor::new(supervised, admission, pool, dead_letters));
             mailbox.oversee(Supervisor::line(supervisor.clone()));
             if mailbox.has_parked() {
@@ -470,7 +457,9 @@ impl Parts {
                 .iter()
                 .map(|mailbox| mailbox.drained(shutdown.drain)),
         );
-        let _ = tokio::time::timeout(shutdown.grace, drained).await;
+        let grace = tokio::time::timeout(shutdown.grace, drained);
+        // Either may end it.
+        let _ = select(std::pin::pin!(grace), std::pin::pin!(self.hurry.notified())).await;
         mailboxes.iter().for_each(|mailbox| mailbox.pause());
         let mut unfinished: Vec<_> = mailboxes
             .iter()
@@ -499,12 +488,22 @@ impl Parts {
         }
     }
 
+    /// What is left to say once the runtime's own thread is gone: somebody stopped its `System`.
+    fn lost(&self) -> ShutdownReport {
+        self.admission.close(Door::ShuttingDown);
+        let mailboxes = self.admission.mailboxes();
+        let unfinished = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
+        self.admission.let_store_close();
+        self.stop();
+        ShutdownReport {
+            unfinished,
+            ..ShutdownReport::default()
+        }
+    }
+
     fn stop(&self) {
         self.admission.desert();
-        self.pool.stop();
-        if let Control::Own(arbiter) = &self.control {
-            arbiter.stop();
-        }
+        self.host.stop();
     }
 }
 
@@ -522,20 +521,6 @@ fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
         from = next;
     }
     all
-}
-
-async fn stop_on_signals(parts: Arc<Parts>, grace: Duration, signals: Signals) {
-    signals.first().await;
-    tracing::info!(?grace, "signal received, shutting down");
-    let report = parts.shutdown(Shutdown::new(grace)).await;
-    tracing::info!(
-        unfinished = report.unfinished.len(),
-        dead_letters = report.dead_letters.len(),
-        "runtime stopped"
-    );
-    if let Some(system) = System::try_current() {
-        system.stop();
-    }
 }
 
 /// How a runtime ends.
@@ -650,10 +635,19 @@ impl Runtime {
     /// grace period is over, cancels the rest, and names every event that did not finish.
     ///
     /// Waits for the grace period at most, and up to a second more for workers to go. A handler that blocks its thread is
-    /// not waited for beyond that. The actix `System` goes on.
+    /// not waited for beyond that. It goes on if the caller stops waiting. The application's `System` is not touched.
     pub async fn shutdown(mut self, shutdown: impl Into<Shutdown>) -> ShutdownReport {
         self.ended = true;
-        self.parts.shutdown(shutdown.into()).await
+        self.end(shutdown.into()).await
+    }
+
+    async fn end(&self, shutdown: Shutdown) -> ShutdownReport {
+        let parts = self.parts.clone();
+        let ended = self
+            .parts
+            .host
+            .run(async move { parts.shutdown(shutdown).await });
+        ended.await.unwrap_or_else(|| self.parts.lost())
     }
 }
 

@@ -277,6 +277,11 @@ impl Seats {
 
     // --- counting
 
+    pub(crate) fn has_any_on(&self, arbiter: u64) -> bool {
+        let here = |it: &Seating| it.arbiter == arbiter && it.state != Seated::Vacant;
+        self.all.iter().any(here)
+    }
+
     #[inline]
     pub(crate) fn live(&self) -> u32 {
         self.live

@@ -85,6 +85,7 @@ pub(crate) struct Settings {
     pub(crate) keep_alive: Duration,
     pub(crate) hops_max: Option<u8>,
     pub(crate) restarts: RestartIntensity,
+    pub(crate) abandoned_threads_max: u32,
     pub(crate) retention: Retention,
 }
 
@@ -103,6 +104,7 @@ impl Default for Settings {
             keep_alive: Duration::from_secs(60),
             hops_max: Some(16), // REC-01
             restarts: RestartIntensity::default(),
+            abandoned_threads_max: 16,
             retention: Retention {
                 events_max: 1_000,
                 bytes_max: 8 << 20,
@@ -177,6 +179,10 @@ impl Settings {
         );
         check("window", within(self.window, EVENTS_LIMIT));
         check("restarts", self.restarts.fault().map(str::to_owned));
+        check(
+            "abandoned_threads_max",
+            within(self.abandoned_threads_max, CONCURRENCY_LIMIT),
+        );
         check(
             "retain",
             (self.retention.events_max > EVENTS_LIMIT)

@@ -99,6 +99,29 @@ pub(crate) fn arbiter_blocked(function: &str, blocked: Duration) {
     );
 }
 
+pub(crate) fn secluded(function: &FunctionName) {
+    warn!(
+        %function,
+        "handler holds its thread and moves to arbiters of its own; use Function::blocking for work that doesn't await"
+    );
+}
+
+pub(crate) fn threads_abandoned(function: &FunctionName, threads: u32) {
+    error!(
+        %function,
+        threads,
+        "handlers hold as many threads as they may for good; nothing of the function runs until one returns"
+    );
+}
+
+pub(crate) fn no_thread(error: &std::io::Error) {
+    error!(%error, "no thread for an arbiter can be had; tried again until one can");
+}
+
+pub(crate) fn threads_again() {
+    info!("threads for arbiters can be had again");
+}
+
 pub(crate) fn destination_failed(function: &FunctionName, request_id: RequestId, reason: &str) {
     error!(%function, %request_id, reason, "record did not reach its destination");
 }
@@ -346,6 +369,8 @@ pub struct Stats {
     pub restarts: u64,
     /// How often a handler, or the closure of a destination, blocked its arbiter.
     pub arbiters_blocked: u64,
+    /// Threads that handlers have not let go of, and that were given up for others.
+    pub abandoned_threads: u64,
     /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,
     /// Events waiting: ready and delayed.
@@ -380,6 +405,7 @@ impl Stats {
             superseded_results: meters.superseded,
             restarts: meters.restarts,
             arbiters_blocked: meters.arbiters_blocked,
+            abandoned_threads: 0,
             store_errors: meters.store_errors,
             mailbox_depth: events.ready + events.delayed + calls.ready + calls.delayed,
             oldest_age: Duration::ZERO,

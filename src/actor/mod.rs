@@ -20,9 +20,11 @@
 //! successes; the supervisor alone retries; the dead-letter queue alone buries, once it has the letter; a client may
 //! cancel. Each does so under the mailbox's lock and with a ticket, so that whoever comes late changes nothing.
 
-pub(crate) mod arbiters;
+pub(crate) mod arbiter_pool;
+pub(crate) mod arbiter_watch;
 pub(crate) mod dead_letter;
 mod delivery;
+mod held;
 pub(crate) mod message;
 mod post;
 pub(crate) mod router;

@@ -3,12 +3,14 @@
 //! pure files (`retry.rs`, `restart.rs`) and under the mailbox's lock; here it is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::actor::arbiters::Pool;
+use crate::actor::arbiter_pool::{Home, Placement, Pool};
 use crate::actor::dead_letter::DeadLetterQueue;
 use crate::actor::delivery;
+use crate::actor::held::Held;
 use crate::actor::message::{Bury, Removed};
 use crate::actor::post::Post;
 use crate::actor::worker::{Shift, Worker, station};
@@ -79,13 +81,12 @@ impl Supervisor {
         } else {
             plan.start
         };
-        for _ in 0..start {
-            self.start_worker();
-        }
+        let all_started = (0..start).all(|_| self.start_worker());
         if plan.fetch {
             self.post.admission.fetch(&self.mailbox);
         }
-        self.set_timer(plan.deadline, ctx);
+        let retry = (!all_started).then(|| self.now().after(NO_THREAD_RETRY));
+        self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
     }
 
     /// Nothing of the function may run.
@@ -99,17 +100,32 @@ impl Supervisor {
             .for_each(|(ticket, letter)| self.bury(ticket, letter));
     }
 
-    fn start_worker(&self) {
+    /// Starts one worker, unless no thread for it can be had.
+    fn start_worker(&self) -> bool {
+        let Some(placement) = self.place() else {
+            return false;
+        };
         let admission = self.post.admission.clone();
         let station = station(&admission, &self.mailbox);
-        self.pool.run(
-            |mooring| Shift {
-                seat: self.mailbox.seat(station, mooring.serial),
-                admission,
-                moored: mooring.moor(),
-            },
-            |shift| drop(Worker::new(shift).start()),
-        );
+        let seat = self.mailbox.seat(station, placement.serial());
+        let arbiter = placement.arbiter();
+        let shift = Shift {
+            seat,
+            admission,
+            placement: Arc::new(placement),
+        };
+        // An arbiter that has just gone drops the worker, and its seat gives back what it had.
+        arbiter.spawn_fn(move || drop(Worker::new(shift).start()));
+        true
+    }
+
+    /// A place for user code of the function; `None` if no thread can be had now.
+    fn place(&self) -> Option<Placement> {
+        let home = match self.mailbox.is_secluded(self.now()) {
+            true => Home::Own(self.mailbox.tuning.concurrency()),
+            false => Home::Shared,
+        };
+        self.pool.place(self.mailbox.number, home).ok()
     }
 
     fn set_timer(&mut self, deadline: Option<Time>, ctx: &mut Context<Self>) {
@@ -204,13 +220,16 @@ impl Supervisor {
         if here {
             return deliver(&mailbox);
         }
-        self.pool.run(
-            |mooring| mooring.moor(),
-            move |moored| {
-                let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
-                moored.0.watched(mailbox.number, guarded);
-            },
-        );
+        let Some(placement) = self.place() else {
+            return delivery::failed(&mailbox, id, "no thread for its closure can be had");
+        };
+        placement.arbiter().spawn_fn(move || {
+            let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
+            let ((), held) = placement.watched(mailbox.number, guarded);
+            if let Some(Held(held)) = held {
+                mailbox.thread_held(held, mailbox.clock.now());
+            }
+        });
     }
 
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
@@ -253,6 +272,9 @@ impl Handler<Notice> for Supervisor {
         }
     }
 }
+
+/// How long until a worker is tried again for which no thread could be had.
+const NO_THREAD_RETRY: Duration = Duration::from_millis(100);
 
 /// Events that go to the dead-letter queue in one piece when a function is removed, or runs nothing.
 const DOOMED_AT_ONCE: usize = 1_000;

@@ -2,7 +2,7 @@
 //! at a time; user code runs here and nowhere else, always under `panic::catch`.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
@@ -13,8 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tracing::Span;
 
-use crate::actor::arbiters::{Moored, Mooring};
+use crate::actor::arbiter_pool::Placement;
 use crate::actor::delivery;
+use crate::actor::held::Held;
 use crate::admission::Admission;
 use crate::admission::configuring::Outcome;
 use crate::context::{Context, Station};
@@ -28,13 +29,15 @@ use crate::notice::Failed;
 use crate::origin;
 use crate::panic;
 use crate::payload::Payload;
+use crate::restart::Crash;
 use crate::slot::Taken;
 use crate::store::Settlement;
 use crate::telemetry;
 use crate::time::Time;
 
-/// Events in a row after which the worker lets the others on its arbiter have a turn.
-const ROW_MAX: u32 = 64;
+/// How long a worker goes on before it lets the others on its arbiter have a turn, and after how many events at most.
+const TURN_MAX: Duration = Duration::from_micros(200);
+const ROW_MAX: u32 = 256;
 
 /// Quick events in a row after which a worker is brisk, and lingers when it finds no more: so many mean that the next is
 /// near.
@@ -56,7 +59,7 @@ pub(crate) struct Worker {
 pub(crate) struct Shift {
     pub(crate) seat: Seat,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) moored: Moored,
+    pub(crate) placement: Arc<Placement>,
 }
 
 impl Worker {
@@ -70,8 +73,42 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(shift) = self.shift.take() {
-            ctx.spawn(shift.serve().into_actor(self).map(|(), _, ctx| ctx.stop()));
+            let (placement, mailbox) = (shift.placement.clone(), shift.mailbox().clone());
+            let serving = watched(placement, mailbox, shift.serve());
+            ctx.spawn(serving.into_actor(self).map(|(), _, ctx| ctx.stop()));
         }
+    }
+}
+
+/// Polls a worker's task under the watch, and notes if it holds its thread.
+async fn watched(placement: Arc<Placement>, mailbox: Arc<Mailbox>, task: impl Future<Output = ()>) {
+    let mut task = pin!(task);
+    poll_fn(|cx| {
+        let (polled, held) = placement.watched(mailbox.number, || task.as_mut().poll(cx));
+        if let Some(Held(held)) = held {
+            mailbox.thread_held(held, mailbox.clock.now());
+        }
+        polled
+    })
+    .await;
+}
+
+/// A worker's turn at its arbiter: how long it has gone on, and with how many events.
+struct ArbiterTurn {
+    began: Time,
+    runs: u32,
+}
+
+impl ArbiterTurn {
+    fn begin(now: Time) -> Self {
+        Self {
+            began: now,
+            runs: 0,
+        }
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        self.runs >= ROW_MAX || now.since(self.began) >= TURN_MAX
     }
 }
 
@@ -101,19 +138,20 @@ impl Shift {
             Poll::Ready(())
         })
         .await;
-        // Each turn of this loop is one life of the user's state.
+        let mut arbiter_turn = ArbiterTurn::begin(self.now());
+        // Each round of this loop is one life of the user's state.
         loop {
             let building = self.now();
             let mut instance = match self.build().await {
                 Ok(instance) => instance,
                 Err(failure) => {
                     telemetry::init_failed(self.mailbox().name(), &failure);
-                    self.mailbox().crashed(&failure, self.now());
+                    self.mailbox().crashed(Crash::Init, &failure, self.now());
                     return;
                 }
             };
             let init = self.now().since(building);
-            let alive = self.live(&mut *instance, init).await;
+            let alive = self.live(&mut *instance, init, &mut arbiter_turn).await;
             let _ = self.guarded(move || drop(instance));
             if !alive {
                 return;
@@ -152,16 +190,28 @@ impl Shift {
     }
 
     /// Runs events until the state is lost (`true`: build another) or the worker is to go (`false`).
-    async fn live(&self, instance: &mut dyn Instance, init: Duration) -> bool {
+    async fn live(
+        &self,
+        instance: &mut dyn Instance,
+        init: Duration,
+        arbiter_turn: &mut ArbiterTurn,
+    ) -> bool {
         let mut done = None;
         let mut init = Some(init);
         let mut timer = None;
-        let mut runs: u32 = 0;
         let mut lane = self.admission.lane();
         // Of the last runs, how many in a row were quick; when the last one began; whether it lingered since.
         let (mut quick, mut began, mut lingered) = (0_u32, None, false);
         loop {
-            let now = self.now();
+            let mut now = self.now();
+            if arbiter_turn.is_over(now) {
+                if let Some(done) = done.take() {
+                    drop(self.seat.settle(done, now));
+                }
+                tokio::task::yield_now().await;
+                now = self.now();
+                *arbiter_turn = ArbiterTurn::begin(now);
+            }
             if began.take().is_some_and(|began| now.since(began) > QUICK) {
                 quick = 0;
             }
@@ -185,6 +235,7 @@ impl Shift {
                     }
                     (quick, lingered) = (0, false);
                     pause().await;
+                    *arbiter_turn = ArbiterTurn::begin(self.now());
                     continue;
                 }
             };
@@ -210,6 +261,10 @@ impl Shift {
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
+            arbiter_turn.runs += 1;
+            if waited {
+                *arbiter_turn = ArbiterTurn::begin(self.now());
+            }
             if let Some(logs) = logs {
                 self.report(logs, &taken, now, init.take(), &ran);
             }
@@ -257,10 +312,6 @@ impl Shift {
                 return true;
             }
             quick = if waited { 0 } else { quick.saturating_add(1) };
-            runs = runs.wrapping_add(1);
-            if runs.is_multiple_of(ROW_MAX) {
-                yield_now().await;
-            }
         }
     }
 
@@ -453,13 +504,9 @@ impl Shift {
         delivery::deliver(admission, mailbox, destination, record, ancestor, run);
     }
 
-    /// Runs user code: watched, and with its panic caught.
+    /// Runs user code, with its panic caught.
     fn guarded<R>(&self, code: impl FnOnce() -> R) -> Result<R, Failure> {
-        let function = self.mailbox().number;
-        let mooring: &Mooring = &self.moored.0;
-        mooring
-            .watched(function, || panic::catch(code))
-            .map_err(Failure::from)
+        panic::catch(code).map_err(Failure::from)
     }
 }
 

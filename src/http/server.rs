@@ -292,9 +292,9 @@ impl Server {
     /// # Errors
     /// As for `run`.
     pub async fn run_until_signal(self) -> io::Result<()> {
-        let (api, handle, signals) = (self.api.clone(), self.handle(), Signals::listen());
+        let (api, handle, mut signals) = (self.api.clone(), self.handle(), Signals::listen());
         actix_rt::spawn(async move {
-            signals.first().await;
+            signals.next().await;
             api.end_polls();
             handle.stop(true).await;
         });

@@ -12,6 +12,7 @@ use crate::event::{InvocationType, RequestId};
 use crate::failure::{Condition, Failure, FailureKind};
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
+use crate::restart::Crash;
 use crate::seats::Asking;
 use crate::slot::{Taken, Ticket};
 use crate::time::Time;
@@ -125,6 +126,7 @@ impl Seat {
         // The attempt is the supervisor's from here on, not this seat's.
         inner.seats.end(self.index);
         let crash = failed.failure.kind == FailureKind::Panic;
+        inner.restarts.failed();
         let attend = !crash
             && inner.survived(self.mailbox.settings(), self.mailbox.name())
             && !inner.summoned;
@@ -132,7 +134,8 @@ impl Seat {
         drop(inner);
         if crash {
             self.slow();
-            self.mailbox.crashed(&failed.failure, failed.ended);
+            let crash = Crash::Run;
+            self.mailbox.crashed(crash, &failed.failure, failed.ended);
         }
         self.mailbox.tell(Notice::Failed(Box::new(failed)));
         if attend {
@@ -158,7 +161,8 @@ impl Drop for Seat {
             let ended = mailbox.clock.now();
             let failure = Failure::worker_lost();
             if !left.retired {
-                mailbox.crashed(&failure, ended);
+                mailbox.lock().restarts.failed();
+                mailbox.crashed(Crash::Run, &failure, ended);
             }
             mailbox.tell(Notice::Failed(Box::new(Failed {
                 ticket,

@@ -13,7 +13,7 @@ use crate::notice::{Failed, Judgement, Notice};
 use crate::origin;
 use crate::payload::Payload;
 use crate::queue::Kept;
-use crate::restart::Gate;
+use crate::restart::{Crash, Gate};
 use crate::settings::{FunctionName, Settings};
 use crate::slot::Ticket;
 use crate::telemetry;
@@ -226,17 +226,16 @@ impl Mailbox {
 
     /// A worker of the function crashed. Decides at once whether the function is held back, so that no
     /// further attempt is burnt meanwhile.
-    pub(crate) fn crashed(&self, failure: &Failure, now: Time) {
+    pub(crate) fn crashed(&self, crash: Crash, failure: &Failure, now: Time) {
+        let settings = self.settings();
         let mut inner = self.lock();
         let before = inner.restarts.gate();
-        let gate = inner.restarts.crashed(&self.settings().restarts, now);
+        let gate = inner.restarts.crashed(crash, &settings.restarts, now);
         inner.meters.restarts += 1;
         inner.last_crash = Some(Box::new(failure.clone()));
         let held = gate != before;
-        if held {
-            inner.queue.allowance = 0;
-            inner.summoned = true;
-        }
+        inner.set_allowance(settings);
+        inner.summoned |= held;
         drop(inner);
         if held {
             if let Gate::BackingOff(until) = gate {
@@ -244,6 +243,31 @@ impl Mailbox {
             }
             self.tell(Notice::Attend);
         }
+    }
+
+    /// A handler did not let go of its thread for so long; the thread is abandoned.
+    pub(crate) fn thread_blocked(&self, blocked: Duration, now: Time) {
+        let most = self.settings().abandoned_threads_max;
+        let mut inner = self.lock();
+        inner.meters.arbiters_blocked += 1;
+        inner.restarts.abandoned += 1;
+        let abandoned = inner.restarts.abandoned;
+        drop(inner);
+        self.seclude(now);
+        self.crashed(Crash::Blocked, &Failure::blocked(blocked), now);
+        if abandoned == most {
+            telemetry::threads_abandoned(self.name(), abandoned);
+        }
+    }
+
+    /// A thread that was abandoned is done with what it was held for.
+    pub(crate) fn thread_returned(&self) {
+        let mut inner = self.lock();
+        inner.restarts.abandoned = inner.restarts.abandoned.saturating_sub(1);
+        inner.set_allowance(self.settings());
+        inner.summoned = true;
+        drop(inner);
+        self.tell(Notice::Attend);
     }
 
     /// What a waiting event that will not be tried again leaves behind.
@@ -312,6 +336,7 @@ impl Inner {
         self.meters.duration_total += duration;
         self.meters.duration.record(duration);
         self.meters.age.record(started.since(accepted));
+        self.restarts.failures = 0;
         if let Some(end) = end {
             self.tell_watchers(ticket.id, || end.clone());
         }
@@ -324,10 +349,21 @@ impl Inner {
         let opened =
             self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
         if opened {
-            self.queue.allowance = u32::MAX;
+            self.set_allowance(settings);
             self.later.push(Later::Recovered(name.clone()));
         }
         opened
+    }
+
+    /// How many events may run at once, as far as the function's crashes are concerned.
+    pub(super) fn set_allowance(&mut self, settings: &Settings) {
+        let out_of_threads = self.restarts.abandoned >= settings.abandoned_threads_max;
+        self.queue.allowance = match self.restarts.gate() {
+            _ if out_of_threads => 0,
+            Gate::Open => u32::MAX,
+            Gate::Probing => 1,
+            Gate::BackingOff(_) => 0,
+        };
     }
 
     fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {

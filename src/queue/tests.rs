@@ -1,11 +1,12 @@
 //! The queue against a model of it, and what the model doesn't show.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::failure::{Attempt, Failure};
 
 const BOUNDS: Bounds = Bounds {
     events_max: 12,
@@ -63,6 +64,8 @@ struct Model {
     ended: [[u64; 3]; 2],
     now: u64,
     order: u64,
+    /// Calls that were handed out since the last event.
+    calls: u8,
 }
 
 impl Model {
@@ -152,12 +155,25 @@ impl Model {
                 .filter(move |known| known.kind == kind && known.phase == Phase::Ready);
             all.min_by_key(|known| known.order)
         };
-        if let Some(call) = ready(InvocationType::RequestResponse) {
-            return vec![call.id];
+        let call = ready(InvocationType::RequestResponse).map(|call| call.id);
+        if let Some(call) = call.filter(|_| self.calls < CALLS_IN_ROW) {
+            return vec![call];
         }
+        let events = self.allowed_events();
+        match call {
+            Some(call) if events.is_empty() => vec![call],
+            _ => events,
+        }
+    }
+
+    fn allowed_events(&self) -> Vec<RequestId> {
         let due = |known: &&Known| known.phase == Phase::Delayed && known.at <= self.now;
         let soonest = self.known.iter().filter(due).map(|known| known.at).min();
-        match (soonest, ready(InvocationType::Event)) {
+        let ready = self
+            .known
+            .iter()
+            .filter(|known| known.kind == InvocationType::Event && known.phase == Phase::Ready);
+        match (soonest, ready.min_by_key(|known| known.order)) {
             (Some(at), Some(event)) if event.at < at => vec![event.id],
             (Some(at), _) => self
                 .known
@@ -245,7 +261,14 @@ fn step(queue: &mut Queue, model: &mut Model, (what, whom, amount): Step) {
                 allowed.contains(&ticket.id),
                 "{ticket:?} was handed out, not one of {allowed:?}"
             );
-            model.get(ticket.id).unwrap().attempt += 1;
+            let was = model.get(ticket.id).unwrap();
+            let is_call = was.phase == Phase::Ready && was.kind == InvocationType::RequestResponse;
+            was.attempt += 1;
+            model.calls = if is_call {
+                model.calls.saturating_add(1)
+            } else {
+                0
+            };
             model.set(ticket.id, Phase::Running, model.now);
             model.tickets.push_front(ticket);
         }
@@ -407,6 +430,53 @@ proptest! {
         queue.expire(Time(model.now), u32::MAX);
         prop_assert!(queue.finished.is_within_bounds());
     }
+}
+
+#[test]
+fn a_probe_prefers_an_event_that_has_not_crashed() {
+    let mut queue = queue();
+    let admit = |queue: &mut Queue| {
+        queue
+            .admit(entry(InvocationType::Event, None, 0, 0), 7, Time(0))
+            .unwrap()
+    };
+    let guilty = admit(&mut queue);
+    let attempt = Attempt {
+        number: 1,
+        started_at: SystemTime::UNIX_EPOCH,
+        duration: Duration::ZERO,
+        failure: Failure::worker_lost(),
+    };
+    let side = queue.get_mut(guilty).unwrap().side.get_or_insert_default();
+    side.attempts.push(attempt);
+    let innocent = admit(&mut queue);
+    queue.allowance = 1;
+    let probe = queue.take(Time(0)).unwrap().ticket;
+    assert_eq!(probe.id, innocent);
+    queue.succeed(probe, None, Time(0)).unwrap();
+    assert_eq!(
+        queue.take(Time(0)).unwrap().ticket.id,
+        guilty,
+        "for want of another"
+    );
+}
+
+#[test]
+fn of_four_runs_one_is_an_events_while_calls_wait() {
+    let mut queue = queue();
+    for kind in [InvocationType::RequestResponse, InvocationType::Event] {
+        for _ in 0..6 {
+            queue.admit(entry(kind, None, 0, 0), 7, Time(0)).unwrap();
+        }
+    }
+    let runs = std::iter::from_fn(|| queue.take(Time(0)));
+    let runs: String = runs
+        .map(|taken| match taken.kind {
+            InvocationType::RequestResponse => 'c',
+            InvocationType::Event => 'e',
+        })
+        .collect();
+    assert_eq!(runs, "ccceccceeeee");
 }
 
 #[test]

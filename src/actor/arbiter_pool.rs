@@ -1,0 +1,281 @@
+//! The arbiters (threads) that user code runs on, and which function's workers live on which.
+//!
+//! Functions share the pool's arbiters. A function whose handlers hold their thread (they compute, or block it) moves to
+//! arbiters of its own (decided in `seclusion.rs`): tasks on one thread wait for each other, but the
+//! operating system shares the processors out between threads. What happens on an arbiter that a handler never lets go
+//! of is decided in `arbiter_watch.rs`.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use actix::System;
+use actix_rt::{Arbiter, ArbiterHandle};
+use parking_lot::Mutex;
+
+use crate::actor::held::{Held, Stopwatch};
+use crate::telemetry;
+
+/// Most arbiters that functions have of their own, over all functions; beyond, they share these.
+const OWN_MAX: usize = 64;
+
+/// Where workers live.
+pub(crate) struct Pool {
+    arbiters: Mutex<Arbiters>,
+    /// How many arbiters are shared, and how many a function has of its own at most.
+    size: usize,
+    serials: AtomicU64,
+    /// The `System` that handlers see as the current one: the application's, if it has one.
+    application: Option<System>,
+    /// Everything runs on the arbiter that started the runtime: virtual time needs one thread.
+    single: bool,
+    /// The last thread that was wanted could not be had.
+    short: AtomicBool,
+}
+
+#[derive(Default)]
+struct Arbiters {
+    shared: Vec<Arc<PoolArbiter>>,
+    /// By the function's number.
+    own: HashMap<u32, Vec<Arc<PoolArbiter>>>,
+}
+
+/// Where the workers of a function are to live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    Shared,
+    /// On arbiters of the function's own, at most so many.
+    Own(u32),
+}
+
+/// An arbiter of the pool, as its workers, the pool and the watch see it.
+pub(crate) struct PoolArbiter {
+    pub(crate) serial: u64,
+    handle: ArbiterHandle,
+    /// Workers and closures that are here or on their way.
+    placed: AtomicU32,
+    /// Odd while a task of the pool's is polled. Written by the arbiter's own thread alone.
+    beat: AtomicU64,
+    /// The number of the function whose task is polled.
+    function: AtomicU32,
+    /// It stops with the last that is placed here.
+    closing: AtomicBool,
+    measured: bool,
+}
+
+/// A worker's, or a closure's, stay on an arbiter.
+pub(crate) struct Placement(Arc<PoolArbiter>);
+
+impl PoolArbiter {
+    /// Where the beat stands, while a task is polled.
+    pub(crate) fn busy_beat(&self) -> Option<u64> {
+        let beat = self.beat.load(Ordering::Acquire);
+        (beat % 2 == 1).then_some(beat)
+    }
+
+    /// The number of the function that is polled, or was last.
+    pub(crate) fn function(&self) -> u32 {
+        self.function.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more in, unless the last one has gone and took the arbiter with it.
+    fn join(self: &Arc<Self>) -> Option<Placement> {
+        let open =
+            |placed| (placed > 0 || !self.closing.load(Ordering::SeqCst)).then_some(placed + 1);
+        self.placed
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, open)
+            .ok()
+            .map(|_| Placement(self.clone()))
+    }
+
+    fn stop_if_deserted(&self) {
+        if self.closing.load(Ordering::SeqCst) && self.placed.load(Ordering::SeqCst) == 0 {
+            self.handle.stop();
+        }
+    }
+
+    fn load(&self) -> u32 {
+        self.placed.load(Ordering::Relaxed)
+    }
+}
+
+impl Placement {
+    pub(crate) fn serial(&self) -> u64 {
+        self.0.serial
+    }
+
+    pub(crate) fn arbiter(&self) -> ArbiterHandle {
+        self.0.handle.clone()
+    }
+
+    /// Runs code of this function under the watch. Returns how long it held the thread, if that was long.
+    #[inline]
+    pub(crate) fn watched<R>(&self, function: u32, code: impl FnOnce() -> R) -> (R, Option<Held>) {
+        let arbiter = &*self.0;
+        let stopwatch = arbiter.measured.then(Stopwatch::start);
+        arbiter.function.store(function, Ordering::Relaxed);
+        let beat = arbiter.beat.load(Ordering::Relaxed);
+        arbiter.beat.store(beat + 1, Ordering::Release);
+        let result = code();
+        arbiter.beat.store(beat + 2, Ordering::Release);
+        (result, stopwatch.and_then(Stopwatch::stop))
+    }
+}
+
+impl Drop for Placement {
+    fn drop(&mut self) {
+        self.0.placed.fetch_sub(1, Ordering::SeqCst);
+        self.0.stop_if_deserted();
+    }
+}
+
+impl Pool {
+    /// Starts `size` shared arbiters in the current `System`.
+    pub(crate) fn new(size: usize, application: Option<System>) -> io::Result<Self> {
+        let pool = Self {
+            size,
+            application,
+            ..Self::empty(false)
+        };
+        pool.refill(&mut pool.arbiters.lock().shared)?;
+        Ok(pool)
+    }
+
+    /// Only the present arbiter, and nobody to watch it.
+    pub(crate) fn single() -> Self {
+        let pool = Self::empty(true);
+        let here = pool.arbiter(Arbiter::current());
+        pool.arbiters.lock().shared.push(here);
+        pool
+    }
+
+    fn empty(single: bool) -> Self {
+        Self {
+            arbiters: Mutex::default(),
+            size: 1,
+            serials: AtomicU64::new(0),
+            application: None,
+            single,
+            short: AtomicBool::new(false),
+        }
+    }
+
+    fn arbiter(&self, handle: ArbiterHandle) -> Arc<PoolArbiter> {
+        Arc::new(PoolArbiter {
+            serial: self.serials.fetch_add(1, Ordering::Relaxed),
+            handle,
+            placed: AtomicU32::new(0),
+            beat: AtomicU64::new(0),
+            function: AtomicU32::new(0),
+            closing: AtomicBool::new(false),
+            measured: !self.single,
+        })
+    }
+
+    /// One more thread. To be called where the runtime's own `System` is the current one.
+    fn start(&self) -> io::Result<Arc<PoolArbiter>> {
+        let started = Arbiter::try_new().inspect_err(|error| {
+            if !self.short.swap(true, Ordering::Relaxed) {
+                telemetry::no_thread(error);
+            }
+        })?;
+        if self.short.swap(false, Ordering::Relaxed) {
+            telemetry::threads_again();
+        }
+        let handle = started.handle();
+        if let Some(application) = self.application.clone() {
+            // Services that handlers look up in actix's registry are those of the application.
+            handle.spawn_fn(move || System::set_current(application));
+        }
+        Ok(self.arbiter(handle))
+    }
+
+    /// Starts shared arbiters in the place of those that are gone: replaced ones, and such as somebody stopped.
+    fn refill(&self, shared: &mut Vec<Arc<PoolArbiter>>) -> io::Result<()> {
+        if self.single {
+            return Ok(());
+        }
+        shared.retain(|arbiter| arbiter.handle.alive());
+        while shared.len() < self.size {
+            shared.push(self.start()?);
+        }
+        Ok(())
+    }
+
+    /// Counts a worker of the function, or a closure, in at the arbiter where the fewest are.
+    ///
+    /// # Errors
+    /// When there is no arbiter, and no thread for one can be had. Try again later.
+    pub(crate) fn place(&self, function: u32, home: Home) -> io::Result<Placement> {
+        let mut arbiters = self.arbiters.lock();
+        if let Home::Own(most) = home
+            && !self.single
+            && let Some(placement) = self.place_alone(&mut arbiters.own, function, most)
+        {
+            return Ok(placement);
+        }
+        let refilled = self.refill(&mut arbiters.shared);
+        let fewest = arbiters.shared.iter().min_by_key(|arbiter| arbiter.load());
+        match fewest.and_then(|arbiter| arbiter.join()) {
+            Some(placement) => Ok(placement),
+            None => Err(refilled
+                .err()
+                .unwrap_or_else(|| io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// A place on an arbiter of the function's own; if there are too many such arbiters, on another function's.
+    fn place_alone(
+        &self,
+        own: &mut HashMap<u32, Vec<Arc<PoolArbiter>>>,
+        function: u32,
+        most: u32,
+    ) -> Option<Placement> {
+        own.retain(|_, arbiters| {
+            arbiters.retain(|arbiter| arbiter.handle.alive() && arbiter.load() > 0);
+            !arbiters.is_empty()
+        });
+        let all: usize = own.values().map(Vec::len).sum();
+        let theirs = own.get(&function).map_or(0, Vec::len);
+        if theirs < self.size.min(most as usize)
+            && all < OWN_MAX
+            && let Ok(arbiter) = self.start()
+        {
+            let placement = arbiter.join();
+            arbiter.closing.store(true, Ordering::SeqCst);
+            own.entry(function).or_default().push(arbiter);
+            return placement;
+        }
+        let fewest = |arbiters: &mut dyn Iterator<Item = &Arc<PoolArbiter>>| {
+            arbiters.min_by_key(|arbiter| arbiter.load())?.join()
+        };
+        let theirs = own.get(&function).into_iter().flatten();
+        fewest(&mut theirs.into_iter()).or_else(|| fewest(&mut own.values().flatten()))
+    }
+
+    /// Takes a blocked arbiter out of the pool; it stops when the last that is placed there has gone. A fresh one takes
+    /// its place, now or, if no thread can be had, as soon as one can.
+    pub(crate) fn replace(&self, blocked: &Arc<PoolArbiter>) {
+        let mut arbiters = self.arbiters.lock();
+        let Arbiters { shared, own } = &mut *arbiters;
+        for group in own.values_mut().chain([&mut *shared]) {
+            group.retain(|arbiter| arbiter.serial != blocked.serial);
+        }
+        blocked.closing.store(true, Ordering::SeqCst);
+        blocked.stop_if_deserted();
+        let _ = self.refill(shared); // what can't be had is said, and tried again by the watch
+    }
+
+    /// All arbiters, after those that are missing have been started.
+    pub(crate) fn all(&self) -> Vec<Arc<PoolArbiter>> {
+        let mut arbiters = self.arbiters.lock();
+        let _ = self.refill(&mut arbiters.shared); // as above
+        let Arbiters { shared, own } = &*arbiters;
+        shared
+            .iter()
+            .chain(own.values().flatten())
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,118 @@
+//! One line at the end of an application's `main`: runs until a signal comes, then stops everything in order and in time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, join, select};
+
+use super::{Runtime, Shutdown, ShutdownReport};
+use crate::signals::Signals;
+
+impl Runtime {
+    /// Waits for SIGINT or SIGTERM (Ctrl-C where there are no signals), then shuts down as [`shutdown`](Self::shutdown)
+    /// does. A second signal ends the grace period.
+    ///
+    /// While this waits, those signals don't end the process by themselves. An application with a server calls
+    /// [`serve`](Self::serve).
+    ///
+    /// ```no_run
+    /// # async fn run(runtime: redrive::Runtime) {
+    /// let report = runtime.until_signal(std::time::Duration::from_secs(30)).await;
+    /// println!("{} events unfinished", report.unfinished.len());
+    /// # }
+    /// ```
+    pub async fn until_signal(mut self, shutdown: impl Into<Shutdown>) -> ShutdownReport {
+        let mut signals = self.listen().await;
+        signals.next().await;
+        self.end_or_hurry(shutdown.into(), &mut signals).await
+    }
+
+    /// Runs a server beside the runtime until SIGINT or SIGTERM comes, or the server ends by itself. Then `stop` has the
+    /// server finish its requests, and the runtime shuts down, all within the one grace period of `shutdown`. A second signal
+    /// ends that period.
+    ///
+    /// With actix-web, where `disable_signals` has requests finished on Ctrl-C too:
+    ///
+    /// ```ignore
+    /// let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:8080")?.run();
+    /// let handle = server.handle();
+    /// runtime.serve(server, || handle.stop(true), Duration::from_secs(30)).await?;
+    /// ```
+    ///
+    /// With axum, `stop` sends to a channel that `with_graceful_shutdown` waits for.
+    ///
+    /// # Errors
+    /// Those of the server. The runtime has been shut down then too; the log says how many events did not finish.
+    pub async fn serve<E, Stopped: Future>(
+        mut self,
+        server: impl Future<Output = Result<(), E>>,
+        stop: impl FnOnce() -> Stopped,
+        shutdown: impl Into<Shutdown>,
+    ) -> Result<ShutdownReport, E> {
+        let mut signals = self.listen().await;
+        let mut shutdown: Shutdown = shutdown.into();
+        let mut server = pin!(server);
+        let ended = match select(server.as_mut(), pin!(signals.next())).await {
+            Either::Left((served, _)) => Some(served),
+            Either::Right(_) => None,
+        };
+        let clock = &self.parts.admission.clock;
+        let began = clock.now();
+        let served = match ended {
+            None => {
+                let stopped = async { join(server, stop()).await.0 };
+                self.in_time(stopped, shutdown.grace, &mut signals).await
+            }
+            ended => ended,
+        };
+        shutdown.grace = match &served {
+            Some(_) => shutdown.grace.saturating_sub(clock.now().since(began)),
+            None => Duration::ZERO,
+        };
+        let report = self.end_or_hurry(shutdown, &mut signals).await;
+        match served {
+            Some(Err(error)) => {
+                let unfinished = report.unfinished.len();
+                tracing::error!(unfinished, "server failed, and the runtime was shut down");
+                Err(error)
+            }
+            _ => Ok(report),
+        }
+    }
+
+    async fn listen(&self) -> Signals {
+        // Signals need a reactor; the runtime's own thread has one, whatever the caller runs on.
+        let listening = self.parts.host.run(async { Signals::listen() }).await;
+        listening.unwrap_or_else(Signals::none)
+    }
+
+    /// What comes of `work` if it is done within the limit and before the next signal.
+    async fn in_time<R>(
+        &self,
+        work: impl Future<Output = R>,
+        limit: Duration,
+        signals: &mut Signals,
+    ) -> Option<R> {
+        let timer = self.parts.host.run(tokio::time::sleep(limit));
+        let over = async {
+            let _ = select(pin!(timer), pin!(signals.next())).await; // either ends the work
+        };
+        match select(pin!(work), pin!(over)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Shuts down; a signal ends the grace period.
+    async fn end_or_hurry(&mut self, shutdown: Shutdown, signals: &mut Signals) -> ShutdownReport {
+        self.ended = true;
+        match select(pin!(self.end(shutdown)), pin!(signals.next())).await {
+            Either::Left((report, _)) => report,
+            Either::Right((_, ending)) => {
+                self.parts.hurry.notify_one();
+                ending.await
+            }
+        }
+    }
+}
