@@ -1,7 +1,7 @@
 //! A web app that answers 202 with the request id and does the work behind.
 //!
 //! Run it with `cargo run --example actix_web`; it sends itself a few requests and ends.
-//! With `cargo run --example actix_web -- --serve` it stays up until Ctrl-C.
+//! With `cargo run --example actix_web -- --serve` it stays up until Ctrl-C or SIGTERM, then finishes requests and events.
 //!
 //! Output:
 //! ```text
@@ -59,16 +59,25 @@ async fn main() -> Result<(), AnyError> {
         let upload = web::resource("/uploads/{id}").get(status);
         App::new().app_data(data.clone()).service((uploads, upload))
     };
-    let server = HttpServer::new(app).workers(1).bind(("127.0.0.1", 0))?;
-    let address = server.addrs()[0];
-    if std::env::args().any(|argument| argument == "--serve") {
+    let server = HttpServer::new(app).workers(1).disable_signals();
+    let server = server.bind(("127.0.0.1", 0))?;
+    let (address, server) = (server.addrs()[0], server.run());
+    let handle = server.handle();
+    let grace = Duration::from_secs(30);
+    let report = if std::env::args().any(|argument| argument == "--serve") {
         println!("listening on http://{address}/uploads");
-        server.run().await?;
+        runtime.serve(server, || handle.stop(true), grace).await?
     } else {
-        actix_web::rt::spawn(server.run());
+        actix_web::rt::spawn(server);
         visit(address, &client).await?;
+        runtime.shutdown(grace).await
+    };
+    for event in report.unfinished {
+        eprintln!(
+            "event {} of {} did not finish",
+            event.request_id, event.function
+        );
     }
-    let _ = runtime.shutdown(Duration::from_secs(30)).await;
     Ok(())
 }
 

@@ -106,10 +106,10 @@ pub enum InvokeError {
     /// The store did not take the event; see why.
     #[error("the event could not be stored: {0}")]
     Store(#[from] StoreError),
-    /// Keep the runtime and the actix `System` alive while they are used. If they are, the log names the actor that was lost:
-    /// shut the runtime down and start another.
+    /// Keep the runtime alive while it is used. If it is, the log names the actor that was lost: shut the runtime down and
+    /// start another.
     #[error(
-        "the runtime's actors are gone, so nothing could run the event: did its actix `System` stop?"
+        "the runtime's actors are gone, so nothing could run the event: was the runtime shut down or dropped?"
     )]
     NoSystem,
 }

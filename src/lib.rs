@@ -89,11 +89,14 @@
 //! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id,
 //!   or say with [`Function::idempotent`] which events are the same.
 //! - **No order** among the events of a function.
-//! - **Handlers must not block.** One that doesn't await can't be timed out; after a second it is named in the log, and its
-//!   arbiter is replaced. No thread can be stopped, that of a [`Function::blocking`] neither.
+//! - **Handlers should not block.** One that doesn't await can't be timed out. A function that holds its threads moves to
+//!   arbiters of its own; a handler that holds one for a second is named in the log, its arbiter is replaced, and that counts
+//!   as a crash of its function. No thread can be stopped, that of a [`Function::blocking`] neither;
+//!   [`Function::abandoned_threads_max`] bounds how many are held for good.
 //! - **Everything is bounded**: mailboxes, payloads, hops, dead letters, remembered outcomes. Each bound is a setting, and
 //!   its documentation says what happens beyond it.
-//! - **An actix `System` must run** where the runtime is started, and for as long as it is used.
+//! - **The runtime has threads of its own**, with an actix `System` of its own: it can be started under actix, actix-web or
+//!   tokio, and outlives the application's `System`. [`Runtime::until_signal`] and [`Runtime::serve`] stop everything in order.
 //!
 //! # Features
 //!

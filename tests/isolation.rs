@@ -633,3 +633,167 @@ async fn the_control_plane_runs_no_user_code() {
     );
     let _ = runtime.shutdown(FAR).await;
 }
+
+/// Holds its thread for 40 ms with payload 0, and until the gate is opened with payload 1.
+fn computing(gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
+    let (gate, stuck) = (gate.clone(), stuck.clone());
+    let handler = move |event: Event<u32>| {
+        let (gate, stuck) = (gate.clone(), stuck.clone());
+        async move {
+            if *event == 0 {
+                std::thread::sleep(Duration::from_millis(40));
+            } else {
+                stuck.send(std::thread::current().id()).unwrap();
+                gate.pass();
+            }
+            Ok::<_, String>(())
+        }
+    };
+    Function::new("computing", handler).timeout(FAR)
+}
+
+/// There is one arbiter, and the watch sleeps: only on a thread of its own can the second event leave room for others.
+#[actix::test]
+async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
+    let log = listening::log();
+    let (gate, (stuck, mut held)) = (Gate::default(), mpsc::unbounded_channel());
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(FAR)
+        .function(computing(&gate, &stuck).concurrency(1))
+        .function(echo("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    assert_eq!(client.call::<u32>("neighbour", 0_u32).await.unwrap(), 0);
+    let computed = invoke(&client, "computing", 0).await;
+    let holding = invoke(&client, "computing", 1).await;
+    held.recv().await.unwrap();
+    assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);
+    let line = log
+        .wait(|line| line.is("computing", "holds its thread"))
+        .await;
+    assert_eq!(line.level, tracing::Level::WARN);
+    gate.open();
+    for id in [computed, holding] {
+        assert_eq!(success(&client, id).await, 1, "and no attempt is lost");
+    }
+    let _ = runtime.shutdown(FAR).await;
+}
+
+/// Events that each hold their thread for good, as long as the gate is shut.
+fn blocking_for_good(gate: &Gate) -> Function {
+    let gate = gate.clone();
+    let handler = move |_: Event<u32>| {
+        gate.pass();
+        async { Ok::<_, String>(()) }
+    };
+    Function::new("blocking", handler)
+        .concurrency(1)
+        .timeout(FAR)
+}
+
+#[actix::test]
+async fn threads_that_a_function_holds_for_good_are_bounded_and_it_goes_on_when_they_return() {
+    let log = listening::log();
+    let gate = Gate::default();
+    let blocking = blocking_for_good(&gate)
+        .abandoned_threads_max(2)
+        .restarts(redrive::RestartIntensity::unlimited());
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(Duration::from_millis(50))
+        .function(blocking)
+        .function(echo("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(invoke(&client, "blocking", number).await);
+    }
+    let line = log
+        .wait(|line| line.is("blocking", "as many threads as they may"))
+        .await;
+    assert_eq!(line.level, tracing::Level::ERROR);
+    assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);
+    let stats = client.function_stats("blocking").unwrap();
+    assert_eq!((stats.abandoned_threads, stats.arbiters_blocked), (2, 2));
+    assert_eq!((stats.events.running, stats.events.ready), (2, 3));
+    gate.open();
+    for id in ids {
+        assert_eq!(success(&client, id).await, 1);
+    }
+    while client.function_stats("blocking").unwrap().abandoned_threads > 0 {
+        tokio::task::yield_now().await;
+    }
+    let _ = runtime.shutdown(FAR).await;
+}
+
+#[actix::test]
+async fn a_blocked_arbiter_is_a_crash_of_its_function() {
+    let log = listening::log();
+    let gate = Gate::default();
+    let intensity = redrive::RestartIntensity::new(0, FAR).backoff(FAR, FAR);
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(Duration::from_millis(50))
+        .function(blocking_for_good(&gate).restarts(intensity))
+        .function(echo("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    for number in 0..3 {
+        invoke(&client, "blocking", number).await;
+    }
+    log.wait(|line| line.is("blocking", "backing off")).await;
+    assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);
+    let stats = client.function_stats("blocking").unwrap();
+    assert_eq!((stats.arbiters_blocked, stats.restarts), (1, 1));
+    assert_eq!(stats.events.ready, 2, "they wait unharmed");
+    gate.open();
+    let _ = runtime.shutdown(Duration::ZERO).await;
+}
+
+/// Each event fails at once without an await, and its worker is rebuilt without one.
+#[actix::test]
+async fn a_function_that_always_panics_lets_others_have_their_turn() {
+    hush();
+    let bomb = Function::new("bomb", |_: Event<u32>| async {
+        if true {
+            panic!("as scripted");
+        }
+        Ok::<_, String>(())
+    });
+    let bomb = bomb
+        .concurrency(1)
+        .retry(RetryPolicy::none())
+        .restarts(redrive::RestartIntensity::unlimited());
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(FAR)
+        .function(bomb)
+        .function(echo("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    client.invoke_batch("bomb", 0..20_000_u32).await.unwrap();
+    assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);
+    let left = client.function_stats("bomb").unwrap().events.pending();
+    assert!(left > 0, "it had its turn before the last bomb");
+    let _ = runtime.shutdown(Duration::ZERO).await;
+}
+
+/// Keeps the panics of this file out of its output.
+fn hush() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.to_string().contains("as scripted") {
+            loud(info);
+        }
+    }));
+}

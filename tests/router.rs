@@ -1,17 +1,14 @@
-//! The ways in and what can be seen from outside: router, clients on other threads, signals, spans and log events.
+//! The ways in and what can be seen from outside: router, clients on other threads, spans and log events.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod listening;
 
 use std::future::Future;
-use std::io::{BufRead, BufReader, Read};
 use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use actix::prelude::*;
 use redrive::{
     Client, Durability, Event, Function, Invoke, InvokeError, RetryPolicy, Runtime, Status,
 };

@@ -211,47 +211,42 @@ impl Pool {
         let mut arbiters = self.arbiters.lock();
         if let Home::Own(most) = home
             && !self.single
-            && let Some(placement) = self.place_alone(&mut arbiters.own, function, most)
         {
-            return Ok(placement);
+            return self.place_alone(&mut arbiters.own, function, most);
         }
         let refilled = self.refill(&mut arbiters.shared);
-        let fewest = arbiters.shared.iter().min_by_key(|arbiter| arbiter.load());
-        match fewest.and_then(|arbiter| arbiter.join()) {
-            Some(placement) => Ok(placement),
-            None => Err(refilled
-                .err()
-                .unwrap_or_else(|| io::ErrorKind::NotFound.into())),
-        }
+        fewest(arbiters.shared.iter()).ok_or_else(|| no_arbiter(refilled.err()))
     }
 
-    /// A place on an arbiter of the function's own; if there are too many such arbiters, on another function's.
+    /// A place on an arbiter of the function's own; if there are too many such arbiters, on another function's. Never on a
+    /// shared one, where the function did harm.
     fn place_alone(
         &self,
         own: &mut HashMap<u32, Vec<Arc<PoolArbiter>>>,
         function: u32,
         most: u32,
-    ) -> Option<Placement> {
+    ) -> io::Result<Placement> {
         own.retain(|_, arbiters| {
             arbiters.retain(|arbiter| arbiter.handle.alive() && arbiter.load() > 0);
             !arbiters.is_empty()
         });
         let all: usize = own.values().map(Vec::len).sum();
         let theirs = own.get(&function).map_or(0, Vec::len);
-        if theirs < self.size.min(most as usize)
-            && all < OWN_MAX
-            && let Ok(arbiter) = self.start()
-        {
-            let placement = arbiter.join();
-            arbiter.closing.store(true, Ordering::SeqCst);
-            own.entry(function).or_default().push(arbiter);
-            return placement;
+        let mut refused = None;
+        if theirs < self.size.min(most as usize) && all < OWN_MAX {
+            match self.start() {
+                Ok(arbiter) => {
+                    own.entry(function).or_default().push(arbiter.clone());
+                    let placement = arbiter.join();
+                    arbiter.closing.store(true, Ordering::SeqCst);
+                    return placement.ok_or_else(|| no_arbiter(None));
+                }
+                Err(error) => refused = Some(error),
+            }
         }
-        let fewest = |arbiters: &mut dyn Iterator<Item = &Arc<PoolArbiter>>| {
-            arbiters.min_by_key(|arbiter| arbiter.load())?.join()
-        };
-        let theirs = own.get(&function).into_iter().flatten();
-        fewest(&mut theirs.into_iter()).or_else(|| fewest(&mut own.values().flatten()))
+        fewest(own.get(&function).into_iter().flatten())
+            .or_else(|| fewest(own.values().flatten()))
+            .ok_or_else(|| no_arbiter(refused))
     }
 
     /// Takes a blocked arbiter out of the pool; it stops when the last that is placed there has gone. A fresh one takes
@@ -278,4 +273,13 @@ impl Pool {
             .cloned()
             .collect()
     }
+}
+
+/// A place where the fewest are.
+fn fewest<'a>(arbiters: impl Iterator<Item = &'a Arc<PoolArbiter>>) -> Option<Placement> {
+    arbiters.min_by_key(|arbiter| arbiter.load())?.join()
+}
+
+fn no_arbiter(refused: Option<io::Error>) -> io::Error {
+    refused.unwrap_or_else(|| io::ErrorKind::NotFound.into())
 }

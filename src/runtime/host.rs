@@ -47,10 +47,13 @@ where
         };
         let system = System::with_tokio_rt(|| tokio);
         let result = system.block_on(start());
-        let failed = result.is_err();
-        // Nobody waits any more: the runtime is dropped here, which stops the `System`.
+        if result.is_err() {
+            // Arbiters that were started before go too.
+            System::current().stop();
+        }
+        // If the caller has stopped waiting, the runtime is dropped here, which stops the `System`.
         drop(sender.send(result));
-        if !failed && let Err(error) = system.run() {
+        if let Err(error) = system.run() {
             tracing::error!(%error, "the runtime's thread ended with an error");
         }
     };
