@@ -11,10 +11,10 @@ use actix::prelude::*;
 use common::{dead_letters, invoke, secs, simulate_with, steps};
 use redrive::testing::{Script, Simulation, Step, scripted};
 use redrive::{
-    CallError, Client, DeadLetterBounds, Event, Filter, Function, Invoke, InvokeError, Purge,
-    RequestId, Runtime, WhenFull,
+    CallError, DeadLetterBounds, Event, Filter, Function, Invoke, InvokeError, Purge, RequestId,
+    Runtime, WhenFull,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context as Scope, Layer, SubscriberExt};
 
