@@ -300,6 +300,9 @@ impl Client {
     /// Runs `function` and waits for its result (AWS's `RequestResponse` invocation). It isn't retried and no dead letter
     /// comes of it. Dropping the future cancels the call.
     ///
+    /// A call runs before the events that wait for the function, but of four runs that begin while both wait one is an
+    /// event's, so that callers can't keep events waiting for ever.
+    ///
     /// # Errors
     /// When it is refused, fails, is cancelled, or returns something other than an `R`.
     pub async fn call<R: DeserializeOwned>(
