@@ -200,7 +200,7 @@ pub use failure::{Final, RetryAfter, Throttled};
 
 pub use actor::dead_letter::{
     DeadLetterBounds, DeadLetterQueue, Filter, Get, List, Page, Purge, Redrive, Redriven,
-    Subscribe, WhenFull,
+    Subscribe, Unsubscribe, WhenFull,
 };
 pub use actor::router::Router;
 pub use destination::{Destination, InvocationRecord, RequestContext, ResponseContext};

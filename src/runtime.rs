@@ -330,9 +330,11 @@ impl Builder {
         ));
         admission.recall_configurations().await?;
         admission.remember_executions().await;
-        let (queue_admission, bounds) = (admission.clone(), self.dead_letters.clone());
-        let dead_letters =
-            host.start_dead_letters(move || DeadLetterQueue::new(queue_admission, bounds));
+        let (shared, arbiters) = (admission.clone(), pool.clone());
+        let (bounds, subscribers) = (self.dead_letters, Vec::new());
+        let dead_letters = host.start_dead_letters(move || {
+            DeadLetterQueue::new(shared, bounds, arbiters, subscribers)
+        });
         let address = Box::new(dead_letters.clone());
         let _ = admission.dead_letters.set(address); // there is one queue
         if self.simulated.is_none() {

@@ -253,8 +253,7 @@ impl Seats {
     pub(crate) fn abandon(&mut self, arbiter: u64) -> (Vec<(Ticket, Time)>, Vec<Waker>) {
         let (mut stuck, mut wakers) = (Vec::new(), Vec::new());
         for (seat, seating) in self.all.iter_mut().enumerate() {
-            let theirs = seating.arbiter == arbiter && seating.state != Seated::Vacant;
-            if !theirs || seating.discounted {
+            if !seating.is_on(arbiter) || seating.discounted {
                 continue;
             }
             (seating.retired, seating.discounted) = (true, true);
@@ -278,8 +277,7 @@ impl Seats {
     // --- counting
 
     pub(crate) fn has_any_on(&self, arbiter: u64) -> bool {
-        let here = |it: &Seating| it.arbiter == arbiter && it.state != Seated::Vacant;
-        self.all.iter().any(here)
+        self.all.iter().any(|it| it.is_on(arbiter))
     }
 
     #[inline]
@@ -347,6 +345,10 @@ impl Seats {
 }
 
 impl Seating {
+    fn is_on(&self, arbiter: u64) -> bool {
+        self.arbiter == arbiter && self.state != Seated::Vacant
+    }
+
     /// Its worker gives up the run that goes on; without one, nothing happens.
     fn give_up(&self) {
         if let Some(station) = &self.station {

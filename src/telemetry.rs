@@ -215,6 +215,13 @@ pub(crate) fn subscriber_gone(subscriber: u64) {
     );
 }
 
+pub(crate) fn subscriber_panicked(subscriber: u64, reason: &str) {
+    error!(
+        subscriber,
+        reason, "subscriber of dead letters panicked; the next letter is handed to it all the same"
+    );
+}
+
 pub(crate) fn dead_letters_full(request_id: RequestId, consequence: &str) {
     error!(%request_id, consequence, "dead-letter queue is full");
 }

@@ -1,25 +1,38 @@
 //! The dead-letter queue: the actor that keeps what will not be tried again, and tells its subscribers.
+//!
+//! It shares nothing with supervisors but messages, and may live on another arbiter. Each message does bounded work
+//! (`turn.rs`): what concerns all letters is done in pieces, each with a message of its own, so that burials and other
+//! questions come in between. What the queue keeps, `kept.rs` knows; who hears of it, `subscribers.rs`.
 
+mod kept;
 mod letters;
 mod redrive;
+mod subscribers;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::WeakAddr;
 use actix::prelude::*;
-use tokio::sync::mpsc;
 
+use crate::actor::arbiter_pool::Pool;
 use crate::actor::message::Bury;
 use crate::actor::post::Post;
+use crate::actor::turn::Turn;
 use crate::admission::Admission;
 use crate::event::RequestId;
 use crate::failure::DeadLetter;
 use crate::store::Settlement;
 use crate::telemetry;
 
+use kept::{Kept, LOOKS_MAX, Span, size};
+use subscribers::Subscribers;
+
 pub use letters::{Filter, Get, List, Page, Purge};
 pub use redrive::{Redrive, Redriven};
+pub use subscribers::{Subscribe, Unsubscribe};
 
 /// How much the dead-letter queue keeps, and what it does when that is too much.
 #[derive(Clone, Debug)]
@@ -72,119 +85,113 @@ pub enum WhenFull {
 ///
 /// The letters are in memory: they go with the process, or into the report of the shutdown. Where events are stored, the
 /// letters are too, and are here again at the next start.
+///
+/// Each message is answered after a bounded number of letters was looked at. [`Purge`] and [`Redrive`] of many letters
+/// take many turns, between which others get theirs; they mean the letters that are in the queue when they are sent.
 pub struct DeadLetterQueue {
     post: Post,
     bounds: DeadLetterBounds,
-    /// By order of arrival.
-    letters: BTreeMap<u64, DeadLetter>,
-    places: HashMap<RequestId, u64>,
+    kept: Kept,
     /// Letters whose redrive is under way. They keep their places until their events are accepted, and until then nobody
     /// else sends, drops or purges them.
     sending: HashSet<RequestId>,
-    bytes: u64,
+    /// The place of the last letter that came.
     arrivals: u64,
-    /// Came when it was full; their mailboxes still have them.
-    held: VecDeque<Bury>,
-    subscribers: Vec<Subscriber>,
-    subscriptions: u64,
+    /// Came when it was full; their mailboxes still have them. Their places are higher than those of all that are kept.
+    held: VecDeque<(u64, Bury)>,
+    /// Held letters were seen to have room, and a message is under way that takes them.
+    taking: bool,
+    subscribers: Subscribers,
+    /// Who subscribes before anything runs.
+    first: Vec<Subscribe>,
+    turn: Turn,
 }
 
 impl std::fmt::Debug for DeadLetterQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeadLetterQueue")
-            .field("letters", &self.letters.len())
+            .field("letters", &self.kept.len())
             .field("held", &self.held.len())
             .finish_non_exhaustive()
     }
 }
 
-struct Subscriber {
-    function: Option<String>,
-    /// To the task that forwards to it, so that a slow one slows nobody.
-    letters: mpsc::UnboundedSender<DeadLetter>,
-}
-
-/// What a letter takes beside its payload and texts.
-const LETTER_BYTES: u64 = 512;
-
-fn size(letter: &DeadLetter) -> u64 {
-    let texts: usize = letter
-        .attempts
-        .iter()
-        .map(|attempt| {
-            attempt.failure.message.len()
-                + attempt
-                    .failure
-                    .causes
-                    .iter()
-                    .map(String::len)
-                    .sum::<usize>()
-        })
-        .sum();
-    LETTER_BYTES + (letter.payload.size() + texts) as u64
-}
+/// Held letters that are kept at once, when there is room again.
+const TAKEN_AT_ONCE: usize = 100;
 
 impl DeadLetterQueue {
-    pub(crate) fn new(admission: Arc<Admission>, bounds: DeadLetterBounds) -> Self {
+    /// A queue that `subscribers` hear of from the first letter on.
+    pub(crate) fn new(
+        admission: Arc<Admission>,
+        bounds: DeadLetterBounds,
+        pool: Arc<Pool>,
+        subscribers: Vec<Subscribe>,
+    ) -> Self {
         Self {
             post: Post::new(admission, "dead-letter queue", None),
             bounds,
-            letters: BTreeMap::new(),
-            places: HashMap::new(),
+            kept: Kept::default(),
             sending: HashSet::new(),
-            bytes: 0,
             arrivals: 0,
             held: VecDeque::new(),
-            subscribers: Vec::new(),
-            subscriptions: 0,
+            taking: false,
+            subscribers: Subscribers::new(pool),
+            first: subscribers,
+            turn: Turn::default(),
         }
     }
 
     fn has_room(&self, letter: &DeadLetter) -> bool {
         // One letter always fits: a bound below its size must not hold it for ever.
-        self.letters.is_empty()
-            || (self.letters.len() < self.bounds.letters_max
-                && self.bytes + size(letter) <= self.bounds.bytes_max)
+        self.kept.is_empty()
+            || (self.kept.len() < self.bounds.letters_max
+                && self.kept.bytes() + size(letter) <= self.bounds.bytes_max)
     }
 
-    fn keep(&mut self, letter: DeadLetter) {
+    /// The place of a letter that comes now.
+    fn place(&mut self) -> u64 {
         self.arrivals += 1;
-        self.bytes += size(&letter);
-        self.places.insert(letter.request_id, self.arrivals);
-        self.letters.insert(self.arrivals, letter);
+        self.arrivals
     }
 
-    fn remove(&mut self, id: RequestId) -> Option<DeadLetter> {
-        let letter = self.letters.remove(&self.places.remove(&id)?)?;
-        self.bytes -= size(&letter);
-        Some(letter)
+    /// The letters that are kept now, the oldest one first.
+    fn present(&self) -> Span {
+        Span {
+            after: 0,
+            until: self.kept.last_place(),
+        }
     }
 
     /// Drops a letter for good, in the store too.
     fn discard(&mut self, id: RequestId) -> Option<DeadLetter> {
-        let letter = self.remove(id)?;
+        let letter = self.kept.remove(id)?;
         if letter.stored {
-            let admission = &self.post.admission;
-            admission.settle_stored(None, id, Settlement::Forgotten);
+            self.forget(id);
         }
         Some(letter)
     }
 
-    fn get(&self, id: RequestId) -> Option<&DeadLetter> {
-        self.letters.get(self.places.get(&id)?)
+    fn forget(&self, id: RequestId) {
+        let admission = &self.post.admission;
+        admission.settle_stored(None, id, Settlement::Forgotten);
     }
 
-    /// Keeps what was held for want of room.
-    fn take_held(&mut self) {
-        while self
-            .held
-            .front()
-            .is_some_and(|bury| self.has_room(&bury.letter))
-        {
-            if let Some(bury) = self.held.pop_front() {
-                self.conclude(&bury);
-                self.keep(bury.letter);
+    /// Keeps what was held for want of room: some now, and the rest in later turns.
+    fn take_held(&mut self, ctx: &mut Context<Self>) {
+        for _ in 0..TAKEN_AT_ONCE {
+            let Some((_, bury)) = self.held.front() else {
+                return;
+            };
+            if !self.has_room(&bury.letter) {
+                return;
             }
+            if let Some((place, bury)) = self.held.pop_front() {
+                self.conclude(&bury);
+                self.kept.put(place, bury.letter);
+            }
+        }
+        if !std::mem::replace(&mut self.taking, true) {
+            ctx.address().do_send(TakeHeld);
         }
     }
 
@@ -198,8 +205,14 @@ impl DeadLetterQueue {
 
     /// Answers whether there was one to drop.
     fn drop_oldest(&mut self) -> bool {
-        let mut ids = self.letters.values().map(|letter| letter.request_id);
-        let oldest = ids.find(|id| !self.sending.contains(id));
+        let mut oldest = None;
+        self.kept.look(&Filter::new(), Span::ALL, |_, letter| {
+            if self.sending.contains(&letter.request_id) {
+                return ControlFlow::Continue(());
+            }
+            oldest = Some(letter.request_id);
+            ControlFlow::Break(())
+        });
         let Some(oldest) = oldest.and_then(|id| self.discard(id)) else {
             return false;
         };
@@ -213,23 +226,6 @@ impl DeadLetterQueue {
             mailbox.meter(|meters| meters.dead_letter_errors += 1);
         }
     }
-
-    fn publish(&mut self, letter: &DeadLetter) {
-        self.subscribers.retain(|subscriber| {
-            let wanted = subscriber
-                .function
-                .as_ref()
-                .is_none_or(|name| name == letter.function.as_str());
-            !wanted && !subscriber.letters.is_closed()
-                || wanted && subscriber.letters.send(letter.clone()).is_ok()
-        });
-    }
-
-    fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a DeadLetter> {
-        self.letters
-            .values()
-            .filter(|letter| filter.matches(letter))
-    }
 }
 
 impl Actor for DeadLetterQueue {
@@ -238,10 +234,9 @@ impl Actor for DeadLetterQueue {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Failures come in bursts; what is beyond this many waits at the senders.
         ctx.set_mailbox_capacity(1 << 16);
-        self.load(ctx);
-        if let Some(age_max) = self.bounds.age_max {
-            let often = (age_max / 10).clamp(Duration::from_millis(10), Duration::from_secs(60));
-            ctx.run_interval(often, |queue, _| queue.expire());
+        match self.post.admission.store.is_some() {
+            true => self.load(0, ctx),
+            false => self.loaded(ctx),
         }
     }
 }
@@ -250,87 +245,137 @@ impl Actor for DeadLetterQueue {
 const LOAD_MAX: usize = 1_000;
 
 impl DeadLetterQueue {
-    /// Takes in what the store keeps from earlier. Whatever else is asked waits until all of it is here.
-    fn load(&mut self, ctx: &mut Context<Self>) {
-        if self.post.admission.store.is_none() {
-            return;
-        }
+    /// Takes in what the store keeps from earlier, page by page. Whatever else is asked waits until all of it is here.
+    fn load(&mut self, after: u64, ctx: &mut Context<Self>) {
         let admission = self.post.admission.clone();
-        let load = async move {
-            let (mut letters, mut after) = (Vec::new(), Some(0));
-            while let Some(place) = after {
-                let page = admission.letters(place, LOAD_MAX).await.unwrap_or_default();
-                letters.extend(page.letters);
-                after = page.next;
+        let page = async move { admission.letters(after, LOAD_MAX).await.unwrap_or_default() };
+        ctx.wait(page.into_actor(self).map(|page, queue, ctx| {
+            for letter in page.letters {
+                let place = queue.place();
+                queue.kept.put(place, letter.traced());
             }
-            letters
-        };
-        let keep = |letters: Vec<DeadLetter>, queue: &mut Self, _: &mut Context<Self>| {
-            letters
-                .into_iter()
-                .for_each(|letter| queue.keep(letter.traced()));
-            queue.expire();
             while queue.bounds.when_full != WhenFull::Hold
                 && queue.is_overfull()
                 && queue.drop_oldest()
             {}
-        };
-        ctx.wait(load.into_actor(self).map(keep));
+            match page.next {
+                Some(next) => queue.load(next, ctx),
+                None => queue.loaded(ctx),
+            }
+        }));
+    }
+
+    /// All that the store had is here.
+    fn loaded(&mut self, ctx: &mut Context<Self>) {
+        for subscribe in std::mem::take(&mut self.first) {
+            self.subscribe(subscribe, ctx);
+        }
+        if let Some(age_max) = self.bounds.age_max {
+            self.expire(ctx);
+            let often = (age_max / 10).clamp(Duration::from_millis(10), Duration::from_secs(60));
+            actix_rt::spawn(expire_regularly(ctx.address().downgrade(), often));
+        }
     }
 
     fn is_overfull(&self) -> bool {
-        self.letters.len() > self.bounds.letters_max || self.bytes > self.bounds.bytes_max
+        self.kept.len() > self.bounds.letters_max || self.kept.bytes() > self.bounds.bytes_max
     }
 
-    /// Drops letters that are too old.
-    fn expire(&mut self) {
+    /// Drops letters that are too old: some now, and the rest in later turns.
+    fn expire(&mut self, ctx: &mut Context<Self>) {
         let Some(age_max) = self.bounds.age_max else {
             return;
         };
         let clock = &self.post.admission.clock;
         let now = clock.wall(clock.now());
-        let old = |letter: &&DeadLetter| {
-            now.duration_since(letter.died_at)
-                .is_ok_and(|age| age > age_max)
-        };
-        let old: Vec<_> = self
-            .letters
-            .values()
-            .take_while(old)
-            .map(|letter| letter.request_id)
-            .collect();
-        for id in old {
-            if !self.sending.contains(&id)
-                && let Some(letter) = self.discard(id)
-            {
+        let mut old = Vec::new();
+        let mut young = false;
+        let looked = self.kept.look(&Filter::new(), Span::ALL, |_, letter| {
+            let age = now.duration_since(letter.died_at);
+            if !age.is_ok_and(|age| age > age_max) {
+                young = true;
+                return ControlFlow::Break(());
+            }
+            old.push(letter.request_id);
+            ControlFlow::Continue(())
+        });
+        old.retain(|id| !self.sending.contains(id));
+        for &id in &old {
+            if let Some(letter) = self.discard(id) {
                 self.count_dropped(&letter, "the letter was too old and was dropped");
             }
         }
-        self.take_held();
+        self.take_held(ctx);
+        self.turn.spend(looked.looks, ctx);
+        // Without progress it would go on for ever: letters that are being sent stay.
+        if looked.next.is_some() && !young && !old.is_empty() {
+            ctx.address().do_send(Expire);
+        }
+    }
+}
+
+/// Queue to itself: there is room for letters that were held.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TakeHeld;
+
+impl Handler<TakeHeld> for DeadLetterQueue {
+    type Result = ();
+
+    fn handle(&mut self, _: TakeHeld, ctx: &mut Self::Context) {
+        self.taking = false;
+        self.take_held(ctx);
+        self.turn.spend(TAKEN_AT_ONCE, ctx);
+    }
+}
+
+/// Queue to itself: drop letters that are too old.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Expire;
+
+impl Handler<Expire> for DeadLetterQueue {
+    type Result = ();
+
+    fn handle(&mut self, _: Expire, ctx: &mut Self::Context) {
+        self.expire(ctx);
+    }
+}
+
+/// Has the queue look for letters that are too old, for as long as it lives.
+async fn expire_regularly(queue: WeakAddr<DeadLetterQueue>, often: Duration) {
+    loop {
+        tokio::time::sleep(often).await;
+        let Some(queue) = queue.upgrade() else { return };
+        if queue.send(Expire).await.is_err() {
+            return;
+        }
     }
 }
 
 impl Handler<Bury> for DeadLetterQueue {
     type Result = ();
 
-    fn handle(&mut self, bury: Bury, _: &mut Self::Context) {
-        self.publish(&bury.letter);
-        if !self.has_room(&bury.letter) {
+    fn handle(&mut self, bury: Bury, ctx: &mut Self::Context) {
+        self.turn.spend(0, ctx);
+        self.subscribers.publish(&bury.letter);
+        let place = self.place();
+        // Those that are held come first, so that places follow the order of arrival.
+        if !self.held.is_empty() || !self.has_room(&bury.letter) {
             match self.bounds.when_full {
                 WhenFull::Hold => {
                     telemetry::dead_letters_full(
                         bury.letter.request_id,
                         "the event is held in its mailbox until there is room",
                     );
-                    self.held.push_back(bury);
+                    self.held.push_back((place, bury));
                     return;
                 }
                 WhenFull::DropNewest => {
                     self.count_dropped(&bury.letter, "the letter was dropped");
                     self.conclude(&bury);
                     if bury.letter.stored {
-                        let (admission, id) = (&self.post.admission, bury.letter.request_id);
-                        admission.settle_stored(None, id, Settlement::Forgotten);
+                        self.forget(bury.letter.request_id);
                     }
                     return;
                 }
@@ -339,76 +384,7 @@ impl Handler<Bury> for DeadLetterQueue {
             }
         }
         self.conclude(&bury);
-        self.keep(bury.letter);
-    }
-}
-
-/// Has every dead letter from now on sent to an actor, each once and in order.
-///
-/// The queue forwards at the subscriber's pace: a slow one slows nobody. One that is gone is dropped, with a log line.
-/// Answers once the subscription holds.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Subscribe {
-    recipient: Recipient<DeadLetter>,
-    function: Option<String>,
-}
-
-impl Subscribe {
-    /// All dead letters.
-    pub fn new(recipient: Recipient<DeadLetter>) -> Self {
-        Self {
-            recipient,
-            function: None,
-        }
-    }
-
-    /// Only those of one function.
-    pub fn function(mut self, name: impl Into<String>) -> Self {
-        self.function = Some(name.into());
-        self
-    }
-}
-
-impl std::fmt::Debug for Subscribe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscribe")
-            .field("function", &self.function)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Handler<Subscribe> for DeadLetterQueue {
-    type Result = ();
-
-    fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
-        let (sender, letters) = mpsc::unbounded_channel();
-        self.subscriptions += 1;
-        self.subscribers.push(Subscriber {
-            function: subscribe.function,
-            letters: sender,
-        });
-        actix_rt::spawn(forward(letters, subscribe.recipient, self.subscriptions));
-    }
-}
-
-/// Hands letters on in order, no faster than the subscriber takes them.
-async fn forward(
-    mut letters: mpsc::UnboundedReceiver<DeadLetter>,
-    recipient: Recipient<DeadLetter>,
-    subscriber: u64,
-) {
-    while let Some(letter) = letters.recv().await {
-        let sent = match recipient.try_send(letter) {
-            Ok(()) => true,
-            // Waiting for the answer is waiting for room.
-            Err(SendError::Full(letter)) => recipient.send(letter).await.is_ok(),
-            Err(SendError::Closed(_)) => false,
-        };
-        if !sent {
-            telemetry::subscriber_gone(subscriber);
-            return;
-        }
+        self.kept.put(place, bury.letter);
     }
 }
 
@@ -418,12 +394,37 @@ async fn forward(
 pub(crate) struct HandOver;
 
 impl Handler<HandOver> for DeadLetterQueue {
+    type Result = ResponseFuture<Vec<DeadLetter>>;
+
+    fn handle(&mut self, _: HandOver, ctx: &mut Self::Context) -> Self::Result {
+        let queue = ctx.address();
+        Box::pin(async move {
+            let mut letters = Vec::new();
+            while let Ok(some) = queue.send(HandOverSome).await
+                && !some.is_empty()
+            {
+                letters.extend(some);
+            }
+            letters
+        })
+    }
+}
+
+/// A piece of [`HandOver`]; empty when nothing is left.
+#[derive(Message)]
+#[rtype(result = "Vec<DeadLetter>")]
+struct HandOverSome;
+
+impl Handler<HandOverSome> for DeadLetterQueue {
     type Result = Vec<DeadLetter>;
 
-    fn handle(&mut self, _: HandOver, _: &mut Self::Context) -> Self::Result {
-        let letters = std::mem::take(&mut self.letters).into_values();
+    fn handle(&mut self, _: HandOverSome, ctx: &mut Self::Context) -> Self::Result {
+        let mut letters = self.kept.take_oldest(LOOKS_MAX);
+        if letters.is_empty() {
+            let held = self.held.len().min(LOOKS_MAX);
+            letters.extend(self.held.drain(..held).map(|(_, bury)| bury.letter));
+        }
+        self.turn.spend(letters.len(), ctx);
         letters
-            .chain(self.held.drain(..).map(|bury| bury.letter))
-            .collect()
     }
 }

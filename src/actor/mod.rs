@@ -9,11 +9,11 @@
 //!                                        │      ▲ Removed
 //!                                   Bury │      │
 //!                                        ▼      └── runtime
-//!                            DeadLetterQueue ──▶ subscribers (Recipient<DeadLetter>)
+//!                            DeadLetterQueue ──▶ subscribers (actors and closures)
 //! ```
 //!
-//! Router, supervisors and the dead-letter queue are the control plane: they share one arbiter of their own and never
-//! run user code. None of them may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`).
+//! Router, supervisors and the dead-letter queue are the control plane: they live on arbiters of their own and never
+//! run user code. Each of their messages does bounded work, and they give way to each other (`turn.rs`). None of them may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`).
 //! Workers live on the arbiters of the pool.
 //!
 //! Who may write which transition of an event (`queue.rs`): admission takes in; a worker takes out and settles
@@ -29,4 +29,5 @@ pub(crate) mod message;
 mod post;
 pub(crate) mod router;
 pub(crate) mod supervisor;
+mod turn;
 mod worker;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use crate::actor::post::Post;
+use crate::actor::turn::Turn;
 use crate::admission::{Admission, Admitting};
 use crate::error::InvokeError;
 use crate::event::{Invoke, Receipt};
@@ -14,12 +15,14 @@ use crate::event::{Invoke, Receipt};
 #[derive(Debug)]
 pub struct Router {
     post: Post,
+    turn: Turn,
 }
 
 impl Router {
     pub(crate) fn new(admission: Arc<Admission>) -> Self {
         Self {
             post: Post::new(admission, "router", None),
+            turn: Turn::default(),
         }
     }
 }
@@ -35,7 +38,8 @@ impl Message for Invoke {
 impl Handler<Invoke> for Router {
     type Result = Response<Result<Receipt, InvokeError>>;
 
-    fn handle(&mut self, invoke: Invoke, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, invoke: Invoke, ctx: &mut Self::Context) -> Self::Result {
+        self.turn.spend(0, ctx);
         match self
             .post
             .admission

@@ -1,11 +1,15 @@
 //! The supervisor: the actor that owns a function's life. It starts workers when they are wanted, hears of
 //! every failure, and sends what is beyond help to the dead-letter queue. What to do is decided elsewhere, in
 //! pure files (`retry.rs`, `restart.rs`) and under the mailbox's lock; here it is done.
+//!
+//! All functions' supervisors share an arbiter, so each message does bounded work (`turn.rs`): many burials and many new
+//! workers come in pieces.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::task::JoinHandle;
 
 use crate::actor::arbiter_pool::{Home, Placement, Pool};
 use crate::actor::dead_letter::DeadLetterQueue;
@@ -13,6 +17,7 @@ use crate::actor::delivery;
 use crate::actor::held::Held;
 use crate::actor::message::{Bury, Removed};
 use crate::actor::post::Post;
+use crate::actor::turn::Turn;
 use crate::actor::worker::{Shift, Worker, station};
 use crate::admission::Admission;
 use crate::admission::configuring::Outcome;
@@ -32,7 +37,8 @@ pub(crate) struct Supervisor {
     pool: Arc<Pool>,
     dead_letters: Addr<DeadLetterQueue>,
     /// The one timer: for the earliest of delayed events, backoff, keep-alive and retention.
-    timer: Option<(SpawnHandle, Time)>,
+    timer: Option<(JoinHandle<()>, Time)>,
+    turn: Turn,
 }
 
 /// The mailbox's line to its supervisor.
@@ -58,6 +64,7 @@ impl Supervisor {
             pool,
             dead_letters,
             timer: None,
+            turn: Turn::default(),
         }
     }
 
@@ -71,9 +78,9 @@ impl Supervisor {
     }
 
     fn attend(&mut self, ctx: &mut Context<Self>) {
-        self.mailbox.fail_waiting_calls(self.now());
+        let mut again = self.mailbox.fail_waiting_calls(AT_ONCE, self.now());
         if self.mailbox.tuning.is_reserved_zero() {
-            self.doom_due(ctx);
+            again |= self.doom_due(ctx);
         }
         let plan = self.mailbox.attend(self.now());
         let start = if plan.probing {
@@ -81,7 +88,11 @@ impl Supervisor {
         } else {
             plan.start
         };
-        let all_started = (0..start).all(|_| self.start_worker());
+        let all_started = (0..start.min(STARTS_AT_ONCE)).all(|_| self.start_worker());
+        again |= all_started && start > STARTS_AT_ONCE;
+        if again {
+            ctx.address().do_send(Notice::Attend);
+        }
         if plan.fetch {
             self.post.admission.fetch(&self.mailbox);
         }
@@ -89,15 +100,12 @@ impl Supervisor {
         self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
     }
 
-    /// Nothing of the function may run.
-    fn doom_due(&self, ctx: &mut Context<Self>) {
-        let doomed = self.mailbox.doom_due(DOOMED_AT_ONCE, self.now());
-        if doomed.len() == DOOMED_AT_ONCE {
-            ctx.notify(Notice::Attend);
-        }
-        doomed
-            .into_iter()
-            .for_each(|(ticket, letter)| self.bury(ticket, letter));
+    /// Nothing of the function may run. Answers whether there may be more that is due.
+    fn doom_due(&mut self, ctx: &mut Context<Self>) -> bool {
+        let doomed = self.mailbox.doom_due(AT_ONCE, self.now());
+        let again = doomed.len() == AT_ONCE;
+        self.bury_some(doomed.into_iter(), ctx);
+        again
     }
 
     /// Starts one worker, unless no thread for it can be had.
@@ -132,18 +140,35 @@ impl Supervisor {
         if self.timer.as_ref().map(|(_, at)| *at) == deadline {
             return;
         }
+        self.stop_timer();
+        self.timer = deadline.map(|at| (self.tell_later(at, ctx, |_| Due), at));
+    }
+
+    fn stop_timer(&mut self) {
         if let Some((timer, _)) = self.timer.take() {
-            ctx.cancel_future(timer);
+            timer.abort();
         }
-        self.timer = deadline.map(|at| {
-            let clock = self.mailbox.clock.clone();
-            let sleep = async move { clock.sleep_until(at).await };
-            let timer = ctx.spawn(sleep.into_actor(self).map(|(), supervisor, ctx| {
-                supervisor.timer = None;
-                supervisor.attend(ctx);
-            }));
-            (timer, at)
-        });
+    }
+
+    /// Sends the supervisor a message at that time. A task does it: what an actor spawns in its own context waits until its
+    /// mailbox is empty, however long that takes.
+    fn tell_later<M>(
+        &self,
+        at: Time,
+        ctx: &mut Context<Self>,
+        message: impl FnOnce(Time) -> M + 'static,
+    ) -> JoinHandle<()>
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Self: actix::Handler<M>,
+    {
+        let (clock, supervisor) = (self.mailbox.clock.clone(), ctx.address().downgrade());
+        actix_rt::spawn(async move {
+            clock.sleep_until(at).await;
+            if let Some(supervisor) = supervisor.upgrade() {
+                supervisor.do_send(message(clock.now()));
+            }
+        })
     }
 
     fn judge(&mut self, failed: Failed) {
@@ -169,6 +194,17 @@ impl Supervisor {
                 let delay = at.since(self.now());
                 telemetry::retried(self.mailbox.name(), ticket.id, &attempt, delay);
             }
+        }
+    }
+
+    /// Buries those that come first, and has the others follow.
+    fn bury_some(&mut self, mut doomed: Doomed, ctx: &mut Context<Self>) {
+        for (ticket, letter) in doomed.by_ref().take(AT_ONCE) {
+            self.bury(ticket, letter);
+            self.turn.spend(0, ctx);
+        }
+        if doomed.len() > 0 {
+            ctx.address().do_send(BuryRest(doomed));
         }
     }
 
@@ -238,17 +274,15 @@ impl Supervisor {
         let timeout = self.mailbox.tuning.timeout();
         for (ticket, started) in self.mailbox.abandon(arbiter) {
             let deadline = started.after(timeout);
-            let clock = self.mailbox.clock.clone();
-            let sleep = async move { clock.sleep_until(deadline).await };
-            ctx.spawn(sleep.into_actor(self).map(move |(), supervisor, _| {
+            self.tell_later(deadline, ctx, move |ended| {
                 let failure = Failure::timeout(timeout);
-                supervisor.judge(Failed {
+                Notice::Failed(Box::new(Failed {
                     ticket,
                     failure,
                     started,
-                    ended: supervisor.now(),
-                });
-            }));
+                    ended,
+                }))
+            });
         }
         self.attend(ctx);
     }
@@ -262,12 +296,11 @@ impl Handler<Notice> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        self.turn.spend(0, ctx);
         match notice {
             Notice::Attend => self.attend(ctx),
             Notice::Failed(failed) => self.judge(*failed),
-            Notice::Doomed(doomed) => doomed
-                .into_iter()
-                .for_each(|(ticket, letter)| self.bury(ticket, letter)),
+            Notice::Doomed(doomed) => self.bury_some(doomed.into_iter(), ctx),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
         }
     }
@@ -276,31 +309,79 @@ impl Handler<Notice> for Supervisor {
 /// How long until a worker is tried again for which no thread could be had.
 const NO_THREAD_RETRY: Duration = Duration::from_millis(100);
 
-/// Events that go to the dead-letter queue in one piece when a function is removed, or runs nothing.
-const DOOMED_AT_ONCE: usize = 1_000;
+/// Events that end in one piece: when a function is removed, or runs nothing.
+const AT_ONCE: usize = 100;
+
+/// Workers that are started in one piece.
+const STARTS_AT_ONCE: u32 = 50;
+
+/// Events that will not be tried again, the first one first.
+type Doomed = std::vec::IntoIter<(Ticket, DeadLetter)>;
+
+/// Supervisor to itself: bury these too.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct BuryRest(Doomed);
+
+impl Handler<BuryRest> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, BuryRest(doomed): BuryRest, ctx: &mut Self::Context) {
+        self.bury_some(doomed, ctx);
+    }
+}
+
+/// Supervisor to itself: the time of its timer has come.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Due;
+
+impl Handler<Due> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Due, ctx: &mut Self::Context) {
+        self.turn.spend(0, ctx);
+        self.stop_timer();
+        self.attend(ctx);
+    }
+}
 
 impl Handler<Removed> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
-        let doomed = self.mailbox.remove(DOOMED_AT_ONCE);
+        let doomed = self.mailbox.remove(AT_ONCE);
         if doomed.is_empty() {
             // What is parked comes and dies as it is fetched.
             self.attend(ctx);
             // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
             self.mailbox.retire(false);
-            let (mailbox, admission) = (self.mailbox.clone(), self.post.admission.clone());
-            let gone = async move { mailbox.emptied().await };
-            ctx.spawn(gone.into_actor(self).map(move |(), supervisor, ctx| {
-                admission.forget(supervisor.mailbox.number);
-                supervisor.post.relieve();
-                ctx.stop();
-            }));
+            let (mailbox, supervisor) = (self.mailbox.clone(), ctx.address().downgrade());
+            actix_rt::spawn(async move {
+                mailbox.emptied().await;
+                if let Some(supervisor) = supervisor.upgrade() {
+                    supervisor.do_send(Emptied);
+                }
+            });
             return;
         }
-        doomed
-            .into_iter()
-            .for_each(|(ticket, letter)| self.bury(ticket, letter));
-        ctx.notify(removed);
+        self.bury_some(doomed.into_iter(), ctx);
+        ctx.address().do_send(removed);
+    }
+}
+
+/// Supervisor to itself: the removed function has neither events nor workers left.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Emptied;
+
+impl Handler<Emptied> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Emptied, ctx: &mut Self::Context) {
+        self.post.admission.forget(self.mailbox.number);
+        self.post.relieve();
+        self.stop_timer();
+        ctx.stop();
     }
 }

@@ -205,23 +205,28 @@ impl Mailbox {
         true
     }
 
-    /// If the function is held back: the failure that did it, for the callers that wait.
-    pub(crate) fn fail_waiting_calls(&self, now: Time) {
+    /// If the function is held back: the failure that did it, for the callers that wait. At most `limit` calls at a time;
+    /// answers whether there are more.
+    pub(crate) fn fail_waiting_calls(&self, limit: usize, now: Time) -> bool {
         let mut inner = self.lock();
         if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
-            return;
+            return false;
         }
         let failure = inner
             .last_crash
             .as_deref()
             .cloned()
             .unwrap_or_else(Failure::worker_lost);
-        while let Some(id) = inner.queue.first_call() {
+        for _ in 0..limit {
+            let Some(id) = inner.queue.first_call() else {
+                break;
+            };
             let Some(ticket) = inner.queue.withdraw(id, now) else {
                 break;
             };
             inner.fail_call(ticket, &failure, &self.clock, now);
         }
+        inner.queue.first_call().is_some()
     }
 
     /// A worker of the function crashed. Decides at once whether the function is held back, so that no

@@ -99,8 +99,14 @@ pub fn dead_letters(simulation: &Simulation) -> actix::Addr<DeadLetterQueue> {
 
 /// Every letter in the queue, oldest first.
 pub async fn letters(simulation: &Simulation) -> Vec<DeadLetter> {
-    let all = List::new(Filter::new()).limit(usize::MAX);
-    dead_letters(simulation).send(all).await.unwrap().letters
+    let (mut letters, mut next) = (Vec::new(), Some(0));
+    while let Some(cursor) = next {
+        let page = List::new(Filter::new()).limit(usize::MAX).after(cursor);
+        let page = dead_letters(simulation).send(page).await.unwrap();
+        letters.extend(page.letters);
+        next = page.next;
+    }
+    letters
 }
 
 /// The letter of one event.

@@ -1,13 +1,14 @@
 //! Looking into the dead-letter queue, and clearing it.
 
 use std::fmt;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::prelude::*;
 
 use super::DeadLetterQueue;
+use super::kept::Span;
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter};
 
@@ -78,13 +79,32 @@ impl Filter {
         self
     }
 
-    fn says_something(&self) -> bool {
-        self.function.is_some()
-            || self.condition.is_some()
-            || self.error_type.is_some()
-            || self.since.is_some()
-            || self.until.is_some()
-            || self.only.is_some()
+    /// The function and the condition, if the filter says nothing else.
+    pub(super) fn counted(&self) -> Option<(Option<&str>, Option<Condition>)> {
+        let Self {
+            function,
+            condition,
+            error_type: None,
+            since: None,
+            until: None,
+            only: None,
+        } = self
+        else {
+            return None;
+        };
+        Some((function.as_deref(), *condition))
+    }
+
+    /// What a look at a letter costs, in looks of a filter without a rule: a rule reads a policy.
+    pub(super) fn cost(&self) -> usize {
+        match self.only {
+            Some(_) => 10,
+            None => 1,
+        }
+    }
+
+    pub(super) fn function_name(&self) -> Option<&str> {
+        self.function.as_deref()
     }
 
     pub(super) fn matches(&self, letter: &DeadLetter) -> bool {
@@ -113,12 +133,16 @@ pub struct Get(pub RequestId);
 impl Handler<Get> for DeadLetterQueue {
     type Result = Option<DeadLetter>;
 
-    fn handle(&mut self, Get(id): Get, _: &mut Self::Context) -> Self::Result {
-        self.get(id).cloned()
+    fn handle(&mut self, Get(id): Get, ctx: &mut Self::Context) -> Self::Result {
+        self.turn.spend(1, ctx);
+        self.kept.get(id).cloned()
     }
 }
 
 /// Asks for a page of dead letters, oldest first. They stay in the queue.
+///
+/// At most 5,000 letters are looked at for a page, of the filter's function alone if it names one. So a page may have fewer
+/// letters than its limit, or none, and others follow all the same: [`Page::next`] says where.
 #[derive(Debug, Message)]
 #[rtype(result = "Page")]
 pub struct List {
@@ -164,62 +188,116 @@ impl List {
 pub struct Page {
     /// The letters.
     pub letters: Vec<DeadLetter>,
-    /// Where the next page begins; none if this is the last.
+    /// Where the next page begins; none if this is the last. A page without letters may have one.
     pub next: Option<u64>,
-    /// How many letters match, on all pages.
+    /// How many letters match, on all pages, if that is known: see `total_is_exact`. Otherwise how many are on this page, and
+    /// there may be more.
     pub total: usize,
+    /// Is `total` exact? It is for filters that say nothing but function and condition, since these are counted as letters
+    /// come and go; and if the first page is the last.
+    pub total_is_exact: bool,
 }
 
 impl Handler<List> for DeadLetterQueue {
     type Result = Page;
 
-    fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, list: List, ctx: &mut Self::Context) -> Self::Result {
         let (mut letters, mut bytes) = (Vec::new(), 0_usize);
-        let found = self
-            .letters
-            .range((Bound::Excluded(list.after), Bound::Unbounded))
-            .filter(|(_, letter)| list.filter.matches(letter))
-            .try_fold(list.after, |last, (&place, letter)| {
-                bytes = bytes.saturating_add(letter.payload.size());
-                let is_full = letters.len() >= list.limit || bytes > list.bytes_max;
-                if is_full && !letters.is_empty() {
-                    return ControlFlow::Break(last);
-                }
-                letters.push(letter.clone());
-                ControlFlow::Continue(place)
-            });
-        let next = match found {
-            ControlFlow::Break(last) => Some(last),
-            ControlFlow::Continue(_) => None,
+        let span = Span {
+            after: list.after,
+            ..Span::ALL
         };
+        let looked = self.kept.look(&list.filter, span, |_, letter| {
+            bytes = bytes.saturating_add(letter.payload.size());
+            let is_full = letters.len() >= list.limit || bytes > list.bytes_max;
+            if is_full && !letters.is_empty() {
+                return ControlFlow::Break(());
+            }
+            letters.push(letter.clone());
+            ControlFlow::Continue(())
+        });
+        self.turn.spend(looked.looks, ctx);
+        let counted = self.kept.count(&list.filter);
         Page {
+            total: counted.unwrap_or(letters.len()),
+            total_is_exact: counted.is_some() || list.after == 0 && looked.next.is_none(),
+            next: looked.next,
             letters,
-            next,
-            total: match list.filter.says_something() {
-                true => self.matching(&list.filter).count(),
-                false => self.letters.len(),
-            },
         }
     }
 }
 
 /// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
 /// held for want of room take their places. Durable a little later, or once [`Client::sync`](crate::Client::sync) has answered.
+///
+/// Means the letters that are in the queue when the message is handled. Many are purged in pieces of 5,000, between which
+/// the queue does other things.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Purge(pub Filter);
 
 impl Handler<Purge> for DeadLetterQueue {
-    type Result = usize;
+    type Result = Response<usize>;
 
-    fn handle(&mut self, Purge(filter): Purge, _: &mut Self::Context) -> usize {
-        let ids: Vec<_> = self
-            .matching(&filter)
-            .map(|letter| letter.request_id)
-            .filter(|id| !self.sending.contains(id))
-            .collect();
+    fn handle(&mut self, Purge(filter): Purge, ctx: &mut Self::Context) -> Self::Result {
+        let mut span = self.present();
+        let (mut purged, mut next) = self.purge(&filter, span, ctx);
+        if next.is_none() {
+            return Response::reply(purged);
+        }
+        let queue = ctx.address();
+        Response::fut(async move {
+            while let Some(after) = next {
+                span.after = after;
+                let filter = filter.clone();
+                let Ok((some, then)) = queue.send(PurgeSome { filter, span }).await else {
+                    break;
+                };
+                (purged, next) = (purged + some, then);
+            }
+            purged
+        })
+    }
+}
+
+/// A piece of [`Purge`]. Answers how many it purged, and after which place the next piece begins.
+#[derive(Message)]
+#[rtype(result = "(usize, Option<u64>)")]
+struct PurgeSome {
+    filter: Filter,
+    span: Span,
+}
+
+impl Handler<PurgeSome> for DeadLetterQueue {
+    type Result = MessageResult<PurgeSome>;
+
+    fn handle(&mut self, some: PurgeSome, ctx: &mut Self::Context) -> Self::Result {
+        MessageResult(self.purge(&some.filter, some.span, ctx))
+    }
+}
+
+impl DeadLetterQueue {
+    fn purge(
+        &mut self,
+        filter: &Filter,
+        span: Span,
+        ctx: &mut Context<Self>,
+    ) -> (usize, Option<u64>) {
+        let (mut ids, looks, next) = self.ids(filter, span);
+        ids.retain(|id| !self.sending.contains(id));
         ids.iter().for_each(|&id| drop(self.discard(id)));
-        self.take_held();
-        ids.len()
+        self.take_held(ctx);
+        self.turn.spend(looks, ctx);
+        (ids.len(), next)
+    }
+
+    /// Some of the letters of the span that match; how many were looked at for it, and after which place to go on.
+    pub(super) fn ids(&self, filter: &Filter, span: Span) -> (Vec<RequestId>, usize, Option<u64>) {
+        let mut ids = Vec::new();
+        let looked = self.kept.look(filter, span, |_, letter| {
+            ids.push(letter.request_id);
+            ControlFlow::Continue(())
+        });
+        (ids, looked.looks, looked.next)
     }
 }

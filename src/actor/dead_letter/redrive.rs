@@ -1,11 +1,12 @@
 //! Sending dead letters back.
 
-use std::future::ready;
 use std::time::Duration;
 
 use actix::prelude::*;
 
+use super::kept::Span;
 use super::{DeadLetterQueue, Filter};
+use crate::admission::Admitting;
 use crate::error::InvokeError;
 use crate::event::{Invoke, RequestId};
 use crate::failure::DeadLetter;
@@ -107,30 +108,29 @@ impl Handler<Redrive> for DeadLetterQueue {
     type Result = ResponseFuture<Redriven>;
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
-        let ids: Vec<_> = match &redrive.which {
-            Which::One(id) => vec![*id],
-            Which::All(filter) => self
-                .matching(filter)
-                .map(|letter| letter.request_id)
-                .collect(),
-        };
-        let pause = match redrive.pause() {
-            Ok(pause) => pause,
-            Err(problem) => {
-                return Box::pin(ready(self.refuse(ids, "per_second", &problem)));
-            }
-        };
-        let queue = ctx.address();
+        let (queue, span) = (ctx.address(), self.present());
+        self.turn.spend(0, ctx);
         Box::pin(async move {
+            let (pause, faulty) = match redrive.pause() {
+                Ok(pause) => (pause, None),
+                Err(problem) => (None, Some(problem)),
+            };
+            let Redrive {
+                which,
+                payload,
+                dry_run,
+                ..
+            } = redrive;
             let mut redriven = Redriven::default();
-            for (index, id) in ids.into_iter().enumerate() {
-                if let Some(pause) = pause.filter(|_| index > 0 && !redrive.dry_run) {
+            for (index, id) in meant(&queue, which, span).await.into_iter().enumerate() {
+                if let Some(pause) = pause.filter(|_| index > 0 && !dry_run) {
                     tokio::time::sleep(pause).await;
                 }
                 let one = RedriveOne {
                     id,
-                    payload: redrive.payload.clone(),
-                    dry_run: redrive.dry_run,
+                    payload: payload.clone(),
+                    dry_run,
+                    faulty: faulty.clone(),
                 };
                 match queue.send(one).await {
                     Ok(Some(Ok(new))) => redriven.sent.push((id, new)),
@@ -143,46 +143,113 @@ impl Handler<Redrive> for DeadLetterQueue {
     }
 }
 
+/// The letters that are to be sent.
+async fn meant(queue: &Addr<DeadLetterQueue>, which: Which, mut span: Span) -> Vec<RequestId> {
+    let filter = match which {
+        Which::One(id) => return vec![id],
+        Which::All(filter) => filter,
+    };
+    let mut ids = Vec::new();
+    loop {
+        let filter = filter.clone();
+        let Ok((some, next)) = queue.send(Meant { filter, span }).await else {
+            return ids;
+        };
+        ids.extend(some);
+        match next {
+            Some(after) => span.after = after,
+            None => return ids,
+        }
+    }
+}
+
+/// A piece of the question which letters match. Answers them, and after which place the next piece begins.
+#[derive(Message)]
+#[rtype(result = "(Vec<RequestId>, Option<u64>)")]
+struct Meant {
+    filter: Filter,
+    span: Span,
+}
+
+impl Handler<Meant> for DeadLetterQueue {
+    type Result = MessageResult<Meant>;
+
+    fn handle(&mut self, Meant { filter, span }: Meant, ctx: &mut Self::Context) -> Self::Result {
+        let (ids, looks, next) = self.ids(&filter, span);
+        self.turn.spend(looks, ctx);
+        MessageResult((ids, next))
+    }
+}
+
 #[derive(Message)]
 #[rtype(result = "Option<Result<RequestId, InvokeError>>")]
 struct RedriveOne {
     id: RequestId,
     payload: Option<Payload>,
     dry_run: bool,
+    /// The pace can't be kept, for this reason: the letter is refused.
+    faulty: Option<String>,
 }
 
 impl Handler<RedriveOne> for DeadLetterQueue {
-    type Result = ResponseActFuture<Self, Option<Result<RequestId, InvokeError>>>;
+    type Result = Response<Option<Result<RequestId, InvokeError>>>;
 
-    fn handle(&mut self, one: RedriveOne, _: &mut Self::Context) -> Self::Result {
-        let Some(letter) = self.get(one.id).filter(|_| !self.sending.contains(&one.id)) else {
+    fn handle(&mut self, one: RedriveOne, ctx: &mut Self::Context) -> Self::Result {
+        self.turn.spend(0, ctx);
+        let letter = self.kept.get(one.id);
+        let Some(letter) = letter.filter(|_| !self.sending.contains(&one.id)) else {
             // At a shutdown the letters have left with the report: they are elsewhere, not missing.
             let closed = self.post.admission.ask_door().err();
-            return Box::pin(actix::fut::ready(closed.map(Err)));
+            return Response::reply(closed.map(Err));
         };
+        if let Some(problem) = one.faulty {
+            let fault = Fault {
+                function: letter.function.to_string(),
+                field: "per_second",
+                problem,
+            };
+            return Response::reply(Some(Err(InvokeError::Setting(fault))));
+        }
+        let admission = &self.post.admission;
         let invoke = successor(letter, one.payload);
         if one.dry_run {
-            let checked = self.post.admission.dry_run(invoke);
-            return Box::pin(actix::fut::ready(Some(checked.map(|()| one.id))));
+            let checked = admission.dry_run(invoke);
+            return Response::reply(Some(checked.map(|()| one.id)));
         }
-        self.sending.insert(one.id);
-        let admitting =
-            self.post
-                .admission
-                .accept(&invoke.function, invoke.payload, invoke.options);
-        Box::pin(
-            admitting
-                .wait()
-                .into_actor(self)
-                .map(move |result, queue, _| {
-                    queue.sending.remove(&one.id);
-                    if result.is_ok() {
-                        queue.remove(one.id);
-                        queue.take_held();
-                    }
+        match admission.accept(&invoke.function, invoke.payload, invoke.options) {
+            Admitting::Over(result) => {
+                self.sent(one.id, result.is_ok(), ctx);
+                Response::reply(Some(result.map(|receipt| receipt.request_id)))
+            }
+            storing => {
+                self.sending.insert(one.id);
+                let queue = ctx.address();
+                Response::fut(async move {
+                    let result = storing.wait().await;
+                    let (id, accepted) = (one.id, result.is_ok());
+                    // If the queue is gone, so are its letters.
+                    let _ = queue.send(Sent { id, accepted }).await;
                     Some(result.map(|receipt| receipt.request_id))
-                }),
-        )
+                })
+            }
+        }
+    }
+}
+
+/// The store has answered whether the event that takes the place of this letter is kept.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Sent {
+    id: RequestId,
+    accepted: bool,
+}
+
+impl Handler<Sent> for DeadLetterQueue {
+    type Result = ();
+
+    fn handle(&mut self, Sent { id, accepted }: Sent, ctx: &mut Self::Context) {
+        self.turn.spend(0, ctx);
+        self.sent(id, accepted, ctx);
     }
 }
 
@@ -198,22 +265,12 @@ fn successor(letter: &DeadLetter, payload: Option<Payload>) -> Invoke {
 }
 
 impl DeadLetterQueue {
-    /// What becomes of letters that can't be sent for a fault of the redrive itself.
-    fn refuse(&self, ids: Vec<RequestId>, field: &'static str, problem: &str) -> Redriven {
-        let mut redriven = Redriven::default();
-        for id in ids {
-            match self.get(id) {
-                None => redriven.missing.push(id),
-                Some(letter) => {
-                    let fault = Fault {
-                        function: letter.function.to_string(),
-                        field,
-                        problem: problem.to_owned(),
-                    };
-                    redriven.refused.push((id, InvokeError::Setting(fault)));
-                }
-            }
+    /// A letter that was accepted again leaves the queue.
+    fn sent(&mut self, id: RequestId, accepted: bool, ctx: &mut Context<Self>) {
+        self.sending.remove(&id);
+        if accepted {
+            self.kept.remove(id);
+            self.take_held(ctx);
         }
-        redriven
     }
 }

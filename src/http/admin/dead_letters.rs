@@ -49,6 +49,7 @@ struct Letters<'a> {
     letters: &'a [DeadLetter],
     next: Option<u64>,
     total: usize,
+    total_is_exact: bool,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +105,7 @@ pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiErr
         letters: &page.letters,
         next: page.next,
         total: page.total,
+        total_is_exact: page.total_is_exact,
     }))
 }
 

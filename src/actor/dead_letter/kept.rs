@@ -1,0 +1,199 @@
+//! The letters that the dead-letter queue keeps: by place, by request id, by function, and counted.
+//!
+//! Pure: it decides nothing, and each look at it is bounded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Bound, ControlFlow};
+
+use super::letters::Filter;
+use crate::event::RequestId;
+use crate::failure::{Condition, DeadLetter};
+use crate::settings::FunctionName;
+
+/// Letters that are looked at in one go, at most: about a millisecond.
+pub(super) const LOOKS_MAX: usize = 5_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// By place, which is the order of arrival.
+    letters: BTreeMap<u64, DeadLetter>,
+    places: HashMap<RequestId, u64>,
+    functions: HashMap<FunctionName, OfFunction>,
+    conditions: Count,
+    bytes: u64,
+}
+
+type Count = HashMap<Condition, usize>;
+
+#[derive(Debug, Default)]
+struct OfFunction {
+    places: BTreeSet<u64>,
+    conditions: Count,
+}
+
+/// Which places are looked at: those after `after`, `until` included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) after: u64,
+    pub(super) until: u64,
+}
+
+impl Span {
+    /// All places, from the oldest letter on.
+    pub(super) const ALL: Self = Self {
+        after: 0,
+        until: u64::MAX,
+    };
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looked {
+    /// Letters that were looked at; one that a rule of the filter's may have to be asked about counts as several.
+    pub(super) looks: usize,
+    /// The place after which the next look begins; none if this one came to the end of the span.
+    pub(super) next: Option<u64>,
+}
+
+/// What a letter takes beside its payload and texts.
+const LETTER_BYTES: u64 = 512;
+
+pub(super) fn size(letter: &DeadLetter) -> u64 {
+    let texts: usize = letter
+        .attempts
+        .iter()
+        .map(|attempt| {
+            attempt.failure.message.len()
+                + attempt
+                    .failure
+                    .causes
+                    .iter()
+                    .map(String::len)
+                    .sum::<usize>()
+        })
+        .sum();
+    LETTER_BYTES + (letter.payload.size() + texts) as u64
+}
+
+impl Kept {
+    pub(super) fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.letters.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The place of the newest letter; 0 if there is none.
+    pub(super) fn last_place(&self) -> u64 {
+        self.letters.last_key_value().map_or(0, |(&place, _)| place)
+    }
+
+    pub(super) fn get(&self, id: RequestId) -> Option<&DeadLetter> {
+        self.letters.get(self.places.get(&id)?)
+    }
+
+    /// Keeps a letter at a place that is higher than all that are taken.
+    pub(super) fn put(&mut self, place: u64, letter: DeadLetter) {
+        self.bytes += size(&letter);
+        self.places.insert(letter.request_id, place);
+        *self.conditions.entry(letter.condition).or_default() += 1;
+        let of_function = self.functions.entry(letter.function.clone()).or_default();
+        of_function.places.insert(place);
+        *of_function.conditions.entry(letter.condition).or_default() += 1;
+        self.letters.insert(place, letter);
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<DeadLetter> {
+        let place = self.places.remove(&id)?;
+        let letter = self.letters.remove(&place)?;
+        self.bytes -= size(&letter);
+        discount(&mut self.conditions, letter.condition);
+        if let Some(of_function) = self.functions.get_mut(&letter.function) {
+            of_function.places.remove(&place);
+            discount(&mut of_function.conditions, letter.condition);
+            if of_function.places.is_empty() {
+                self.functions.remove(&letter.function);
+            }
+        }
+        Some(letter)
+    }
+
+    /// How many letters match, if that is known without a look at each: if the filter says nothing but function and
+    /// condition.
+    pub(super) fn count(&self, filter: &Filter) -> Option<usize> {
+        let (function, condition) = filter.counted()?;
+        let of = |count: &Count, condition| count.get(&condition).copied().unwrap_or_default();
+        Some(match (function, condition) {
+            (None, None) => self.len(),
+            (None, Some(condition)) => of(&self.conditions, condition),
+            (Some(name), condition) => self.functions.get(name).map_or(0, |of_function| {
+                let all = of_function.places.len();
+                condition.map_or(all, |condition| of(&of_function.conditions, condition))
+            }),
+        })
+    }
+
+    /// Hands those letters of the span that match to `take`, oldest first, until it breaks off; the letter with which it
+    /// does is the next look's first. Looks at no more than [`LOOKS_MAX`], of the filter's function alone if it names one.
+    pub(super) fn look(
+        &self,
+        filter: &Filter,
+        span: Span,
+        mut take: impl FnMut(u64, &DeadLetter) -> ControlFlow<()>,
+    ) -> Looked {
+        let mut looked = Looked {
+            looks: 0,
+            next: None,
+        };
+        let mut last = span.after;
+        for (place, letter) in self.span(filter, span) {
+            if looked.looks >= LOOKS_MAX {
+                looked.next = Some(last);
+                break;
+            }
+            looked.looks += filter.cost();
+            if filter.matches(letter) && take(place, letter).is_break() {
+                looked.next = Some(last);
+                break;
+            }
+            last = place;
+        }
+        looked
+    }
+
+    fn span<'a>(
+        &'a self,
+        filter: &Filter,
+        Span { after, until }: Span,
+    ) -> Box<dyn Iterator<Item = (u64, &'a DeadLetter)> + 'a> {
+        if after >= until {
+            return Box::new(std::iter::empty());
+        }
+        let places = (Bound::Excluded(after), Bound::Included(until));
+        let Some(function) = filter.function_name() else {
+            let all = self.letters.range(places);
+            return Box::new(all.map(|(&place, letter)| (place, letter)));
+        };
+        let own = self.functions.get(function).into_iter();
+        let own = own.flat_map(move |own| own.places.range(places));
+        Box::new(own.filter_map(|&place| Some((place, self.letters.get(&place)?))))
+    }
+
+    /// Takes out the oldest letters, so many at most.
+    pub(super) fn take_oldest(&mut self, most: usize) -> Vec<DeadLetter> {
+        let ids = self.letters.values().map(|letter| letter.request_id);
+        let ids: Vec<_> = ids.take(most).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+}
+
+fn discount(count: &mut Count, condition: Condition) {
+    if let Some(letters) = count.get_mut(&condition) {
+        *letters -= 1;
+    }
+}
