@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::actor::arbiter_pool::Pool;
 use crate::actor::arbiter_watch;
-use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver};
+use crate::actor::dead_letter::{DeadLetterBounds, DeadLetterQueue, HandOver, Subscribe};
 use crate::actor::message::Removed;
 use crate::actor::router::Router;
 use crate::actor::supervisor::Supervisor;
@@ -77,6 +77,7 @@ pub struct Builder {
     limits: Limits,
     identity: Identity,
     dead_letters: DeadLetterBounds,
+    on_dead_letter: Vec<Subscribe>,
     destinations: HashMap<String, Destination>,
     logs: Option<Logs>,
     store: Option<Place>,
@@ -133,6 +134,7 @@ impl Builder {
                 account: "000000000000".to_owned(),
             },
             dead_letters: DeadLetterBounds::default(),
+            on_dead_letter: Vec::new(),
             destinations: HashMap::new(),
             logs: None,
             store: None,
@@ -217,6 +219,22 @@ impl Builder {
     /// How much the dead-letter queue keeps, and what it does beyond.
     pub fn dead_letters(mut self, bounds: DeadLetterBounds) -> Self {
         self.dead_letters = bounds;
+        self
+    }
+
+    /// Has every dead letter sent to a subscriber, from the first one on: subscribed before anything runs, so that letters of
+    /// the start are not missed. Takes a closure, which runs on the arbiters of functions
+    /// ([`Subscribe::calling`](crate::Subscribe::calling)); a `Recipient<DeadLetter>`; or a
+    /// [`Subscribe`](crate::Subscribe) that says more, such as [`with_existing`](crate::Subscribe::with_existing) for the
+    /// letters that the store has from earlier processes. May be said several times.
+    ///
+    /// ```
+    /// # use redrive::{DeadLetter, Runtime};
+    /// let builder = Runtime::builder()
+    ///     .on_dead_letter(|letter: DeadLetter| eprintln!("{} died", letter.request_id));
+    /// ```
+    pub fn on_dead_letter(mut self, subscriber: impl Into<Subscribe>) -> Self {
+        self.on_dead_letter.push(subscriber.into());
         self
     }
 
@@ -331,7 +349,7 @@ impl Builder {
         admission.recall_configurations().await?;
         admission.remember_executions().await;
         let (shared, arbiters) = (admission.clone(), pool.clone());
-        let (bounds, subscribers) = (self.dead_letters, Vec::new());
+        let (bounds, subscribers) = (self.dead_letters, self.on_dead_letter);
         let dead_letters = host.start_dead_letters(move || {
             DeadLetterQueue::new(shared, bounds, arbiters, subscribers)
         });

@@ -25,7 +25,7 @@ use crate::telemetry;
 /// The queue forwards at the subscriber's pace: a slow one slows nobody. An actor that is gone is dropped, with a log line.
 ///
 /// Letters may come before the application can subscribe, from the first moment that the runtime runs:
-/// the builder subscribes before that.
+/// [`Builder::on_dead_letter`](crate::Builder::on_dead_letter) subscribes before that.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Subscribe {
