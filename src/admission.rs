@@ -184,8 +184,9 @@ impl Admission {
         function: Function,
         oversee: impl FnOnce(&Arc<Mailbox>),
     ) -> Result<(), BuildError> {
-        let name = function.name.clone();
+        let (name, former) = (function.name.clone(), function.former.clone());
         let make = |number| {
+            self.take_over(&former, &function.name);
             let mailbox = Mailbox::new(function, number, self.clock.clone());
             mailbox.adopt(self.configuration(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
@@ -193,20 +194,39 @@ impl Admission {
             oversee(&mailbox);
             mailbox
         };
-        let registered = self.registry.register(name.clone(), make);
+        let registered = self.registry.register(name.clone(), &former, make);
         registered.map_err(|refused| {
-            let problem = match refused {
-                Unregistered::NameTaken => "is taken by another function".to_owned(),
-                Unregistered::NumbersMax => {
-                    format!("would be function number {FUNCTIONS_MAX}, more than can be told apart")
-                }
+            let (field, problem) = match refused {
+                Unregistered::NameTaken => ("name", "is taken by another function".to_owned()),
+                Unregistered::NameOf(heir) => (
+                    "name",
+                    format!("is the former name of function `{heir}`: use another, or take `formerly` from that"),
+                ),
+                Unregistered::FormerTaken(former, other) => (
+                    "formerly",
+                    format!("`{former}` is, or was, the name of function `{other}`: only one can have what is kept under it"),
+                ),
+                Unregistered::NumbersMax => (
+                    "name",
+                    format!("would be function number {FUNCTIONS_MAX}, more than can be told apart"),
+                ),
             };
             BuildError::Settings(vec![Fault {
                 function: name.to_string(),
-                field: "name",
+                field,
                 problem,
             }])
         })
+    }
+
+    /// Says whose former names these are, before any function is registered.
+    pub(crate) fn rename(&self, former: &[FunctionName], name: &FunctionName) {
+        self.registry.rename(former, name);
+    }
+
+    /// The function that has what is kept under this name: another one if that was called so before.
+    pub(crate) fn heir(&self, name: FunctionName) -> FunctionName {
+        self.registry.heir(name.as_str()).unwrap_or(name)
     }
 
     /// Makes the function unknown. What it still has is the caller's to wind up; its events stay known by their ids until `forget`.
@@ -254,7 +274,8 @@ impl Admission {
 
     /// The function of an event that the store knows.
     pub(crate) fn stored(&self, id: RequestId) -> Option<FunctionName> {
-        self.store.as_ref()?.store.locate(id)
+        let function = self.store.as_ref()?.store.locate(id)?;
+        Some(self.heir(function))
     }
 
     /// The mailbox of an event that the store knows.

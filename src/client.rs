@@ -27,7 +27,7 @@ use crate::time::Time;
 use crate::view::{End, View};
 
 pub use call::Call;
-pub use functions::FunctionInfo;
+pub use functions::{FunctionInfo, Unregistered};
 
 /// A way into the runtime: cheap to clone, `Send + Sync`, usable from any thread and as actix-web's `web::Data`.
 ///
@@ -540,7 +540,8 @@ impl Client {
         self.admission.store_health()
     }
 
-    /// The whole runtime's figures, of the functions that are registered now.
+    /// The whole runtime's figures, of the functions that are registered now. The ledger `events` counts as pending, and as
+    /// accepted, what waits in the store for functions that aren't, too.
     pub fn stats(&self) -> Stats {
         let mut meters = Meters::default();
         let mut total = Stats::default();
@@ -552,6 +553,10 @@ impl Client {
             total.paused += one.paused;
             total.oldest_age = total.oldest_age.max(one.oldest_age);
         }
+        let unregistered = self.admission.unregistered();
+        let unregistered: u64 = unregistered.iter().map(|(_, events)| events).sum();
+        total.events.accepted += unregistered;
+        total.events.unregistered += unregistered;
         let Stats {
             workers,
             paused,

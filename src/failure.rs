@@ -415,6 +415,14 @@ impl DeadLetter {
         self
     }
 
+    /// As a letter of the function that its own is called now.
+    pub(crate) fn renamed(mut self, function: FunctionName) -> Self {
+        if self.function != function {
+            Arc::make_mut(&mut self.0).function = function;
+        }
+        self
+    }
+
     /// What its event carried from its caller.
     pub(crate) fn origin(&self) -> Origin {
         Origin {

@@ -40,6 +40,8 @@ use crate::versions::{Alias, Versions};
 #[derive(Clone)]
 pub struct Function {
     pub(crate) name: FunctionName,
+    /// Names that it had before.
+    pub(crate) former: Vec<FunctionName>,
     pub(crate) settings: Settings,
     factory: Arc<dyn Factory>,
     idempotency: Option<Idempotency>,
@@ -93,6 +95,7 @@ impl Function {
     fn of(name: &str, factory: Box<dyn Factory>) -> Self {
         Self {
             name: FunctionName::new(name),
+            former: Vec::new(),
             settings: Settings::default(),
             factory: factory.into(),
             idempotency: None,
@@ -262,6 +265,25 @@ impl Function {
         self
     }
 
+    /// Says that the function was called `name` before, so that what the store keeps under that name is this function's:
+    /// events that wait, dead letters, deduplication and idempotency keys, and what was configured while it ran, unless
+    /// something is configured under the new name already. May be said several times, and has to be said for as long as
+    /// anything is left under the old name: see [`Client::unregistered`](crate::Client::unregistered).
+    ///
+    /// The old name itself is not registered: invocations of it are refused. A redriven letter and a configured destination
+    /// that name it reach this function. A name that is registered, or that another function had, is a fault. With
+    /// [`Runtime::add_function`](crate::Runtime::add_function), results under idempotency keys stay with the old name.
+    ///
+    /// ```
+    /// # use redrive::{Event, Function};
+    /// # async fn charge(event: Event<u64>) -> Result<(), std::io::Error> { Ok(()) }
+    /// let function = Function::new("charge-card", charge).formerly("charge");
+    /// ```
+    pub fn formerly(mut self, name: impl AsRef<str>) -> Self {
+        self.former.push(FunctionName::new(name.as_ref()));
+        self
+    }
+
     /// Where the record of every event that succeeds goes. Calls leave no record.
     pub fn on_success(mut self, destination: Destination) -> Self {
         self.on_success = Some(destination);
@@ -316,6 +338,18 @@ impl Function {
     /// Everything that is wrong with it, all at once.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = self.settings.faults(&self.name);
+        let former = self.former.iter().filter_map(|former| {
+            let problem = match former == &self.name {
+                true => Some("is its present name".to_owned()),
+                false => former.fault(),
+            };
+            Some(Fault {
+                function: self.name.to_string(),
+                field: "formerly",
+                problem: format!("`{former}` {}", problem?),
+            })
+        });
+        faults.extend(former);
         let versions = self.versions().faults().into_iter();
         faults.extend(versions.map(|(field, problem)| Fault {
             function: self.name.to_string(),

@@ -191,7 +191,7 @@ pub use retry::{Jitter, RetryPolicy};
 pub use settings::FunctionName;
 pub use versions::Alias;
 
-pub use client::{Call, Client, EventPage, EventStatus, FunctionInfo, State, Status};
+pub use client::{Call, Client, EventPage, EventStatus, FunctionInfo, State, Status, Unregistered};
 pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, RequestId};
 pub use payload::{Payload, PayloadError};
 

@@ -3,6 +3,7 @@
 //! A name is known from registration to unregistration, a number until the function is wound up as well: an id leads to
 //! its event that long. Numbers are reused, since an id has room for few. Who looks after a function is not known here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -17,6 +18,8 @@ use crate::settings::FunctionName;
 
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// Which function had a name before. Locked before `names`.
+    heirs: RwLock<HashMap<FunctionName, FunctionName>>,
     /// Locked before `numbers` where both are.
     names: DashMap<FunctionName, Arc<Mailbox>, FxBuildHasher>,
     numbers: RwLock<Numbers>,
@@ -33,17 +36,33 @@ struct Numbers {
 #[derive(Debug)]
 pub(crate) enum Unregistered {
     NameTaken,
+    /// The name was that of this function.
+    NameOf(FunctionName),
+    /// One of its former names is taken by this function, or was that of it.
+    FormerTaken(FunctionName, FunctionName),
     NumbersMax,
 }
 
 impl Registry {
-    /// Makes known what `make` makes of the number that it gets.
+    /// Makes known what `make` makes of the number that it gets, and whose the former names are.
     pub(crate) fn register(
         &self,
         name: FunctionName,
+        former: &[FunctionName],
         make: impl FnOnce(u32) -> Arc<Mailbox>,
     ) -> Result<(), Unregistered> {
-        let Entry::Vacant(vacant) = self.names.entry(name) else {
+        let mut heirs = self.heirs.write();
+        if let Some(heir) = heirs.get(&name) {
+            return Err(Unregistered::NameOf(heir.clone()));
+        }
+        for before in former {
+            let taken = self.names.contains_key(before).then_some(before);
+            let heir = heirs.get(before).filter(|&heir| *heir != name);
+            if let Some(other) = taken.or(heir) {
+                return Err(Unregistered::FormerTaken(before.clone(), other.clone()));
+            }
+        }
+        let Entry::Vacant(vacant) = self.names.entry(name.clone()) else {
             return Err(Unregistered::NameTaken);
         };
         let mut numbers = self.numbers.write();
@@ -51,12 +70,29 @@ impl Registry {
         let mailbox = make(number);
         numbers.mailboxes[number as usize] = Some(mailbox.clone());
         vacant.insert(mailbox);
+        let former = former.iter().cloned();
+        heirs.extend(former.map(|before| (before, name.clone())));
         Ok(())
+    }
+
+    /// Says whose former names these are, before the function is registered.
+    pub(crate) fn rename(&self, former: &[FunctionName], name: &FunctionName) {
+        let mut heirs = self.heirs.write();
+        heirs.extend(former.iter().map(|before| (before.clone(), name.clone())));
+    }
+
+    /// The function that had this name before, if one had.
+    pub(crate) fn heir(&self, name: &str) -> Option<FunctionName> {
+        self.heirs.read().get(name).cloned()
     }
 
     /// Makes the name unknown; its number stays known until `forget`.
     pub(crate) fn unregister(&self, name: &str) -> Option<Arc<Mailbox>> {
-        self.names.remove(name).map(|(_, mailbox)| mailbox)
+        let (_, mailbox) = self.names.remove(name)?;
+        if !mailbox.function.former.is_empty() {
+            self.heirs.write().retain(|_, heir| heir.as_str() != name);
+        }
+        Some(mailbox)
     }
 
     /// Frees the number for another function.
@@ -135,7 +171,7 @@ mod tests {
             Arc::new(Mailbox::new(function, number, Clock::real()))
         };
         let name = FunctionName::new(name);
-        registry.register(name, make).unwrap();
+        registry.register(name, &[], make).unwrap();
         given.unwrap()
     }
 

@@ -347,6 +347,10 @@ impl Builder {
             self.logs,
         ));
         admission.recall_configurations().await?;
+        for function in &self.functions {
+            admission.rename(&function.former, &function.name);
+        }
+        admission.keep_renamed(&self.functions).await;
         admission.remember_executions().await;
         let (shared, arbiters) = (admission.clone(), pool.clone());
         let (bounds, subscribers) = (self.dead_letters, self.on_dead_letter);
@@ -395,6 +399,19 @@ impl Builder {
                     field: "name",
                     problem,
                 });
+            }
+        }
+        for function in &self.functions {
+            for former in &function.former {
+                let others = self.functions.iter().filter(|other| {
+                    other.name != function.name
+                        && (other.name == *former || other.former.contains(former))
+                });
+                faults.extend(others.map(|other| Fault {
+                    function: function.name.to_string(),
+                    field: "formerly",
+                    problem: format!("`{former}` is, or was, the name of function `{}`: only one can have what is kept under it", other.name),
+                }));
             }
         }
         let mut check = |field, faulty: bool, problem: &str| {

@@ -28,7 +28,7 @@ impl FunctionName {
         &self.0
     }
 
-    fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if self.0.is_empty() || self.0.len() > NAME_MAX {
             Some(format!(

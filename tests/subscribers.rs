@@ -121,12 +121,12 @@ fn a_subscriber_of_the_builder_may_have_the_letters_of_earlier_processes() {
 #[test]
 fn existing_letters_come_first_and_each_letter_once() {
     // The last ones are held for want of room.
-    let bounds = DeadLetterBounds::new(4_500, 1 << 30, WhenFull::Hold);
+    let bounds = DeadLetterBounds::new(7_500, 1 << 30, WhenFull::Hold);
     let builder = Runtime::builder()
         .function(mortal("f"))
         .function(mortal("g"));
     simulate_with(builder.dead_letters(bounds), |s| async move {
-        let mut all = die(&s, "f", 3_000).await;
+        let mut all = die(&s, "f", 6_000).await;
         let mut of_g = die(&s, "g", 1_000).await;
         all.extend(&of_g);
         all.extend(die(&s, "f", 3_000).await);

@@ -222,7 +222,8 @@ impl DeadLetterQueue {
 
     fn count_dropped(&self, letter: &DeadLetter, consequence: &str) {
         telemetry::dead_letters_full(letter.request_id, consequence);
-        if let Some(mailbox) = self.post.admission.mailbox(letter.function.as_str()) {
+        let function = self.post.admission.heir(letter.function.clone());
+        if let Some(mailbox) = self.post.admission.mailbox(function.as_str()) {
             mailbox.meter(|meters| meters.dead_letter_errors += 1);
         }
     }
@@ -252,7 +253,8 @@ impl DeadLetterQueue {
         ctx.wait(page.into_actor(self).map(|page, queue, ctx| {
             for letter in page.letters {
                 let place = queue.place();
-                queue.kept.put(place, letter.traced());
+                let function = queue.post.admission.heir(letter.function.clone());
+                queue.kept.put(place, letter.traced().renamed(function));
             }
             while queue.bounds.when_full != WhenFull::Hold
                 && queue.is_overfull()

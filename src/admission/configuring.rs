@@ -8,9 +8,11 @@ use super::Admission;
 use crate::configuration::Configuration;
 use crate::destination::Destination;
 use crate::error::{ConfigureError, StoreError, StoreErrorKind};
+use crate::function::Function;
 use crate::mailbox::Mailbox;
 use crate::origin::Origin;
-use crate::settings::Fault;
+use crate::settings::{Fault, FunctionName};
+use crate::telemetry;
 
 /// Concurrency that no function may reserve (CFG-27).
 const UNRESERVED_MIN: u32 = 100;
@@ -54,6 +56,47 @@ impl Admission {
         })?;
         *self.configurations.lock() = all;
         Ok(())
+    }
+
+    /// What was set under the former name holds for the function, unless something is set of it already. Kept with the next
+    /// change, or by `keep_configurations`. Answers whether there was anything.
+    pub(super) fn move_configuration(&self, former: &FunctionName, name: &FunctionName) -> bool {
+        let mut all = self.configurations.lock();
+        let Some(configuration) = all.remove(former.as_str()) else {
+            return false;
+        };
+        all.entry(name.to_string()).or_insert(configuration);
+        true
+    }
+
+    /// Has the store keep what was set of functions under their former names as theirs, before any is registered. If it
+    /// can't, that is logged, and the next start does it again.
+    pub(crate) async fn keep_renamed(&self, functions: &[Function]) {
+        let moved = functions.iter().filter(|function| {
+            let moves = |former| self.move_configuration(former, &function.name);
+            // All of them, not only up to the first.
+            function
+                .former
+                .iter()
+                .map(moves)
+                .filter(|&moved| moved)
+                .count()
+                > 0
+        });
+        let moved = moved.count() > 0;
+        let Some(stored) = self.store.as_ref().filter(|_| moved) else {
+            return;
+        };
+        let all = self.configurations.lock().clone();
+        let kept = match serde_json::to_string(&all) {
+            Ok(document) => {
+                super::fetching::ask(stored, |store, reply| store.configure(document, reply)).await
+            }
+            Err(error) => Err(StoreError::new(error.to_string())),
+        };
+        if let Err(error) = kept {
+            telemetry::store_unanswered(&error.to_string());
+        }
     }
 
     /// Changes what is set of a function. `change` may refuse; it sees the latest, and one change is made after the other.
@@ -135,9 +178,10 @@ impl Admission {
             return Some(named.clone());
         }
         let (function, qualifier) = self.identity.parse(arn)?;
-        let mailbox = self.mailbox(function)?;
+        let heir = self.heir(FunctionName::new(function));
+        let mailbox = self.mailbox(heir.as_str())?;
         let known = qualifier.is_none_or(|it| mailbox.function.versions().knows(it));
-        known.then(|| Destination::qualified(function.into(), qualifier.map(Arc::from)))
+        known.then(|| Destination::qualified(heir.as_str().into(), qualifier.map(Arc::from)))
     }
 
     /// Where the records of events like this one go.

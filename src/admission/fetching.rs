@@ -1,5 +1,6 @@
 //! What comes back from the store: the backlog of a function that is registered, and parked events as there is room.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
 use crate::origin::Origin;
 use crate::panic;
+use crate::settings::FunctionName;
 use crate::slot::{Entry, Returning, Side};
 use crate::store::{
     Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
@@ -46,13 +48,31 @@ impl Admission {
         }
     }
 
+    /// The function has from now on what is kept under its former names.
+    pub(super) fn take_over(&self, former: &[FunctionName], name: &FunctionName) {
+        for former in former {
+            if let Some(Stored { store, .. }) = &self.store
+                && let Err(panicked) = panic::catch(|| store.rename(former, name))
+            {
+                telemetry::store_panicked(&panicked.message);
+            }
+            self.move_configuration(former, name);
+        }
+    }
+
     /// Has the store keep the results of executions, and takes back what it kept.
     pub(crate) async fn remember_executions(&self) {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
         let kept = self.ask(|store, reply| store.executions(reply)).await;
-        let kept = kept.unwrap_or_default().into_iter().map(completed);
+        let kept = kept.unwrap_or_default().into_iter().map(|execution| {
+            let function = self.heir(execution.function.clone());
+            completed(Execution {
+                function,
+                ..execution
+            })
+        });
         let store = store.clone();
         let keep = move |completed| {
             let execution = execution(completed);
@@ -67,16 +87,30 @@ impl Admission {
         self.claims.keep(kept.collect(), Box::new(keep));
     }
 
-    /// Says for which functions events wait that nobody will run.
+    /// Says in the log for which functions events wait that nobody will run.
     pub(crate) fn name_the_unregistered(&self) {
-        let Some(Stored { store, .. }) = &self.store else {
-            return;
-        };
-        for (function, events) in panic::catch(|| store.waiting()).unwrap_or_default() {
-            if self.mailbox(function.as_str()).is_none() {
-                telemetry::backlog_unregistered(&function, events);
-            }
+        for (function, events) in self.unregistered() {
+            telemetry::backlog_unregistered(&function, events);
         }
+    }
+
+    /// The functions that events wait for in the store though they aren't registered, and how many.
+    pub(crate) fn unregistered(&self) -> Vec<(FunctionName, u64)> {
+        let Some(Stored { store, .. }) = &self.store else {
+            return Vec::new();
+        };
+        let mut waiting = panic::catch(|| store.waiting()).unwrap_or_default();
+        waiting.retain(|(function, _)| {
+            let heir = self.heir(function.clone());
+            !self.knows(heir.as_str())
+        });
+        if !waiting.is_empty() {
+            // One that is being removed is not known any more, and has its events still.
+            let mailboxes = self.mailboxes();
+            let names: HashSet<_> = mailboxes.iter().map(|mailbox| mailbox.name()).collect();
+            waiting.retain(|(function, _)| !names.contains(function));
+        }
+        waiting
     }
 
     /// How the store fares, if there is one.
@@ -169,7 +203,7 @@ impl Admission {
             return false;
         };
         let accepted_at = event.accepted_at;
-        let mailbox = self.mailbox(event.function.as_str());
+        let mailbox = self.mailbox(self.heir(event.function.clone()).as_str());
         if let Some(mailbox) = &mailbox {
             mailbox.cancel_returning(returning(event, u32::MAX), id);
         }

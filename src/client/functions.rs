@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
 use super::Client;
 use crate::configuration::Configuration;
 #[cfg(feature = "http")]
@@ -34,6 +36,18 @@ pub struct FunctionInfo {
     pub reserved_zero: bool,
     /// Whether it may invoke itself without end.
     pub allows_recursion: bool,
+}
+
+/// A function that events wait for in the store, though none of this name is registered: it was renamed, or is no longer
+/// part of the program. Nothing runs them until it is registered again, or another function says that it was
+/// [formerly](crate::Function::formerly) called so; each can be cancelled by its request id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Unregistered {
+    /// Its name.
+    pub function: FunctionName,
+    /// How many events wait for it.
+    pub events: u64,
 }
 
 impl FunctionInfo {
@@ -73,6 +87,16 @@ impl Client {
     /// The ARN of a function with this name, unqualified.
     pub fn arn(&self, function: &str) -> String {
         self.admission.identity.arn(function)
+    }
+
+    /// The functions that events wait for in the store though they aren't registered, by name. In [`stats`](Self::stats)
+    /// their events are pending. Doesn't wait; looks at every function that the store knows.
+    pub fn unregistered(&self) -> Vec<Unregistered> {
+        let unregistered = self.admission.unregistered().into_iter();
+        let unregistered = unregistered.map(|(function, events)| Unregistered { function, events });
+        let mut unregistered: Vec<_> = unregistered.collect();
+        unregistered.sort_unstable_by(|one, other| one.function.cmp(&other.function));
+        unregistered
     }
 
     /// Is a function of this name registered?

@@ -22,12 +22,14 @@ pub struct Ledger {
     pub delayed: u64,
     /// Being run, or just failed and being decided on.
     pub running: u64,
+    /// Waiting in the store for functions that aren't registered; in the whole runtime's ledger only.
+    pub unregistered: u64,
 }
 
 impl Ledger {
     /// Neither succeeded nor dead nor cancelled.
     pub fn pending(&self) -> u64 {
-        self.ready + self.delayed + self.running
+        self.ready + self.delayed + self.running + self.unregistered
     }
 
     pub(super) fn count(&mut self, phase: Phase) -> Option<&mut u64> {
@@ -52,5 +54,6 @@ impl std::ops::AddAssign for Ledger {
         self.ready += other.ready;
         self.delayed += other.delayed;
         self.running += other.running;
+        self.unregistered += other.unregistered;
     }
 }

@@ -143,6 +143,7 @@ impl Model {
             ready: count(Phase::Ready),
             delayed: count(Phase::Delayed),
             running: count(Phase::Running) + count(Phase::Failed),
+            unregistered: 0,
         }
     }
 

@@ -20,6 +20,7 @@
 //!   means that the store will not keep it; it is counted and logged, and the runtime goes on.
 //! - **Recovery.** A store that is opened again has parked whatever was pending, whoever held it: the attempts of the
 //!   process before are known dead. What a lane was told last, and has not ended, comes back with one more in `deaths`.
+//! - **Names.** A function that is renamed has what was kept under its former names, as long as each process says so.
 //! - **Keys.** Of events with the same function and deduplication key, one is kept within its window, across restarts; that is
 //!   for the store to see to, in one step with the append. Results of runs under an idempotency key are remembered; which
 //!   run has a key at the moment is the runtime's to know, and over when the process is.
@@ -75,6 +76,11 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
+
+    /// Is told that `function` was called `former` before: what is kept under that name, be it pending or a key of its events,
+    /// is `function`'s from now on, whatever was said before. Comes before `function` is opened. Each process says it
+    /// again, so it need not be kept; what is handed out may go by either name.
+    fn rename(&self, former: &FunctionName, function: &FunctionName);
 
     /// Which functions have parked events, and how many. Doesn't wait.
     fn waiting(&self) -> Vec<(FunctionName, u64)>;

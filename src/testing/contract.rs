@@ -35,6 +35,9 @@ pub async fn judge(open: impl Fn() -> Arc<dyn EventStore>) {
     judge.dead_letters_are_kept_until_they_are_forgotten().await;
     judge.a_redriven_event_takes_its_letters_place().await;
     judge.a_key_is_taken_once().await;
+    judge
+        .a_renamed_function_has_what_its_former_name_had()
+        .await;
     judge.who_ran_when_the_process_died_is_known().await;
     judge.one_event_can_be_taken_out().await;
     judge.results_of_executions_are_remembered().await;
@@ -451,6 +454,41 @@ impl Judge<'_> {
             [Appended::Kept(_)]
         ));
         assert_eq!(numbers(&fetch_all(&*store, "keyed").await), [1, 3]);
+    }
+
+    async fn a_renamed_function_has_what_its_former_name_had(&self) {
+        let store = self.open("former");
+        let now = store.now();
+        let mut ids = Vec::new();
+        for (number, wait) in [(1, 0), (2, 20)] {
+            let mut event = event(&*store, "former", number);
+            event.due_at = now + Duration::from_secs(wait);
+            let key = format!("order-{number}").into();
+            event.deduplicate = Some(Deduplicate { key, window: LONG });
+            ids.push(append_one(&*store, event).await);
+        }
+        drop(store);
+
+        let retained = || Retained::new(1_000, 1 << 20, LONG);
+        let store = (self.open)();
+        store.rename(&name("former"), &name("present"));
+        let backlog = store.open(&name("present"), retained());
+        assert_eq!((backlog.ready, backlog.delayed), (1, 1));
+        let mut same = event(&*store, "present", 3);
+        let key = "order-1".into();
+        same.deduplicate = Some(Deduplicate { key, window: LONG });
+        let appended = append(&*store, vec![same]).await;
+        assert_eq!(appended, [Appended::Duplicate(ids[0])]);
+        let mut between = event(&*store, "present", 4);
+        between.due_at = now + Duration::from_secs(10);
+        store.park(append_one(&*store, between).await);
+        let page = ask(|reply| store.parked(&name("present"), 0, 10, reply)).await;
+        assert_eq!(page.events.len(), 3);
+        let fetched = fetch_all(&*store, "present").await;
+        assert_eq!(numbers(&fetched), [1, 4, 2]);
+        assert!(fetch_all(&*store, "former").await.events.is_empty());
+        store.park(ids[1]);
+        assert_eq!(numbers(&fetch_all(&*store, "present").await), [2]);
     }
 
     async fn who_ran_when_the_process_died_is_known(&self) {

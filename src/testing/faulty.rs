@@ -165,6 +165,10 @@ impl EventStore for FaultyStore {
         self.inner.open(function, retained)
     }
 
+    fn rename(&self, former: &FunctionName, function: &FunctionName) {
+        self.inner.rename(former, function);
+    }
+
     fn waiting(&self) -> Vec<(FunctionName, u64)> {
         self.inner.waiting()
     }

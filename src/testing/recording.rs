@@ -333,6 +333,19 @@ impl EventStore for RecordingStore {
         backlog
     }
 
+    fn rename(&self, former: &FunctionName, function: &FunctionName) {
+        let kept = &mut self.told.lock().kept;
+        let events = kept.events.values_mut();
+        for event in events.filter(|event| event.event.function == *former) {
+            event.event.function = function.clone();
+        }
+        let keys = kept.keys.extract_if(|(name, _), _| name == former);
+        let keys: Vec<_> = keys.collect();
+        let keys = keys.into_iter();
+        let keys = keys.map(|((_, key), first)| ((function.clone(), key), first));
+        kept.keys.extend(keys);
+    }
+
     fn waiting(&self) -> Vec<(FunctionName, u64)> {
         let mut waiting = BTreeMap::new();
         for event in self.told.lock().kept.events.values() {

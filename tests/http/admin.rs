@@ -268,6 +268,36 @@ async fn health_tells_a_runtime_that_shuts_down() {
     assert_eq!(ready.json()["problem"], "the runtime is shutting down");
 }
 
+/// Nothing runs them, so somebody should hear of it.
+#[cfg(feature = "testing")]
+#[actix::test]
+async fn events_of_functions_that_are_not_registered_are_listed() {
+    use redrive::testing::{RecordingStore, scripted};
+
+    let store = RecordingStore::new();
+    let before = redrive::Runtime::builder().function(scripted("gone"));
+    let before = before.store(store.clone()).start().await.unwrap();
+    let event = redrive::Invoke::event("gone", 1_u32).delay(std::time::Duration::from_secs(3_600));
+    before.client().send(event).await.unwrap();
+    drop(before);
+    store.reopen();
+
+    let builder = crate::support::builder().store(store);
+    let served = crate::support::serve_with(builder, |api| api).await;
+    let listed = served.get("/_redrive/unregistered").await;
+    let waiting = json!([{"function": "gone", "events": 1}]);
+    assert_eq!(listed.json(), json!({ "unregistered": waiting }));
+    let ready = served.get("/_redrive/health/ready").await;
+    let expected = json!({"status": "ready", "unregistered_events": 1});
+    assert_eq!((ready.status, ready.json()), (200, expected));
+    let stats = served.get("/_redrive/stats").await.json();
+    let events = &stats["Events"];
+    assert_eq!(
+        (&events["accepted"], &events["unregistered"]),
+        (&json!(1), &json!(1))
+    );
+}
+
 /// A store that has failed takes nothing any more: whoever balances the load should know.
 #[cfg(feature = "testing")]
 #[actix::test]

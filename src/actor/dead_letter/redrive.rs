@@ -11,7 +11,7 @@ use crate::error::InvokeError;
 use crate::event::{Invoke, RequestId};
 use crate::failure::DeadLetter;
 use crate::payload::Payload;
-use crate::settings::Fault;
+use crate::settings::{Fault, FunctionName};
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
 /// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
@@ -211,7 +211,8 @@ impl Handler<RedriveOne> for DeadLetterQueue {
             return Response::reply(Some(Err(InvokeError::Setting(fault))));
         }
         let admission = &self.post.admission;
-        let invoke = successor(letter, one.payload);
+        let function = admission.heir(letter.function.clone());
+        let invoke = successor(letter, &function, one.payload);
         if one.dry_run {
             let checked = admission.dry_run(invoke);
             return Response::reply(Some(checked.map(|()| one.id)));
@@ -254,9 +255,9 @@ impl Handler<Sent> for DeadLetterQueue {
 }
 
 /// The event that a letter becomes when it is redriven.
-fn successor(letter: &DeadLetter, payload: Option<Payload>) -> Invoke {
+fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Payload>) -> Invoke {
     let payload = payload.unwrap_or_else(|| letter.payload.clone());
-    Invoke::event(letter.function.to_string(), payload).option(|options| {
+    Invoke::event(function.to_string(), payload).option(|options| {
         options.redriven_from = Some(letter.request_id);
         options.origin = letter.origin();
         options.retry.clone_from(&letter.retry);

@@ -19,6 +19,12 @@ pub(crate) fn list(incoming: &Incoming<'_>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "functions": names }))
 }
 
+/// What waits in the store for functions that the program doesn't register.
+pub(crate) fn unregistered(incoming: &Incoming<'_>) -> HttpResponse {
+    let unregistered = incoming.api.client.unregistered();
+    HttpResponse::Ok().json(json!({ "unregistered": unregistered }))
+}
+
 pub(crate) fn stats(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
     let stats = incoming.api.client.function_stats(function);
     let stats = stats.ok_or_else(|| unknown(incoming, function))?;

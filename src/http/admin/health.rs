@@ -1,8 +1,9 @@
 //! Whether the process lives, and whether it can take events: for load balancers and whoever restarts it.
 
 use actix_web::HttpResponse;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::http::incoming::Incoming;
 use crate::store::Health;
 
@@ -11,7 +12,8 @@ pub(crate) fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "live" }))
 }
 
-/// Ready as long as events are taken: not when the store has failed or is full, nor when the runtime shuts down.
+/// Ready as long as events are taken: not when the store has failed or is full, nor when the runtime shuts down. Events that
+/// wait for functions that aren't registered keep nobody from being served: they are counted beside it, if there are any.
 pub(crate) fn ready(incoming: &Incoming<'_>) -> HttpResponse {
     let client = &incoming.api.client;
     let problem = match client.store_health() {
@@ -21,10 +23,18 @@ pub(crate) fn ready(incoming: &Incoming<'_>) -> HttpResponse {
         Some(Health::Well) | None => None,
     };
     match problem {
-        None => HttpResponse::Ok().json(json!({ "status": "ready" })),
+        None => HttpResponse::Ok().json(ready_body(client)),
         Some(problem) => {
             let body = json!({ "status": "not ready", "problem": problem });
             HttpResponse::ServiceUnavailable().json(body)
         }
+    }
+}
+
+fn ready_body(client: &Client) -> Value {
+    let unregistered = client.unregistered().into_iter();
+    match unregistered.map(|waiting| waiting.events).sum::<u64>() {
+        0 => json!({ "status": "ready" }),
+        events => json!({ "status": "ready", "unregistered_events": events }),
     }
 }

@@ -101,6 +101,8 @@ pub(super) struct Index {
     proposals: FxHashMap<u64, RequestId>,
     shelves: Vec<Shelf>,
     names: HashMap<FunctionName, u32>,
+    /// Which function had the name of another before.
+    heirs: FxHashMap<u32, u32>,
     /// Dead letters in the order of their burials.
     letters: BTreeMap<u64, u64>,
     burials: u64,
@@ -476,10 +478,10 @@ impl Index {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < events_max
             && bytes < bytes_max
-            && let Some((due, seq)) = self.shelves[function as usize].first(&self.tables)
+            && let Some((due, seq, shelf)) = self.first(function)
             && due <= until
         {
-            self.shelves[function as usize].pop(seq);
+            self.shelves[shelf as usize].pop(seq);
             let Some(entry) = self.tables.entry_mut(seq) else {
                 continue;
             };
@@ -495,16 +497,59 @@ impl Index {
 
     pub(super) fn next_due(&mut self, function: &FunctionName) -> Option<u64> {
         let function = *self.names.get(function)?;
-        let shelf = &mut self.shelves[function as usize];
-        shelf.first(&self.tables).map(|(due, _)| due)
+        self.first(function).map(|(due, ..)| due)
+    }
+
+    /// The parked event of a function that is due first: when, its number, and the shelf that it is on.
+    fn first(&mut self, function: u32) -> Option<(u64, u64, u32)> {
+        let mut first = self.shelves[function as usize].first(&self.tables);
+        let mut shelf = function;
+        for at in 0..self.shelves[function as usize].former.len() {
+            let former = self.shelves[function as usize].former[at];
+            let other = self.shelves[former as usize].first(&self.tables);
+            if other.is_some() && (first.is_none() || other < first) {
+                (first, shelf) = (other, former);
+            }
+        }
+        first.map(|(due, seq)| (due, seq, shelf))
+    }
+
+    /// The function, and those under whose names it was known before.
+    fn names_of(&self, function: u32) -> impl Iterator<Item = u32> {
+        let former = &self.shelves[function as usize].former;
+        std::iter::once(function).chain(former.iter().copied())
+    }
+
+    /// What is kept of the function `former` is that of `function` from now on.
+    pub(super) fn rename(&mut self, former: &FunctionName, function: &FunctionName) {
+        let former = self.function(former.as_str());
+        let function = self.function(function.as_str());
+        self.disinherit(former);
+        self.disinherit(function);
+        self.heirs.insert(former, function);
+        self.shelves[function as usize].former.push(former);
+    }
+
+    /// The function has its own again.
+    fn disinherit(&mut self, former: u32) {
+        if let Some(heir) = self.heirs.remove(&former) {
+            let former_of = &mut self.shelves[heir as usize].former;
+            former_of.retain(|&other| other != former);
+        }
     }
 
     /// From now on the function's own bounds hold. Answers what is parked for it.
     pub(super) fn open(&mut self, function: &FunctionName, retained: Retained, now: u64) -> Parked {
         let number = self.function(function.as_str());
-        self.shelves[number as usize].retained = retained;
-        self.trim(number, now);
-        self.shelves[number as usize].parked()
+        self.disinherit(number);
+        let mut parked = Parked::default();
+        let names: Vec<_> = self.names_of(number).collect();
+        for name in names {
+            self.shelves[name as usize].retained = retained;
+            self.trim(name, now);
+            parked += self.shelves[name as usize].parked();
+        }
+        parked
     }
 
     /// Functions that have parked events, and how many.
@@ -527,13 +572,14 @@ impl Index {
         let Some(&function) = self.names.get(function) else {
             return (Vec::new(), None);
         };
+        let names: Vec<_> = self.names_of(function).collect();
         let limit = limit.max(1);
         let mut found = Vec::new();
         for (looks, (seq, entry)) in self.tables.after(after).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(seq - 1));
             }
-            if entry.function == function && entry.state == State::Parked {
+            if names.contains(&entry.function) && entry.state == State::Parked {
                 found.push(seq);
             }
         }
@@ -568,8 +614,10 @@ impl Index {
     /// The event that has the key now.
     pub(super) fn holder(&self, function: u32, key: &str, now: u64) -> Option<RequestId> {
         // A borrowed pair can't be looked up without an allocation; keys are for those who ask.
-        let kept = self.keys.get(&(function, key.into()))?;
-        (kept.until > now).then_some(kept.value)
+        self.names_of(function).find_map(|name| {
+            let kept = self.keys.get(&(name, key.into()))?;
+            (kept.until > now).then_some(kept.value)
+        })
     }
 
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {

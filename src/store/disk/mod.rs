@@ -451,6 +451,10 @@ impl EventStore for DiskStore {
         }
     }
 
+    fn rename(&self, former: &FunctionName, function: &FunctionName) {
+        self.shared.reader.index.lock().rename(former, function);
+    }
+
     fn waiting(&self) -> Vec<(FunctionName, u64)> {
         let index = self.shared.reader.index.lock();
         index

@@ -21,6 +21,8 @@ pub(super) const STALE: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Shelf {
     pub(super) name: FunctionName,
+    /// The functions, by number, under whose names it was known before: what is on their shelves is its own.
+    pub(super) former: Vec<u32>,
     /// Places of parked events. One that left otherwise than in its turn is passed over.
     pub(super) ready: VecDeque<u64>,
     pub(super) delayed: BinaryHeap<Reverse<(u64, u64)>>,
@@ -39,6 +41,14 @@ pub(super) struct Parked {
     pub(super) bytes: u64,
 }
 
+impl std::ops::AddAssign for Parked {
+    fn add_assign(&mut self, other: Self) {
+        self.ready += other.ready;
+        self.delayed += other.delayed;
+        self.bytes += other.bytes;
+    }
+}
+
 #[derive(Debug)]
 struct Finished {
     seq: u64,
@@ -50,6 +60,7 @@ impl Shelf {
     pub(super) fn new(name: FunctionName) -> Self {
         Self {
             name,
+            former: Vec::new(),
             ready: VecDeque::new(),
             delayed: BinaryHeap::new(),
             parked: Parked::default(),
