@@ -132,6 +132,26 @@ fn the_events_of_a_removed_function_die_in_turns() {
 }
 
 #[test]
+fn the_calls_of_a_removed_function_end_in_turns() {
+    let hanging = Function::new("f", async |_: Event<u32>| {
+        std::future::pending::<()>().await;
+        Ok::<_, String>(())
+    });
+    let hanging = hanging.mailbox_events_max(1_000_000).concurrency(1);
+    simulate([hanging], |s| async move {
+        let client = s.client();
+        let begin = |_| client.begin_call(Invoke::event("f", 1_u32)).unwrap();
+        let mut calls: Vec<_> = (0..MANY).map(begin).collect();
+        s.settle().await;
+        s.runtime().remove_function("f").unwrap();
+        let last = calls.pop().unwrap();
+        let (end, turns) = turns_during(async move { last.result::<()>().await }).await;
+        assert!(end.is_err());
+        assert!(turns > 5, "{turns} turns");
+    });
+}
+
+#[test]
 fn a_page_ends_after_a_bounded_number_of_looks_and_says_where_to_go_on() {
     simulate_with(
         Runtime::builder()

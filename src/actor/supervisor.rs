@@ -91,6 +91,7 @@ impl Supervisor {
         let all_started = (0..start.min(STARTS_AT_ONCE)).all(|_| self.start_worker());
         again |= all_started && start > STARTS_AT_ONCE;
         if again {
+            self.turn.spend(AT_ONCE, ctx);
             ctx.address().do_send(Notice::Attend);
         }
         if plan.fetch {
@@ -100,10 +101,9 @@ impl Supervisor {
         self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
     }
 
-    /// Nothing of the function may run. Answers whether there may be more that is due.
+    /// Nothing of the function may run. Answers whether there is more that is due.
     fn doom_due(&mut self, ctx: &mut Context<Self>) -> bool {
-        let doomed = self.mailbox.doom_due(AT_ONCE, self.now());
-        let again = doomed.len() == AT_ONCE;
+        let (doomed, again) = self.mailbox.doom_due(AT_ONCE, self.now());
         self.bury_some(doomed.into_iter(), ctx);
         again
     }
@@ -350,8 +350,10 @@ impl Handler<Removed> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
-        let doomed = self.mailbox.remove(AT_ONCE);
-        if doomed.is_empty() {
+        self.turn.spend(AT_ONCE, ctx);
+        let (doomed, more) = self.mailbox.remove(AT_ONCE);
+        self.bury_some(doomed.into_iter(), ctx);
+        if !more {
             // What is parked comes and dies as it is fetched.
             self.attend(ctx);
             // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
@@ -365,7 +367,6 @@ impl Handler<Removed> for Supervisor {
             });
             return;
         }
-        self.bury_some(doomed.into_iter(), ctx);
         ctx.address().do_send(removed);
     }
 }

@@ -130,13 +130,13 @@ impl Mailbox {
     }
 
     /// Closes the mailbox for good: nothing starts any more, and whatever waits will not be tried again. At most `limit`
-    /// events at a time; empty when there is none left.
-    pub(crate) fn remove(&self, limit: usize) -> Vec<(Ticket, DeadLetter)> {
+    /// events and calls at a time; answers whether there are more.
+    pub(crate) fn remove(&self, limit: usize) -> (Vec<(Ticket, DeadLetter)>, bool) {
         let now = self.clock.now();
         let mut doomed = Vec::new();
         let mut inner = self.lock();
         inner.removed = true;
-        while doomed.len() < limit {
+        for _ in 0..limit {
             let Some(id) = inner.queue.any_waiting() else {
                 break;
             };
@@ -155,15 +155,15 @@ impl Mailbox {
             let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
             doomed.push((ticket, letter));
         }
-        doomed
+        (doomed, inner.queue.any_waiting().is_some())
     }
 
     /// No concurrency is reserved for the function: what may run now won't (ASY-27), and those who wait for an answer have
-    /// it (ASY-28). At most `limit` events at a time.
-    pub(crate) fn doom_due(&self, limit: usize, now: Time) -> Vec<(Ticket, DeadLetter)> {
+    /// it (ASY-28). At most `limit` events and calls at a time; answers whether there are more.
+    pub(crate) fn doom_due(&self, limit: usize, now: Time) -> (Vec<(Ticket, DeadLetter)>, bool) {
         let mut doomed = Vec::new();
         let mut inner = self.lock();
-        while doomed.len() < limit {
+        for _ in 0..limit {
             let Some(id) = inner.queue.first_due(now) else {
                 break;
             };
@@ -178,7 +178,7 @@ impl Mailbox {
             doomed.push((ticket, letter));
         }
         inner.check_drained();
-        doomed
+        (doomed, inner.queue.first_due(now).is_some())
     }
 
     /// Ends a pending event, the running attempt included. Answers whether there was one to end.
