@@ -145,7 +145,8 @@ fn existing_letters_come_first_and_each_letter_once() {
             tokio::task::yield_now().await;
         }
         let receipt = s.client().invoke("g", 0_u32).await.unwrap();
-        (all.push(receipt.request_id), of_g.push(receipt.request_id));
+        all.push(receipt.request_id);
+        of_g.push(receipt.request_id);
         s.settle().await;
         assert_eq!(seen(&heard), all);
         assert_eq!(seen(&heard_of_g), of_g);

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Router, supervisors and the dead-letter queue are the control plane: they live on arbiters of their own and never
-//! run user code. Each of their messages does bounded work, and they give way to each other (`turn.rs`). None of them may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`).
-//! Workers live on the arbiters of the pool.
+//! run user code. Each of their messages does bounded work, and they give way to each other (`turn.rs`). None of them
+//! may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`). Workers live on the arbiters
+//! of the pool.
 //!
 //! Who may write which transition of an event (`queue.rs`): admission takes in; a worker takes out and settles
 //! successes; the supervisor alone retries; the dead-letter queue alone buries, once it has the letter; a client may
