@@ -7,6 +7,7 @@ mod forged;
 mod kill;
 mod opening;
 mod power;
+mod private;
 mod refusal;
 mod same;
 mod space;
