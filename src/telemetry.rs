@@ -163,6 +163,39 @@ pub(crate) fn store_well() {
     info!("store takes events again");
 }
 
+/// The last file of the log doesn't end with an end in order.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_not_closed(file: &str, offset: u64, bytes: u64) {
+    warn!(
+        file,
+        offset,
+        bytes,
+        "store was not closed in order: its last file counts up to byte `offset`, and `bytes` bytes behind it are no whole records and don't count; that is usual after a kill or a loss of power, and otherwise damage"
+    );
+}
+
+/// The last file of the log is what is left of one that was being made.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_unborn(file: &str, bytes: usize) {
+    warn!(
+        file,
+        offset = 0,
+        bytes,
+        "store was not closed in order: its last file has `bytes` bytes, too few for anything to count, and is begun again; that is usual after a kill or a loss of power, and otherwise damage"
+    );
+}
+
+/// What the file says of the events that ran can't be read.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_running_damaged(file: &str, offset: u64, bytes: usize) {
+    warn!(
+        file,
+        offset,
+        bytes,
+        "what stands there of the events that ran when the process ended can't be read: if one of them ended the process, that isn't counted"
+    );
+}
+
 pub(crate) fn store_panicked(reason: &str) {
     error!(reason, "store panicked; that counts as a refusal");
 }

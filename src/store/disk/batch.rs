@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
-use super::record::{self, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos};
+use super::record::{
+    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos,
+};
 use super::vault::{Secret, Vault};
 use crate::error::StoreError;
 use crate::event::{Deduplicate, Durability, RequestId};
@@ -232,7 +235,7 @@ impl<'a> Batch<'a> {
         function: u32,
         moved: bool,
     ) -> Result<Place, StoreError> {
-        let record = Record::Event(EventRecord {
+        let mut record = EventRecord {
             seq,
             id,
             function: event.function.as_str(),
@@ -240,10 +243,13 @@ impl<'a> Batch<'a> {
             due: nanos(event.due_at),
             hops: event.hops,
             side: self.side(event, id, moved)?,
-            payload: self
-                .vault
-                .seal(id, Secret::Payload, Cow::Borrowed(payload))?,
-        });
+            payload: Blob::default(),
+        };
+        let payload_bytes = Cow::Borrowed(payload);
+        record.payload = self
+            .vault
+            .seal(id, Secret::Payload, record.clear(), payload_bytes)?;
+        let record = Record::Event(record);
         let place = self.add(&record)?;
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
             last: None,
@@ -303,7 +309,15 @@ impl<'a> Batch<'a> {
             attempts: event.attempt_count,
             uncounted: event.uncounted,
             deaths: event.deaths,
-            history: self.attempts(id, &event.attempts)?,
+            history: self.attempts(
+                id,
+                record::moved(
+                    event.function.as_str(),
+                    event.attempt_count,
+                    nanos(event.due_at),
+                ),
+                &event.attempts,
+            )?,
             traceparent: event.traceparent.as_deref().map(Cow::Borrowed),
             qualifier: event.qualifier.as_deref().map(Cow::Borrowed),
             version: event.version.as_deref().map(Cow::Borrowed),
@@ -313,6 +327,7 @@ impl<'a> Batch<'a> {
     fn attempts(
         &self,
         id: RequestId,
+        clear: impl Serialize,
         attempts: &[Attempt],
     ) -> Result<Option<record::Blob<'static>>, StoreError> {
         if attempts.is_empty() {
@@ -320,7 +335,7 @@ impl<'a> Batch<'a> {
         }
         let bytes = record::write_attempts(attempts).map_err(|fault| unwritable(&fault))?;
         self.vault
-            .seal(id, Secret::Attempts, Cow::Owned(bytes))
+            .seal(id, Secret::Attempts, clear, Cow::Owned(bytes))
             .map(Some)
     }
 
@@ -385,11 +400,7 @@ impl<'a> Batch<'a> {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
         };
-        let sealed = result.map(|result| {
-            self.vault
-                .seal(id, Secret::Result, Cow::Borrowed(result.as_bytes()))
-        });
-        let record = Record::Finished(FinishedRecord {
+        let mut record = FinishedRecord {
             seq,
             id,
             function: index.name(function).as_str(),
@@ -397,8 +408,14 @@ impl<'a> Batch<'a> {
             at: end.at,
             attempt: end.attempt,
             cancelled: end.cancelled,
-            result: sealed.transpose()?,
-        });
+            result: None,
+        };
+        if let Some(result) = result {
+            let bytes = Cow::Borrowed(result.as_bytes());
+            let sealed = self.vault.seal(id, Secret::Result, record.clear(), bytes)?;
+            record.result = Some(sealed);
+        }
+        let record = Record::Finished(record);
         let place = self.add(&record)?;
         let fact = Fact::Finished {
             seq,
@@ -420,7 +437,11 @@ impl<'a> Batch<'a> {
         uncounted: u32,
         due: u64,
     ) -> Result<(), StoreError> {
-        let Some(blob) = self.attempts(id, std::slice::from_ref(attempt))? else {
+        let Some(function) = index.entry(seq).map(|entry| index.name(entry.function)) else {
+            return Ok(());
+        };
+        let clear = record::retried(function.as_str(), attempt.number, uncounted, due);
+        let Some(blob) = self.attempts(id, clear, std::slice::from_ref(attempt))? else {
             return Ok(());
         };
         let record = Record::Rescheduled {
@@ -451,7 +472,12 @@ impl<'a> Batch<'a> {
         letter: &DeadLetter,
         at: u64,
     ) -> Result<(), StoreError> {
+        let Some(function) = index.entry(seq).map(|entry| index.name(entry.function)) else {
+            return Ok(());
+        };
         let (previous, recorded) = self.tail(index, seq);
+        let count = letter.attempt_count;
+        let clear = record::died(function.as_str(), count, letter.condition, at);
         let untold: Vec<_> = letter
             .attempts
             .iter()
@@ -464,7 +490,7 @@ impl<'a> Batch<'a> {
             condition: letter.condition,
             attempts: letter.attempt_count,
             previous,
-            last: self.attempts(id, &untold)?,
+            last: self.attempts(id, clear, &untold)?,
         };
         let place = self.add(&record)?;
         let fact = Fact::Buried {
@@ -494,22 +520,23 @@ impl<'a> Batch<'a> {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
         };
-        let id = execution.request_id;
-        let sealed = result.map(|result| {
-            let bytes = Cow::Borrowed(result.as_bytes());
-            self.vault.seal(id, Secret::Execution, bytes)
-        });
         let until = nanos(execution.expires_at);
-        let place = self.add(&Record::Executed(ExecutedRecord {
+        let mut record = ExecutedRecord {
             function: execution.function.as_str(),
             key: execution.key,
             validated: execution.validated,
-            id,
+            id: execution.request_id,
             attempt: execution.attempt,
             since: nanos(execution.since),
             until,
-            result: sealed.transpose()?,
-        }))?;
+            result: None,
+        };
+        if let Some(result) = result {
+            let bytes = Cow::Borrowed(result.as_bytes());
+            let (id, clear) = (record.id, record.clear());
+            record.result = Some(self.vault.seal(id, Secret::Execution, clear, bytes)?);
+        }
+        let place = self.add(&Record::Executed(record))?;
         let fact = Fact::Executed {
             function: index.function(execution.function.as_str()),
             key: execution.key,

@@ -50,6 +50,8 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) segment_max: u32,
     pub(super) incarnation: u64,
+    /// The folder has a file `configuration`, and a header says so.
+    configured: bool,
     /// Told, and not written for want of room.
     waiting: VecDeque<Op>,
     /// What the last frame said that speaks of it.
@@ -74,7 +76,7 @@ impl Engine {
         reader: Arc<Reader>,
         clock: Clock,
         segment_max: u32,
-        incarnation: u64,
+        opened: &Opened,
         health: Arc<Mutex<Health>>,
     ) -> Self {
         Self {
@@ -83,7 +85,8 @@ impl Engine {
             reader,
             clock,
             segment_max,
-            incarnation,
+            incarnation: opened.incarnation,
+            configured: opened.configured,
             waiting: VecDeque::new(),
             sync_by: None,
             is_closed: false,
@@ -147,10 +150,14 @@ impl Engine {
 
     /// Ends the last segment, so that from now on damage to it is told from what a crash tears.
     fn seal_if_closed(&mut self) {
-        if self.is_closed
-            && !self.log.is_fresh()
-            && let Err(error) = self.roll()
-        {
+        if !self.is_closed {
+            return;
+        }
+        let sealed = match self.log.is_fresh() {
+            true => Ok(()),
+            false => self.roll(),
+        };
+        if let Err(error) = sealed.and_then(|()| self.log.close()) {
             telemetry::store_error(&error.to_string());
         }
     }
@@ -219,10 +226,11 @@ impl Engine {
     }
 
     /// All of it is written: the index learns of it, and then the callers do.
-    fn conclude(&self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
+    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
         self.fares(Health::Well);
-        let (mut jobs, mut answers) = (Vec::new(), Vec::new());
-        let mut index = self.reader.index.lock();
+        let (mut jobs, mut answers, mut configured) = (Vec::new(), Vec::new(), Vec::new());
+        let reader = self.reader.clone();
+        let mut index = reader.index.lock();
         for (fact, place, weight) in facts {
             index.learn(fact, place, weight);
         }
@@ -250,9 +258,7 @@ impl Engine {
                         reply.send(reader.unparked(taken, id))
                     }));
                 }
-                Op::Configure(document, reply) => jobs.push(Box::new(move |reader: &Reader| {
-                    reply.send(reader.configure(&document))
-                })),
+                Op::Configure(document, reply) => configured.push((document, reply)),
                 Op::Read(job) => jobs.push(job),
                 Op::Sync(reply) | Op::Close(reply) => {
                     jobs.push(Box::new(|_: &Reader| reply.send(Ok(()))));
@@ -262,6 +268,9 @@ impl Engine {
         drop(index);
         for (reply, answer) in answers {
             reply.send(answer);
+        }
+        for (document, reply) in configured {
+            reply.send(self.configure(&document));
         }
         jobs
     }
@@ -315,7 +324,24 @@ impl Engine {
             previous: Some(previous),
             at: self.clock.now().0,
             boot: boot(&self.clock),
+            ring: self.reader.vault.ring(),
+            configured: self.configured,
         }
+    }
+
+    /// Keeps what was set of functions. The first time, a segment begins whose header says that there is such a file.
+    fn configure(&mut self, document: &str) -> Result<(), StoreError> {
+        self.reader.configure(document)?;
+        if !std::mem::replace(&mut self.configured, true)
+            && let Err(error) = self.roll()
+        {
+            // The document is kept; the next segment says so.
+            telemetry::store_error(&error.to_string());
+            if error.kind() == StoreErrorKind::Failed {
+                self.fares(Health::Failed(error.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 

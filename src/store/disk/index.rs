@@ -73,6 +73,8 @@ pub(super) enum Fact {
         key: [u8; 32],
         until: u64,
     },
+    /// A salvage could not read what was there.
+    Lost,
 }
 
 /// What only events have that failed, or were running when the process died.
@@ -108,6 +110,8 @@ pub(super) struct Index {
     executions: Lasting<ExecutionKey, ()>,
     /// When finished events that are too old are looked for again.
     trim_at: u64,
+    /// Where a salvage could read nothing, and how many bytes there.
+    lost: BTreeMap<Place, u32>,
     /// The number of the next event.
     pub(super) next: u64,
 }
@@ -206,6 +210,14 @@ impl Index {
 
     pub(super) fn tail(&self, seq: u64) -> Option<Tail> {
         self.tails.get(&seq).copied()
+    }
+
+    /// Is what was at `place` lost?
+    pub(super) fn is_lost(&self, place: Place) -> bool {
+        let before = self.lost.range(..=place).next_back();
+        before.is_some_and(|(from, &bytes)| {
+            from.segment == place.segment && place.offset - from.offset < bytes
+        })
     }
 
     pub(super) fn name(&self, function: u32) -> &FunctionName {
@@ -341,6 +353,7 @@ impl Index {
                 key,
                 until,
             } => self.executed((function, key), until, weight, place),
+            Fact::Lost => drop(self.lost.insert(place, weight)),
         }
     }
 

@@ -12,13 +12,20 @@
 //! syncs once for all who wait; the ends of events ride along. The log is all there is: what each event's state is, and
 //! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
 //!
-//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`;
-//! `configuration`, what was set of functions while they ran; and `keys`, where what is secret is sealed (`vault.rs`).
+//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment;
+//! `configuration`, what was set of functions while they ran; `keys`, where what is secret is sealed (`vault.rs`); and
+//! `lock`, which shows people that the folder is locked. Files and folder are their owner's alone when they are made.
+//!
+//! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
+//! that wasn't in order (`log.rs`). `running` is the exception: without it, a death of the process isn't counted. What is
+//! refused can be looked at (`verify.rs`) and, as far as it can be read, saved into another folder (`salvage.rs`).
 
 mod batch;
+mod configuration;
 mod engine;
 pub(crate) mod files;
 mod frame;
+mod header;
 mod index;
 mod lasting;
 mod log;
@@ -89,7 +96,8 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// The folder at `path`, which is made if it isn't there.
+    /// The folder at `path`. It is made if it isn't there: on Unix with mode 0700, and its files with 0600. One that is there
+    /// keeps its mode.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -109,9 +117,13 @@ impl Disk {
     /// Opens the folder, for whoever has a use for the store itself; [`Builder::disk`](crate::Builder::disk) does it for
     /// the runtime. Reads the log, and blocks until that is done.
     ///
+    /// An end of the process before that wasn't in order is logged as a warning, with the last file, up to which byte it
+    /// counts, and how many bytes behind that don't. That is usual after a kill or a loss of power; damage there looks the same.
+    ///
     /// # Errors
-    /// When another process has it, when it can't be read or written, or is damaged, or sealed with another key: see
-    /// [`StoreErrorKind`]. Nothing is changed then.
+    /// When another process has it, when it can't be read or written, when a file is damaged or missing, or sealed with
+    /// another key: see [`StoreErrorKind`]. A folder that is refused as damaged or for its key is left as it was, but for its
+    /// file `lock`; [`salvage`](Self::salvage) saves what can be read of it.
     pub fn open(&self) -> Result<Arc<dyn EventStore>, StoreError> {
         Ok(Arc::new(DiskStore::open(self)?))
     }

@@ -10,6 +10,7 @@ mod power;
 mod private;
 mod refusal;
 mod same;
+mod silence;
 mod space;
 mod threads;
 mod world;
