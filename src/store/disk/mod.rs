@@ -34,6 +34,7 @@ mod record;
 mod recovery;
 mod replaced;
 mod running;
+mod salvage;
 mod shelf;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
@@ -67,6 +68,7 @@ use crate::store::{
 };
 use crate::telemetry;
 
+pub use salvage::{Lost, Salvage};
 pub use verify::{Extent, Verification, VerifiedFile, verify};
 
 use batch::Payloads;

@@ -9,6 +9,7 @@ mod opening;
 mod power;
 mod private;
 mod refusal;
+mod salvage;
 mod same;
 mod silence;
 mod space;
