@@ -241,7 +241,7 @@ pub enum StoreErrorKind {
     Failed,
     /// Another process has it. Stop that one, or use another folder.
     Locked,
-    /// What is on the disk isn't what was written there.
+    /// What is on the disk isn't what was written there, or a file is missing. The message names it.
     Damaged,
     /// It was written by another version of this crate, in a format that this one can't read.
     Version,

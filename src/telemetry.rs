@@ -192,7 +192,7 @@ pub(crate) fn store_running_damaged(file: &str, offset: u64, bytes: usize) {
         file,
         offset,
         bytes,
-        "what stands there of the events that ran when the process ended can't be read: if one of them ended the process, that isn't counted"
+        "what stood there of the events that ran when the process ended is missing or can't be read: if one of them ended the process, that isn't counted"
     );
 }
 

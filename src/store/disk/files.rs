@@ -97,17 +97,19 @@ impl Files for Folder {
         let mut options = private();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(self.path.join(name))?;
-        // The folder itself too: the file may be removed by somebody who takes it for a leftover.
+        // The folder itself too: the file may be removed by somebody who takes it for a leftover. Some file systems, such as
+        // NFS, can't lock a folder; there the file is all there is.
         let folder = match cfg!(unix) {
             true => Some(fs::File::open(&self.path)?),
             false => None,
         };
-        for held in folder.iter().chain([&file]) {
-            match held.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+        if let Some(Err(TryLockError::WouldBlock)) = folder.as_ref().map(fs::File::try_lock) {
+            return Ok(None);
+        }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
         Ok(Some(Box::new((folder, file))))
     }

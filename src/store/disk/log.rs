@@ -115,6 +115,14 @@ pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
     Ok(numbers)
 }
 
+/// Is a file with this number, whose header can't be read, no segment but somebody else's? `before` is the segment in front
+/// of it.
+pub(super) fn is_stray(number: u32, before: Option<&u32>) -> bool {
+    /// More segments in a row than this are hardly missing.
+    const GAP_MAX: u32 = 1_000;
+    before.is_some_and(|before| number - before > GAP_MAX)
+}
+
 /// What a segment's file holds, read into memory that was used before.
 fn read_whole(
     files: &dyn Files,

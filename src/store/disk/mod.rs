@@ -17,8 +17,7 @@
 //! `lock`, which shows people that the folder is locked. Files and folder are their owner's alone when they are made.
 //!
 //! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
-//! that wasn't in order (`log.rs`). `running` is the exception: without it, a death of the process isn't counted. What is
-//! refused can be looked at (`verify.rs`) and, as far as it can be read, saved into another folder (`salvage.rs`).
+//! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into another folder (`salvage.rs`).
 
 mod batch;
 mod configuration;

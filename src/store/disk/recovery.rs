@@ -161,7 +161,7 @@ pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
         return Ok(());
     };
     let message = format!(
-        "`{}` is missing, though `{orphan}` is there: the files of the log were removed. Restore the folder from a backup, \
+        "`{}` is missing, or cut off, though `{orphan}` is there: files of the log were changed from outside. Restore the folder from a backup, \
          or use an empty one",
         files.path(&log::name(1)),
     );

@@ -35,6 +35,9 @@ impl Running {
     ) -> io::Result<(Self, Vec<RequestId>)> {
         let fresh = !files.list()?.iter().any(|name| name == NAME);
         let file = files.open(NAME, fresh)?;
+        if fresh && before.end > 1 {
+            telemetry::store_running_damaged(&files.path(NAME), 0, 0);
+        }
         let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
         let read = file.read_full(0, &mut bytes)?;
         for (number, lane) in bytes[..read].chunks(LANE).enumerate() {

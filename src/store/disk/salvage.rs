@@ -147,6 +147,13 @@ impl Source {
             {
                 another_version = Some(error.clone());
             }
+            if header.is_err() && log::is_stray(number, headers.keys().next_back()) {
+                lost.push(companion(
+                    &log::name(number),
+                    "nothing of the store's, it seems",
+                ));
+                continue;
+            }
             let header = header.ok();
             let is_beheaded = header
                 .as_ref()
@@ -208,7 +215,11 @@ impl Source {
 
     /// The length of a segment, as the next one says.
     fn length(&self, number: u32) -> Option<usize> {
-        let (said, length) = self.headers.get(&(number + 1))?.as_ref()?.previous?;
+        let (said, length) = self
+            .headers
+            .get(&number.saturating_add(1))?
+            .as_ref()?
+            .previous?;
         (said == number).then_some(length as usize)
     }
 

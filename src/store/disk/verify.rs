@@ -105,26 +105,26 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
 
 pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, StoreError> {
     let mut survey = Survey::default();
-    let numbers = log::numbers(&**files)?;
     let mut all = BTreeMap::new();
-    for &number in &numbers {
-        all.insert(
-            number,
-            log::Found::read(&**files, number, None)?
-                .header(&**files)
-                .ok(),
-        );
+    for number in log::numbers(&**files)? {
+        let header = log::Found::read(&**files, number, None)?.header(&**files);
+        match header {
+            Err(error) if log::is_stray(number, all.keys().next_back()) => {
+                survey.damaged(log::name(number), error.to_string());
+            }
+            header => drop(all.insert(number, header.ok())),
+        }
     }
     let mut segments = BTreeMap::new();
-    let last = numbers.last().copied().unwrap_or_default();
-    let mut first = numbers.first().copied().unwrap_or(1);
+    let last = all.keys().next_back().copied().unwrap_or_default();
+    let mut first = all.keys().next().copied().unwrap_or(1);
     let oldest = all.values().next().and_then(Option::as_ref);
     if oldest.is_some_and(|oldest| oldest.require_oldest(&**files).is_err()) {
         first -= 1;
     }
     for number in first..=last {
         let next = all
-            .get(&(number + 1))
+            .get(&number.saturating_add(1))
             .cloned()
             .flatten()
             .map(|next| next.opened);

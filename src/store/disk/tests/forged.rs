@@ -13,6 +13,7 @@ use crate::store::disk::files::Files;
 use crate::store::disk::frame::{self, Place};
 use crate::store::disk::header::{self, HEADER};
 use crate::store::disk::record::{Blob, Opened, Record};
+use crate::store::disk::salvage::salvage;
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::verify::{Verification, verify_files};
 use crate::store::seal::KeyFile;
@@ -124,6 +125,12 @@ fn a_payload_opens_for_its_own_event_alone() {
         let kinds: Vec<_> = kinds.collect();
         assert_eq!(kinds, [StoreErrorKind::Damaged; 2]);
     });
+}
+
+fn bytes_of(files: &Simulated) -> Vec<u8> {
+    let mut all = Vec::new();
+    files.with(LOG, |bytes| all.clone_from(bytes));
+    all
 }
 
 type Forgery = fn(&mut Record<'_>);
@@ -331,5 +338,26 @@ fn what_is_refused_is_not_sealed_on_the_way() {
                 assert_eq!(damaged.lengths(), before, "byte {byte}");
             }
         }
+    });
+}
+
+#[test]
+fn a_sealed_folder_is_salvaged_without_its_key() {
+    virtual_time(|| {
+        let (left, _folder, path) = folder();
+        let (at_byte, _) = frames(&bytes_of(&left))[0];
+        let damaged = left.with(LOG, |bytes| bytes[at_byte + 60] ^= 1);
+        super::open(&damaged.killed(), &tiny(1 << 16), 0)
+            .err()
+            .unwrap();
+        let copy = Simulated::new(3);
+        let into: Arc<dyn Files> = Arc::new(copy.clone());
+        let salvage = salvage(&damaged, &into).unwrap();
+        assert_eq!(salvage.lost.len(), 1, "{salvage:?}");
+        super::open(&copy.killed(), &tiny(1 << 16), 0)
+            .err()
+            .unwrap();
+        let fetched = read(&copy, &path);
+        assert_eq!((fetched.events.len(), fetched.unreadable.len()), (1, 0));
     });
 }
