@@ -238,6 +238,7 @@ impl Queue {
         self.event_ledger.accepted += ready + delayed;
         self.event_ledger.ready += ready;
         self.event_ledger.delayed += delayed;
+        self.event_ledger.inherited += ready + delayed;
         self.parked.ready += ready;
         self.parked.delayed += delayed;
         self.parked.bytes += bytes;

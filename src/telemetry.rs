@@ -384,7 +384,8 @@ pub struct Stats {
     pub concurrent_executions: u64,
     /// The most that ran at once so far (MET-08, as its maximum); over functions, the sum of theirs.
     pub concurrent_executions_max: u64,
-    /// Events accepted (MET-11).
+    /// Events accepted by this process (MET-11). Those that an earlier process left in the store are not counted again: they
+    /// are [`Ledger::inherited`].
     pub async_events_received: u64,
     /// From acceptance to the start of each attempt (MET-12).
     pub async_event_age: Percentiles,
@@ -429,7 +430,7 @@ impl Stats {
             duration: meters.duration.percentiles(),
             concurrent_executions: events.running + calls.running,
             concurrent_executions_max: meters.concurrent_executions_max,
-            async_events_received: events.accepted,
+            async_events_received: events.received(),
             async_event_age: meters.age.percentiles(),
             async_events_dropped: events.dead,
             dead_letter_errors: meters.dead_letter_errors,
