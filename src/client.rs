@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
 use crate::admission::Admission;
+#[cfg(feature = "testing")]
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::{CallError, InvokeError, StoreError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
@@ -241,6 +243,11 @@ impl Client {
             admission,
             chain: None,
         }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.admission.clock
     }
 
     // --- invocations

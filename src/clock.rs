@@ -3,6 +3,7 @@
 //! Time follows tokio's clock: under a paused tokio clock the whole runtime is deterministic.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -17,11 +18,22 @@ pub(crate) struct Clock {
     origin: Instant,
     /// What the time was at the origin.
     start: Time,
-    /// Whether the wall clock follows this one; otherwise it is the machine's own.
-    is_wall: bool,
+    wall: Wall,
     /// A start of the machine, and how long ago it was at an instant, in place of the machine's own.
     boot: Option<(u128, Duration, Instant)>,
     chance: Chance,
+}
+
+#[derive(Clone, Debug)]
+enum Wall {
+    /// The machine's, which its operator may set.
+    Machine,
+    /// This clock with so many nanoseconds added: a test may set it.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
+    Simulated(Arc<AtomicI64>),
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +53,7 @@ impl Clock {
         Self {
             origin: Instant::now(),
             start: Time::of(SystemTime::now()),
-            is_wall: false,
+            wall: Wall::Machine,
             boot: None,
             chance: Chance::Thread,
         }
@@ -57,7 +69,7 @@ impl Clock {
         Self {
             origin: Instant::now(),
             start: Time::of(wall),
-            is_wall: true,
+            wall: Wall::Simulated(Arc::default()),
             boot: None,
             chance,
         }
@@ -81,6 +93,19 @@ impl Clock {
         }
     }
 
+    /// Sets the wall clock, if it is simulated: this clock goes on as before.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
+    pub(crate) fn set_wall(&self, wall: SystemTime) {
+        if let Wall::Simulated(ahead) = &self.wall {
+            let (now, wall) = (i128::from(self.now().0), i128::from(Time::of(wall).0));
+            let by = (wall - now).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+            ahead.store(by, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn now(&self) -> Time {
         self.start
             .after(Instant::now().saturating_duration_since(self.origin))
@@ -97,21 +122,34 @@ impl Clock {
         }
     }
 
-    /// The moment at which the wall clock shows `wall`, as far as can be told now.
+    /// The moment at which the wall clock shows `wall`, as far as can be told now; it may have passed.
     pub(crate) fn time(&self, wall: SystemTime) -> Time {
         let (now, present) = self.present();
         match wall.duration_since(present) {
             Ok(ahead) => now.after(ahead),
-            Err(_) => now,
+            Err(behind) => now.before(behind.duration()),
         }
+    }
+
+    /// When the wall clock will show `wall`, unless it does already.
+    pub(crate) fn until(&self, wall: SystemTime) -> Option<Time> {
+        let (now, present) = self.present();
+        let ahead = wall.duration_since(present).ok()?;
+        (!ahead.is_zero()).then(|| now.after(ahead))
     }
 
     fn present(&self) -> (Time, SystemTime) {
         let now = self.now();
-        let wall = if self.is_wall {
-            now.stored()
-        } else {
-            SystemTime::now()
+        let wall = match &self.wall {
+            Wall::Machine => SystemTime::now(),
+            Wall::Simulated(ahead) => {
+                let ahead = ahead.load(Ordering::Relaxed);
+                let by = Duration::from_nanos(ahead.unsigned_abs());
+                match ahead < 0 {
+                    true => now.before(by).stored(),
+                    false => now.after(by).stored(),
+                }
+            }
         };
         (now, wall)
     }
@@ -123,7 +161,7 @@ impl Clock {
         if let Some((id, uptime, then)) = self.boot {
             return Some((id, uptime + Instant::now().saturating_duration_since(then)));
         }
-        if self.is_wall {
+        if let Wall::Simulated(_) = self.wall {
             return None;
         }
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

@@ -149,12 +149,17 @@ impl Invoke {
         }
     }
 
-    /// Runs it no sooner than `delay` after it was accepted.
+    /// Runs it no sooner than `delay` after it was accepted, whatever the wall clock is set to meanwhile. The delay may be
+    /// longer than the event's maximum age, which counts from its end.
     pub fn delay(self, delay: Duration) -> Self {
         self.option(|options| options.start = Start::After(delay))
     }
 
-    /// Runs it no sooner than `time`; one that has passed means at once.
+    /// Runs it, and runs it again, no sooner than the wall clock shows `time`; one that has passed means at once. The event's
+    /// maximum age counts from then.
+    ///
+    /// If the wall clock is set back, the event waits on, across restarts too. If it is set forward, that is not noticed:
+    /// the event runs when the time has passed that was left when it was accepted.
     pub fn not_before(self, time: SystemTime) -> Self {
         self.option(|options| options.start = Start::At(time))
     }
@@ -196,7 +201,8 @@ impl Invoke {
         self.option(|options| options.retry = Some(policy))
     }
 
-    /// Replaces the function's maximum event age for this event.
+    /// Replaces the function's maximum event age for this event; see
+    /// [`Function::event_age_max`](crate::Function::event_age_max) for what it counts from.
     pub fn event_age_max(self, age: Duration) -> Self {
         self.option(|options| options.event_age_max = Some(age))
     }

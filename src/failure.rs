@@ -307,7 +307,8 @@ marked_error!(Throttled);
 pub enum Condition {
     /// Its last allowed attempt failed (ASY-16).
     RetriesExhausted,
-    /// It grew older than its maximum age, or would have before its next attempt (ASY-17, ASY-24).
+    /// It grew older than its maximum age, or would have before its next attempt (ASY-17, ASY-24). The age counts from when
+    /// its first run was due.
     EventAgeExceeded,
     /// The function's reserved concurrency is 0: it was never tried (ASY-27).
     ZeroReservedConcurrency,

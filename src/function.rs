@@ -143,8 +143,10 @@ impl Function {
         self
     }
 
-    /// How old an event may grow, from its acceptance; 6 h unless set (ASY-34). An event whose next retry
-    /// would come later is given up at once (ASY-17).
+    /// How old an event may grow; 6 h unless set (ASY-34). Its age counts from when its first run is due: from its acceptance,
+    /// or from the end of its [`delay`](crate::Invoke::delay) or its [`not_before`](crate::Invoke::not_before). An event
+    /// that is older when its turn comes, or whose next retry would come later, is given up
+    /// (ASY-17).
     pub fn event_age_max(mut self, age: Duration) -> Self {
         self.settings.event_age_max = age;
         self

@@ -387,7 +387,7 @@ pub struct Stats {
     /// Events accepted by this process (MET-11). Those that an earlier process left in the store are not counted again: they
     /// are [`Ledger::inherited`].
     pub async_events_received: u64,
-    /// From acceptance to the start of each attempt (MET-12).
+    /// From when the first run was due to the start of each attempt (MET-12). A delay is not part of it.
     pub async_event_age: Percentiles,
     /// Events given up without a success, wherever they went then (MET-13).
     pub async_events_dropped: u64,

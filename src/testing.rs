@@ -115,6 +115,12 @@ impl Simulation {
         self.advance(Duration::from_millis(1)).await;
     }
 
+    /// Sets the wall clock, as an operator does or a time server. What is due after a time goes on as before: only
+    /// [`Invoke::not_before`](crate::Invoke::not_before) and the times that are reported follow the wall clock.
+    pub fn set_wall_clock(&self, time: SystemTime) {
+        self.client().clock().set_wall(time);
+    }
+
     /// A function's figures.
     ///
     /// # Panics

@@ -22,7 +22,8 @@ pub(crate) struct Failed<'a> {
     pub(crate) counted: u32,
     /// Throttles, system errors and keys in use so far, this one included; they don't count (ASY-21).
     pub(crate) uncounted: u32,
-    pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
     pub(crate) age_max: Duration,
     /// A random number from 0 to 1, for jitter.
     pub(crate) chance: f64,
@@ -64,7 +65,7 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
         },
     };
     let due = now.after(delay);
-    if due.since(failed.accepted) > failed.age_max {
+    if due.since(failed.first_due) > failed.age_max {
         return Verdict::GiveUp(Condition::EventAgeExceeded);
     }
     Verdict::RetryAt(due)
@@ -83,7 +84,7 @@ mod tests {
             directive: None,
             counted: failures,
             uncounted: failures,
-            accepted: Time::default(),
+            first_due: Time::default(),
             age_max: SECOND * 21_600,
             chance: 0.5,
         }

@@ -268,6 +268,7 @@ impl Handler<Notice> for Supervisor {
             Notice::Doomed(doomed) => doomed
                 .into_iter()
                 .for_each(|(ticket, letter)| self.bury(ticket, letter)),
+            Notice::Parked(events) => self.post.admission.park(&self.mailbox, &events),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
         }
     }

@@ -122,14 +122,19 @@ impl Admission {
             if kind == InvocationType::Event {
                 origin.client_context = None;
             }
-            entry.start = match options.start {
-                Start::Now => now,
-                Start::After(delay) => now.after(delay),
-                Start::At(wall) => self.clock.time(wall),
-            };
+            let mut not_before = None;
+            match options.start {
+                Start::Now => {}
+                Start::After(delay) => entry.start = now.after(delay),
+                Start::At(wall) => {
+                    if let Some(due) = self.clock.until(wall) {
+                        (entry.start, not_before) = (due, Some(wall));
+                    }
+                }
+            }
             (entry.hops, entry.request_id) = (options.hops, options.request_id);
             entry.proposed = options.request_id.is_some();
-            entry.side = Side::of(*options);
+            entry.side = Side::of(*options, not_before);
         }
         Ok(entry)
     }

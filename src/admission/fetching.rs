@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::Lane;
 use super::{Admission, Stored};
+use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::event::RequestId;
 use crate::idempotency::{Completed, Digest, Key, Owner};
@@ -97,8 +98,8 @@ impl Admission {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
-        for (id, _) in events {
-            if let Err(panicked) = panic::catch(|| store.park(*id)) {
+        for (id, due) in events {
+            if let Err(panicked) = panic::catch(|| store.park(*id, due.stored())) {
                 telemetry::store_panicked(&panicked.message);
             }
         }
@@ -147,7 +148,7 @@ impl Admission {
         let returning = fetched
             .events
             .into_iter()
-            .map(|event| returning(event, deaths_max));
+            .map(|event| returning(event, deaths_max, &self.clock));
         mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 
@@ -171,7 +172,7 @@ impl Admission {
         let accepted_at = event.accepted_at;
         let mailbox = self.mailbox(event.function.as_str());
         if let Some(mailbox) = &mailbox {
-            mailbox.cancel_returning(returning(event, u32::MAX), id);
+            mailbox.cancel_returning(returning(event, u32::MAX, &self.clock), id);
         }
         let settlement = Settlement::Cancelled { accepted_at };
         self.settle_stored(mailbox.as_deref(), id, settlement);
@@ -258,7 +259,7 @@ fn completed(execution: Execution) -> Completed {
     }
 }
 
-fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
+fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
     let origin = Origin {
         trace_header: event.trace_header,
         traceparent: event.traceparent,
@@ -266,10 +267,14 @@ fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
         qualifier: event.qualifier,
         version: event.version,
     };
+    // The wall clock may have been set back since the event was stored.
+    let due_by_wall = event.not_before.map(|wall| clock.time(wall));
+    let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
     let side = Side {
         origin: origin.shared(),
         retry: event.retry,
         event_age_max: event.event_age_max,
+        not_before: event.not_before,
         redriven_from: event.redriven_from,
         attempts: event.attempts,
         uncounted: event.uncounted,
@@ -288,6 +293,7 @@ fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
             proposed: event.proposed,
         },
         accepted: Time::of(event.accepted_at),
+        first_due,
         attempt: event.attempt_count,
         deadly: event.deaths >= deaths_max,
     }

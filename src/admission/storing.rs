@@ -113,6 +113,8 @@ impl Admission {
             payload: entry.payload.clone(),
             accepted_at: now.stored(),
             due_at: start.stored(),
+            first_due_at: start.stored(),
+            not_before: side.and_then(|side| side.not_before),
             hops: entry.hops,
             trace_header: origin.and_then(|origin| origin.trace_header.clone()),
             traceparent: origin.and_then(|origin| origin.traceparent.clone()),

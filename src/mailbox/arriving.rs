@@ -185,7 +185,7 @@ mod tests {
     fn done_with(taken: &Taken, started: Time) -> Done {
         Done {
             ticket: taken.ticket,
-            accepted: taken.accepted,
+            first_due: taken.first_due,
             started,
             result: None,
         }

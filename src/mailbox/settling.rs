@@ -46,7 +46,7 @@ impl Mailbox {
             telemetry::superseded(self.name(), ticket.id, ticket.attempt);
             return Judgement::Superseded;
         };
-        let (kind, accepted) = (slot.kind, slot.accepted);
+        let (kind, first_due) = (slot.kind, slot.first_due);
         let side = slot.side.get_or_insert_default();
         side.uncounted += u32::from(!attempt.failure.counts());
         remember(&mut side.attempts, attempt.clone());
@@ -60,7 +60,7 @@ impl Mailbox {
                 directive: attempt.failure.directive,
                 counted: ticket.attempt - side.uncounted,
                 uncounted: side.uncounted,
-                accepted,
+                first_due,
                 age_max: side
                     .event_age_max
                     .unwrap_or_else(|| rules.event_age_max(origin)),
@@ -68,7 +68,7 @@ impl Mailbox {
             },
             now,
         );
-        inner.count_failure(&attempt, accepted, started);
+        inner.count_failure(&attempt, first_due, started);
         let (judgement, payload) = match (kind, verdict) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
@@ -319,7 +319,7 @@ impl Inner {
     ) -> (Option<Payload>, bool) {
         let Done {
             ticket,
-            accepted,
+            first_due,
             started,
             result,
         } = done;
@@ -335,7 +335,7 @@ impl Inner {
         self.meters.invocations += 1;
         self.meters.duration_total += duration;
         self.meters.duration.record(duration);
-        self.meters.age.record(started.since(accepted));
+        self.meters.age.record(started.since(first_due));
         self.restarts.failures = 0;
         if let Some(end) = end {
             self.tell_watchers(ticket.id, || end.clone());
@@ -366,13 +366,13 @@ impl Inner {
         };
     }
 
-    fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {
+    fn count_failure(&mut self, attempt: &Attempt, first_due: Time, started: Time) {
         if attempt.failure.counts() {
             self.meters.invocations += 1;
             self.meters.errors += 1;
             self.meters.duration_total += attempt.duration;
             self.meters.duration.record(attempt.duration);
-            self.meters.age.record(started.since(accepted));
+            self.meters.age.record(started.since(first_due));
         } else {
             self.meters.throttles += 1;
         }

@@ -70,8 +70,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// When it could not be put on record; the attempt takes place all the same.
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError>;
 
-    /// Takes back an event that the runtime holds, to hand it out by `fetch` when it is due.
-    fn park(&self, event: RequestId);
+    /// Takes back an event that the runtime holds, to hand it out by `fetch` from `due_at` on. That may be later than the
+    /// store was told before, and needn't be kept beyond the process.
+    fn park(&self, event: RequestId, due_at: SystemTime);
 
     /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
@@ -183,6 +184,10 @@ pub struct StoredEvent {
     pub accepted_at: SystemTime,
     /// When it may run (again).
     pub due_at: SystemTime,
+    /// When its first run was due: its age counts from here.
+    pub first_due_at: SystemTime,
+    /// It may not run before the wall clock shows this. Not on the time line of the store.
+    pub not_before: Option<SystemTime>,
     /// How many invocations stand before it in its chain.
     pub hops: u8,
     /// The caller's trace header.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{
-    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos,
+    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, Schedule, SideRecord, nanos,
 };
 use super::vault::{Secret, Vault};
 use crate::error::StoreError;
@@ -245,12 +245,19 @@ impl<'a> Batch<'a> {
             side: self.side(event, id, moved)?,
             payload: Blob::default(),
         };
+        let schedule = Schedule {
+            first_due: nanos(event.first_due_at),
+            not_before: event.not_before.map(nanos),
+        };
+        let plain = schedule.first_due == record.due && schedule.not_before.is_none();
+        let schedule = (!plain).then_some(schedule);
+        let clear = record.clear(schedule);
         let payload_bytes = Cow::Borrowed(payload);
-        record.payload = self
-            .vault
-            .seal(id, Secret::Payload, record.clear(), payload_bytes)?;
-        let record = Record::Event(record);
-        let place = self.add(&record)?;
+        record.payload = self.vault.seal(id, Secret::Payload, clear, payload_bytes)?;
+        let place = match schedule {
+            None => self.add(&Record::Event(record))?,
+            Some(schedule) => self.add(&Record::Scheduled(record, schedule))?,
+        };
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
             last: None,
             attempts: event.attempt_count,

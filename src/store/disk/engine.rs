@@ -27,7 +27,8 @@ pub(super) enum Op {
     Settle(Settled),
     Remember(Box<Execution>),
     Configure(String, Reply<()>),
-    Park(RequestId),
+    /// Not before then, in nanoseconds.
+    Park(RequestId, u64),
     Fetch(Fetch, Reply<Fetched>),
     Unpark(RequestId, Reply<Option<StoredEvent>>),
     /// A read that must see what was told before.
@@ -200,7 +201,7 @@ impl Engine {
                     batch.sync = true;
                     None
                 }
-                Op::Configure(..) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
+                Op::Configure(..) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
                     None
                 }
             };
@@ -238,8 +239,9 @@ impl Engine {
             match op {
                 Op::Append(_, _, reply) => answers.extend(answer.map(|answer| (reply, answer))),
                 Op::Settle(_) | Op::Remember(_) => {}
-                Op::Park(id) => {
+                Op::Park(id, due) => {
                     if let Some(seq) = index.seq(id) {
+                        index.postpone(seq, due);
                         index.park(seq);
                     }
                 }
@@ -297,7 +299,7 @@ impl Engine {
                     reply.send(Err(error.clone()));
                 }
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
-                Op::Settle(_) | Op::Remember(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
+                Op::Settle(_) | Op::Remember(_) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) => {
                     self.waiting.push_back(op);
                 }
             }
@@ -366,7 +368,7 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Remember(execution) => {
             telemetry::store_lost(execution.request_id, &error.to_string());
         }
-        Op::Park(_) => {}
+        Op::Park(..) => {}
         Op::Read(job) => return Some(job),
     }
     None

@@ -443,6 +443,14 @@ impl Index {
         true
     }
 
+    /// The event, which is the runtime's, is not due before then.
+    pub(super) fn postpone(&mut self, seq: u64, due: u64) {
+        let entry = self.tables.entry_mut(seq);
+        if let Some(entry) = entry.filter(|entry| entry.state == State::Held && entry.due < due) {
+            (entry.due, entry.delayed) = (due, true);
+        }
+    }
+
     /// Hands out this event if it is parked. Its place in the shelf is passed over from now on.
     pub(super) fn unpark(&mut self, seq: u64) -> bool {
         let Some(entry) = self

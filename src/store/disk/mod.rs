@@ -286,7 +286,7 @@ impl DiskStore {
     }
 
     fn tell(&self, op: Op) {
-        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(_));
+        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(..));
         let mut told = self.shared.told.lock();
         if told.closed {
             drop(told);
@@ -448,8 +448,8 @@ impl EventStore for DiskStore {
         })
     }
 
-    fn park(&self, event: RequestId) {
-        self.tell(Op::Park(event));
+    fn park(&self, event: RequestId, due_at: SystemTime) {
+        self.tell(Op::Park(event, record::nanos(due_at)));
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {

@@ -15,7 +15,7 @@ use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log::{self, Segments};
-use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
+use super::record::{self, Blob, EventRecord, FinishedRecord, Record, Schedule, text, time};
 use super::tables::{Entry, State};
 use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
@@ -371,14 +371,23 @@ impl Reader {
         window: &mut Window,
     ) -> Result<(RequestId, StoredEvent), StoreError> {
         self.record(place, window, |record| match record {
-            Record::Event(event) => Ok((event.id, self.stored(event, place)?)),
+            Record::Event(event) => Ok((event.id, self.stored(event, None, place)?)),
+            Record::Scheduled(event, schedule) => {
+                Ok((event.id, self.stored(event, Some(schedule), place)?))
+            }
             _ => Err(self.damaged(place)),
         })
     }
 
-    fn stored(&self, mut event: EventRecord<'_>, place: Place) -> Result<StoredEvent, StoreError> {
+    fn stored(
+        &self,
+        mut event: EventRecord<'_>,
+        schedule: Option<Schedule>,
+        place: Place,
+    ) -> Result<StoredEvent, StoreError> {
         let payload = std::mem::take(&mut event.payload);
-        let payload = self.payload(event.id, (Secret::Payload, event.clear()), payload, place)?;
+        let secret = (Secret::Payload, event.clear(schedule));
+        let payload = self.payload(event.id, secret, payload, place)?;
         let EventRecord {
             id,
             function,
@@ -404,6 +413,8 @@ impl Reader {
             payload,
             accepted_at: time(accepted),
             due_at: time(due),
+            first_due_at: time(schedule.map_or(due, |schedule| schedule.first_due)),
+            not_before: schedule.and_then(|schedule| schedule.not_before).map(time),
             hops,
             trace_header: text(&side.trace_header),
             traceparent: text(&side.traceparent),

@@ -67,6 +67,8 @@ pub(super) enum Record<'a> {
     Oldest,
     /// A salvage found damage here, and nothing that can be read.
     Lost,
+    /// As `Event`, of one whose age doesn't count from the time that it is due, or that waits for the wall clock.
+    Scheduled(#[serde(borrow)] EventRecord<'a>, Schedule),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +110,13 @@ pub(super) struct EventRecord<'a> {
     pub(super) side: Option<Box<SideRecord<'a>>>,
     #[serde(borrow)]
     pub(super) payload: Blob<'a>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Schedule {
+    pub(super) first_due: u64,
+    /// By the wall clock, in nanoseconds since 1970.
+    pub(super) not_before: Option<u64>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -170,8 +179,8 @@ pub(super) struct Blob<'a> {
 // What a record says in the clear beside a blob: the blob's seal is bound to it.
 
 impl EventRecord<'_> {
-    pub(super) fn clear(&self) -> impl Serialize {
-        let times = (self.accepted, self.due);
+    pub(super) fn clear(&self, schedule: Option<Schedule>) -> impl Serialize {
+        let times = (self.accepted, self.due, schedule);
         (self.seq, self.function, times, self.hops, &self.side)
     }
 }

@@ -242,7 +242,7 @@ pub(super) fn facts(
             return None.into_iter().chain(None);
         }
         Record::Lost => Fact::Lost,
-        Record::Event(event) => {
+        Record::Event(event) | Record::Scheduled(event, _) => {
             line.saw(event.accepted);
             let function = index.function(event.function);
             let side = event.side.as_deref();
