@@ -165,10 +165,8 @@ impl Clock {
             return None;
         }
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-        let seconds = uptime.split_whitespace().next()?.parse().ok()?;
-        let uptime = Duration::try_from_secs_f64(seconds).ok()?;
-        Some((id.trim().parse::<uuid::Uuid>().ok()?.as_u128(), uptime))
+        let id = id.trim().parse::<uuid::Uuid>().ok()?.as_u128();
+        Some((id, uptime()?))
     }
 
     /// A random number from 0 to 1.
@@ -196,6 +194,20 @@ impl Clock {
         let far = Duration::from_secs(100 * 365 * 86_400);
         self.origin + time.since(self.start).min(far)
     }
+}
+
+/// The time since the machine was started, sleep included, to the nanosecond: `/proc/uptime` has hundredths of a second, and
+/// what is taken from one reading to the next would be too much by one.
+#[cfg(all(feature = "disk", target_os = "linux"))]
+fn uptime() -> Option<Duration> {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (since.tv_sec.try_into(), since.tv_nsec.try_into());
+    Some(Duration::new(seconds.ok()?, nanos.ok()?))
+}
+
+#[cfg(not(all(feature = "disk", target_os = "linux")))]
+fn uptime() -> Option<Duration> {
+    None
 }
 
 /// What the machine's clock shows.

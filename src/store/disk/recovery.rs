@@ -94,7 +94,8 @@ pub(super) fn recover(
         incarnation,
         base: index.next,
         previous: sealed.last().map(|last| (last.number, last.end)),
-        at: now.0,
+        // Read anew, and before the other clock: what lies between is time by which events come late, not early.
+        at: clock.now().0,
         boot: boot(&clock),
         ring: vault.ring(),
         configured,
