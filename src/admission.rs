@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use checking::serialisable;
 use lanes::Lanes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use smallvec::smallvec;
 use storing::{Few, Receipts};
 use tokio::sync::{Semaphore, oneshot};
@@ -67,6 +67,8 @@ pub(crate) struct Limits {
 pub(crate) enum Door {
     Open,
     ShuttingDown,
+    /// What is unfinished stays so: nothing is cancelled, purged or set any more.
+    Ended,
     /// Nobody is behind it any more. The mailboxes are deserted after this is set.
     Gone,
 }
@@ -93,6 +95,8 @@ pub(crate) struct Admission {
     /// Set once somebody wants them.
     pub(crate) logs: OnceLock<Logs>,
     door: AtomicU8,
+    /// Held for reading by whoever does something that must not come after the end.
+    end: RwLock<()>,
 }
 
 /// The store, and how it is used unless an event says otherwise.
@@ -173,6 +177,7 @@ impl Admission {
             dead_letters: OnceLock::new(),
             logs: logs.map(OnceLock::from).unwrap_or_default(),
             door: AtomicU8::new(Door::Open as u8),
+            end: RwLock::default(),
         }
     }
 
@@ -274,6 +279,22 @@ impl Admission {
         news
     }
 
+    /// From now on nothing is done `before_end`, and what was is done whole: its store was told.
+    pub(crate) fn end(&self) {
+        let _last = self.end.write();
+        self.close(Door::Ended);
+    }
+
+    /// Does it, unless the runtime has ended. Must not run user code.
+    pub(crate) fn before_end<T>(&self, done: impl FnOnce() -> T) -> Option<T> {
+        let _open = self.end.read_recursive();
+        (!self.has_ended()).then(done)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.door.load(Ordering::Acquire) >= Door::Ended as u8
+    }
+
     /// Nobody is behind the door any more: nothing comes in, and whoever waits for an end hears that it won't come.
     /// Answers whether this is news.
     pub(crate) fn desert(&self) -> bool {
@@ -288,7 +309,7 @@ impl Admission {
     pub(crate) fn ask_door(&self) -> Result<(), InvokeError> {
         match self.door.load(Ordering::Acquire) {
             0 => Ok(()),
-            1 => Err(InvokeError::ShuttingDown),
+            1 | 2 => Err(InvokeError::ShuttingDown),
             _ => Err(InvokeError::NoSystem),
         }
     }
@@ -453,7 +474,9 @@ impl Admission {
         let (request_id, end) = self.conclude(&mailbox, proposal, admitted)?;
         // One that came in while the mailboxes were being deserted would wait for ever.
         if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
-            mailbox.cancel(request_id);
+            if let Some(cancelled) = mailbox.cancel(request_id) {
+                mailbox.let_go(cancelled);
+            }
             return Err(InvokeError::NoSystem);
         }
         Ok(Calling {

@@ -23,7 +23,7 @@ use crate::payload::{Payload, PayloadError};
 #[cfg(feature = "http")]
 use crate::settings::FunctionName;
 use crate::slot::Phase;
-use crate::store::{Health, Known, KnownState, Settlement};
+use crate::store::{Health, Known, KnownState};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
@@ -90,7 +90,8 @@ impl Context {
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
-    /// It waits for a worker.
+    /// It waits for a worker; of a runtime that has ended: it didn't finish, and the next process that has its store will go
+    /// on with it.
     Accepted {
         /// Since when.
         #[serde(serialize_with = "rfc3339")]
@@ -435,6 +436,10 @@ impl Client {
     /// refused. Answers whether there was one to end.
     ///
     /// Waits for nothing unless the event is only in the store; see [`sync`](Self::sync) for when it is durable.
+    ///
+    /// `true` is kept, by a shutdown too: the event runs in no later process. `false` though the event is pending means that
+    /// the cancellation can't be kept, because the runtime has ended ([`is_open`](Self::is_open) is false then) or its
+    /// store has failed ([`store_health`](Self::store_health)): the next process may run the event.
     pub async fn cancel(&self, id: RequestId) -> bool {
         match self.admission.locate(id) {
             Some(mailbox) => self.cancel_here(&mailbox, id),
@@ -443,14 +448,7 @@ impl Client {
     }
 
     fn cancel_here(&self, mailbox: &Mailbox, id: RequestId) -> bool {
-        let view = mailbox.view(id);
-        let cancelled = mailbox.cancel(id);
-        if let Some(view) = view.filter(|view| cancelled && view.stored) {
-            let accepted_at = view.accepted.stored();
-            let settlement = Settlement::Cancelled { accepted_at };
-            self.admission.settle_stored(Some(mailbox), id, settlement);
-        }
-        cancelled
+        self.admission.cancel_held(mailbox, id)
     }
 
     /// An event as the store knows it: when it was accepted, and where it is.

@@ -144,6 +144,9 @@ pub enum ConfigureError {
     /// The store did not keep it; see why.
     #[error("the configuration could not be stored: {0}")]
     Store(StoreError),
+    /// Set it in the next process; this one is going away.
+    #[error("the runtime has ended and sets nothing any more")]
+    ShuttingDown,
 }
 
 /// A bound of a mailbox.
@@ -210,6 +213,9 @@ pub enum BuildError {
     /// The store can't be opened; see why.
     #[error("the store can't be opened: {0}")]
     Store(#[from] StoreError),
+    /// Add or remove the function in the next process; this one is going away.
+    #[error("the runtime is shutting down: functions are neither added nor removed any more")]
+    ShuttingDown,
 }
 
 struct Faults<'a>(&'a [Fault]);

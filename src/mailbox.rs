@@ -12,7 +12,7 @@ mod parking;
 mod seat;
 mod settling;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
@@ -89,6 +89,8 @@ struct Inner {
     removed: bool,
     /// The runtime shuts down: nothing comes in.
     closed: bool,
+    /// The runtime ends: nothing starts any more, whoever resumes the function.
+    halted: bool,
     /// The runtime is gone: nothing ends.
     deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
@@ -103,6 +105,8 @@ pub(crate) enum Drain {
     InFlight,
     /// Nothing runs and nothing is ready.
     Ready,
+    /// Nothing is on its way into the store, or from there.
+    Storage,
     /// Nothing is pending.
     Pending,
     /// No worker is left.
@@ -154,6 +158,7 @@ impl Mailbox {
             meters: Meters::default(),
             removed: false,
             closed: false,
+            halted: false,
             deserted: false,
             drains: Vec::new(),
             later: Vec::new(),
@@ -201,7 +206,8 @@ impl Mailbox {
         let before = self.tuning.configuration().is_some_and(|it| it.paused);
         self.tuning.set(&self.function.settings, configuration);
         if paused != before {
-            self.lock().queue.paused = paused;
+            let mut inner = self.lock();
+            inner.queue.paused = paused || inner.halted;
         }
     }
 
@@ -432,10 +438,19 @@ impl Mailbox {
 
     pub(crate) fn resume(&self) {
         let mut inner = self.lock();
+        if inner.halted {
+            return;
+        }
         inner.queue.paused = false;
         inner.summoned = true;
         drop(inner);
         self.tell(Notice::Attend);
+    }
+
+    /// Holds the function's events back until the end of the process.
+    pub(crate) fn halt(&self) {
+        let mut inner = self.lock();
+        (inner.queue.paused, inner.halted) = (true, true);
     }
 
     /// Answers when the mailbox is drained in this sense.
@@ -463,6 +478,16 @@ impl Mailbox {
     pub(crate) fn close(&self) {
         let mut inner = self.lock_to_admit();
         (inner.closed, inner.granted) = (true, 0);
+    }
+
+    /// Attempts that still run, or were not decided on, count for nothing from now on: their events wait again. Answers which
+    /// events ran.
+    pub(crate) fn give_up(&self) -> HashSet<RequestId> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let ran = inner.queue.give_up(now);
+        inner.check_drained();
+        ran.into_iter().collect()
     }
 
     /// Nothing ends here any more: those who wait for an end hear that it won't come.
@@ -671,6 +696,7 @@ impl Inner {
             Drain::Ready => {
                 self.queue.running() == 0 && !self.queue.has_ready() && self.queue.parked.ready == 0
             }
+            Drain::Storage => !self.queue.is_storing() && !self.queue.parked.is_fetching(),
             Drain::Pending => self.queue.pending() == 0,
             Drain::Workers => self.seats.live() == 0,
         }

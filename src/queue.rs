@@ -171,6 +171,11 @@ impl Queue {
         self.reserved_bytes -= bytes;
     }
 
+    /// Are events being stored?
+    pub(crate) fn is_storing(&self) -> bool {
+        self.reserved > 0
+    }
+
     /// Takes in an event that was stored, or counts it as parked if there is no room for it here.
     pub(crate) fn stock(&mut self, entry: Entry, accepted: Time, now: Time) -> Result<u32, Entry> {
         let delayed = entry.start > now;
@@ -721,6 +726,17 @@ impl Queue {
         };
         let _ = self.unlink_waiting(slot);
         Some((running, self.finish(slot, Phase::Cancelled, None, now)))
+    }
+
+    /// Events whose attempts count for nothing from now on: they wait again. Answers those that ran.
+    pub(crate) fn give_up(&mut self, now: Time) -> Vec<RequestId> {
+        let begun = |slot: &Slot| matches!(slot.phase, Phase::Running | Phase::Failed);
+        let slots = self.slots.iter(0).filter(|(_, slot)| begun(slot));
+        let slots: Vec<_> = slots.map(|(index, slot)| (index, slot.id)).collect();
+        for &(slot, _) in &slots {
+            self.schedule(slot, now, now);
+        }
+        slots.into_iter().map(|(_, id)| id).collect()
     }
 
     fn finish(

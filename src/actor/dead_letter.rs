@@ -87,6 +87,8 @@ pub struct DeadLetterQueue {
     held: VecDeque<Bury>,
     subscribers: Vec<Subscriber>,
     subscriptions: u64,
+    /// The letters are in the report of the shutdown. What comes later is among the unfinished.
+    handed_over: bool,
 }
 
 impl std::fmt::Debug for DeadLetterQueue {
@@ -137,6 +139,7 @@ impl DeadLetterQueue {
             held: VecDeque::new(),
             subscribers: Vec::new(),
             subscriptions: 0,
+            handed_over: false,
         }
     }
 
@@ -314,6 +317,9 @@ impl Handler<Bury> for DeadLetterQueue {
     type Result = ();
 
     fn handle(&mut self, bury: Bury, _: &mut Self::Context) {
+        if self.handed_over {
+            return;
+        }
         self.publish(&bury.letter);
         if !self.has_room(&bury.letter) {
             match self.bounds.when_full {
@@ -412,7 +418,8 @@ async fn forward(
     }
 }
 
-/// Takes everything out: the letters, those that are being sent included, and what is held for want of room.
+/// Takes everything out: the letters, those that are being sent included, and what is held for want of room. Nothing is
+/// buried afterwards.
 #[derive(Message)]
 #[rtype(result = "Vec<DeadLetter>")]
 pub(crate) struct HandOver;
@@ -421,9 +428,15 @@ impl Handler<HandOver> for DeadLetterQueue {
     type Result = Vec<DeadLetter>;
 
     fn handle(&mut self, _: HandOver, _: &mut Self::Context) -> Self::Result {
+        self.handed_over = true;
         let letters = std::mem::take(&mut self.letters).into_values();
-        letters
-            .chain(self.held.drain(..).map(|bury| bury.letter))
-            .collect()
+        let held = self.held.drain(..).map(|bury| {
+            // One that a store has is pending there.
+            if !bury.letter.stored {
+                bury.mailbox.bury(bury.ticket, &bury.letter);
+            }
+            bury.letter
+        });
+        letters.chain(held).collect()
     }
 }

@@ -169,14 +169,37 @@ impl Admission {
         let Some(event) = event.flatten() else {
             return false;
         };
-        let accepted_at = event.accepted_at;
+        let (accepted_at, due) = (event.accepted_at, Time::of(event.due_at));
         let mailbox = self.mailbox(event.function.as_str());
-        if let Some(mailbox) = &mailbox {
-            mailbox.cancel_returning(returning(event, u32::MAX, &self.clock), id);
-        }
         let settlement = Settlement::Cancelled { accepted_at };
-        self.settle_stored(mailbox.as_deref(), id, settlement);
-        true
+        let settle = || self.settle_stored(mailbox.as_deref(), id, settlement);
+        let kept = self.before_end(settle).unwrap_or(false);
+        match &mailbox {
+            Some(mailbox) if kept => {
+                mailbox.cancel_returning(returning(event, u32::MAX, &self.clock), id);
+            }
+            Some(mailbox) => self.park(mailbox, &[(id, due)]),
+            None => {}
+        }
+        kept
+    }
+
+    /// Ends an event that its mailbox has. Answers whether it was pending, and stays ended.
+    pub(crate) fn cancel_held(&self, mailbox: &Mailbox, id: RequestId) -> bool {
+        let cancelled = self.before_end(|| {
+            let cancelled = mailbox.cancel(id)?;
+            let kept = cancelled.stored.is_none_or(|accepted| {
+                let accepted_at = accepted.stored();
+                let settlement = Settlement::Cancelled { accepted_at };
+                self.settle_stored(Some(mailbox), id, settlement)
+            });
+            Some((cancelled, kept))
+        });
+        let Some((cancelled, kept)) = cancelled.flatten() else {
+            return false;
+        };
+        mailbox.let_go(cancelled);
+        kept
     }
 
     /// What the store knows of an event.

@@ -152,14 +152,16 @@ impl Admission {
         }
     }
 
-    /// Tells the store what became of an event that it has.
+    /// Tells the store what became of an event that it has. Answers whether the store keeps it.
     pub(crate) fn settle_stored(
         &self,
         mailbox: Option<&Mailbox>,
         id: RequestId,
         settlement: Settlement,
-    ) {
-        let Some(stored) = &self.store else { return };
+    ) -> bool {
+        let Some(stored) = &self.store else {
+            return false;
+        };
         let settled = Settled::new(id, self.clock.now().stored(), settlement);
         let settled = panic::catch(|| stored.store.settle(settled)).unwrap_or_else(refused);
         if let Err(error) = settled {
@@ -167,7 +169,9 @@ impl Admission {
                 mailbox.meter(|meters| meters.store_errors += 1);
             }
             telemetry::settle_failed(mailbox.map(Mailbox::name), id, &error.to_string());
+            return false;
         }
+        true
     }
 }
 

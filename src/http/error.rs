@@ -320,6 +320,7 @@ impl From<ConfigureError> for ApiError {
             }
             ConfigureError::Settings(_) => Self::invalid_parameter(error.to_string()),
             ConfigureError::Store(_) => Self::service(error.to_string()),
+            ConfigureError::ShuttingDown => Self::unavailable(error.to_string()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every transition is asked for with a ticket or an id, so whoever comes late changes nothing. Payloads that are no
 //! longer needed are dropped once the lock is released. Letters are written here; keeping them is the dead-letter queue's.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use super::{Done, Inner, Later, Mailbox, Wake};
@@ -20,6 +21,17 @@ use crate::telemetry;
 use crate::time::Time;
 use crate::verdict::{self, Verdict};
 use crate::view::End;
+
+/// An event that was cancelled, and what it leaves.
+#[must_use = "whoever has to be woken for it is woken by `let_go`"]
+pub(crate) struct Cancelled {
+    /// If the store has the event: when it was accepted.
+    pub(crate) stored: Option<Time>,
+    payload: Option<Payload>,
+    /// The worker that ran it.
+    aborted: Option<Waker>,
+    wake: Wake,
+}
 
 impl Mailbox {
     /// Judges a failed attempt: again, or never, or not at all because it is over already.
@@ -181,13 +193,13 @@ impl Mailbox {
         doomed
     }
 
-    /// Ends a pending event, the running attempt included. Answers whether there was one to end.
-    pub(crate) fn cancel(&self, id: RequestId) -> bool {
+    /// Ends a pending event, the running attempt included, if there is one to end. `let_go` must follow.
+    pub(crate) fn cancel(&self, id: RequestId) -> Option<Cancelled> {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else {
-            return false;
-        };
+        let (_, slot) = inner.queue.get(id)?;
+        let stored = slot.stored.then_some(slot.accepted);
+        let (running, payload) = inner.queue.cancel(id, now)?;
         let waker = running.and_then(|ticket| inner.seats.abort(ticket));
         // Where few may run at once, another one may now.
         let wake = match running {
@@ -197,12 +209,21 @@ impl Mailbox {
         inner.tell_watchers(id, || End::Cancelled);
         inner.check_drained();
         drop(inner);
-        drop(payload);
-        if let Some(waker) = waker {
+        Some(Cancelled {
+            stored,
+            payload,
+            aborted: waker,
+            wake,
+        })
+    }
+
+    /// Drops and wakes what a cancelled event had: that may run user code.
+    pub(crate) fn let_go(&self, cancelled: Cancelled) {
+        drop(cancelled.payload);
+        if let Some(waker) = cancelled.aborted {
             waker.wake();
         }
-        self.wake(wake);
-        true
+        self.wake(cancelled.wake);
     }
 
     /// If the function is held back: the failure that did it, for the callers that wait.

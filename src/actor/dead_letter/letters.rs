@@ -203,7 +203,8 @@ impl Handler<List> for DeadLetterQueue {
     }
 }
 
-/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
+/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many: none once the
+/// runtime has ended. Events that were
 /// held for want of room take their places. Durable a little later, or once [`Client::sync`](crate::Client::sync) has answered.
 #[derive(Debug, Message)]
 #[rtype(result = "usize")]
@@ -218,7 +219,13 @@ impl Handler<Purge> for DeadLetterQueue {
             .map(|letter| letter.request_id)
             .filter(|id| !self.sending.contains(id))
             .collect();
-        ids.iter().for_each(|&id| drop(self.discard(id)));
+        let admission = self.post.admission.clone();
+        let discard = || ids.iter().map(|&id| self.discard(id)).collect::<Vec<_>>();
+        // Past the end, the next process would have the letters again.
+        let Some(discarded) = admission.before_end(discard) else {
+            return 0;
+        };
+        drop(discarded);
         self.take_held();
         ids.len()
     }

@@ -285,16 +285,20 @@ impl DiskStore {
         Ok((engine, store))
     }
 
-    fn tell(&self, op: Op) {
+    /// Has it done. One that nobody waits for is refused by the answer, once the store is closed.
+    fn tell(&self, op: Op) -> Result<(), StoreError> {
         let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(..));
         let mut told = self.shared.told.lock();
         if told.closed {
             drop(told);
             let closed = StoreError::of(StoreErrorKind::Failed, "the store is closed");
+            if matches!(op, Op::Settle(_) | Op::Remember(_)) {
+                return Err(closed);
+            }
             if let Some(job) = engine::refuse(op, &closed) {
                 job(&self.shared.reader);
             }
-            return;
+            return Ok(());
         }
         told.closed = matches!(op, Op::Close(_));
         told.ops.push_back(op);
@@ -309,6 +313,12 @@ impl DiskStore {
             #[cfg(any(test, feature = "testing"))]
             Drive::Caller(_) => {}
         }
+        Ok(())
+    }
+
+    /// Has it done, or hears of a refusal by its reply.
+    fn ask(&self, op: Op) {
+        let _ = self.tell(op); // only what has no reply is refused so
     }
 
     /// Does all that was told, unless that is being done by a caller of this one.
@@ -415,7 +425,7 @@ impl EventStore for DiskStore {
         }
         // Here and not in the writer: whoever sends the event pays for its JSON.
         match Payloads::of(&events) {
-            Ok(payloads) => self.tell(Op::Append(events, payloads, reply)),
+            Ok(payloads) => self.ask(Op::Append(events, payloads, reply)),
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -433,8 +443,7 @@ impl EventStore for DiskStore {
                 StoreError::new(format!("the result can't be written: {error}"))
             })?;
         }
-        self.tell(Op::Settle(settled));
-        Ok(())
+        self.tell(Op::Settle(settled))
     }
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
@@ -449,7 +458,7 @@ impl EventStore for DiskStore {
     }
 
     fn park(&self, event: RequestId, due_at: SystemTime) {
-        self.tell(Op::Park(event, record::nanos(due_at)));
+        self.ask(Op::Park(event, record::nanos(due_at)));
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
@@ -473,11 +482,11 @@ impl EventStore for DiskStore {
     }
 
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
-        self.tell(Op::Fetch(fetch, reply));
+        self.ask(Op::Fetch(fetch, reply));
     }
 
     fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
-        self.tell(Op::Unpark(event, reply));
+        self.ask(Op::Unpark(event, reply));
     }
 
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
@@ -487,7 +496,7 @@ impl EventStore for DiskStore {
     }
 
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.look(event))
         })));
     }
@@ -495,12 +504,12 @@ impl EventStore for DiskStore {
     fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
         let function = function.clone();
         let job = move |reader: &Reader| reply.send(reader.parked(&function, after, limit));
-        self.tell(Op::Read(Box::new(job)));
+        self.ask(Op::Read(Box::new(job)));
     }
 
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
         let job = move |reader: &Reader| reply.send(reader.letters(after, limit));
-        self.tell(Op::Read(Box::new(job)));
+        self.ask(Op::Read(Box::new(job)));
     }
 
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
@@ -512,28 +521,27 @@ impl EventStore for DiskStore {
                 StoreError::new(format!("the result can't be written: {error}"))
             })?;
         }
-        self.tell(Op::Remember(Box::new(execution)));
-        Ok(())
+        self.tell(Op::Remember(Box::new(execution)))
     }
 
     fn executions(&self, reply: Reply<Vec<Execution>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.executions())
         })));
     }
 
     fn configure(&self, document: String, reply: Reply<()>) {
-        self.tell(Op::Configure(document, reply));
+        self.ask(Op::Configure(document, reply));
     }
 
     fn configured(&self, reply: Reply<Option<String>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.configured())
         })));
     }
 
     fn sync(&self, reply: Reply<()>) {
-        self.tell(Op::Sync(reply));
+        self.ask(Op::Sync(reply));
     }
 
     fn health(&self) -> Health {
@@ -550,7 +558,7 @@ impl EventStore for DiskStore {
             telemetry::store_error(&format!("can't clear `{}`: {error}", running::NAME));
         }
         let shared = Arc::downgrade(&self.shared);
-        self.tell(Op::Close(Reply::new(move |closed| {
+        self.ask(Op::Close(Reply::new(move |closed| {
             if let Some(shared) = shared.upgrade() {
                 drop(shared.lock.lock().take());
             }
