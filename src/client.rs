@@ -437,9 +437,9 @@ impl Client {
     ///
     /// Waits for nothing unless the event is only in the store; see [`sync`](Self::sync) for when it is durable.
     ///
-    /// `true` is kept, by a shutdown too: the event runs in no later process. `false` though the event is pending means that
-    /// the cancellation can't be kept, because the runtime has ended ([`is_open`](Self::is_open) is false then) or its
-    /// store has failed ([`store_health`](Self::store_health)): the next process may run the event.
+    /// `true` is kept by a shutdown too: no later process runs the event. `false` for a pending event means that the
+    /// cancellation is not kept and the next process may run it: the runtime has ended ([`is_open`](Self::is_open) is false
+    /// then), or the store refused it ([`store_health`](Self::store_health)), and only this process doesn't run it.
     pub async fn cancel(&self, id: RequestId) -> bool {
         match self.admission.locate(id) {
             Some(mailbox) => self.cancel_here(&mailbox, id),
