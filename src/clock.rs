@@ -210,6 +210,25 @@ fn uptime() -> Option<Duration> {
     None
 }
 
+/// Does tokio's clock stand still while nothing waits for it?
+#[cfg(feature = "testing")]
+pub(crate) fn is_virtual() -> bool {
+    let (told, real) = (tokio_now(), real_now());
+    while real_now() == real {}
+    tokio_now() == told
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn tokio_now() -> Instant {
+    Instant::now()
+}
+
+/// The present, whatever tokio's clock does.
+#[cfg(feature = "testing")]
+pub(crate) fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// What the machine's clock shows.
 pub(crate) fn wall_now() -> SystemTime {
     SystemTime::now()

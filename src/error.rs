@@ -213,6 +213,11 @@ pub enum BuildError {
     /// The store can't be opened; see why.
     #[error("the store can't be opened: {0}")]
     Store(#[from] StoreError),
+    /// Start the simulation inside `redrive::testing::run`.
+    #[error(
+        "the clock is a real one, and a simulation needs virtual time: start it inside `redrive::testing::run`"
+    )]
+    RealTime,
     /// Add or remove the function in the next process; this one is going away.
     #[error("the runtime is shutting down: functions are neither added nor removed any more")]
     ShuttingDown,

@@ -102,11 +102,14 @@ enum Place {
 
 impl Place {
     /// Reading a folder takes a while, so it is done on a thread where that hurts nobody.
-    async fn open(self) -> Result<Arc<dyn EventStore>, BuildError> {
-        match self {
-            Self::Given(store) => Ok(store),
+    async fn open(self, simulated: Option<&Clock>) -> Result<Arc<dyn EventStore>, BuildError> {
+        match (self, simulated) {
+            (Self::Given(store), _) => Ok(store),
+            // Virtual time would not wait for other threads.
+            #[cfg(all(feature = "disk", feature = "testing"))]
+            (Self::Disk(disk), Some(clock)) => Ok(disk.open_here(clock.clone())?),
             #[cfg(feature = "disk")]
-            Self::Disk(disk) => {
+            (Self::Disk(disk), _) => {
                 let opened = actix_rt::task::spawn_blocking(move || disk.open()).await;
                 let opened = opened.map_err(|error| StoreError::new(error.to_string()));
                 Ok(opened.and_then(|opened| opened)?)
@@ -293,7 +296,7 @@ impl Builder {
     /// Starts the runtime on the present thread.
     async fn start_here(self, application: Option<System>) -> Result<Runtime, BuildError> {
         let store = match self.store {
-            Some(place) => Some(place.open().await?),
+            Some(place) => Some(place.open(self.simulated.as_ref()).await?),
             None => None,
         };
         let (host, pool) = match &self.simulated {

@@ -130,6 +130,15 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// As `open`, without threads of its own, for virtual time.
+    #[cfg(feature = "testing")]
+    pub(crate) fn open_here(&self, clock: Clock) -> Result<Arc<dyn EventStore>, StoreError> {
+        let folder = DiskStore::folder(self)?;
+        Ok(Arc::new(DiskStore::driven(Arc::new(folder), self, clock)?))
+    }
+}
+
 impl From<&str> for Disk {
     fn from(path: &str) -> Self {
         Self::new(path)
@@ -204,14 +213,17 @@ struct Told {
 impl DiskStore {
     /// Opens the store, with threads of its own.
     pub(crate) fn open(disk: &Disk) -> Result<Self, StoreError> {
-        let folder = Folder::new(disk.path.clone()).map_err(|error| {
+        Self::threaded(Arc::new(Self::folder(disk)?), disk, Clock::real())
+    }
+
+    fn folder(disk: &Disk) -> Result<Folder, StoreError> {
+        Folder::new(disk.path.clone()).map_err(|error| {
             let path = disk.path.display();
             StoreError::of(
                 StoreErrorKind::Failed,
                 format!("can't make the folder `{path}`: {error}"),
             )
-        })?;
-        Self::threaded(Arc::new(folder), disk, Clock::real())
+        })
     }
 
     /// Opens the store on a disk and with a clock of the caller's, who does in its own thread what it tells: for virtual
