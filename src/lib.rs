@@ -59,7 +59,7 @@
 //!     assert_eq!(redriven.sent[0].0, letter.request_id);
 //!
 //!     let report = runtime.shutdown(Duration::from_secs(30)).await;
-//!     println!("{} events did not finish", report.unfinished.len());
+//!     println!("{} events did not finish", report.unfinished_count);
 //!     Ok(())
 //! }
 //! ```
