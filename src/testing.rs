@@ -94,6 +94,9 @@ impl Simulation {
     /// # Errors
     /// As [`Builder::start`], and outside of virtual time.
     pub async fn start(seed: u64, builder: Builder) -> Result<Self, BuildError> {
+        if actix::System::try_current().is_none() {
+            return Err(BuildError::NoSystem);
+        }
         if !clock::is_virtual() {
             return Err(BuildError::RealTime);
         }
