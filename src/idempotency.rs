@@ -230,7 +230,7 @@ fn is_absent(value: &Value) -> bool {
 }
 
 /// A failure of the event that no retry can mend.
-pub(crate) fn refused(error_type: &str, message: impl Into<String>) -> Failure {
+pub(crate) fn refused(error_type: &str, message: impl fmt::Display) -> Failure {
     Failure::new(FailureKind::Idempotency, error_type, message)
 }
 

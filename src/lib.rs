@@ -131,6 +131,7 @@ mod context;
 mod destination;
 mod error;
 mod event;
+mod excerpt;
 mod failure;
 mod function;
 mod handler;

@@ -3,12 +3,17 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::excerpt::excerpt;
+
 /// What is left of a panic.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Panicked {
     /// In the words of AWS's Rust runtime (INV-25).
     pub(crate) message: String,
 }
+
+/// Longest text that is kept of a panic, in bytes.
+const TEXT_MAX: usize = 64 << 10;
 
 /// Runs user code.
 #[inline]
@@ -24,7 +29,7 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a value that is no text");
-    let message = format!("panicked: {text}");
+    let message = excerpt(format_args!("panicked: {text}"), TEXT_MAX);
     // A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked:
     // dropped, it might bring a third, and so on without end.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
