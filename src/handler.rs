@@ -6,9 +6,9 @@
 
 use std::any::TypeId;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
@@ -140,7 +140,7 @@ where
             let handler = handler.clone();
             instance((), move |(), event| {
                 let future = (**handler)(event);
-                async move { ((), outcome(future.await)) }
+                async move { ((), caught(future, outcome).await) }
             })
         }))
     }
@@ -236,13 +236,35 @@ where
     fn build(&self) -> LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>> {
         let state = (self.init)();
         Box::pin(async move {
-            let state = state.await.map_err(failure)?;
-            Ok(instance(state, |mut state: S, event| async move {
-                let result = outcome(state.handle(event).await);
-                (state, result)
-            }))
+            let state = caught(state, |state| state.map(Caged::new).map_err(failure)).await?;
+            Ok(instance(state, handle::<S, L>))
         })
     }
+}
+
+/// Awaits a future of the user's, and has what it returns read. A panic is caught where it comes from: the future and
+/// what is around it are dropped after, not as it unwinds, for their `Drop` may panic too (over a poisoned mutex, say),
+/// and two panics at once abort the process.
+async fn caught<F: Future, R>(
+    future: F,
+    read: impl Fn(F::Output) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = panic::catch(|| future.as_mut().poll(cx).map(&read));
+        polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
+    })
+    .await
+}
+
+/// One event through the state, which is caged: it is dropped with the future where that is given up, whose own `Drop` may
+/// panic.
+async fn handle<S, L>(mut state: Caged<S>, event: Event<S::Payload>) -> (Caged<S>, Outcome)
+where
+    S: Stateful<Error: HandlerError<L>>,
+{
+    let result = caught(state.handle(event), outcome).await;
+    (state, result)
 }
 
 fn instance<S, M, T, Fut>(state: S, run: M) -> Box<dyn Instance>
@@ -260,8 +282,8 @@ where
     })
 }
 
-/// The state goes into the future and comes back with its outcome: what a panic or a timeout
-/// leaves half done never comes back.
+/// The state goes into the future and comes back with its outcome: what a timeout leaves half done never comes back. After
+/// a panic the worker builds another.
 struct Running<S, M, T, Fut> {
     state: Option<S>,
     run: M,
@@ -309,7 +331,9 @@ where
 }
 
 fn failure<E: HandlerError<K>, K>(error: E) -> Failure {
-    Failure::of(std::any::type_name::<E>(), &*error.into_error())
+    panic::consume(error.into_error(), |error| {
+        Failure::of(std::any::type_name::<E>(), &**error)
+    })
 }
 
 fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) -> Outcome {
@@ -317,7 +341,7 @@ fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) 
     if TypeId::of::<R>() == TypeId::of::<()>() {
         return Ok(None);
     }
-    let json = serde_json::value::to_raw_value(&value).map_err(|error| {
+    let json = panic::consume(value, serde_json::value::to_raw_value).map_err(|error| {
         Failure::new(
             FailureKind::Response,
             "Runtime.MarshalError",

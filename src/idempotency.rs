@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureKind};
-use crate::panic::Caged;
+use crate::panic::{self, Caged};
 use crate::payload::{Payload, PayloadError};
 use crate::settings::FunctionName;
 
@@ -194,7 +194,7 @@ impl Part {
                 .clone()
                 .typed::<T>()
                 .map_err(|error| misfit(std::any::type_name::<T>(), &error))?;
-            serde_json::to_value(closure(typed.get()))
+            panic::consume(closure(typed.get()), |part| serde_json::to_value(part))
                 .map_err(|error| refused("IdempotencyKeyError", error.to_string()))
         }))
     }

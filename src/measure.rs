@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use serde::ser::{self, Error as _, Serialize};
+use serde::ser::{self, Serialize};
 
 /// Longest text of a floating-point number in JSON: sign, 17 digits, point, `e-308`.
 const FLOAT_MAX: usize = 24;

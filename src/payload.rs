@@ -63,9 +63,11 @@ impl Payload {
         {
             return Ok(payload.clone());
         }
-        let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
+        // Its `Serialize` may panic, and its `Drop` too.
+        let value = Caged::new(value);
+        let bytes = measure::json_size(&*value).map_err(PayloadError::new)?;
         Ok(Self(Kept::Value(Arc::new(Typed {
-            value: Caged::new(value),
+            value,
             json: OnceLock::new(),
             bytes,
         }))))
