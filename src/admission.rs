@@ -194,6 +194,7 @@ impl Admission {
             let mailbox = Mailbox::new(function, number, self.clock.clone());
             mailbox.adopt(self.configuration(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
+            mailbox.count_threads();
             self.inherit(&mailbox);
             oversee(&mailbox);
             mailbox

@@ -555,11 +555,13 @@ impl Client {
             total.calls += one.calls;
             total.workers += one.workers;
             total.paused += one.paused;
+            total.abandoned_threads += one.abandoned_threads;
             total.oldest_age = total.oldest_age.max(one.oldest_age);
         }
         let Stats {
             workers,
             paused,
+            abandoned_threads,
             oldest_age,
             events,
             calls,
@@ -568,6 +570,7 @@ impl Client {
         Stats {
             workers,
             paused,
+            abandoned_threads,
             oldest_age,
             ..Stats::new(&meters, events, calls)
         }

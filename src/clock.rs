@@ -75,6 +75,11 @@ impl Clock {
         }
     }
 
+    /// Is time virtual?
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.is_wall
+    }
+
     /// The same clock, on a machine that was started `uptime` ago.
     #[cfg(all(test, feature = "disk"))]
     pub(crate) fn booted(self, id: u128, uptime: Duration) -> Self {

@@ -165,6 +165,20 @@ impl Failure {
         Self::new(FailureKind::WorkerLost, "Runtime.ExitError", message)
     }
 
+    /// A blocking function has as many abandoned threads as it may.
+    pub(crate) fn threads_used_up(max: u32) -> Self {
+        let message = format!(
+            "{max} threads of the function run on though their attempts were given up, and no more may"
+        );
+        Self::new(FailureKind::Throttle, "TooManyRequestsException", message)
+    }
+
+    /// The machine has no thread for a blocking attempt.
+    pub(crate) fn no_thread(error: &std::io::Error) -> Self {
+        let message = format!("no thread could be started for the attempt: {error}");
+        Self::new(FailureKind::System, "ServiceException", message)
+    }
+
     pub(crate) fn worker_lost() -> Self {
         Self::new(
             FailureKind::WorkerLost,

@@ -71,15 +71,18 @@ impl Function {
         Self::of(name.as_ref(), handler::stateful(init))
     }
 
-    /// A function that blocks its thread: it runs on a thread for blocking work, off the arbiters.
+    /// A function that blocks its thread. Each of its workers has a thread for that, off the arbiters and apart from tokio's
+    /// pool of blocking threads: at most [`concurrency`](Self::concurrency) of them, which end with their workers.
     ///
     /// A thread can't be stopped. After a timeout its event is retried and its result refused, while the
-    /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`.
+    /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`, but there may only be
+    /// [`abandoned_threads_max`](Self::abandoned_threads_max) of them.
     ///
-    /// Each arbiter has at most 512 such threads (tokio's default), shared by all that blocks there: abandoned runs,
-    /// other functions, file access and name look-ups. Beyond that an attempt waits for a thread, and its
-    /// [`timeout`](Self::timeout) runs while it waits: if it is over first, the attempt fails as a timeout and counts, though
-    /// nothing of it ran. An attempt that is cancelled or times out before it has a thread never begins.
+    /// Where the machine has no thread for an attempt, the attempt fails as [`System`](crate::FailureKind::System), which
+    /// takes nothing from the retry policy: it is tried again after 1 s, 2 s, 4 s … 5 min. An attempt that was given up
+    /// before it has begun on its thread never begins.
+    ///
+    /// In virtual time the threads are those of the runtime that the test runs on, for whose work its clock waits.
     pub fn blocking<F, T, R, E, K>(name: impl AsRef<str>, handler: F) -> Self
     where
         F: Fn(Event<T>) -> Result<R, E> + Send + Sync + 'static,
@@ -195,9 +198,14 @@ impl Function {
         self
     }
 
-    /// How many threads its handlers may hold for good, before nothing of the function runs until one of them returns; 16
-    /// unless set. A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its
-    /// place ([`Builder::blocked_after`](crate::Builder::blocked_after)).
+    /// How many threads of the function may run on though they were given up, 16 unless set; then nothing of the function
+    /// begins until one of them returns, which is logged: its events wait, its calls fail as
+    /// [`Throttle`](crate::FailureKind::Throttle). What runs when the bound is met may be given up too, so there can be up to
+    /// [`concurrency`](Self::concurrency) more. [`Stats::abandoned_threads`](crate::Stats::abandoned_threads) counts them.
+    ///
+    /// A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its place
+    /// ([`Builder::blocked_after`](crate::Builder::blocked_after)). So is the thread of a [`blocking`](Self::blocking)
+    /// function whose attempt timed out or was cancelled.
     pub fn abandoned_threads_max(mut self, threads: u32) -> Self {
         self.settings.abandoned_threads_max = threads;
         self

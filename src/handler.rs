@@ -12,7 +12,6 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
-use actix_rt::task::JoinHandle;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +21,7 @@ use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
 use crate::panic::{self, Caged};
 use crate::payload::Payload;
+use crate::threads::Thread;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
 ///
@@ -156,40 +156,32 @@ where
     let handler = Arc::new(Caged::new(handler));
     Box::new(Stateless(move || {
         let handler = handler.clone();
-        instance((), move |(), event: Event<T>| {
+        instance(Thread::default(), move |mut thread, event: Event<T>| {
             let handler = handler.clone();
+            let station = event.context().station.clone();
             let claim = event.context().claim.as_ref().and_then(Weak::upgrade);
             let work = move || outcome((**handler)(event));
-            // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
+            // Caught on the thread, which goes on.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
             // What it logs belongs to its attempt, on whichever thread.
             let span = tracing::Span::current();
             let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
             let work = move || Claim::run(claim, work);
-            let thread = Thread(actix_rt::task::spawn_blocking(work));
-            async move { ((), thread.await) }
+            let run = if station.clock.is_simulated() {
+                Ok(Thread::run_simulated(&station.threads, work))
+            } else {
+                thread.run(station.function.as_str(), &station.threads, work)
+            };
+            async move {
+                let outcome = match run {
+                    Ok(run) => run.await.unwrap_or_else(|| Err(Failure::worker_lost())),
+                    Err(error) => Err(Failure::no_thread(&error)),
+                };
+                (thread, outcome)
+            }
         })
     }))
-}
-
-/// Work given to a thread. Dropped before a thread was free for it, it never begins.
-struct Thread(JoinHandle<Outcome>);
-
-impl Future for Thread {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
-        let joined = Pin::new(&mut self.0).poll(cx);
-        joined.map(|outcome| outcome.unwrap_or_else(|_| Err(Failure::worker_lost())))
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        // Work that has begun, or is done, doesn't notice.
-        self.0.abort();
-    }
 }
 
 pub(crate) fn stateful<I, Fut, S, E, K, L>(init: I) -> Box<dyn Factory>

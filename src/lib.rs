@@ -170,6 +170,7 @@ pub mod store;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod threads;
 mod time;
 #[cfg_attr(
     not(feature = "http"),

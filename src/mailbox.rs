@@ -13,7 +13,7 @@ mod seat;
 mod settling;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use crate::seclusion::Seclusion;
 use crate::settings::{FunctionName, Settings};
 use crate::slot::{Arrival, Entry, Ticket};
 use crate::telemetry::{self, Meters, Stats};
+use crate::threads::{Change, Threads};
 use crate::time::Time;
 use crate::tuning::{Rules, Tuning};
 use crate::view::{End, View};
@@ -57,6 +58,7 @@ pub(crate) struct Mailbox {
     pub(crate) clock: Clock,
     overseer: OnceLock<Box<dyn Overseer>>,
     pub(crate) tuning: Tuning,
+    pub(crate) threads: Arc<Threads>,
     /// Since when it is.
     pub(crate) registered: Time,
     inbox: Inbox,
@@ -165,6 +167,7 @@ impl Mailbox {
         };
         Self {
             tuning: Tuning::new(settings),
+            threads: Arc::default(),
             registered: clock.now(),
             function,
             number,
@@ -209,6 +212,19 @@ impl Mailbox {
             let mut inner = self.lock();
             inner.queue.paused = paused || inner.halted;
         }
+    }
+
+    /// Has the threads of its blocking handlers counted, as those that hold an arbiter's are.
+    pub(crate) fn count_threads(self: &Arc<Self>) {
+        let mailbox = Arc::downgrade(self);
+        self.threads.on_change(move |change| {
+            if let Some(mailbox) = mailbox.upgrade() {
+                match change {
+                    Change::Abandoned => mailbox.thread_abandoned(),
+                    Change::Returned => mailbox.thread_returned(),
+                }
+            }
+        });
     }
 
     /// Whom to tell; set once, before the first event.
@@ -306,8 +322,9 @@ impl Mailbox {
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.entry(id).or_default().push(sender);
         let mut wake = inner.rouse(self.rules(), now);
-        // A function that backs off fails its callers at once rather than keep them waiting.
-        wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
+        // A function that backs off, or is out of threads, fails its callers at once rather than keep them waiting.
+        wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_))
+            || inner.is_out_of_threads(self.settings());
         drop(inner);
         self.wake(wake);
         Ok((id, receiver))

@@ -403,7 +403,8 @@ pub struct Stats {
     pub restarts: u64,
     /// How often a handler, or the closure of a destination, blocked its arbiter.
     pub arbiters_blocked: u64,
-    /// Threads that handlers have not let go of, and that were given up for others.
+    /// Threads that run on now though they were given up: of handlers that didn't let go of them, and of blocking
+    /// functions whose attempts were given up.
     pub abandoned_threads: u64,
     /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,

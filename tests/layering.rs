@@ -45,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "logs",
             "tuning",
             "claims",
+            "threads",
             "context",
             "handler",
             "idempotent",

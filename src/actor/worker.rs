@@ -549,5 +549,6 @@ pub(crate) fn station(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<Stat
         home: admission.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
         claims: admission.claims.clone(),
+        threads: mailbox.threads.clone(),
     })
 }

@@ -229,14 +229,14 @@ impl Mailbox {
     /// If the function is held back: the failure that did it, for the callers that wait.
     pub(crate) fn fail_waiting_calls(&self, now: Time) {
         let mut inner = self.lock();
-        if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
-            return;
-        }
-        let failure = inner
-            .last_crash
-            .as_deref()
-            .cloned()
-            .unwrap_or_else(Failure::worker_lost);
+        let crashed = || inner.last_crash.as_deref().cloned();
+        let failure = match inner.restarts.gate() {
+            Gate::BackingOff(_) => crashed().unwrap_or_else(Failure::worker_lost),
+            _ if inner.is_out_of_threads(self.settings()) => {
+                Failure::threads_used_up(self.settings().abandoned_threads_max)
+            }
+            _ => return,
+        };
         while let Some(id) = inner.queue.first_call() {
             let Some(ticket) = inner.queue.withdraw(id, now) else {
                 break;
@@ -279,6 +279,21 @@ impl Mailbox {
         if abandoned == most {
             telemetry::threads_abandoned(self.name(), abandoned);
         }
+    }
+
+    /// The thread of a blocking handler runs on though its attempt was given up.
+    pub(crate) fn thread_abandoned(&self) {
+        let most = self.settings().abandoned_threads_max;
+        let mut inner = self.lock();
+        inner.restarts.abandoned += 1;
+        let abandoned = inner.restarts.abandoned;
+        inner.set_allowance(self.settings());
+        inner.summoned = true;
+        drop(inner);
+        if abandoned == most {
+            telemetry::threads_abandoned(self.name(), abandoned);
+        }
+        self.tell(Notice::Attend);
     }
 
     /// A thread that was abandoned is done with what it was held for.
@@ -376,9 +391,14 @@ impl Inner {
         opened
     }
 
+    /// Have as many threads of the function been given up as may?
+    pub(super) fn is_out_of_threads(&self, settings: &Settings) -> bool {
+        self.restarts.abandoned >= settings.abandoned_threads_max
+    }
+
     /// How many events may run at once, as far as the function's crashes are concerned.
     pub(super) fn set_allowance(&mut self, settings: &Settings) {
-        let out_of_threads = self.restarts.abandoned >= settings.abandoned_threads_max;
+        let out_of_threads = self.is_out_of_threads(settings);
         self.queue.allowance = match self.restarts.gate() {
             _ if out_of_threads => 0,
             Gate::Open => u32::MAX,
