@@ -33,11 +33,12 @@ use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
     Deduplicate, Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId,
 };
+use crate::excerpt::excerpt;
 use crate::failure::Condition;
 use crate::function::Function;
 use crate::idempotency::Bounds;
 use crate::identity::Identity;
-use crate::keys::Keys;
+use crate::keys::{Held, Keys};
 use crate::logs::Logs;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
@@ -58,6 +59,7 @@ use crate::view::End;
 pub(crate) struct Limits {
     pub(crate) event_payload_max: usize,
     pub(crate) call_payload_max: usize,
+    pub(crate) headers_max: usize,
     pub(crate) concurrent_executions_max: u32,
     pub(crate) idempotency: Bounds,
 }
@@ -364,11 +366,19 @@ impl Admission {
         entry = self.enter(&mailbox, InvocationType::Event, payload, options, now)?;
         // Held until the event is in: only one of those with the same key gets there.
         let mut keys = wish.deduplicate.as_ref().map(|_| self.keys.lock());
-        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref())
-            && let Some(first) = keys.holder(mailbox.number, &wanted.key, now)
-        {
-            _refused = entry;
-            return Ok(Receipt::new(first, Durability::Memory).duplicate());
+        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref()) {
+            let keys_max = mailbox.settings().deduplication_keys_max;
+            match keys.holder(mailbox.number, &wanted.key, keys_max, now) {
+                Held::Free => {}
+                Held::By(first) => {
+                    _refused = entry;
+                    return Ok(Receipt::new(first, Durability::Memory).duplicate());
+                }
+                Held::Full(next) => {
+                    _refused = entry;
+                    return Err(keys_full(&mailbox, Some(next.since(now))));
+                }
+            }
         }
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let request_id = match mailbox.admit(entry, self.clock.random(), now) {
@@ -380,7 +390,7 @@ impl Admission {
         };
         if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate) {
             let until = now.after(wanted.window);
-            keys.take(mailbox.number, wanted.key, request_id, until, now);
+            keys.take(mailbox.number, wanted.key, request_id, until);
         }
         drop(keys);
         // A subscriber may well come back here too.
@@ -556,7 +566,23 @@ fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
 
 fn unknown(function: &str) -> InvokeError {
     InvokeError::UnknownFunction {
-        function: function.to_owned(),
+        function: excerpt(function, NAME_SHOWN),
+    }
+}
+
+/// As much of a name that leads nowhere is in the error.
+const NAME_SHOWN: usize = 256;
+
+/// The function has as many deduplication keys as it may; `next` is when one may be free, if that is known.
+fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeError {
+    mailbox.meter(|meters| meters.throttles += 1);
+    let soon = Duration::from_millis(10)..=Duration::from_secs(60);
+    InvokeError::DeduplicationKeysFull {
+        function: mailbox.name().to_string(),
+        limit: mailbox.settings().deduplication_keys_max,
+        retry_after: next
+            .unwrap_or(*soon.end())
+            .clamp(*soon.start(), *soon.end()),
     }
 }
 

@@ -56,6 +56,33 @@ pub enum InvokeError {
         /// When room may be expected, from the function's recent pace.
         retry_after: Duration,
     },
+    /// Try again after `retry_after`, give keys a shorter window, or raise the function's `deduplication_keys_max`.
+    #[error(
+        "function `{function}` has {limit} deduplication keys, and no more may be taken, try again in {retry_after:?}"
+    )]
+    DeduplicationKeysFull {
+        /// The function.
+        function: String,
+        /// How many it may have.
+        limit: u32,
+        /// When one may be free: at the earliest.
+        retry_after: Duration,
+    },
+    /// Send less of it, or raise [`Builder::headers_max`](crate::Builder::headers_max).
+    #[error(
+        "{header} of {bytes} bytes for function `{function}` is longer than the limit of {limit} bytes"
+    )]
+    HeaderTooLong {
+        /// The function.
+        function: String,
+        /// Which one it was, by the name of the method that sets it: `trace_header`, `traceparent`, `client_context` or
+        /// `qualifier`.
+        header: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Raise the function's reserved concurrency above 0. Only synchronous calls are refused so (ASY-28).
     #[error("function `{function}` has a reserved concurrency of 0 and runs nothing")]
     ZeroReservedConcurrency {

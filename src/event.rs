@@ -169,7 +169,9 @@ impl Invoke {
         self.option(|options| options.request_id = Some(id.into()))
     }
 
-    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is.
+    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is. This, the traceparent, the client's
+    /// context and the qualifier have at most 4,096 bytes each, unless
+    /// [`Builder::headers_max`](crate::Builder::headers_max) says otherwise.
     pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
         self.option(|options| options.origin.trace_header = Some(header.into()))
     }
@@ -210,7 +212,8 @@ impl Invoke {
     /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise
     /// the receipt is that of the first one, marked [`duplicate`](field@Receipt::duplicate), and nothing is added (BYD-12).
     ///
-    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts.
+    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts. A function may have
+    /// [so many](crate::Function::deduplication_keys_max) keys at once.
     pub fn deduplicate(self, key: impl Into<Arc<str>>, window: Duration) -> Self {
         let key = key.into();
         self.option(|options| options.deduplicate = Some(Deduplicate { key, window }))

@@ -186,6 +186,14 @@ impl Function {
         self
     }
 
+    /// How many deduplication keys ([`Invoke::deduplicate`](crate::Invoke::deduplicate)) may be taken at once, 1,000,000
+    /// unless set: each takes about 150 bytes of memory, and its own length, until its window is over. Beyond it events
+    /// with a new key are refused; known keys are still known.
+    pub fn deduplication_keys_max(mut self, keys: u32) -> Self {
+        self.settings.deduplication_keys_max = keys;
+        self
+    }
+
     /// Lets it invoke itself without end (REC-06).
     pub fn allow_recursion(mut self) -> Self {
         self.settings.hops_max = None;

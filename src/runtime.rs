@@ -127,6 +127,7 @@ impl Builder {
             limits: Limits {
                 event_payload_max: 1 << 20,
                 call_payload_max: 6 << 20,
+                headers_max: 4_096,
                 concurrent_executions_max: 1_000, // CON-01
                 idempotency: Bounds::default(),
             }, // INV-26, INV-27
@@ -172,6 +173,14 @@ impl Builder {
     /// The largest payload of a call, as JSON; 6 MiB unless set (INV-26).
     pub fn call_payload_max(mut self, bytes: usize) -> Self {
         self.limits.call_payload_max = bytes;
+        self
+    }
+
+    /// How long each of the texts may be that an invocation carries beside its payload, in bytes: trace header, traceparent,
+    /// client context, qualifier; 4,096 unless set, and at least 256. An invocation with a longer one is refused. They don't
+    /// count towards a mailbox's bytes.
+    pub fn headers_max(mut self, bytes: usize) -> Self {
+        self.limits.headers_max = bytes;
         self
     }
 
@@ -407,6 +416,11 @@ impl Builder {
             "call_payload_max",
             self.limits.call_payload_max == 0,
             "is 0: no call would fit",
+        );
+        check(
+            "headers_max",
+            self.limits.headers_max < 256,
+            "is below 256: a trace header with its lineage would not fit",
         );
         check(
             "idempotency_max",

@@ -241,6 +241,20 @@ pub(crate) fn credentials_unavailable(reason: &str) {
     );
 }
 
+pub(crate) fn subscriber_slow(subscriber: u64) {
+    error!(
+        subscriber,
+        "backlog of a subscriber of dead letters is full, letters pass it by"
+    );
+}
+
+pub(crate) fn subscriber_caught_up(subscriber: u64, missed: u64) {
+    warn!(
+        subscriber,
+        missed, "subscriber of dead letters has room again, after letters that passed it by"
+    );
+}
+
 pub(crate) fn subscriber_gone(subscriber: u64) {
     warn!(
         subscriber,
@@ -391,7 +405,7 @@ pub struct Stats {
     pub async_event_age: Percentiles,
     /// Events given up without a success, wherever they went then (MET-13).
     pub async_events_dropped: u64,
-    /// Dead letters that a full queue dropped (MET-14).
+    /// Dead letters that a full queue dropped (MET-14), and those that passed a subscriber by whose backlog was full.
     pub dead_letter_errors: u64,
     /// Records that did not reach their destination (MET-15).
     pub destination_delivery_failures: u64,

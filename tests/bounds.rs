@@ -10,8 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{invoke, secs, simulate};
-use redrive::{Event, Function, RetryAfter, RetryPolicy, Status, Throttled};
+use actix::prelude::*;
+use common::{dead_letters, invoke, letters, secs, simulate, simulate_with};
+use redrive::{
+    DeadLetter, Event, Function, Invoke, InvokeError, Receipt, RetryAfter, RetryPolicy, Runtime,
+    Status, Subscribe, Throttled,
+};
+use tokio::sync::{mpsc, oneshot};
 
 /// A link of a chain of causes that leads back to itself, with a text of its own each time.
 #[derive(Debug)]
@@ -97,4 +102,162 @@ fn an_event_that_fails_at_once_for_ever_runs_ten_times_a_second() {
             assert!((100..=112).contains(&runs), "{kind}: {runs} runs in 10 s");
         });
     }
+}
+
+/// A subscriber that takes one letter, and the next one only once it is let.
+struct Slow {
+    heard: mpsc::UnboundedSender<DeadLetter>,
+    go_on: Option<oneshot::Receiver<()>>,
+}
+
+impl Actor for Slow {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(1);
+    }
+}
+
+impl Handler<DeadLetter> for Slow {
+    type Result = ();
+
+    fn handle(&mut self, letter: DeadLetter, ctx: &mut Self::Context) {
+        self.heard.send(letter).unwrap();
+        if let Some(go_on) = self.go_on.take() {
+            ctx.wait(go_on.into_actor(self).map(|_, _, _| ()));
+        }
+    }
+}
+
+/// How many of 50 letters with 1,000 bytes reach a subscriber with this backlog that takes the first one and then waits.
+fn heard_of_50(letters_max: usize, bytes_max: u64) -> usize {
+    let handler = async |_: Event<String>| Err::<(), _>("as scripted");
+    let function = Function::new("f", handler).retry(RetryPolicy::none());
+    let heard = Arc::new(AtomicU32::new(0));
+    let count = heard.clone();
+    simulate([function.concurrency(1)], |s| async move {
+        let (heard, mut hears) = mpsc::unbounded_channel();
+        let (go, go_on) = oneshot::channel();
+        let go_on = Some(go_on);
+        let slow = Slow { heard, go_on }.start();
+        let subscribe = Subscribe::new(slow.recipient()).backlog_max(letters_max, bytes_max);
+        dead_letters(&s).send(subscribe).await.unwrap();
+        let kill = async |n: usize| {
+            let id = invoke(&s, "f", format!("{n:01000}")).await;
+            assert!(matches!(s.client().wait(id).await, Some(Status::Dead(_))));
+            id
+        };
+        let mut ids = vec![kill(0).await];
+        hears.recv().await.unwrap();
+        for n in 1..50 {
+            ids.push(kill(n).await);
+        }
+        let missed = s.client().stats().dead_letter_errors as usize;
+        assert_eq!(letters(&s).await.len(), 50, "the queue has them all");
+        go.send(()).unwrap();
+        for id in &ids[1..50 - missed] {
+            assert_eq!(hears.recv().await.unwrap().request_id, *id);
+        }
+        // The others passed it by; from here on it hears again.
+        let next = kill(50).await;
+        assert_eq!(hears.recv().await.unwrap().request_id, next);
+        count.store(50 - missed as u32, Ordering::Relaxed);
+    });
+    heard.load(Ordering::Relaxed) as usize
+}
+
+#[test]
+fn what_a_slow_subscriber_has_not_taken_is_bounded() {
+    // Beside the backlog: one that it has, and one in its actor's mailbox, with what actix lets in beyond.
+    let more = 1..=4;
+    let by_letters = heard_of_50(7, u64::MAX);
+    assert!(more.contains(&(by_letters - 7)), "{by_letters}");
+    let by_bytes = heard_of_50(usize::MAX, 12_000);
+    assert!(more.contains(&(by_bytes - 7)), "{by_bytes}");
+    let none = heard_of_50(0, 0);
+    assert!(more.contains(&none), "{none}");
+    assert_eq!(heard_of_50(100, u64::MAX), 50);
+}
+
+fn ok(name: &str) -> Function {
+    Function::new(name, async |_: Event<()>| Ok::<_, String>(()))
+}
+
+#[test]
+fn a_function_takes_no_more_deduplication_keys_than_it_may() {
+    let functions = [ok("f").deduplication_keys_max(3), ok("other")];
+    simulate(functions, |s| async move {
+        let send = async |function: &str, key: u32, window| -> Result<Receipt, InvokeError> {
+            let invoke = Invoke::event(function.to_owned(), ());
+            let invoke = invoke.deduplicate(key.to_string(), secs(window));
+            s.client().send(invoke).await
+        };
+        for key in 0..3 {
+            send("f", key, 60).await.unwrap();
+        }
+        let refused = send("f", 3, 60).await.unwrap_err();
+        let InvokeError::DeduplicationKeysFull {
+            limit, retry_after, ..
+        } = refused
+        else {
+            panic!("{refused}")
+        };
+        assert_eq!((limit, retry_after), (3, secs(60)));
+        assert!(send("f", 2, 60).await.unwrap().duplicate);
+        send("other", 3, 60).await.unwrap();
+        tokio::time::sleep(secs(60)).await;
+        for key in 3..6 {
+            send("f", key, 60).await.unwrap();
+        }
+        send("f", 6, 60).await.unwrap_err();
+    });
+}
+
+#[test]
+fn what_a_caller_sends_beside_the_payload_is_bounded() {
+    let too_long = |max: usize, bytes: usize| {
+        let header: Arc<str> = "x".repeat(bytes).into();
+        let builder = Runtime::builder().function(ok("f")).headers_max(max);
+        simulate_with(builder, |s| async move {
+            let invoke = || Invoke::event("f", ());
+            let cases = [
+                ("trace_header", invoke().trace_header(header.clone())),
+                ("traceparent", invoke().traceparent(header.clone())),
+                ("client_context", invoke().client_context(header.clone())),
+                ("qualifier", invoke().qualifier(header.clone())),
+            ];
+            for (name, invoke) in cases {
+                let refused = s.client().send(invoke.clone()).await;
+                let called = s.client().call_with::<()>(invoke).await;
+                if bytes > max {
+                    let refused = refused.unwrap_err();
+                    let InvokeError::HeaderTooLong {
+                        header,
+                        bytes: told,
+                        limit,
+                        ..
+                    } = refused
+                    else {
+                        panic!("{refused}")
+                    };
+                    assert_eq!((header, told, limit), (name, bytes, max));
+                    called.unwrap_err();
+                } else if name == "qualifier" {
+                    let refused = refused.unwrap_err().to_string();
+                    assert!(refused.len() < 1_000, "{} bytes", refused.len());
+                } else {
+                    refused.unwrap();
+                    called.unwrap();
+                }
+            }
+        });
+    };
+    too_long(4_096, 4_096);
+    too_long(4_096, 4_097);
+    too_long(300, 10 << 20);
+    let name = "f".repeat(10 << 20);
+    simulate([ok("f")], |s| async move {
+        let unknown = s.client().invoke(&name, ()).await.unwrap_err();
+        assert!(unknown.to_string().len() < 1_000);
+    });
 }

@@ -2,24 +2,26 @@
 
 mod letters;
 mod redrive;
+mod subscriber;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::mpsc;
 
 use crate::actor::message::Bury;
 use crate::actor::post::Post;
 use crate::admission::Admission;
 use crate::event::RequestId;
-use crate::failure::DeadLetter;
+use crate::failure::{DeadLetter, Failure};
 use crate::store::Settlement;
 use crate::telemetry;
 
 pub use letters::{Filter, Get, List, Page, Purge};
 pub use redrive::{Redrive, Redriven};
+pub use subscriber::Subscribe;
+use subscriber::{Offered, Subscriber};
 
 /// How much the dead-letter queue keeps, and what it does when that is too much.
 #[derive(Clone, Debug)]
@@ -100,30 +102,15 @@ impl std::fmt::Debug for DeadLetterQueue {
     }
 }
 
-struct Subscriber {
-    function: Option<String>,
-    /// To the task that forwards to it, so that a slow one slows nobody.
-    letters: mpsc::UnboundedSender<DeadLetter>,
-}
-
-/// What a letter takes beside its payload and texts.
+/// What a letter takes beside its payload, its texts and what its caller said.
 const LETTER_BYTES: u64 = 512;
 
 fn size(letter: &DeadLetter) -> u64 {
-    let texts: usize = letter
-        .attempts
-        .iter()
-        .map(|attempt| {
-            attempt.failure.message.len()
-                + attempt
-                    .failure
-                    .causes
-                    .iter()
-                    .map(String::len)
-                    .sum::<usize>()
-        })
-        .sum();
-    LETTER_BYTES + (letter.payload.size() + texts) as u64
+    let failures = letter.attempts.iter().map(|attempt| &attempt.failure);
+    let texts: usize = failures.map(Failure::text_len).sum();
+    let origin = [&letter.trace_header, &letter.traceparent, &letter.qualifier];
+    let said: usize = origin.into_iter().flatten().map(|text| text.len()).sum();
+    LETTER_BYTES + (letter.payload.size() + texts + said) as u64
 }
 
 impl DeadLetterQueue {
@@ -218,14 +205,18 @@ impl DeadLetterQueue {
     }
 
     fn publish(&mut self, letter: &DeadLetter) {
-        self.subscribers.retain(|subscriber| {
-            let wanted = subscriber
-                .function
-                .as_ref()
-                .is_none_or(|name| name == letter.function.as_str());
-            !wanted && !subscriber.letters.is_closed()
-                || wanted && subscriber.letters.send(letter.clone()).is_ok()
+        let mut missed = 0;
+        self.subscribers.retain_mut(|subscriber| {
+            let offered = subscriber.offer(letter);
+            missed += u64::from(offered == Offered::Missed);
+            offered != Offered::Gone
         });
+        let mailbox = || self.post.admission.mailbox(letter.function.as_str());
+        if missed > 0
+            && let Some(mailbox) = mailbox()
+        {
+            mailbox.meter(|meters| meters.dead_letter_errors += missed);
+        }
     }
 
     fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a DeadLetter> {
@@ -346,75 +337,6 @@ impl Handler<Bury> for DeadLetterQueue {
         }
         self.conclude(&bury);
         self.keep(bury.letter);
-    }
-}
-
-/// Has every dead letter from now on sent to an actor, each once and in order.
-///
-/// The queue forwards at the subscriber's pace: a slow one slows nobody. One that is gone is dropped, with a log line.
-/// Answers once the subscription holds.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Subscribe {
-    recipient: Recipient<DeadLetter>,
-    function: Option<String>,
-}
-
-impl Subscribe {
-    /// All dead letters.
-    pub fn new(recipient: Recipient<DeadLetter>) -> Self {
-        Self {
-            recipient,
-            function: None,
-        }
-    }
-
-    /// Only those of one function.
-    pub fn function(mut self, name: impl Into<String>) -> Self {
-        self.function = Some(name.into());
-        self
-    }
-}
-
-impl std::fmt::Debug for Subscribe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscribe")
-            .field("function", &self.function)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Handler<Subscribe> for DeadLetterQueue {
-    type Result = ();
-
-    fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
-        let (sender, letters) = mpsc::unbounded_channel();
-        self.subscriptions += 1;
-        self.subscribers.push(Subscriber {
-            function: subscribe.function,
-            letters: sender,
-        });
-        actix_rt::spawn(forward(letters, subscribe.recipient, self.subscriptions));
-    }
-}
-
-/// Hands letters on in order, no faster than the subscriber takes them.
-async fn forward(
-    mut letters: mpsc::UnboundedReceiver<DeadLetter>,
-    recipient: Recipient<DeadLetter>,
-    subscriber: u64,
-) {
-    while let Some(letter) = letters.recv().await {
-        let sent = match recipient.try_send(letter) {
-            Ok(()) => true,
-            // Waiting for the answer is waiting for room.
-            Err(SendError::Full(letter)) => recipient.send(letter).await.is_ok(),
-            Err(SendError::Closed(_)) => false,
-        };
-        if !sent {
-            telemetry::subscriber_gone(subscriber);
-            return;
-        }
     }
 }
 

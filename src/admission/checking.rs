@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Admission;
+use super::{Admission, NAME_SHOWN};
 use crate::error::InvokeError;
 use crate::event::{Deduplicate, Durability, InvocationType, Options, Start};
+use crate::excerpt::excerpt;
 use crate::mailbox::Mailbox;
 use crate::origin::LATEST;
 use crate::payload::{Payload, PayloadError};
@@ -49,6 +50,14 @@ impl Admission {
         let Some(options) = options else {
             return Ok(());
         };
+        if let Some((header, bytes)) = options.origin.longer_than(self.limits.headers_max) {
+            return Err(InvokeError::HeaderTooLong {
+                function: function(),
+                header,
+                bytes,
+                limit: self.limits.headers_max,
+            });
+        }
         let hops = options.hops;
         if let Some(limit) = mailbox.tuning.hops_max().filter(|&limit| hops >= limit) {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
@@ -145,7 +154,7 @@ impl Admission {
         let version = mailbox.function.versions().version(qualifier, chance);
         version.ok_or_else(|| InvokeError::UnknownQualifier {
             function: mailbox.name().to_string(),
-            qualifier: qualifier.to_owned(),
+            qualifier: excerpt(qualifier, NAME_SHOWN),
         })
     }
 
