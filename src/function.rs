@@ -188,7 +188,8 @@ impl Function {
 
     /// How many deduplication keys ([`Invoke::deduplicate`](crate::Invoke::deduplicate)) may be taken at once, 1,000,000
     /// unless set: each takes about 150 bytes of memory, and its own length, until its window is over. Beyond it events
-    /// with a new key are refused; known keys are still known.
+    /// with a new key are refused; known keys are still known. Events that are stored and events that live in memory alone
+    /// are counted apart.
     pub fn deduplication_keys_max(mut self, keys: u32) -> Self {
         self.settings.deduplication_keys_max = keys;
         self

@@ -32,8 +32,10 @@ impl Admission {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
-        let retention = &mailbox.settings().retention;
-        let retained = Retained::new(retention.events_max, retention.bytes_max, retention.age_max);
+        let settings = mailbox.settings();
+        let retention = &settings.retention;
+        let retained = Retained::new(retention.events_max, retention.bytes_max, retention.age_max)
+            .keys_max(settings.deduplication_keys_max);
         match panic::catch(|| store.open(mailbox.name(), retained)) {
             Ok(Backlog {
                 ready,

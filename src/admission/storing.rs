@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{Admission, Stored, Wish, refusal};
+use super::{Admission, Stored, Wish, keys_full, refusal};
 use crate::error::{InvokeError, StoreError};
 use crate::event::{Durability, Receipt, RequestId};
 use crate::mailbox::Mailbox;
@@ -205,6 +205,7 @@ impl Storing {
             }
         };
         let mut receipts = Few::with_capacity(appended.len());
+        let mut refused = None;
         let answers = appended.into_iter().zip(entries);
         let kept = answers.filter_map(|(answer, (mut entry, durability))| match answer {
             Appended::Kept(id) => {
@@ -218,6 +219,13 @@ impl Storing {
                 receipts.push(Receipt::new(first, durability).duplicate());
                 None
             }
+            // An event with a key comes alone.
+            Appended::KeysFull => {
+                mailbox.release(1, entry.payload.size() as u64);
+                admission.proposals.give_back(entry.request_id);
+                refused = Some(keys_full(&mailbox, None));
+                None
+            }
         });
         let kept: Few<_> = kept.collect();
         let (parked, wake) = mailbox.stock(kept, accepted, admission.clock.now());
@@ -226,7 +234,7 @@ impl Storing {
         let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();
         // The caller's waker and whoever listens to the log are not ours: whatever they do, the events run.
         let told = panic::catch(|| {
-            answer(Ok(receipts));
+            answer(refused.map_or(Ok(receipts), Err));
             ids.iter()
                 .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         });

@@ -226,6 +226,9 @@ pub enum Appended {
     Kept(RequestId),
     /// Nothing of it is kept: this event of the function has the same key.
     Duplicate(RequestId),
+    /// Nothing of it is kept: its function has as many deduplication keys as it may ([`Retained::keys_max`]), and this would
+    /// be another one.
+    KeysFull,
 }
 
 /// What became of an event.
@@ -284,7 +287,7 @@ pub enum Settlement {
 }
 
 /// What a store keeps of a function's finished events, other than dead letters: the latest ones within all of these
-/// bounds.
+/// bounds. And how many deduplication keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retained {
@@ -294,6 +297,9 @@ pub struct Retained {
     pub bytes_max: u64,
     /// Time since they finished.
     pub age_max: Duration,
+    /// Deduplication keys whose windows are not over. None of them is forgotten: events with another one are answered
+    /// [`Appended::KeysFull`].
+    pub keys_max: u32,
 }
 
 impl Retained {
@@ -303,7 +309,14 @@ impl Retained {
             events_max,
             bytes_max,
             age_max,
+            keys_max: u32::MAX,
         }
+    }
+
+    /// At most so many deduplication keys.
+    pub fn keys_max(mut self, keys: u32) -> Self {
+        self.keys_max = keys;
+        self
     }
 }
 

@@ -182,6 +182,13 @@ impl<'a> Batch<'a> {
                 appended.push(Appended::Duplicate(first));
                 continue;
             }
+            if event.deduplicate.is_some() {
+                let more = self.keys.keys().filter(|key| key.0 == function).count();
+                if index.keys_are_full(function, more, nanos(event.accepted_at)) {
+                    appended.push(Appended::KeysFull);
+                    continue;
+                }
+            }
             let id = event.request_id;
             if event.proposed && (index.is_taken(id) || self.proposed.contains(&id)) {
                 return Err(StoreError::new(format!(

@@ -418,10 +418,11 @@ impl Index {
             self.trim_at = now.saturating_add(TRIM_EVERY);
             (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
         }
-        while let Some(gone) = self.keys.expire(now) {
+        while let Some(((function, _), gone)) = self.keys.expire(now) {
+            self.shelves[function as usize].keys -= 1;
             self.tables.discount(gone.place, gone.bytes);
         }
-        while let Some(gone) = self.executions.expire(now) {
+        while let Some((_, gone)) = self.executions.expire(now) {
             self.tables.discount(gone.place, gone.bytes);
         }
     }
@@ -593,6 +594,18 @@ impl Index {
         (kept.until > now).then_some(kept.value)
     }
 
+    /// Has the function as many keys as it may, with `more` that are on their way?
+    pub(super) fn keys_are_full(&mut self, function: u32, more: usize, now: u64) -> bool {
+        let full = |index: &Self| {
+            let shelf = &index.shelves[function as usize];
+            u64::from(shelf.keys) + more as u64 >= u64::from(shelf.retained.keys_max)
+        };
+        if full(self) {
+            self.expire(now);
+        }
+        full(self)
+    }
+
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
         let key = (function, key);
         let weight = key_weight(&key);
@@ -602,8 +615,9 @@ impl Index {
             place,
             bytes: weight,
         };
-        if let Some(before) = self.keys.insert(key.clone(), kept) {
-            self.tables.discount(before.place, before.bytes);
+        match self.keys.insert(key.clone(), kept) {
+            Some(before) => self.tables.discount(before.place, before.bytes),
+            None => self.shelves[function as usize].keys += 1,
         }
         self.tables.count(place, weight);
         if let Some(table) = self.tables.segment(place.segment) {

@@ -264,6 +264,7 @@ impl World {
                 return;
             }
             Appended::Kept(id) => id,
+            Appended::KeysFull => panic!("there is no bound on keys"),
         };
         assert!(holder.is_none(), "the key is taken");
         assert!(!event.proposed || id == event.request_id);
@@ -739,6 +740,7 @@ pub(super) const RETAINED: Retained = Retained {
     events_max: 100_000,
     bytes_max: 1 << 30,
     age_max: Duration::MAX,
+    keys_max: u32::MAX,
 };
 
 // --- what an event is, as text
