@@ -44,7 +44,8 @@ impl Destination {
     }
 
     /// A closure. It runs on an arbiter of the workers and must not block: its function is then named, and the arbiter
-    /// replaced, as for a handler. A panic in it is counted and logged.
+    /// replaced, as for a handler. A panic in it is counted and logged. Of the records of dead events, at most 10,000 of a
+    /// function with 64 MiB wait for it; further ones are not delivered.
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
         // It is dropped wherever the last one who delivers to it ends.
         let closure = Caged::new(closure);

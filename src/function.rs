@@ -220,8 +220,8 @@ impl Function {
         self
     }
 
-    /// How many finished events are remembered, for how long, and with how many bytes of results, for
-    /// `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
+    /// How many finished events are remembered, for how long, and with how many bytes of results, or payloads and error
+    /// texts of dead ones, for `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
     pub fn retain(mut self, events: u32, age: Duration, bytes: u64) -> Self {
         self.settings.retention.events_max = events;
         self.settings.retention.age_max = age;

@@ -123,6 +123,7 @@
 
 mod actor;
 mod admission;
+mod backlog;
 mod claims;
 mod client;
 mod clock;

@@ -20,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::event::RequestId;
@@ -59,6 +60,8 @@ pub(crate) struct Mailbox {
     overseer: OnceLock<Box<dyn Overseer>>,
     pub(crate) tuning: Tuning,
     pub(crate) threads: Arc<Threads>,
+    /// Records of dead events that wait for an arbiter to be delivered on.
+    pub(crate) deliveries: Arc<Backlog>,
     /// Since when it is.
     pub(crate) registered: Time,
     inbox: Inbox,
@@ -115,6 +118,10 @@ pub(crate) enum Drain {
     Workers,
 }
 
+/// Most records of dead events that wait to be delivered, and most bytes of their payloads and texts.
+const DELIVERIES_MAX: usize = 10_000;
+const DELIVERIES_BYTES_MAX: u64 = 64 << 20;
+
 /// How long an event may wait for a worker that was relied upon in vain.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -168,6 +175,7 @@ impl Mailbox {
         Self {
             tuning: Tuning::new(settings),
             threads: Arc::default(),
+            deliveries: Backlog::new(DELIVERIES_MAX, DELIVERIES_BYTES_MAX),
             registered: clock.now(),
             function,
             number,

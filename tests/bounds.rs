@@ -13,8 +13,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use common::{dead_letters, invoke, letters, secs, simulate, simulate_with};
 use redrive::{
-    DeadLetter, Event, Function, Invoke, InvokeError, Receipt, RetryAfter, RetryPolicy, Runtime,
-    Status, Subscribe, Throttled,
+    DeadLetter, Destination, Event, Function, Invoke, InvokeError, Receipt, RetryAfter,
+    RetryPolicy, Runtime, Status, Subscribe, Throttled,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -260,4 +260,71 @@ fn what_a_caller_sends_beside_the_payload_is_bounded() {
         let unknown = s.client().invoke(&name, ()).await.unwrap_err();
         assert!(unknown.to_string().len() < 1_000);
     });
+}
+
+/// A payload of a mebibyte, about.
+fn large() -> String {
+    "x".repeat((1 << 20) - 100)
+}
+
+#[test]
+fn dead_events_are_remembered_with_so_many_bytes() {
+    let handler = async |_: Event<String>| Err::<(), _>("as scripted");
+    let function = Function::new("f", handler).retry(RetryPolicy::none());
+    let function = function.retain(1_000, secs(3_600), 8 << 20);
+    simulate([function], |s| async move {
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            let id = invoke(&s, "f", large()).await;
+            s.client().wait(id).await.unwrap();
+            ids.push(id);
+        }
+        let all = redrive::Filter::new();
+        dead_letters(&s).send(redrive::Purge(all)).await.unwrap();
+        let mut known = 0;
+        for id in ids {
+            known += u32::from(s.client().status(id).await.is_some());
+        }
+        assert!((6..=9).contains(&known), "{known} of a mebibyte each");
+    });
+}
+
+#[actix::test]
+async fn records_that_wait_for_a_slow_closure_are_bounded() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(Some(gate));
+    let delivered = Arc::new(AtomicU32::new(0));
+    let counted = delivered.clone();
+    let closure = move |_| {
+        let first = gate.lock().unwrap().take();
+        // Until it is opened.
+        let _ = first.map(|gate| gate.recv());
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let function = Function::new("f", async |_: Event<String>| Ok::<_, String>(()));
+    let function = function.reserved_concurrency_zero();
+    let function = function.on_failure(Destination::closure(closure));
+    let builder = Runtime::builder().function(function).arbiters(1);
+    let runtime = builder.blocked_after(secs(3_600)).start().await.unwrap();
+    let client = runtime.client();
+    for _ in 0..100 {
+        client.invoke("f", large()).await.unwrap();
+    }
+    let stats = || client.function_stats("f").unwrap();
+    let until = async |holds: &dyn Fn() -> bool| {
+        let held = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(secs(60), held).await.unwrap();
+    };
+    until(&|| stats().events.dead == 100).await;
+    let failed = stats().destination_delivery_failures;
+    assert_eq!(failed, 100 - 64);
+    open.send(()).unwrap();
+    until(&|| delivered.load(Ordering::Relaxed) == 64).await;
+    client.invoke("f", large()).await.unwrap();
+    until(&|| delivered.load(Ordering::Relaxed) == 65).await;
+    let _ = runtime.shutdown(secs(1)).await;
 }

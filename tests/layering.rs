@@ -25,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "queue",
             "parked",
             "keys",
+            "backlog",
             "excerpt",
             "slab",
             "error",

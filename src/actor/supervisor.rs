@@ -220,10 +220,18 @@ impl Supervisor {
         if here {
             return deliver(&mailbox);
         }
+        // Deaths come as fast as the supervisor decides, and the code that hears of them may be slow.
+        let texts = letter.failure().map_or(0, Failure::text_len);
+        let bytes = (letter.payload.size() + texts) as u64;
+        let Some(waiting) = mailbox.deliveries.enter(bytes) else {
+            let reason = "too many records wait for the destination: make its closure faster";
+            return delivery::failed(&mailbox, id, reason);
+        };
         let Some(placement) = self.place() else {
             return delivery::failed(&mailbox, id, "no thread for its closure can be had");
         };
         placement.arbiter().spawn_fn(move || {
+            let _waiting = waiting;
             let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
             let ((), held) = placement.watched(mailbox.number, guarded);
             if let Some(Held(held)) = held {

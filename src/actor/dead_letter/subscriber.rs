@@ -1,12 +1,12 @@
 //! Those who hear of dead letters, each at its own pace and with a bounded backlog.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use super::{DeadLetterQueue, size};
+use crate::backlog::{Backlog, Place};
 use crate::failure::DeadLetter;
 use crate::telemetry;
 
@@ -21,14 +21,8 @@ use crate::telemetry;
 pub struct Subscribe {
     recipient: Recipient<DeadLetter>,
     function: Option<String>,
-    backlog: Bounds,
-}
-
-/// How much may wait for a subscriber.
-#[derive(Clone, Copy)]
-struct Bounds {
-    letters: usize,
-    bytes: u64,
+    /// Letters and bytes.
+    backlog_max: (usize, u64),
 }
 
 impl Subscribe {
@@ -37,10 +31,7 @@ impl Subscribe {
         Self {
             recipient,
             function: None,
-            backlog: Bounds {
-                letters: 10_000,
-                bytes: 64 << 20,
-            },
+            backlog_max: (10_000, 64 << 20),
         }
     }
 
@@ -53,7 +44,7 @@ impl Subscribe {
     /// How many letters may wait for the subscriber, and with how many bytes of payloads and error texts, beside those in
     /// its actor's mailbox; 10,000 letters and 64 MiB unless set. Where none waits, one always may.
     pub fn backlog_max(mut self, letters: usize, bytes: u64) -> Self {
-        self.backlog = Bounds { letters, bytes };
+        self.backlog_max = (letters, bytes);
         self
     }
 }
@@ -85,18 +76,10 @@ pub(super) struct Subscriber {
     function: Option<String>,
     recipient: Recipient<DeadLetter>,
     /// To the task that forwards to it, so that a slow one slows nobody.
-    letters: mpsc::UnboundedSender<DeadLetter>,
-    bounds: Bounds,
-    waiting: Arc<Waiting>,
+    letters: mpsc::UnboundedSender<(DeadLetter, Place)>,
+    backlog: Arc<Backlog>,
     /// Letters in a row that passed it by.
     missed: u64,
-}
-
-/// What was given to the forwarding task and is still there. The queue adds, the task takes away.
-#[derive(Default)]
-struct Waiting {
-    letters: AtomicUsize,
-    bytes: AtomicU64,
 }
 
 /// What became of a letter, as far as one subscriber is concerned.
@@ -116,17 +99,15 @@ impl Subscriber {
         let Subscribe {
             recipient,
             function,
-            backlog,
+            backlog_max: (letters_max, bytes_max),
         } = subscribe;
-        let waiting = Arc::<Waiting>::default();
-        actix_rt::spawn(forward(letters, recipient.clone(), waiting.clone(), number));
+        actix_rt::spawn(forward(letters, recipient.clone(), number));
         Self {
             number,
             function,
             recipient,
             letters: sender,
-            bounds: backlog,
-            waiting,
+            backlog: Backlog::new(letters_max, bytes_max),
             missed: 0,
         }
     }
@@ -144,50 +125,38 @@ impl Subscriber {
         if wanted.is_some_and(|name| name != letter.function.as_str()) {
             return Offered::Taken;
         }
-        let bytes = size(letter);
-        if !self.has_room(bytes) {
+        let Some(place) = self.backlog.enter(size(letter)) else {
             self.missed += 1;
             if self.missed == 1 {
                 telemetry::subscriber_slow(self.number);
             }
             return Offered::Missed;
-        }
+        };
         if self.missed > 0 {
             telemetry::subscriber_caught_up(self.number, self.missed);
             self.missed = 0;
         }
-        self.waiting.letters.fetch_add(1, Ordering::Relaxed);
-        self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match self.letters.send(letter.clone()) {
+        match self.letters.send((letter.clone(), place)) {
             Ok(()) => Offered::Taken,
             Err(_) => Offered::Gone,
         }
-    }
-
-    fn has_room(&self, bytes: u64) -> bool {
-        let waiting = self.waiting.letters.load(Ordering::Relaxed);
-        let bytes = bytes.saturating_add(self.waiting.bytes.load(Ordering::Relaxed));
-        waiting == 0 || waiting < self.bounds.letters && bytes <= self.bounds.bytes
     }
 }
 
 /// Hands letters on in order, no faster than the subscriber takes them.
 async fn forward(
-    mut letters: mpsc::UnboundedReceiver<DeadLetter>,
+    mut letters: mpsc::UnboundedReceiver<(DeadLetter, Place)>,
     recipient: Recipient<DeadLetter>,
-    waiting: Arc<Waiting>,
     subscriber: u64,
 ) {
-    while let Some(letter) = letters.recv().await {
-        let bytes = size(&letter);
+    while let Some((letter, place)) = letters.recv().await {
         let sent = match recipient.try_send(letter) {
             Ok(()) => true,
             // Waiting for the answer is waiting for room.
             Err(SendError::Full(letter)) => recipient.send(letter).await.is_ok(),
             Err(SendError::Closed(_)) => false,
         };
-        waiting.letters.fetch_sub(1, Ordering::Relaxed);
-        waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        drop(place);
         if !sent {
             telemetry::subscriber_gone(subscriber);
             return;
