@@ -49,7 +49,10 @@ impl Destination {
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
         // It is dropped wherever the last one who delivers to it ends.
         let closure = Caged::new(closure);
-        Self(Kind::Closure(Arc::new(move |record| closure(record))))
+        Self(Kind::Closure(Arc::new(move |record| {
+            let deliver = &*closure;
+            deliver(record);
+        })))
     }
 
     /// Does delivering to it run code of the user's? A function gets its record as JSON, and the payload's `Serialize`

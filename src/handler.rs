@@ -333,13 +333,8 @@ fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) 
     if TypeId::of::<R>() == TypeId::of::<()>() {
         return Ok(None);
     }
-    let json = panic::consume(value, serde_json::value::to_raw_value).map_err(|error| {
-        Failure::new(
-            FailureKind::Response,
-            "Runtime.MarshalError",
-            error.to_string(),
-        )
-    })?;
+    let json = panic::consume(value, serde_json::value::to_raw_value)
+        .map_err(|error| Failure::new(FailureKind::Response, "Runtime.MarshalError", error))?;
     // INV-24 adds 100 bytes to the limit that it names.
     let limit = RESULT_MAX + 100;
     if json.get().len() > limit {

@@ -195,7 +195,7 @@ impl Part {
                 .typed::<T>()
                 .map_err(|error| misfit(std::any::type_name::<T>(), &error))?;
             panic::consume(closure(typed.get()), |part| serde_json::to_value(part))
-                .map_err(|error| refused("IdempotencyKeyError", error.to_string()))
+                .map_err(|error| refused("IdempotencyKeyError", error))
         }))
     }
 
