@@ -8,6 +8,8 @@ pub(crate) struct Backlog {
     bytes_max: u64,
     items: AtomicUsize,
     bytes: AtomicU64,
+    /// Places that were given back so far.
+    left: AtomicUsize,
 }
 
 impl Backlog {
@@ -17,7 +19,19 @@ impl Backlog {
             bytes_max,
             items: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
+            left: AtomicUsize::new(0),
         })
+    }
+
+    pub(crate) fn is_half_full(&self) -> bool {
+        let items = self.items.load(Ordering::Acquire);
+        let bytes = self.bytes.load(Ordering::Acquire);
+        items > self.items_max / 2 || bytes > self.bytes_max / 2
+    }
+
+    /// How many left it so far.
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::Acquire)
     }
 
     /// A place for something of so many bytes, if there is room; where nothing waits, there always is. One caller at a
@@ -47,6 +61,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.backlog.items.fetch_sub(1, Ordering::AcqRel);
         self.backlog.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.backlog.left.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -65,7 +80,9 @@ mod tests {
         let _second = backlog.enter(40).unwrap();
         assert!(backlog.enter(0).is_none());
         drop(first);
+        assert_eq!((backlog.left(), backlog.is_half_full()), (2, false));
         let _third = backlog.enter(60).unwrap();
+        assert!(backlog.is_half_full());
         assert!(Backlog::new(0, 0).enter(1).is_some());
     }
 }

@@ -179,6 +179,48 @@ fn what_a_slow_subscriber_has_not_taken_is_bounded() {
     assert_eq!(heard_of_50(100, u64::MAX), 50);
 }
 
+/// A subscriber that takes letters as fast as they come.
+struct Fast(Arc<AtomicU32>);
+
+impl Actor for Fast {
+    type Context = Context<Self>;
+}
+
+impl Handler<DeadLetter> for Fast {
+    type Result = ();
+
+    fn handle(&mut self, _: DeadLetter, _: &mut Self::Context) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[actix::test]
+async fn a_subscriber_that_keeps_up_misses_nothing_of_a_burst() {
+    const DEAD: u32 = 90_000;
+    let function = ok("f").reserved_concurrency_zero();
+    let runtime = Runtime::builder().function(function).start().await.unwrap();
+    let heard = Arc::new(AtomicU32::new(0));
+    let counted = heard.clone();
+    let arbiter = actix_rt::Arbiter::new();
+    let fast = Fast::start_in_arbiter(&arbiter.handle(), |_| Fast(counted));
+    let subscribe = Subscribe::new(fast.recipient()).backlog_max(40_000, u64::MAX);
+    runtime.dead_letters().send(subscribe).await.unwrap();
+    let client = runtime.client();
+    client
+        .invoke_batch("f", vec![(); DEAD as usize])
+        .await
+        .unwrap();
+    let all = async {
+        while heard.load(Ordering::Relaxed) < DEAD {
+            let missed = client.stats().dead_letter_errors;
+            assert_eq!(missed, 0);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(secs(60), all).await.unwrap();
+    let _ = runtime.shutdown(secs(1)).await;
+}
+
 fn ok(name: &str) -> Function {
     Function::new(name, async |_: Event<()>| Ok::<_, String>(()))
 }

@@ -91,6 +91,8 @@ pub struct DeadLetterQueue {
     subscriptions: u64,
     /// The letters are in the report of the shutdown. What comes later is among the unfinished.
     handed_over: bool,
+    /// Burials since the others on the arbiter had a turn.
+    buried_in_row: u32,
 }
 
 impl std::fmt::Debug for DeadLetterQueue {
@@ -127,6 +129,7 @@ impl DeadLetterQueue {
             subscribers: Vec::new(),
             subscriptions: 0,
             handed_over: false,
+            buried_in_row: 0,
         }
     }
 
@@ -204,6 +207,22 @@ impl DeadLetterQueue {
         }
     }
 
+    /// In a burst of burials those that forward to subscribers have their turns too, and subscribers that take letters as
+    /// fast as they can have a moment to: they miss nothing.
+    fn let_others_go_on(&mut self, ctx: &mut Context<Self>) {
+        self.buried_in_row += 1;
+        if self.buried_in_row < BURIED_AT_ONCE {
+            return;
+        }
+        self.buried_in_row = 0;
+        let catching_up = self.subscribers.iter_mut().map(Subscriber::is_catching_up);
+        if catching_up.fold(false, std::ops::BitOr::bitor) {
+            ctx.wait(actix::fut::wrap_future(tokio::time::sleep(MOMENT)));
+        } else {
+            ctx.wait(actix::fut::wrap_future(tokio::task::yield_now()));
+        }
+    }
+
     fn publish(&mut self, letter: &DeadLetter) {
         let mut missed = 0;
         self.subscribers.retain_mut(|subscriber| {
@@ -239,6 +258,11 @@ impl Actor for DeadLetterQueue {
         }
     }
 }
+
+/// Burials after which the others on the arbiter have a turn.
+const BURIED_AT_ONCE: u32 = 64;
+/// How long they wait then for subscribers that are behind.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Letters that are read from the store at once.
 const LOAD_MAX: usize = 1_000;
@@ -307,11 +331,12 @@ impl DeadLetterQueue {
 impl Handler<Bury> for DeadLetterQueue {
     type Result = ();
 
-    fn handle(&mut self, bury: Bury, _: &mut Self::Context) {
+    fn handle(&mut self, bury: Bury, ctx: &mut Self::Context) {
         if self.handed_over {
             return;
         }
         self.publish(&bury.letter);
+        self.let_others_go_on(ctx);
         if !self.has_room(&bury.letter) {
             match self.bounds.when_full {
                 WhenFull::Hold => {

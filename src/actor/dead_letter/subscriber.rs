@@ -12,7 +12,8 @@ use crate::telemetry;
 
 /// Has every dead letter from now on sent to an actor, each once and in order.
 ///
-/// The queue forwards at the subscriber's pace: a slow one slows nobody. What it has not taken yet waits in its
+/// The queue forwards at the subscriber's pace, and slows down for a moment for one that is behind and goes on taking
+/// letters; beyond that a slow one slows nobody. What it has not taken yet waits in its
 /// [backlog](Self::backlog_max): a letter for which that has no room passes the subscriber by, which is logged and counted in
 /// `DeadLetterErrors`. The queue has the letter all the same. A subscriber that is gone is dropped, with a log line.
 /// Answers once the subscription holds.
@@ -31,7 +32,7 @@ impl Subscribe {
         Self {
             recipient,
             function: None,
-            backlog_max: (10_000, 64 << 20),
+            backlog_max: (100_000, 64 << 20),
         }
     }
 
@@ -42,7 +43,7 @@ impl Subscribe {
     }
 
     /// How many letters may wait for the subscriber, and with how many bytes of payloads and error texts, beside those in
-    /// its actor's mailbox; 10,000 letters and 64 MiB unless set. Where none waits, one always may.
+    /// its actor's mailbox; 100,000 letters and 64 MiB unless set. Where none waits, one always may.
     pub fn backlog_max(mut self, letters: usize, bytes: u64) -> Self {
         self.backlog_max = (letters, bytes);
         self
@@ -80,6 +81,8 @@ pub(super) struct Subscriber {
     backlog: Arc<Backlog>,
     /// Letters in a row that passed it by.
     missed: u64,
+    /// How many it had taken when it was last looked at.
+    taken: usize,
 }
 
 /// What became of a letter, as far as one subscriber is concerned.
@@ -109,11 +112,19 @@ impl Subscriber {
             letters: sender,
             backlog: Backlog::new(letters_max, bytes_max),
             missed: 0,
+            taken: 0,
         }
     }
 
     fn is_there(&self) -> bool {
         self.recipient.connected() && !self.letters.is_closed()
+    }
+
+    /// Is it behind, and busy taking what waits for it? Then a moment's patience spares it letters.
+    pub(super) fn is_catching_up(&mut self) -> bool {
+        let taken = self.backlog.left();
+        let busy = std::mem::replace(&mut self.taken, taken) != taken;
+        busy && self.backlog.is_half_full()
     }
 
     /// Has the letter forwarded, if it is wanted and there is room.
