@@ -122,7 +122,8 @@ impl Supervisor {
     /// A place for user code of the function; `None` if no thread can be had now.
     fn place(&self) -> Option<Placement> {
         let home = match self.mailbox.is_secluded(self.now()) {
-            true => Home::Own(self.mailbox.tuning.concurrency()),
+            // Where nothing may run, closures of destinations still do.
+            true => Home::Own(self.mailbox.tuning.concurrency().max(1)),
             false => Home::Shared,
         };
         self.pool.place(self.mailbox.number, home).ok()
