@@ -77,7 +77,7 @@ impl Clock {
 
     /// Is time virtual?
     pub(crate) fn is_simulated(&self) -> bool {
-        self.is_wall
+        matches!(self.wall, Wall::Simulated(_))
     }
 
     /// The same clock, on a machine that was started `uptime` ago.
