@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use checking::serialisable;
 use lanes::Lanes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use smallvec::smallvec;
 use storing::{Few, Receipts};
 use tokio::sync::{Semaphore, oneshot};
@@ -33,11 +33,12 @@ use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::{
     Deduplicate, Durability, FUNCTIONS_MAX, InvocationType, Invoke, Options, Receipt, RequestId,
 };
+use crate::excerpt::excerpt;
 use crate::failure::Condition;
 use crate::function::Function;
 use crate::idempotency::Bounds;
 use crate::identity::Identity;
-use crate::keys::Keys;
+use crate::keys::{Held, Keys};
 use crate::logs::Logs;
 use crate::mailbox::Mailbox;
 use crate::notice::Notice;
@@ -58,6 +59,7 @@ use crate::view::End;
 pub(crate) struct Limits {
     pub(crate) event_payload_max: usize,
     pub(crate) call_payload_max: usize,
+    pub(crate) headers_max: usize,
     pub(crate) concurrent_executions_max: u32,
     pub(crate) idempotency: Bounds,
 }
@@ -67,6 +69,8 @@ pub(crate) struct Limits {
 pub(crate) enum Door {
     Open,
     ShuttingDown,
+    /// What is unfinished stays so: nothing is cancelled, purged or set any more.
+    Ended,
     /// Nobody is behind it any more. The mailboxes are deserted after this is set.
     Gone,
 }
@@ -93,6 +97,8 @@ pub(crate) struct Admission {
     /// Set once somebody wants them.
     pub(crate) logs: OnceLock<Logs>,
     door: AtomicU8,
+    /// Held for reading by whoever does something that must not come after the end.
+    end: RwLock<()>,
 }
 
 /// The store, and how it is used unless an event says otherwise.
@@ -173,6 +179,7 @@ impl Admission {
             dead_letters: OnceLock::new(),
             logs: logs.map(OnceLock::from).unwrap_or_default(),
             door: AtomicU8::new(Door::Open as u8),
+            end: RwLock::default(),
         }
     }
 
@@ -190,6 +197,7 @@ impl Admission {
             let mailbox = Mailbox::new(function, number, self.clock.clone());
             mailbox.adopt(self.configuration(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
+            mailbox.count_threads();
             self.inherit(&mailbox);
             oversee(&mailbox);
             mailbox
@@ -295,6 +303,22 @@ impl Admission {
         news
     }
 
+    /// From now on nothing is done `before_end`, and what was is done whole: its store was told.
+    pub(crate) fn end(&self) {
+        let _last = self.end.write();
+        self.close(Door::Ended);
+    }
+
+    /// Does it, unless the runtime has ended. Must not run user code.
+    pub(crate) fn before_end<T>(&self, done: impl FnOnce() -> T) -> Option<T> {
+        let _open = self.end.read_recursive();
+        (!self.has_ended()).then(done)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.door.load(Ordering::Acquire) >= Door::Ended as u8
+    }
+
     /// Nobody is behind the door any more: nothing comes in, and whoever waits for an end hears that it won't come.
     /// Answers whether this is news.
     pub(crate) fn desert(&self) -> bool {
@@ -309,7 +333,7 @@ impl Admission {
     pub(crate) fn ask_door(&self) -> Result<(), InvokeError> {
         match self.door.load(Ordering::Acquire) {
             0 => Ok(()),
-            1 => Err(InvokeError::ShuttingDown),
+            1 | 2 => Err(InvokeError::ShuttingDown),
             _ => Err(InvokeError::NoSystem),
         }
     }
@@ -363,11 +387,19 @@ impl Admission {
         entry = self.enter(&mailbox, InvocationType::Event, payload, options, now)?;
         // Held until the event is in: only one of those with the same key gets there.
         let mut keys = wish.deduplicate.as_ref().map(|_| self.keys.lock());
-        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref())
-            && let Some(first) = keys.holder(mailbox.number, &wanted.key, now)
-        {
-            _refused = entry;
-            return Ok(Receipt::new(first, Durability::Memory).duplicate());
+        if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref()) {
+            let keys_max = mailbox.settings().deduplication_keys_max;
+            match keys.holder(mailbox.number, &wanted.key, keys_max, now) {
+                Held::Free => {}
+                Held::By(first) => {
+                    _refused = entry;
+                    return Ok(Receipt::new(first, Durability::Memory).duplicate());
+                }
+                Held::Full(next) => {
+                    _refused = entry;
+                    return Err(keys_full(&mailbox, Some(next.since(now))));
+                }
+            }
         }
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let request_id = match mailbox.admit(entry, self.clock.random(), now) {
@@ -379,7 +411,7 @@ impl Admission {
         };
         if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate) {
             let until = now.after(wanted.window);
-            keys.take(mailbox.number, wanted.key, request_id, until, now);
+            keys.take(mailbox.number, wanted.key, request_id, until);
         }
         drop(keys);
         // A subscriber may well come back here too.
@@ -474,7 +506,9 @@ impl Admission {
         let (request_id, end) = self.conclude(&mailbox, proposal, admitted)?;
         // One that came in while the mailboxes were being deserted would wait for ever.
         if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
-            mailbox.cancel(request_id);
+            if let Some(cancelled) = mailbox.cancel(request_id) {
+                mailbox.let_go(cancelled);
+            }
             return Err(InvokeError::NoSystem);
         }
         Ok(Calling {
@@ -553,7 +587,23 @@ fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
 
 fn unknown(function: &str) -> InvokeError {
     InvokeError::UnknownFunction {
-        function: function.to_owned(),
+        function: excerpt(function, NAME_SHOWN),
+    }
+}
+
+/// As much of a name that leads nowhere is in the error.
+const NAME_SHOWN: usize = 256;
+
+/// The function has as many deduplication keys as it may; `next` is when one may be free, if that is known.
+fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeError {
+    mailbox.meter(|meters| meters.throttles += 1);
+    let soon = Duration::from_millis(10)..=Duration::from_secs(60);
+    InvokeError::DeduplicationKeysFull {
+        function: mailbox.name().to_string(),
+        limit: mailbox.settings().deduplication_keys_max,
+        retry_after: next
+            .unwrap_or(*soon.end())
+            .clamp(*soon.start(), *soon.end()),
     }
 }
 

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
 use crate::admission::Admission;
+#[cfg(feature = "testing")]
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::{CallError, InvokeError, StoreError};
 use crate::event::{InvocationType, Invoke, Options, Receipt, RequestId};
@@ -21,7 +23,7 @@ use crate::payload::{Payload, PayloadError};
 #[cfg(feature = "http")]
 use crate::settings::FunctionName;
 use crate::slot::Phase;
-use crate::store::{Health, Known, KnownState, Settlement};
+use crate::store::{Health, Known, KnownState};
 use crate::telemetry::{Meters, Stats};
 use crate::time::Time;
 use crate::view::{End, View};
@@ -88,7 +90,8 @@ impl Context {
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
-    /// It waits for a worker.
+    /// It waits for a worker; of a runtime that has ended: it didn't finish, and the next process that has its store will go
+    /// on with it.
     Accepted {
         /// Since when.
         #[serde(serialize_with = "rfc3339")]
@@ -241,6 +244,11 @@ impl Client {
             admission,
             chain: None,
         }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.admission.clock
     }
 
     // --- invocations
@@ -428,6 +436,10 @@ impl Client {
     /// refused. Answers whether there was one to end.
     ///
     /// Waits for nothing unless the event is only in the store; see [`sync`](Self::sync) for when it is durable.
+    ///
+    /// `true` is kept by a shutdown too: no later process runs the event. `false` for a pending event means that the
+    /// cancellation is not kept and the next process may run it: the runtime has ended ([`is_open`](Self::is_open) is false
+    /// then), or the store refused it ([`store_health`](Self::store_health)), and only this process doesn't run it.
     pub async fn cancel(&self, id: RequestId) -> bool {
         match self.admission.locate(id) {
             Some(mailbox) => self.cancel_here(&mailbox, id),
@@ -436,14 +448,7 @@ impl Client {
     }
 
     fn cancel_here(&self, mailbox: &Mailbox, id: RequestId) -> bool {
-        let view = mailbox.view(id);
-        let cancelled = mailbox.cancel(id);
-        if let Some(view) = view.filter(|view| cancelled && view.stored) {
-            let accepted_at = view.accepted.stored();
-            let settlement = Settlement::Cancelled { accepted_at };
-            self.admission.settle_stored(Some(mailbox), id, settlement);
-        }
-        cancelled
+        self.admission.cancel_held(mailbox, id)
     }
 
     /// An event as the store knows it: when it was accepted, and where it is.
@@ -551,15 +556,18 @@ impl Client {
             total.calls += one.calls;
             total.workers += one.workers;
             total.paused += one.paused;
+            total.abandoned_threads += one.abandoned_threads;
             total.oldest_age = total.oldest_age.max(one.oldest_age);
         }
         let unregistered = self.admission.unregistered();
         let unregistered: u64 = unregistered.iter().map(|(_, events)| events).sum();
         total.events.accepted += unregistered;
+        total.events.inherited += unregistered;
         total.events.unregistered += unregistered;
         let Stats {
             workers,
             paused,
+            abandoned_threads,
             oldest_age,
             events,
             calls,
@@ -568,6 +576,7 @@ impl Client {
         Stats {
             workers,
             paused,
+            abandoned_threads,
             oldest_age,
             ..Stats::new(&meters, events, calls)
         }

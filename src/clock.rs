@@ -3,6 +3,7 @@
 //! Time follows tokio's clock: under a paused tokio clock the whole runtime is deterministic.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -17,11 +18,22 @@ pub(crate) struct Clock {
     origin: Instant,
     /// What the time was at the origin.
     start: Time,
-    /// Whether the wall clock follows this one; otherwise it is the machine's own.
-    is_wall: bool,
+    wall: Wall,
     /// A start of the machine, and how long ago it was at an instant, in place of the machine's own.
     boot: Option<(u128, Duration, Instant)>,
     chance: Chance,
+}
+
+#[derive(Clone, Debug)]
+enum Wall {
+    /// The machine's, which its operator may set.
+    Machine,
+    /// This clock with so many nanoseconds added: a test may set it.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
+    Simulated(Arc<AtomicI64>),
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +53,7 @@ impl Clock {
         Self {
             origin: Instant::now(),
             start: Time::of(SystemTime::now()),
-            is_wall: false,
+            wall: Wall::Machine,
             boot: None,
             chance: Chance::Thread,
         }
@@ -57,10 +69,15 @@ impl Clock {
         Self {
             origin: Instant::now(),
             start: Time::of(wall),
-            is_wall: true,
+            wall: Wall::Simulated(Arc::default()),
             boot: None,
             chance,
         }
+    }
+
+    /// Is time virtual?
+    pub(crate) fn is_simulated(&self) -> bool {
+        matches!(self.wall, Wall::Simulated(_))
     }
 
     /// The same clock, on a machine that was started `uptime` ago.
@@ -81,6 +98,19 @@ impl Clock {
         }
     }
 
+    /// Sets the wall clock, if it is simulated: this clock goes on as before.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "the testing kit's")
+    )]
+    pub(crate) fn set_wall(&self, wall: SystemTime) {
+        if let Wall::Simulated(ahead) = &self.wall {
+            let (now, wall) = (i128::from(self.now().0), i128::from(Time::of(wall).0));
+            let by = (wall - now).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+            ahead.store(by, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn now(&self) -> Time {
         self.start
             .after(Instant::now().saturating_duration_since(self.origin))
@@ -97,21 +127,34 @@ impl Clock {
         }
     }
 
-    /// The moment at which the wall clock shows `wall`, as far as can be told now.
+    /// The moment at which the wall clock shows `wall`, as far as can be told now; it may have passed.
     pub(crate) fn time(&self, wall: SystemTime) -> Time {
         let (now, present) = self.present();
         match wall.duration_since(present) {
             Ok(ahead) => now.after(ahead),
-            Err(_) => now,
+            Err(behind) => now.before(behind.duration()),
         }
+    }
+
+    /// When the wall clock will show `wall`, unless it does already.
+    pub(crate) fn until(&self, wall: SystemTime) -> Option<Time> {
+        let (now, present) = self.present();
+        let ahead = wall.duration_since(present).ok()?;
+        (!ahead.is_zero()).then(|| now.after(ahead))
     }
 
     fn present(&self) -> (Time, SystemTime) {
         let now = self.now();
-        let wall = if self.is_wall {
-            now.stored()
-        } else {
-            SystemTime::now()
+        let wall = match &self.wall {
+            Wall::Machine => SystemTime::now(),
+            Wall::Simulated(ahead) => {
+                let ahead = ahead.load(Ordering::Relaxed);
+                let by = Duration::from_nanos(ahead.unsigned_abs());
+                match ahead < 0 {
+                    true => now.before(by).stored(),
+                    false => now.after(by).stored(),
+                }
+            }
         };
         (now, wall)
     }
@@ -123,14 +166,12 @@ impl Clock {
         if let Some((id, uptime, then)) = self.boot {
             return Some((id, uptime + Instant::now().saturating_duration_since(then)));
         }
-        if self.is_wall {
+        if let Wall::Simulated(_) = self.wall {
             return None;
         }
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-        let seconds = uptime.split_whitespace().next()?.parse().ok()?;
-        let uptime = Duration::try_from_secs_f64(seconds).ok()?;
-        Some((id.trim().parse::<uuid::Uuid>().ok()?.as_u128(), uptime))
+        let id = id.trim().parse::<uuid::Uuid>().ok()?.as_u128();
+        Some((id, uptime()?))
     }
 
     /// A random number from 0 to 1.
@@ -158,6 +199,39 @@ impl Clock {
         let far = Duration::from_secs(100 * 365 * 86_400);
         self.origin + time.since(self.start).min(far)
     }
+}
+
+/// The time since the machine was started, sleep included, to the nanosecond: `/proc/uptime` has hundredths of a second, and
+/// what is taken from one reading to the next would be too much by one.
+#[cfg(all(feature = "disk", target_os = "linux"))]
+fn uptime() -> Option<Duration> {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (since.tv_sec.try_into(), since.tv_nsec.try_into());
+    Some(Duration::new(seconds.ok()?, nanos.ok()?))
+}
+
+#[cfg(not(all(feature = "disk", target_os = "linux")))]
+fn uptime() -> Option<Duration> {
+    None
+}
+
+/// Does tokio's clock stand still while nothing waits for it?
+#[cfg(feature = "testing")]
+pub(crate) fn is_virtual() -> bool {
+    let (told, real) = (tokio_now(), real_now());
+    while real_now() == real {}
+    tokio_now() == told
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn tokio_now() -> Instant {
+    Instant::now()
+}
+
+/// The present, whatever tokio's clock does.
+#[cfg(feature = "testing")]
+pub(crate) fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// What the machine's clock shows.

@@ -54,7 +54,7 @@ pub enum RecursiveLoop {
 pub struct EventInvokeConfig {
     /// How often a failed event is retried: 0 to 2 times, after the delays of the function's retry policy.
     pub retries_max: Option<u32>,
-    /// How old an event may grow.
+    /// How old an event may grow, as [`Function::event_age_max`](crate::Function::event_age_max) says.
     pub event_age_max: Option<Duration>,
     /// The ARN of the destination that records of successes go to.
     pub on_success: Option<String>,

@@ -14,6 +14,7 @@ use crate::event::RequestId;
 use crate::origin::{self, Origin};
 use crate::payload::Typed;
 use crate::settings::FunctionName;
+use crate::threads::Threads;
 use crate::time::Time;
 
 /// An event, given to a handler. Dereferences to the payload.
@@ -79,6 +80,8 @@ pub(crate) struct Station {
     /// The number of the run that is to be given up, if it is still going on.
     pub(crate) abort: AtomicU64,
     pub(crate) claims: Arc<Claims>,
+    /// For a function that blocks.
+    pub(crate) threads: Arc<Threads>,
 }
 
 impl Context {

@@ -56,6 +56,33 @@ pub enum InvokeError {
         /// When room may be expected, from the function's recent pace.
         retry_after: Duration,
     },
+    /// Try again after `retry_after`, give keys a shorter window, or raise the function's `deduplication_keys_max`.
+    #[error(
+        "function `{function}` has {limit} deduplication keys, and no more may be taken, try again in {retry_after:?}"
+    )]
+    DeduplicationKeysFull {
+        /// The function.
+        function: String,
+        /// How many it may have.
+        limit: u32,
+        /// When one may be free: at the earliest.
+        retry_after: Duration,
+    },
+    /// Send less of it, or raise [`Builder::headers_max`](crate::Builder::headers_max).
+    #[error(
+        "{header} of {bytes} bytes for function `{function}` is longer than the limit of {limit} bytes"
+    )]
+    HeaderTooLong {
+        /// The function.
+        function: String,
+        /// Which one it was, by the name of the method that sets it: `trace_header`, `traceparent`, `client_context` or
+        /// `qualifier`.
+        header: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Raise the function's reserved concurrency above 0. Only synchronous calls are refused so (ASY-28).
     #[error("function `{function}` has a reserved concurrency of 0 and runs nothing")]
     ZeroReservedConcurrency {
@@ -144,6 +171,9 @@ pub enum ConfigureError {
     /// The store did not keep it; see why.
     #[error("the configuration could not be stored: {0}")]
     Store(StoreError),
+    /// Set it in the next process; this one is going away.
+    #[error("the runtime has ended and sets nothing any more")]
+    ShuttingDown,
 }
 
 /// A bound of a mailbox.
@@ -210,6 +240,14 @@ pub enum BuildError {
     /// The store can't be opened; see why.
     #[error("the store can't be opened: {0}")]
     Store(#[from] StoreError),
+    /// Start the simulation inside `redrive::testing::run`.
+    #[error(
+        "the clock is a real one, and a simulation needs virtual time: start it inside `redrive::testing::run`"
+    )]
+    RealTime,
+    /// Add or remove the function in the next process; this one is going away.
+    #[error("the runtime is shutting down: functions are neither added nor removed any more")]
+    ShuttingDown,
 }
 
 struct Faults<'a>(&'a [Fault]);
@@ -241,7 +279,7 @@ pub enum StoreErrorKind {
     Failed,
     /// Another process has it. Stop that one, or use another folder.
     Locked,
-    /// What is on the disk isn't what was written there.
+    /// What is on the disk isn't what was written there, or a file is missing. The message names it.
     Damaged,
     /// It was written by another version of this crate, in a format that this one can't read.
     Version,

@@ -149,12 +149,17 @@ impl Invoke {
         }
     }
 
-    /// Runs it no sooner than `delay` after it was accepted.
+    /// Runs it no sooner than `delay` after it was accepted, whatever the wall clock is set to meanwhile. The delay may be
+    /// longer than the event's maximum age, which counts from its end.
     pub fn delay(self, delay: Duration) -> Self {
         self.option(|options| options.start = Start::After(delay))
     }
 
-    /// Runs it no sooner than `time`; one that has passed means at once.
+    /// Runs it, and runs it again, no sooner than the wall clock shows `time`; one that has passed means at once. The event's
+    /// maximum age counts from then.
+    ///
+    /// If the wall clock is set back, the event waits on, across restarts too. If it is set forward, that is not noticed:
+    /// the event runs when the time has passed that was left when it was accepted.
     pub fn not_before(self, time: SystemTime) -> Self {
         self.option(|options| options.start = Start::At(time))
     }
@@ -164,7 +169,9 @@ impl Invoke {
         self.option(|options| options.request_id = Some(id.into()))
     }
 
-    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is.
+    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is. This, the traceparent, the client's
+    /// context and the qualifier have at most 4,096 bytes each, unless
+    /// [`Builder::headers_max`](crate::Builder::headers_max) says otherwise.
     pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
         self.option(|options| options.origin.trace_header = Some(header.into()))
     }
@@ -196,7 +203,8 @@ impl Invoke {
         self.option(|options| options.retry = Some(policy))
     }
 
-    /// Replaces the function's maximum event age for this event.
+    /// Replaces the function's maximum event age for this event; see
+    /// [`Function::event_age_max`](crate::Function::event_age_max) for what it counts from.
     pub fn event_age_max(self, age: Duration) -> Self {
         self.option(|options| options.event_age_max = Some(age))
     }
@@ -204,7 +212,8 @@ impl Invoke {
     /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise
     /// the receipt is that of the first one, marked [`duplicate`](field@Receipt::duplicate), and nothing is added (BYD-12).
     ///
-    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts.
+    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts. A function may have
+    /// [so many](crate::Function::deduplication_keys_max) keys at once.
     pub fn deduplicate(self, key: impl Into<Arc<str>>, window: Duration) -> Self {
         let key = key.into();
         self.option(|options| options.deduplicate = Some(Deduplicate { key, window }))

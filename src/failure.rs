@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::event::RequestId;
+use crate::excerpt::{CUT, excerpt};
 use crate::origin::Origin;
 use crate::panic::Panicked;
 use crate::payload::Payload;
@@ -49,19 +50,33 @@ pub enum FailureKind {
 }
 
 /// A failed attempt, as its reader sees it: nothing here borrows from the user's error.
+///
+/// Its texts have at most 64 KiB together. What is longer is cut between two characters and ends with `… (cut)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of failure it was.
     pub kind: FailureKind,
-    /// The error's Rust type, or AWS's name for it (`Sandbox.Timedout`, INV-23).
+    /// The error's Rust type, or AWS's name for it (`Sandbox.Timedout`, INV-23); at most 1 KiB.
     pub error_type: String,
     /// The error's text.
     pub message: String,
-    /// The texts of the errors that caused it, outermost first.
+    /// The texts of the errors that caused it, outermost first. At most 32; where there are more, the last one says so.
     pub causes: Vec<String>,
     #[serde(skip)]
     pub(crate) directive: Option<Directive>,
 }
+
+/// Longest name of an error's type, in bytes.
+const TYPE_MAX: usize = 1 << 10;
+/// Most bytes of an error's text and its causes' together. With the type's name and the mark of causes that are left out
+/// it is 64 KiB.
+const MESSAGE_MAX: usize = (64 << 10) - TYPE_MAX - MORE_CAUSES.len();
+/// Most causes that are kept.
+const CAUSES_MAX: usize = 32;
+/// Stands for causes that are left out.
+const MORE_CAUSES: &str = "… (more causes)";
+/// Most errors of a chain that are looked at: several in a row may say the same.
+const CHAIN_MAX: usize = 256;
 
 /// What a handler's error asks of the retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +88,13 @@ pub(crate) enum Directive {
 impl Failure {
     pub(crate) fn new(
         kind: FailureKind,
-        error_type: impl Into<String>,
-        message: impl Into<String>,
+        error_type: impl fmt::Display,
+        message: impl fmt::Display,
     ) -> Self {
         Self {
             kind,
-            error_type: error_type.into(),
-            message: message.into(),
+            error_type: excerpt(error_type, TYPE_MAX),
+            message: excerpt(message, MESSAGE_MAX),
             causes: Vec::new(),
             directive: None,
         }
@@ -87,27 +102,45 @@ impl Failure {
 
     /// The failure that a handler's error stands for.
     pub(crate) fn of(error_type: &str, error: &(dyn Error + 'static)) -> Self {
-        let mut failure = Self::new(FailureKind::Error, error_type, error.to_string());
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(word) = Word::of(error) {
-                match word {
-                    Word::Final => failure.directive = Some(Directive::Final),
-                    Word::After(delay) => failure.directive = Some(Directive::After(delay)),
-                    Word::Throttled(delay) => {
-                        failure.kind = FailureKind::Throttle;
-                        failure.directive = delay.map(Directive::After);
-                    }
-                }
-            } else {
-                let text = error.to_string();
-                if text != failure.message && failure.causes.last() != Some(&text) {
-                    failure.causes.push(text);
-                }
+        let mut failure = Self::new(FailureKind::Error, error_type, error);
+        let mut room = MESSAGE_MAX - failure.message.len();
+        // A chain may lead back to where it began.
+        let chain = std::iter::successors(Some(error), |&error| error.source());
+        for error in chain.take(CHAIN_MAX) {
+            match Word::of(error) {
+                Some(word) => failure.heed(word),
+                None if room > 0 => room = failure.add_cause(error, room),
+                None => {}
             }
-            cause = error.source();
         }
         failure
+    }
+
+    fn heed(&mut self, word: Word) {
+        match word {
+            Word::Final => self.directive = Some(Directive::Final),
+            Word::After(delay) => self.directive = Some(Directive::After(delay)),
+            Word::Throttled(delay) => {
+                self.kind = FailureKind::Throttle;
+                self.directive = delay.map(Directive::After);
+            }
+        }
+    }
+
+    /// Adds the text of a cause, unless it says what was said before it. Returns how much room is left.
+    fn add_cause(&mut self, error: &(dyn Error + 'static), room: usize) -> usize {
+        let text = excerpt(error, MESSAGE_MAX);
+        if text == self.message || self.causes.last() == Some(&text) {
+            return room;
+        }
+        if self.causes.len() + 1 == CAUSES_MAX || room < CUT.len() {
+            self.causes.push(MORE_CAUSES.to_owned());
+            return 0;
+        }
+        let text = excerpt(text, room);
+        let left = room - text.len();
+        self.causes.push(text);
+        left
     }
 
     /// INV-23
@@ -132,6 +165,20 @@ impl Failure {
         Self::new(FailureKind::WorkerLost, "Runtime.ExitError", message)
     }
 
+    /// A blocking function has as many abandoned threads as it may.
+    pub(crate) fn threads_used_up(max: u32) -> Self {
+        let message = format!(
+            "{max} threads of the function run on though their attempts were given up, and no more may"
+        );
+        Self::new(FailureKind::Throttle, "TooManyRequestsException", message)
+    }
+
+    /// The machine has no thread for a blocking attempt.
+    pub(crate) fn no_thread(error: &std::io::Error) -> Self {
+        let message = format!("no thread could be started for the attempt: {error}");
+        Self::new(FailureKind::System, "ServiceException", message)
+    }
+
     pub(crate) fn worker_lost() -> Self {
         Self::new(
             FailureKind::WorkerLost,
@@ -146,6 +193,12 @@ impl Failure {
             self.kind,
             FailureKind::Panic | FailureKind::WorkerLost | FailureKind::ProcessCrash
         )
+    }
+
+    /// How many bytes its texts have.
+    pub(crate) fn text_len(&self) -> usize {
+        let causes: usize = self.causes.iter().map(String::len).sum();
+        self.error_type.len() + self.message.len() + causes
     }
 
     /// Did the function's own code fail, so that it counts as a run with an error (ASY-07, MET-05)?
@@ -263,7 +316,7 @@ marked_error!(Final);
 pub struct RetryAfter(Marker);
 
 impl RetryAfter {
-    /// Asks for the next attempt `delay` after this failure.
+    /// Asks for the next attempt `delay` after this failure; from the event's eleventh failure on, at least 100 ms after it.
     pub fn new(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Marker {
             word: Word::After(delay),
@@ -290,7 +343,8 @@ impl Throttled {
         })
     }
 
-    /// Retried `delay` after this failure (a `Retry-After` header, say).
+    /// Retried `delay` after this failure (a `Retry-After` header, say); from the event's eleventh failure on, at least
+    /// 100 ms after it.
     pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Marker {
             word: Word::Throttled(Some(delay)),
@@ -307,7 +361,8 @@ marked_error!(Throttled);
 pub enum Condition {
     /// Its last allowed attempt failed (ASY-16).
     RetriesExhausted,
-    /// It grew older than its maximum age, or would have before its next attempt (ASY-17, ASY-24).
+    /// It grew older than its maximum age, or would have before its next attempt (ASY-17, ASY-24). The age counts from when
+    /// its first run was due.
     EventAgeExceeded,
     /// The function's reserved concurrency is 0: it was never tried (ASY-27).
     ZeroReservedConcurrency,
@@ -344,12 +399,15 @@ pub struct Attempt {
 /// Most attempts that are kept of one event's history; beyond it the oldest but the first is dropped.
 /// Throttled events can have hundreds.
 const ATTEMPTS_MAX: usize = 100;
+/// Most bytes of texts that are kept of one event's history: those of the first and the last attempt always fit.
+const HISTORY_MAX: usize = 128 << 10;
 
 pub(crate) fn remember(attempts: &mut Vec<Attempt>, attempt: Attempt) {
-    if attempts.len() >= ATTEMPTS_MAX {
-        attempts.remove(1);
-    }
     attempts.push(attempt);
+    let mut texts: usize = attempts.iter().map(|it| it.failure.text_len()).sum();
+    while attempts.len() > ATTEMPTS_MAX || texts > HISTORY_MAX && attempts.len() > 2 {
+        texts -= attempts.remove(1).failure.text_len();
+    }
 }
 
 /// An event that will not be tried again, with its whole history. Cheap to clone.
@@ -369,7 +427,8 @@ pub struct Letter {
     pub payload: Payload,
     /// Why it is dead.
     pub condition: Condition,
-    /// Every attempt, the first one first; of more than 100, the first and the last 99.
+    /// Every attempt, the first one first; of more than 100, or with more than 128 KiB of texts, the first and as many of the
+    /// last as fit.
     pub attempts: Vec<Attempt>,
     /// How many attempts ran (DST-21).
     pub attempt_count: u32,
@@ -504,6 +563,108 @@ mod tests {
         assert_eq!(failure.causes, ["inner"]);
         let failure = of(Outer(Box::new(std::io::Error::other("disk"))));
         assert_eq!(failure.causes, ["disk"]);
+    }
+
+    /// An error with this text, whose cause is its cause, and so on without end.
+    #[derive(Debug)]
+    struct Link(
+        fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+        Option<&'static Link>,
+    );
+
+    impl fmt::Display for Link {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            (self.0)(f)
+        }
+    }
+
+    impl Error for Link {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.map(|next| next as _)
+        }
+    }
+
+    #[test]
+    fn a_chain_of_causes_without_end_is_cut() {
+        static SAME: Link = Link(|f| f.write_str("gone"), Some(&SAME));
+        static PING: Link = Link(|f| f.write_str("ping"), Some(&PONG));
+        static PONG: Link = Link(|f| f.write_str("pong"), Some(&PING));
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        static MORE: Link = Link(
+            |f| {
+                write!(
+                    f,
+                    "{}",
+                    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                )
+            },
+            Some(&MORE),
+        );
+        let failure = Failure::of("E", &SAME);
+        assert_eq!((&*failure.message, failure.causes.len()), ("gone", 0));
+        let failure = Failure::of("E", &PING);
+        assert_eq!(
+            (&*failure.message, failure.causes),
+            ("ping", vec!["pong".to_owned()])
+        );
+        let failure = Failure::of("E", &MORE);
+        assert_eq!(failure.causes.len(), CAUSES_MAX);
+        assert_eq!(failure.causes[CAUSES_MAX - 1], MORE_CAUSES);
+    }
+
+    #[test]
+    fn the_texts_of_a_failure_have_64_kib_together() {
+        fn endless(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            loop {
+                f.write_str("öde ")?;
+            }
+        }
+        fn long(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&"x".repeat(50_000))
+        }
+        static ENDLESS: Link = Link(endless, None);
+        static LONG: Link = Link(long, Some(&ENDLESS));
+        static ROUND: Link = Link(endless, Some(&LONG));
+        let long_type = "T".repeat(5_000);
+        for (error, causes) in [(&ENDLESS, 0), (&LONG, 1), (&ROUND, 1)] {
+            let failure = Failure::of(&long_type, error);
+            assert!(failure.text_len() <= 64 << 10, "{}", failure.text_len());
+            assert!(failure.error_type.ends_with(CUT));
+            assert_eq!(failure.causes.len(), causes);
+        }
+        let text = "x".repeat(62 << 10);
+        assert_eq!(of(text.clone()).message, text);
+        let panic = Panicked {
+            message: "y".repeat(1 << 20),
+        };
+        assert!(Failure::from(panic).message.ends_with(CUT));
+    }
+
+    #[test]
+    fn a_word_beyond_the_room_for_texts_is_found() {
+        let long = "x".repeat(1 << 20);
+        let failure = of(Outer(Box::new(Outer(Box::new(Final::new(long))))));
+        assert_eq!(failure.directive, Some(Directive::Final));
+        assert!(failure.causes[0].ends_with(CUT));
+    }
+
+    #[test]
+    fn a_history_with_long_texts_keeps_its_first_and_its_last_attempts() {
+        let mut attempts = Vec::new();
+        for number in 1..=50 {
+            let message = "x".repeat(if number == 1 { 1 << 20 } else { 30_000 });
+            remember(
+                &mut attempts,
+                Attempt {
+                    number,
+                    started_at: SystemTime::UNIX_EPOCH,
+                    duration: Duration::ZERO,
+                    failure: Failure::new(FailureKind::Error, "E", message),
+                },
+            );
+        }
+        let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
+        assert_eq!(numbers, [1, 49, 50]);
     }
 
     #[test]

@@ -73,15 +73,18 @@ impl Function {
         Self::of(name.as_ref(), handler::stateful(init))
     }
 
-    /// A function that blocks its thread: it runs on a thread for blocking work, off the arbiters.
+    /// A function that blocks its thread. Each of its workers has a thread for that, off the arbiters and apart from tokio's
+    /// pool of blocking threads: at most [`concurrency`](Self::concurrency) of them, which end with their workers.
     ///
     /// A thread can't be stopped. After a timeout its event is retried and its result refused, while the
-    /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`.
+    /// thread runs on to its end; an abandoned thread doesn't count against `concurrency`, but there may only be
+    /// [`abandoned_threads_max`](Self::abandoned_threads_max) of them.
     ///
-    /// Each arbiter has at most 512 such threads (tokio's default), shared by all that blocks there: abandoned runs,
-    /// other functions, file access and name look-ups. Beyond that an attempt waits for a thread, and its
-    /// [`timeout`](Self::timeout) runs while it waits: if it is over first, the attempt fails as a timeout and counts, though
-    /// nothing of it ran. An attempt that is cancelled or times out before it has a thread never begins.
+    /// Where the machine has no thread for an attempt, the attempt fails as [`System`](crate::FailureKind::System), which
+    /// takes nothing from the retry policy: it is tried again after 1 s, 2 s, 4 s … 5 min. An attempt that was given up
+    /// before it has begun on its thread never begins.
+    ///
+    /// In virtual time the threads are those of the runtime that the test runs on, for whose work its clock waits.
     pub fn blocking<F, T, R, E, K>(name: impl AsRef<str>, handler: F) -> Self
     where
         F: Fn(Event<T>) -> Result<R, E> + Send + Sync + 'static,
@@ -146,8 +149,10 @@ impl Function {
         self
     }
 
-    /// How old an event may grow, from its acceptance; 6 h unless set (ASY-34). An event whose next retry
-    /// would come later is given up at once (ASY-17).
+    /// How old an event may grow; 6 h unless set (ASY-34). Its age counts from when its first run is due: from its acceptance,
+    /// or from the end of its [`delay`](crate::Invoke::delay) or its [`not_before`](crate::Invoke::not_before). An event
+    /// that is older when its turn comes, or whose next retry would come later, is given up
+    /// (ASY-17).
     pub fn event_age_max(mut self, age: Duration) -> Self {
         self.settings.event_age_max = age;
         self
@@ -184,6 +189,15 @@ impl Function {
         self
     }
 
+    /// How many deduplication keys ([`Invoke::deduplicate`](crate::Invoke::deduplicate)) may be taken at once, 1,000,000
+    /// unless set: each takes about 150 bytes of memory, and its own length, until its window is over. Beyond it events
+    /// with a new key are refused; known keys are still known. Events that are stored and events that live in memory alone
+    /// are counted apart.
+    pub fn deduplication_keys_max(mut self, keys: u32) -> Self {
+        self.settings.deduplication_keys_max = keys;
+        self
+    }
+
     /// Lets it invoke itself without end (REC-06).
     pub fn allow_recursion(mut self) -> Self {
         self.settings.hops_max = None;
@@ -196,16 +210,21 @@ impl Function {
         self
     }
 
-    /// How many threads its handlers may hold for good, before nothing of the function runs until one of them returns; 16
-    /// unless set. A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its
-    /// place ([`Builder::blocked_after`](crate::Builder::blocked_after)).
+    /// How many threads of the function may run on though they were given up, 16 unless set; then nothing of the function
+    /// begins until one of them returns, which is logged: its events wait, its calls fail as
+    /// [`Throttle`](crate::FailureKind::Throttle). What runs when the bound is met may be given up too, so there can be up to
+    /// [`concurrency`](Self::concurrency) more. [`Stats::abandoned_threads`](crate::Stats::abandoned_threads) counts them.
+    ///
+    /// A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its place
+    /// ([`Builder::blocked_after`](crate::Builder::blocked_after)). So is the thread of a [`blocking`](Self::blocking)
+    /// function whose attempt timed out or was cancelled.
     pub fn abandoned_threads_max(mut self, threads: u32) -> Self {
         self.settings.abandoned_threads_max = threads;
         self
     }
 
-    /// How many finished events are remembered, for how long, and with how many bytes of results, for
-    /// `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
+    /// How many finished events are remembered, for how long, and with how many bytes of results, or payloads and error
+    /// texts of dead ones, for `status` and `wait`. 1,000 events, 5 min, 8 MiB unless set; none at 0 events.
     pub fn retain(mut self, events: u32, age: Duration, bytes: u64) -> Self {
         self.settings.retention.events_max = events;
         self.settings.retention.age_max = age;

@@ -6,13 +6,12 @@
 
 use std::any::TypeId;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
-use actix_rt::task::JoinHandle;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +21,7 @@ use crate::context::{Context, Event};
 use crate::failure::{Failure, FailureKind};
 use crate::panic::{self, Caged};
 use crate::payload::Payload;
+use crate::threads::Thread;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
 ///
@@ -140,7 +140,7 @@ where
             let handler = handler.clone();
             instance((), move |(), event| {
                 let future = (**handler)(event);
-                async move { ((), outcome(future.await)) }
+                async move { ((), caught(future, outcome).await) }
             })
         }))
     }
@@ -156,40 +156,32 @@ where
     let handler = Arc::new(Caged::new(handler));
     Box::new(Stateless(move || {
         let handler = handler.clone();
-        instance((), move |(), event: Event<T>| {
+        instance(Thread::default(), move |mut thread, event: Event<T>| {
             let handler = handler.clone();
+            let station = event.context().station.clone();
             let claim = event.context().claim.as_ref().and_then(Weak::upgrade);
             let work = move || outcome((**handler)(event));
-            // Caught on the thread: what an abandoned run panics with would be dropped by tokio, uncaught.
+            // Caught on the thread, which goes on.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
             // What it logs belongs to its attempt, on whichever thread.
             let span = tracing::Span::current();
             let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
             let work = move || Claim::run(claim, work);
-            let thread = Thread(actix_rt::task::spawn_blocking(work));
-            async move { ((), thread.await) }
+            let run = if station.clock.is_simulated() {
+                Ok(Thread::run_simulated(&station.threads, work))
+            } else {
+                thread.run(station.function.as_str(), &station.threads, work)
+            };
+            async move {
+                let outcome = match run {
+                    Ok(run) => run.await.unwrap_or_else(|| Err(Failure::worker_lost())),
+                    Err(error) => Err(Failure::no_thread(&error)),
+                };
+                (thread, outcome)
+            }
         })
     }))
-}
-
-/// Work given to a thread. Dropped before a thread was free for it, it never begins.
-struct Thread(JoinHandle<Outcome>);
-
-impl Future for Thread {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
-        let joined = Pin::new(&mut self.0).poll(cx);
-        joined.map(|outcome| outcome.unwrap_or_else(|_| Err(Failure::worker_lost())))
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        // Work that has begun, or is done, doesn't notice.
-        self.0.abort();
-    }
 }
 
 pub(crate) fn stateful<I, Fut, S, E, K, L>(init: I) -> Box<dyn Factory>
@@ -236,13 +228,35 @@ where
     fn build(&self) -> LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>> {
         let state = (self.init)();
         Box::pin(async move {
-            let state = state.await.map_err(failure)?;
-            Ok(instance(state, |mut state: S, event| async move {
-                let result = outcome(state.handle(event).await);
-                (state, result)
-            }))
+            let state = caught(state, |state| state.map(Caged::new).map_err(failure)).await?;
+            Ok(instance(state, handle::<S, L>))
         })
     }
+}
+
+/// Awaits a future of the user's, and has what it returns read. A panic is caught where it comes from: the future and
+/// what is around it are dropped after, not as it unwinds, for their `Drop` may panic too (over a poisoned mutex, say),
+/// and two panics at once abort the process.
+async fn caught<F: Future, R>(
+    future: F,
+    read: impl Fn(F::Output) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = panic::catch(|| future.as_mut().poll(cx).map(&read));
+        polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
+    })
+    .await
+}
+
+/// One event through the state, which is caged: it is dropped with the future where that is given up, whose own `Drop` may
+/// panic.
+async fn handle<S, L>(mut state: Caged<S>, event: Event<S::Payload>) -> (Caged<S>, Outcome)
+where
+    S: Stateful<Error: HandlerError<L>>,
+{
+    let result = caught(state.handle(event), outcome).await;
+    (state, result)
 }
 
 fn instance<S, M, T, Fut>(state: S, run: M) -> Box<dyn Instance>
@@ -260,8 +274,8 @@ where
     })
 }
 
-/// The state goes into the future and comes back with its outcome: what a panic or a timeout
-/// leaves half done never comes back.
+/// The state goes into the future and comes back with its outcome: what a timeout leaves half done never comes back. After
+/// a panic the worker builds another.
 struct Running<S, M, T, Fut> {
     state: Option<S>,
     run: M,
@@ -309,7 +323,9 @@ where
 }
 
 fn failure<E: HandlerError<K>, K>(error: E) -> Failure {
-    Failure::of(std::any::type_name::<E>(), &*error.into_error())
+    panic::consume(error.into_error(), |error| {
+        Failure::of(std::any::type_name::<E>(), &**error)
+    })
 }
 
 fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) -> Outcome {
@@ -317,13 +333,8 @@ fn outcome<R: Serialize + 'static, E: HandlerError<K>, K>(result: Result<R, E>) 
     if TypeId::of::<R>() == TypeId::of::<()>() {
         return Ok(None);
     }
-    let json = serde_json::value::to_raw_value(&value).map_err(|error| {
-        Failure::new(
-            FailureKind::Response,
-            "Runtime.MarshalError",
-            error.to_string(),
-        )
-    })?;
+    let json = panic::consume(value, serde_json::value::to_raw_value)
+        .map_err(|error| Failure::new(FailureKind::Response, "Runtime.MarshalError", error))?;
     // INV-24 adds 100 bytes to the limit that it names.
     let limit = RESULT_MAX + 100;
     if json.get().len() > limit {

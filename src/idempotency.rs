@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureKind};
-use crate::panic::Caged;
+use crate::panic::{self, Caged};
 use crate::payload::{Payload, PayloadError};
 use crate::settings::FunctionName;
 
@@ -194,8 +194,8 @@ impl Part {
                 .clone()
                 .typed::<T>()
                 .map_err(|error| misfit(std::any::type_name::<T>(), &error))?;
-            serde_json::to_value(closure(typed.get()))
-                .map_err(|error| refused("IdempotencyKeyError", error.to_string()))
+            panic::consume(closure(typed.get()), |part| serde_json::to_value(part))
+                .map_err(|error| refused("IdempotencyKeyError", error))
         }))
     }
 
@@ -230,7 +230,7 @@ fn is_absent(value: &Value) -> bool {
 }
 
 /// A failure of the event that no retry can mend.
-pub(crate) fn refused(error_type: &str, message: impl Into<String>) -> Failure {
+pub(crate) fn refused(error_type: &str, message: impl fmt::Display) -> Failure {
     Failure::new(FailureKind::Idempotency, error_type, message)
 }
 

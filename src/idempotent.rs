@@ -183,6 +183,7 @@ mod tests {
             home: Arc::new(()),
             abort: Default::default(),
             claims: Arc::new(Claims::new(Bounds::default())),
+            threads: Arc::default(),
         })
     }
 

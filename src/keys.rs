@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::event::RequestId;
 use crate::time::Time;
 
@@ -14,46 +16,70 @@ type Key = (u32, Arc<str>);
 pub(crate) struct Keys {
     taken: HashMap<Key, (RequestId, Time)>,
     expiries: BinaryHeap<Reverse<(Time, Key)>>,
+    /// How many each function has.
+    counts: FxHashMap<u32, u32>,
+}
+
+/// Whose a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Nobody's: it may be taken.
+    Free,
+    /// This event's.
+    By(RequestId),
+    /// Nobody's, and the function has as many keys as it may. When the next key of any function expires.
+    Full(Time),
 }
 
 impl Keys {
-    /// The event that has the key now.
-    pub(crate) fn holder(&self, function: u32, key: &Arc<str>, now: Time) -> Option<RequestId> {
-        let &(first, until) = self.taken.get(&(function, key.clone()))?;
-        (until > now).then_some(first)
-    }
-
-    /// The key is this event's from now on. Those whose time is over are forgotten.
-    pub(crate) fn take(
+    /// Whose the key is now; the function may have `keys_max`. Keys whose time is over are forgotten first.
+    pub(crate) fn holder(
         &mut self,
         function: u32,
-        key: Arc<str>,
-        first: RequestId,
-        until: Time,
+        key: &Arc<str>,
+        keys_max: u32,
         now: Time,
-    ) {
-        while let Some(Reverse((until, _))) = self.expiries.peek()
-            && *until <= now
+    ) -> Held {
+        self.expire(now);
+        if let Some(&(first, _)) = self.taken.get(&(function, key.clone())) {
+            return Held::By(first);
+        }
+        let count = self.counts.get(&function).copied().unwrap_or(0);
+        match self.expiries.peek() {
+            Some(Reverse((next, _))) if count >= keys_max => Held::Full(*next),
+            _ => Held::Free,
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        while self
+            .expiries
+            .peek()
+            .is_some_and(|Reverse((until, _))| *until <= now)
         {
-            let Some(Reverse((until, key))) = self.expiries.pop() else {
+            let Some(Reverse((_, key))) = self.expiries.pop() else {
                 break;
             };
-            // It may have been taken again since.
-            if self
-                .taken
-                .get(&key)
-                .is_some_and(|&(_, other)| other == until)
-            {
-                self.taken.remove(&key);
+            self.taken.remove(&key);
+            let count = self.counts.entry(key.0).or_default();
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&key.0);
             }
         }
+    }
+
+    /// The key, which is free, is this event's from now on.
+    pub(crate) fn take(&mut self, function: u32, key: Arc<str>, first: RequestId, until: Time) {
         let key = (function, key);
         self.taken.insert(key.clone(), (first, until));
         self.expiries.push(Reverse((until, key)));
+        *self.counts.entry(function).or_default() += 1;
     }
 
     /// The function is no more.
     pub(crate) fn forget(&mut self, function: u32) {
+        self.counts.remove(&function);
         self.taken.retain(|(other, _), _| *other != function);
         self.expiries
             .retain(|Reverse((_, (other, _)))| *other != function);
@@ -64,18 +90,43 @@ impl Keys {
 mod tests {
     use super::*;
 
+    const MAX: u32 = 2;
+
+    fn id(slot: u32) -> RequestId {
+        RequestId::new(0, slot, 7)
+    }
+
     #[test]
     fn a_key_is_taken_until_its_time_is_over() {
         let mut keys = Keys::default();
-        let (first, second) = (RequestId::new(0, 1, 7), RequestId::new(0, 2, 7));
         let key: Arc<str> = "order-7".into();
-        keys.take(3, key.clone(), first, Time(10), Time(0));
-        assert_eq!(keys.holder(3, &key, Time(9)), Some(first));
-        assert_eq!(keys.holder(4, &key, Time(9)), None, "another function's");
-        assert_eq!(keys.holder(3, &key, Time(10)), None);
-        keys.take(3, key.clone(), second, Time(20), Time(10));
-        assert_eq!(keys.holder(3, &key, Time(19)), Some(second));
-        keys.take(3, "other".into(), second, Time(40), Time(30));
+        keys.take(3, key.clone(), id(1), Time(10));
+        assert_eq!(keys.holder(3, &key, MAX, Time(9)), Held::By(id(1)));
+        assert_eq!(keys.holder(4, &key, MAX, Time(9)), Held::Free);
+        assert_eq!(keys.holder(3, &key, MAX, Time(10)), Held::Free);
+        keys.take(3, key.clone(), id(2), Time(20));
+        assert_eq!(keys.holder(3, &key, MAX, Time(19)), Held::By(id(2)));
+        assert_eq!(keys.holder(3, &"other".into(), MAX, Time(30)), Held::Free);
+        keys.take(3, "other".into(), id(2), Time(40));
         assert_eq!((keys.taken.len(), keys.expiries.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_function_has_so_many_keys_and_no_more() {
+        let mut keys = Keys::default();
+        keys.take(3, "one".into(), id(1), Time(10));
+        keys.take(4, "one".into(), id(1), Time(5));
+        keys.take(3, "two".into(), id(2), Time(20));
+        let holder = |keys: &mut Keys, key: &str, now| keys.holder(3, &key.into(), MAX, Time(now));
+        assert_eq!(holder(&mut keys, "three", 1), Held::Full(Time(5)));
+        assert_eq!(holder(&mut keys, "two", 1), Held::By(id(2)));
+        assert_eq!(keys.holder(4, &"two".into(), MAX, Time(1)), Held::Free);
+        assert_eq!(holder(&mut keys, "three", 9), Held::Full(Time(10)));
+        assert_eq!(holder(&mut keys, "three", 10), Held::Free);
+        keys.take(3, "three".into(), id(3), Time(30));
+        assert_eq!(holder(&mut keys, "four", 10), Held::Full(Time(20)));
+        keys.forget(3);
+        assert_eq!(holder(&mut keys, "four", 10), Held::Free);
+        assert!(keys.taken.is_empty() && keys.counts.is_empty());
     }
 }

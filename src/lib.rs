@@ -59,7 +59,7 @@
 //!     assert_eq!(redriven.sent[0].0, letter.request_id);
 //!
 //!     let report = runtime.shutdown(Duration::from_secs(30)).await;
-//!     println!("{} events did not finish", report.unfinished.len());
+//!     println!("{} events did not finish", report.unfinished_count);
 //!     Ok(())
 //! }
 //! ```
@@ -123,6 +123,7 @@
 
 mod actor;
 mod admission;
+mod backlog;
 mod claims;
 mod client;
 mod clock;
@@ -131,6 +132,7 @@ mod context;
 mod destination;
 mod error;
 mod event;
+mod excerpt;
 mod failure;
 mod function;
 mod handler;
@@ -169,6 +171,7 @@ pub mod store;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod threads;
 mod time;
 #[cfg_attr(
     not(feature = "http"),

@@ -12,14 +12,15 @@ mod parking;
 mod seat;
 mod settling;
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::event::RequestId;
@@ -34,6 +35,7 @@ use crate::seclusion::Seclusion;
 use crate::settings::{FunctionName, Settings};
 use crate::slot::{Arrival, Entry, Ticket};
 use crate::telemetry::{self, Meters, Stats};
+use crate::threads::{Change, Threads};
 use crate::time::Time;
 use crate::tuning::{Rules, Tuning};
 use crate::view::{End, View};
@@ -57,6 +59,9 @@ pub(crate) struct Mailbox {
     pub(crate) clock: Clock,
     overseer: OnceLock<Box<dyn Overseer>>,
     pub(crate) tuning: Tuning,
+    pub(crate) threads: Arc<Threads>,
+    /// Records of dead events that wait for an arbiter to be delivered on.
+    pub(crate) deliveries: Arc<Backlog>,
     /// Since when it is.
     pub(crate) registered: Time,
     inbox: Inbox,
@@ -89,6 +94,8 @@ struct Inner {
     removed: bool,
     /// The runtime shuts down: nothing comes in.
     closed: bool,
+    /// The runtime ends: nothing starts any more, whoever resumes the function.
+    halted: bool,
     /// The runtime is gone: nothing ends.
     deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
@@ -103,11 +110,17 @@ pub(crate) enum Drain {
     InFlight,
     /// Nothing runs and nothing is ready.
     Ready,
+    /// Nothing is on its way into the store, or from there.
+    Storage,
     /// Nothing is pending.
     Pending,
     /// No worker is left.
     Workers,
 }
+
+/// Most records of dead events that wait to be delivered, and most bytes of their payloads and texts.
+const DELIVERIES_MAX: usize = 10_000;
+const DELIVERIES_BYTES_MAX: u64 = 64 << 20;
 
 /// How long an event may wait for a worker that was relied upon in vain.
 const LOOK: Duration = Duration::from_millis(10);
@@ -154,12 +167,15 @@ impl Mailbox {
             meters: Meters::default(),
             removed: false,
             closed: false,
+            halted: false,
             deserted: false,
             drains: Vec::new(),
             later: Vec::new(),
         };
         Self {
             tuning: Tuning::new(settings),
+            threads: Arc::default(),
+            deliveries: Backlog::new(DELIVERIES_MAX, DELIVERIES_BYTES_MAX),
             registered: clock.now(),
             function,
             number,
@@ -201,8 +217,22 @@ impl Mailbox {
         let before = self.tuning.configuration().is_some_and(|it| it.paused);
         self.tuning.set(&self.function.settings, configuration);
         if paused != before {
-            self.lock().queue.paused = paused;
+            let mut inner = self.lock();
+            inner.queue.paused = paused || inner.halted;
         }
+    }
+
+    /// Has the threads of its blocking handlers counted, as those that hold an arbiter's are.
+    pub(crate) fn count_threads(self: &Arc<Self>) {
+        let mailbox = Arc::downgrade(self);
+        self.threads.on_change(move |change| {
+            if let Some(mailbox) = mailbox.upgrade() {
+                match change {
+                    Change::Abandoned => mailbox.thread_abandoned(),
+                    Change::Returned => mailbox.thread_returned(),
+                }
+            }
+        });
     }
 
     /// Whom to tell; set once, before the first event.
@@ -300,8 +330,9 @@ impl Mailbox {
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.entry(id).or_default().push(sender);
         let mut wake = inner.rouse(self.rules(), now);
-        // A function that backs off fails its callers at once rather than keep them waiting.
-        wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_));
+        // A function that backs off, or is out of threads, fails its callers at once rather than keep them waiting.
+        wake.attend |= matches!(inner.restarts.gate(), Gate::BackingOff(_))
+            || inner.is_out_of_threads(self.settings());
         drop(inner);
         self.wake(wake);
         Ok((id, receiver))
@@ -432,10 +463,19 @@ impl Mailbox {
 
     pub(crate) fn resume(&self) {
         let mut inner = self.lock();
+        if inner.halted {
+            return;
+        }
         inner.queue.paused = false;
         inner.summoned = true;
         drop(inner);
         self.tell(Notice::Attend);
+    }
+
+    /// Holds the function's events back until the end of the process.
+    pub(crate) fn halt(&self) {
+        let mut inner = self.lock();
+        (inner.queue.paused, inner.halted) = (true, true);
     }
 
     /// Answers when the mailbox is drained in this sense.
@@ -463,6 +503,16 @@ impl Mailbox {
     pub(crate) fn close(&self) {
         let mut inner = self.lock_to_admit();
         (inner.closed, inner.granted) = (true, 0);
+    }
+
+    /// Attempts that still run, or were not decided on, count for nothing from now on: their events wait again. Answers which
+    /// events ran.
+    pub(crate) fn give_up(&self) -> HashSet<RequestId> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let ran = inner.queue.give_up(now);
+        inner.check_drained();
+        ran.into_iter().collect()
     }
 
     /// Nothing ends here any more: those who wait for an end hear that it won't come.
@@ -671,6 +721,7 @@ impl Inner {
             Drain::Ready => {
                 self.queue.running() == 0 && !self.queue.has_ready() && self.queue.parked.ready == 0
             }
+            Drain::Storage => !self.queue.is_storing() && !self.queue.parked.is_fetching(),
             Drain::Pending => self.queue.pending() == 0,
             Drain::Workers => self.seats.live() == 0,
         }

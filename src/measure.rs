@@ -3,6 +3,8 @@
 //! A `Serializer` that only adds up lengths: admission must know a typed payload's size to keep its
 //! promise about limits, and formatting the payload just to count it would cost several times more.
 
+use std::fmt::Write as _;
+
 use serde::ser::{self, Serialize};
 
 /// Longest text of a floating-point number in JSON: sign, 17 digits, point, `e-308`.
@@ -37,6 +39,16 @@ impl Measure {
             empty: true,
             closing,
         })
+    }
+}
+
+/// The length of a text that is being written, quotes included.
+struct Text(usize);
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        self.0 += quoted(piece) - 2;
+        Ok(())
     }
 }
 
@@ -273,8 +285,11 @@ impl<'a> ser::Serializer for &'a mut Measure {
         self.add(2 + elements_total.saturating_sub(1) + inner.0)
     }
 
+    /// Counted as it is written: a text may be long.
     fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Measured {
-        self.serialize_str(&value.to_string())
+        let mut text = Text(2);
+        write!(text, "{value}").map_err(|_| ser::Error::custom("a Display failed"))?;
+        self.add(text.0)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A notice is told after the lock is released and is never waited for. What to make of it is the listener's to decide.
 
+use crate::event::RequestId;
 use crate::failure::{Attempt, DeadLetter, Failure};
 use crate::slot::Ticket;
 use crate::time::Time;
@@ -19,6 +20,8 @@ pub(crate) enum Notice {
     Failed(Box<Failed>),
     /// These will not be tried again.
     Doomed(Vec<(Ticket, DeadLetter)>),
+    /// These go back to the store until they are due.
+    Parked(Vec<(RequestId, Time)>),
     /// The arbiter with this serial number is blocked and was replaced.
     ArbiterBlocked(u64),
 }

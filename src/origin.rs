@@ -25,6 +25,18 @@ pub(crate) struct Origin {
 pub(crate) const LATEST: &str = "$LATEST";
 
 impl Origin {
+    /// A header that is longer than `max` bytes, by name, and how long it is.
+    pub(crate) fn longer_than(&self, max: usize) -> Option<(&'static str, usize)> {
+        let headers = [
+            ("trace_header", &self.trace_header),
+            ("traceparent", &self.traceparent),
+            ("client_context", &self.client_context),
+            ("qualifier", &self.qualifier),
+        ];
+        let lengths = headers.map(|(name, text)| (name, text.as_ref().map_or(0, |it| it.len())));
+        lengths.into_iter().find(|&(_, bytes)| bytes > max)
+    }
+
     /// Shared, if it says anything.
     pub(crate) fn shared(self) -> Option<Arc<Self>> {
         (self != Self::default()).then(|| Arc::new(self))

@@ -44,6 +44,10 @@ impl Parked {
         worth
     }
 
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.fetching.is_some()
+    }
+
     /// They were fetched, and the first of the others is due then.
     pub(crate) fn fetched(&mut self, next: Option<Time>) {
         let since = self.fetching.take().flatten();

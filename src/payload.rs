@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::excerpt::excerpt;
 use crate::measure;
 use crate::panic::{self, Caged};
 
@@ -29,6 +30,9 @@ enum Kept {
     Value(Arc<dyn Value>),
 }
 
+/// Longest text of an error, in bytes: serde's may hold what it could not read.
+const MESSAGE_MAX: usize = 64 << 10;
+
 /// Why a value can't be a payload, or a payload can't be read as a type.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -39,7 +43,7 @@ pub struct PayloadError {
 impl PayloadError {
     fn new(error: impl fmt::Display) -> Self {
         Self {
-            message: error.to_string(),
+            message: excerpt(error, MESSAGE_MAX),
         }
     }
 }
@@ -59,9 +63,11 @@ impl Payload {
         {
             return Ok(payload.clone());
         }
-        let bytes = measure::json_size(&value).map_err(PayloadError::new)?;
+        // Its `Serialize` may panic, and its `Drop` too.
+        let value = Caged::new(value);
+        let bytes = measure::json_size(&*value).map_err(PayloadError::new)?;
         Ok(Self(Kept::Value(Arc::new(Typed {
-            value: Caged::new(value),
+            value,
             json: OnceLock::new(),
             bytes,
         }))))

@@ -171,6 +171,11 @@ impl Queue {
         self.reserved_bytes -= bytes;
     }
 
+    /// Are events being stored?
+    pub(crate) fn is_storing(&self) -> bool {
+        self.reserved > 0
+    }
+
     /// Takes in an event that was stored, or counts it as parked if there is no room for it here.
     pub(crate) fn stock(&mut self, entry: Entry, accepted: Time, now: Time) -> Result<u32, Entry> {
         let delayed = entry.start > now;
@@ -184,7 +189,8 @@ impl Queue {
             self.park(entry.start > accepted, entry.payload.size() as u64);
             return Err(entry);
         }
-        let slot = self.place(entry, 0, accepted);
+        let first_due = entry.start.max(accepted);
+        let slot = self.place(entry, 0, accepted, first_due);
         self.accept(slot, now);
         Ok(slot)
     }
@@ -222,12 +228,13 @@ impl Queue {
         let Returning {
             entry,
             accepted,
+            first_due,
             attempt,
             ..
         } = returning;
         let (start, bytes) = (entry.start, entry.payload.size() as u64);
         self.unpark(start > accepted, bytes);
-        let slot = self.place(entry, 0, accepted);
+        let slot = self.place(entry, 0, accepted, first_due);
         self.slots[slot].attempt = attempt;
         self.schedule(slot, start, now);
         slot
@@ -236,6 +243,7 @@ impl Queue {
     /// Counts what the store had parked before this process began.
     pub(crate) fn inherit(&mut self, ready: u64, delayed: u64, bytes: u64) {
         self.event_ledger.accepted += ready + delayed;
+        self.event_ledger.inherited += ready + delayed;
         self.event_ledger.ready += ready;
         self.event_ledger.delayed += delayed;
         self.parked.ready += ready;
@@ -264,12 +272,13 @@ impl Queue {
         if let Some(why) = self.objection(&entry) {
             return Err(Refused { why, entry });
         }
-        let slot = self.place(entry, random, now);
+        let first_due = entry.start.max(now);
+        let slot = self.place(entry, random, now, first_due);
         self.accept(slot, now);
         Ok(self.slots[slot].id)
     }
 
-    fn place(&mut self, entry: Entry, random: u128, accepted: Time) -> u32 {
+    fn place(&mut self, entry: Entry, random: u128, accepted: Time, first_due: Time) -> u32 {
         let Entry {
             payload,
             kind,
@@ -288,6 +297,7 @@ impl Queue {
             body: Some(payload),
             side,
             accepted,
+            first_due,
             at: start,
             prev: NONE,
             next: NONE,
@@ -366,6 +376,7 @@ impl Queue {
             body: Some(payload),
             side,
             accepted,
+            first_due: accepted,
             at: accepted,
             prev: NONE,
             next: NONE,
@@ -435,15 +446,18 @@ impl Queue {
         self.enter(index, Phase::Running, now);
         let slot = &mut self.slots[index];
         slot.attempt += 1;
+        let side = slot.side.as_ref();
         Some(Taken {
             ticket: slot.ticket(index),
             payload: slot.body.clone(),
             accepted: slot.accepted,
+            first_due: slot.first_due,
             hops: slot.hops,
             kind: slot.kind,
-            origin: slot.side.as_ref().and_then(|side| side.origin.clone()),
-            event_age_max: slot.side.as_ref().and_then(|side| side.event_age_max),
-            suspect: slot.side.as_ref().is_some_and(|side| side.suspect),
+            origin: side.and_then(|side| side.origin.clone()),
+            event_age_max: side.and_then(|side| side.event_age_max),
+            not_before: side.and_then(|side| side.not_before),
+            suspect: side.is_some_and(|side| side.suspect),
         })
     }
 
@@ -613,17 +627,31 @@ impl Queue {
     /// superseded.
     pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Kept> {
         let slot = self.fenced(ticket, Phase::Failed)?;
+        Some(self.put_off(slot, at, now))
+    }
+
+    /// The attempt did not take place: the event may not run before `at`, and is no older than if it were due then for the
+    /// first time. `None` if it was superseded.
+    pub(crate) fn postpone(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Kept> {
+        let ticket = self.untake(ticket, now)?;
+        let slot = self.fenced(ticket, Phase::Failed)?;
+        self.slots[slot].first_due = at;
+        Some(self.put_off(slot, at, now))
+    }
+
+    /// A failed event runs at `at`: here, or, if there is no room, from where the store has it.
+    fn put_off(&mut self, slot: u32, at: Time, now: Time) -> Kept {
         let room = self.delayed_here() < u64::from(self.bounds.window);
-        if room || !ticket.stored || at <= now {
+        if room || !self.slots[slot].stored || at <= now {
             self.schedule(slot, at, now);
-            return Some(Kept::Here);
+            return Kept::Here;
         }
         self.failed -= 1;
         self.event_ledger.running -= 1;
         let payload = self.leave_pending(slot);
         self.park(true, payload.as_ref().map_or(0, Payload::size) as u64);
         self.forget(slot);
-        Some(Kept::Parked(payload))
+        Kept::Parked(payload)
     }
 
     /// The failed event is in the dead-letter queue, or its caller knows: it is over.
@@ -698,6 +726,17 @@ impl Queue {
         };
         let _ = self.unlink_waiting(slot);
         Some((running, self.finish(slot, Phase::Cancelled, None, now)))
+    }
+
+    /// Events whose attempts count for nothing from now on: they wait again. Answers those that ran.
+    pub(crate) fn give_up(&mut self, now: Time) -> Vec<RequestId> {
+        let begun = |slot: &Slot| matches!(slot.phase, Phase::Running | Phase::Failed);
+        let slots = self.slots.iter(0).filter(|(_, slot)| begun(slot));
+        let slots: Vec<_> = slots.map(|(index, slot)| (index, slot.id)).collect();
+        for &(slot, _) in &slots {
+            self.schedule(slot, now, now);
+        }
+        slots.into_iter().map(|(_, id)| id).collect()
     }
 
     fn finish(

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// How often and when a failed event runs again.
 ///
 /// The default is AWS Lambda's: two retries, 60 s after the first failure and 120 s after the second
-/// (ASY-13, ASY-14). Delays are measured from the failure.
+/// (ASY-13, ASY-14). Delays are measured from the failure. Whatever the policy, or the handler's error, says: from the
+/// eleventh failure of an event on, its retries come at least 100 ms after them, so that it can't keep its worker busy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     retries: u32,
@@ -78,7 +79,7 @@ impl RetryPolicy {
         }
     }
 
-    /// One retry after each of `delays`, in their order.
+    /// One retry after each of `delays`, in their order; at most 1,000.
     pub fn delays(delays: impl Into<Vec<Duration>>) -> Self {
         let delays = delays.into();
         Self {
@@ -144,10 +145,16 @@ impl RetryPolicy {
             Delays::Exponential { base, cap, .. } if cap < base => {
                 Some("the cap is below the base: raise the cap or use a fixed delay")
             }
+            Delays::Listed(delays) if delays.len() > LISTED_MAX => {
+                Some("lists more than 1,000 delays: use an exponential policy")
+            }
             _ => None,
         }
     }
 }
+
+/// Most delays of a list: it may come with each event.
+const LISTED_MAX: usize = 1_000;
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -215,6 +222,12 @@ mod tests {
         assert_eq!(delays(RetryPolicy::none(), 2), [60, 120]);
         assert_eq!(delays(RetryPolicy::delays([]), 1), [60]);
         assert_eq!(delays(RetryPolicy::fixed(5, SECOND), 2), [1, 1]);
+    }
+
+    #[test]
+    fn a_list_without_end_is_a_fault() {
+        assert_eq!(RetryPolicy::delays(vec![SECOND; 1_000]).fault(), None);
+        assert!(RetryPolicy::delays(vec![SECOND; 1_001]).fault().is_some());
     }
 
     #[test]

@@ -34,8 +34,7 @@ use crate::logs::Logs;
 use crate::mailbox::{Drain, Mailbox};
 use crate::notice::Notice;
 use crate::settings::{Fault, FunctionName};
-use crate::slot::Phase;
-use crate::store::EventStore;
+use crate::store::{EventStore, KnownState};
 use crate::telemetry;
 use crate::time::Time;
 
@@ -104,11 +103,14 @@ enum Place {
 
 impl Place {
     /// Reading a folder takes a while, so it is done on a thread where that hurts nobody.
-    async fn open(self) -> Result<Arc<dyn EventStore>, BuildError> {
-        match self {
-            Self::Given(store) => Ok(store),
+    async fn open(self, simulated: Option<&Clock>) -> Result<Arc<dyn EventStore>, BuildError> {
+        match (self, simulated) {
+            (Self::Given(store), _) => Ok(store),
+            // Virtual time would not wait for other threads.
+            #[cfg(all(feature = "disk", feature = "testing"))]
+            (Self::Disk(disk), Some(clock)) => Ok(disk.open_here(clock.clone())?),
             #[cfg(feature = "disk")]
-            Self::Disk(disk) => {
+            (Self::Disk(disk), _) => {
                 let opened = actix_rt::task::spawn_blocking(move || disk.open()).await;
                 let opened = opened.map_err(|error| StoreError::new(error.to_string()));
                 Ok(opened.and_then(|opened| opened)?)
@@ -126,6 +128,7 @@ impl Builder {
             limits: Limits {
                 event_payload_max: 1 << 20,
                 call_payload_max: 6 << 20,
+                headers_max: 4_096,
                 concurrent_executions_max: 1_000, // CON-01
                 idempotency: Bounds::default(),
             }, // INV-26, INV-27
@@ -172,6 +175,14 @@ impl Builder {
     /// The largest payload of a call, as JSON; 6 MiB unless set (INV-26).
     pub fn call_payload_max(mut self, bytes: usize) -> Self {
         self.limits.call_payload_max = bytes;
+        self
+    }
+
+    /// How long each of the texts may be that an invocation carries beside its payload, in bytes: trace header, traceparent,
+    /// client context, qualifier; 4,096 unless set, and at least 256. An invocation with a longer one is refused. They don't
+    /// count towards a mailbox's bytes.
+    pub fn headers_max(mut self, bytes: usize) -> Self {
+        self.limits.headers_max = bytes;
         self
     }
 
@@ -312,7 +323,7 @@ impl Builder {
     /// Starts the runtime on the present thread.
     async fn start_here(self, application: Option<System>) -> Result<Runtime, BuildError> {
         let store = match self.store {
-            Some(place) => Some(place.open().await?),
+            Some(place) => Some(place.open(self.simulated.as_ref()).await?),
             None => None,
         };
         let (host, pool) = match &self.simulated {
@@ -444,6 +455,11 @@ impl Builder {
             "is 0: no call would fit",
         );
         check(
+            "headers_max",
+            self.limits.headers_max < 256,
+            "is below 256: a trace header with its lineage would not fit",
+        );
+        check(
             "idempotency_max",
             self.limits.idempotency.records_max == 0 || self.limits.idempotency.bytes_max == 0,
             "is 0: no key would be remembered",
@@ -487,7 +503,7 @@ impl Parts {
         self.admission.close(Door::ShuttingDown);
         let mailboxes = self.admission.mailboxes();
         if shutdown.drain == Drain::InFlight {
-            mailboxes.iter().for_each(|mailbox| mailbox.pause());
+            mailboxes.iter().for_each(|mailbox| mailbox.halt());
         }
         let drained = join_all(
             mailboxes
@@ -497,44 +513,75 @@ impl Parts {
         let grace = tokio::time::timeout(shutdown.grace, drained);
         // Either may end it.
         let _ = select(std::pin::pin!(grace), std::pin::pin!(self.hurry.notified())).await;
-        mailboxes.iter().for_each(|mailbox| mailbox.pause());
+        mailboxes.iter().for_each(|mailbox| mailbox.halt());
+        self.admission.end();
+        mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
+        let drains = [Drain::Workers, Drain::Storage];
+        let gone = mailboxes
+            .iter()
+            .flat_map(|mailbox| drains.map(|drain| mailbox.drained(drain)));
+        // A handler that blocks its thread can't be stopped; it is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), join_all(gone)).await;
+        let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
+        // From here on nothing ends, so that what is named stays so.
         let mut unfinished: Vec<_> = mailboxes
             .iter()
             .flat_map(|mailbox| unfinished(mailbox))
             .collect();
-        mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
-        let gone = join_all(
-            mailboxes
-                .iter()
-                .map(|mailbox| mailbox.drained(Drain::Workers)),
-        );
-        // A handler that blocks its thread can't be stopped; it is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
-        let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
         // What a full queue held, or a function on its way out gave up just now, is a letter and nothing else.
         let letters: HashSet<_> = dead_letters
             .iter()
             .map(|letter| letter.request_id)
             .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
+        let parked = mailboxes.iter().map(|mailbox| mailbox.parked_events());
+        let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
+        let naming = self.name_parked(&mailboxes, &mut unfinished);
+        let _ = tokio::time::timeout(Duration::from_secs(1), naming).await;
         self.admission.close_store().await;
         self.stop();
         ShutdownReport {
             unfinished,
+            unfinished_count,
             dead_letters,
         }
     }
 
     /// What is left to say once the runtime's own thread is gone: somebody stopped its `System`.
     fn lost(&self) -> ShutdownReport {
-        self.admission.close(Door::ShuttingDown);
+        self.admission.end();
         let mailboxes = self.admission.mailboxes();
-        let unfinished = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
+        let unfinished: Vec<_> = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
+        let parked = mailboxes.iter().map(|mailbox| mailbox.parked_events());
+        let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         self.admission.let_store_close();
         self.stop();
         ShutdownReport {
             unfinished,
+            unfinished_count,
             ..ShutdownReport::default()
+        }
+    }
+
+    /// Adds events that only the store has, up to a bound.
+    async fn name_parked(&self, mailboxes: &[Arc<Mailbox>], unfinished: &mut Vec<Unfinished>) {
+        let mut room = PARKED_NAMED_MAX;
+        for mailbox in mailboxes {
+            let mut after = Some(0).filter(|_| mailbox.has_parked());
+            while let Some(place) = after.filter(|_| room > 0) {
+                let page = self.admission.parked(mailbox, place, room.min(1_000)).await;
+                room = room.saturating_sub(page.events.len());
+                unfinished.extend(page.events.into_iter().map(|known| Unfinished {
+                    function: mailbox.name().clone(),
+                    request_id: known.request_id,
+                    attempts: match known.state {
+                        KnownState::Pending { attempts, .. } => attempts,
+                        _ => 0,
+                    },
+                    running: false,
+                }));
+                after = page.next;
+            }
         }
     }
 
@@ -544,7 +591,12 @@ impl Parts {
     }
 }
 
+/// Events that only the store has and that the report of a shutdown names.
+const PARKED_NAMED_MAX: usize = 10_000;
+
+/// What a mailbox has that did not finish, and will not any more.
 fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
+    let ran = mailbox.give_up();
     let mut all = Vec::new();
     let mut from = Some(0);
     while let Some(cursor) = from {
@@ -553,7 +605,7 @@ fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
             function: mailbox.name().clone(),
             request_id: view.id,
             attempts: view.attempt,
-            running: matches!(view.phase, Phase::Running | Phase::Failed),
+            running: ran.contains(&view.id),
         }));
         from = next;
     }
@@ -594,8 +646,13 @@ impl From<Duration> for Shutdown {
 #[must_use = "it names the events that did not finish"]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Every event that neither finished nor is among the letters. In memory they are gone, unless the application keeps them.
+    /// The events that neither finished nor are among the letters: all that were in memory, and with a store up to 10,000 of
+    /// those that are only there ([`Function::window`](crate::Function::window)). Without a store they are gone, unless
+    /// the application keeps them; with one the next process goes on with them.
     pub unfinished: Vec<Unfinished>,
+    /// How many events did not finish in all. Those of them that aren't named can be paged through with
+    /// [`Client::events`](crate::Client::events), by a client of this runtime as well as in the next process.
+    pub unfinished_count: u64,
     /// The letters that were in the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
 }
@@ -638,8 +695,9 @@ impl Runtime {
     /// Registers one more function. It can be invoked as soon as this returns.
     ///
     /// # Errors
-    /// When its settings are faulty or its name is taken.
+    /// When its settings are faulty, its name is taken, or the runtime is shutting down.
     pub fn add_function(&self, function: Function) -> Result<(), BuildError> {
+        self.ask_door()?;
         let faults = function.faults();
         if faults.is_empty() {
             self.parts.register(function)
@@ -655,8 +713,9 @@ impl Runtime {
     /// `Drop` that panics is caught and logged.
     ///
     /// # Errors
-    /// When it is not registered.
+    /// When it is not registered, or the runtime is shutting down.
     pub fn remove_function(&self, name: &str) -> Result<(), BuildError> {
+        self.ask_door()?;
         let removed = self
             .parts
             .admission
@@ -668,8 +727,13 @@ impl Runtime {
         Ok(())
     }
 
+    fn ask_door(&self) -> Result<(), BuildError> {
+        let open = self.parts.admission.ask_door();
+        open.map_err(|_| BuildError::ShuttingDown)
+    }
+
     /// Ends the runtime: refuses new work, finishes what runs (and, with [`Shutdown::drain_mailboxes`], what is ready) until the
-    /// grace period is over, cancels the rest, and names every event that did not finish.
+    /// grace period is over, gives up the rest, and names the events that did not finish.
     ///
     /// Waits for the grace period at most, and up to a second more for workers to go. A handler that blocks its thread is
     /// not waited for beyond that. It goes on if the caller stops waiting. The application's `System` is not touched.
@@ -708,10 +772,11 @@ impl Drop for Runtime {
                 .map(|mailbox| u64::from(mailbox.pending()))
                 .sum(),
         );
-        self.parts.admission.close(Door::ShuttingDown);
+        self.parts.admission.end();
         for mailbox in mailboxes {
-            mailbox.pause();
+            mailbox.halt();
             mailbox.retire(true);
+            mailbox.give_up();
         }
         self.parts.admission.let_store_close();
         self.parts.stop();

@@ -84,6 +84,7 @@ pub(crate) struct Settings {
     pub(crate) window: u32,
     pub(crate) keep_alive: Duration,
     pub(crate) hops_max: Option<u8>,
+    pub(crate) deduplication_keys_max: u32,
     pub(crate) restarts: RestartIntensity,
     pub(crate) abandoned_threads_max: u32,
     pub(crate) retention: Retention,
@@ -103,6 +104,7 @@ impl Default for Settings {
             window: 10_000,
             keep_alive: Duration::from_secs(60),
             hops_max: Some(16), // REC-01
+            deduplication_keys_max: 1_000_000,
             restarts: RestartIntensity::default(),
             abandoned_threads_max: 16,
             retention: Retention {
@@ -182,6 +184,10 @@ impl Settings {
         check(
             "abandoned_threads_max",
             within(self.abandoned_threads_max, CONCURRENCY_LIMIT),
+        );
+        check(
+            "deduplication_keys_max",
+            (self.deduplication_keys_max == 0).then(|| "is 0: no key could be taken".to_owned()),
         );
         check(
             "retain",

@@ -1,7 +1,7 @@
 //! What a mailbox keeps of an event, and the forms in which events come in and go out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::event::{InvocationType, Options, RequestId};
 use crate::failure::{Attempt, DeadLetter};
@@ -50,6 +50,8 @@ pub(crate) struct Slot {
     pub(crate) body: Option<Payload>,
     pub(crate) side: Option<Box<Side>>,
     pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
     /// When the present phase began; for a delayed event, when it ends.
     pub(crate) at: Time,
     /// Its neighbours in the list that it waits in.
@@ -88,6 +90,7 @@ pub(crate) struct Entry {
 pub(crate) struct Returning {
     pub(crate) entry: Entry,
     pub(crate) accepted: Time,
+    pub(crate) first_due: Time,
     /// Attempts that failed.
     pub(crate) attempt: u32,
     /// Whether the process died too often while it ran.
@@ -112,10 +115,14 @@ pub(crate) struct Taken {
     /// For its worker to take.
     pub(crate) payload: Option<Payload>,
     pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
     pub(crate) hops: u8,
     pub(crate) kind: InvocationType,
     pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) event_age_max: Option<Duration>,
+    /// The wall clock must show this before it runs.
+    pub(crate) not_before: Option<SystemTime>,
     /// The process died while it ran: it runs alone.
     pub(crate) suspect: bool,
 }
@@ -144,6 +151,8 @@ pub(crate) struct Side {
     pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) event_age_max: Option<Duration>,
+    /// The wall clock must show this before it runs.
+    pub(crate) not_before: Option<SystemTime>,
     pub(crate) redriven_from: Option<RequestId>,
     /// Its failed attempts.
     pub(crate) attempts: Vec<Attempt>,
@@ -156,8 +165,9 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// The side of an event with `options`; none if they say nothing that must be kept.
-    pub(crate) fn of(options: Options) -> Option<Box<Self>> {
+    /// The side of an event with `options` that may not run before the wall clock shows `not_before`; none if they say
+    /// nothing that must be kept.
+    pub(crate) fn of(options: Options, not_before: Option<SystemTime>) -> Option<Box<Self>> {
         let Options {
             origin,
             retry,
@@ -169,6 +179,7 @@ impl Side {
             origin: origin.shared(),
             retry,
             event_age_max,
+            not_before,
             redriven_from,
             ..Self::default()
         };
@@ -180,6 +191,7 @@ impl Side {
         self.origin.is_some()
             || self.retry.is_some()
             || self.event_age_max.is_some()
+            || self.not_before.is_some()
             || self.redriven_from.is_some()
             || !self.attempts.is_empty()
             || self.suspect

@@ -163,6 +163,39 @@ pub(crate) fn store_well() {
     info!("store takes events again");
 }
 
+/// The last file of the log doesn't end with an end in order.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_not_closed(file: &str, offset: u64, bytes: u64) {
+    warn!(
+        file,
+        offset,
+        bytes,
+        "store was not closed in order: its last file counts up to byte `offset`, and `bytes` bytes behind it are no whole records and don't count; that is usual after a kill or a loss of power, and otherwise damage"
+    );
+}
+
+/// The last file of the log is what is left of one that was being made.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_unborn(file: &str, bytes: usize) {
+    warn!(
+        file,
+        offset = 0,
+        bytes,
+        "store was not closed in order: its last file has `bytes` bytes, too few for anything to count, and is begun again; that is usual after a kill or a loss of power, and otherwise damage"
+    );
+}
+
+/// What the file says of the events that ran can't be read.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_running_damaged(file: &str, offset: u64, bytes: usize) {
+    warn!(
+        file,
+        offset,
+        bytes,
+        "what stood there of the events that ran when the process ended is missing or can't be read: if one of them ended the process, that isn't counted"
+    );
+}
+
 pub(crate) fn store_panicked(reason: &str) {
     error!(reason, "store panicked; that counts as a refusal");
 }
@@ -205,6 +238,20 @@ pub(crate) fn credentials_unavailable(reason: &str) {
     error!(
         reason,
         "credentials could not be looked up, and a request was refused"
+    );
+}
+
+pub(crate) fn subscriber_slow(subscriber: u64) {
+    error!(
+        subscriber,
+        "backlog of a subscriber of dead letters is full, letters pass it by"
+    );
+}
+
+pub(crate) fn subscriber_caught_up(subscriber: u64, missed: u64) {
+    warn!(
+        subscriber,
+        missed, "subscriber of dead letters has room again, after letters that passed it by"
     );
 }
 
@@ -358,13 +405,14 @@ pub struct Stats {
     pub concurrent_executions: u64,
     /// The most that ran at once so far (MET-08, as its maximum); over functions, the sum of theirs.
     pub concurrent_executions_max: u64,
-    /// Events accepted (MET-11).
+    /// Events accepted by this process (MET-11). Those that an earlier process left in the store are not counted again: they
+    /// are [`Ledger::inherited`].
     pub async_events_received: u64,
-    /// From acceptance to the start of each attempt (MET-12).
+    /// From when the first run was due to the start of each attempt (MET-12). A delay is not part of it.
     pub async_event_age: Percentiles,
     /// Events given up without a success, wherever they went then (MET-13).
     pub async_events_dropped: u64,
-    /// Dead letters that a full queue dropped (MET-14).
+    /// Dead letters that a full queue dropped (MET-14), and those that passed a subscriber by whose backlog was full.
     pub dead_letter_errors: u64,
     /// Records that did not reach their destination (MET-15).
     pub destination_delivery_failures: u64,
@@ -376,7 +424,8 @@ pub struct Stats {
     pub restarts: u64,
     /// How often a handler, or the closure of a destination, blocked its arbiter.
     pub arbiters_blocked: u64,
-    /// Threads that handlers have not let go of, and that were given up for others.
+    /// Threads that run on now though they were given up: of handlers that didn't let go of them, and of blocking
+    /// functions whose attempts were given up.
     pub abandoned_threads: u64,
     /// Appends and settlements that the store refused, or panicked in.
     pub store_errors: u64,
@@ -403,7 +452,7 @@ impl Stats {
             duration: meters.duration.percentiles(),
             concurrent_executions: events.running + calls.running,
             concurrent_executions_max: meters.concurrent_executions_max,
-            async_events_received: events.accepted,
+            async_events_received: events.received(),
             async_event_age: meters.age.percentiles(),
             async_events_dropped: events.dead,
             dead_letter_errors: meters.dead_letter_errors,

@@ -18,6 +18,7 @@
 
 mod contract;
 mod faulty;
+mod real_io;
 mod recording;
 #[cfg(feature = "disk")]
 mod simulated_disk;
@@ -35,7 +36,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::context::Event;
 use crate::error::BuildError;
 use crate::failure::{Final, RetryAfter, Throttled};
@@ -45,6 +46,7 @@ use crate::telemetry::Stats;
 
 pub use contract::judge;
 pub use faulty::{Call, FaultyStore, StoreFault};
+use real_io::RealIo;
 pub use recording::RecordingStore;
 #[cfg(feature = "disk")]
 pub use simulated_disk::SimulatedDisk;
@@ -52,18 +54,26 @@ pub use simulated_disk::SimulatedDisk;
 /// Runs `test` in an actix `System` on this thread whose clock stands still while anything can be done, and jumps to
 /// the next timer when nothing can.
 ///
+/// Work that takes real time takes none of the virtual: the clock stands still while a blocking function runs, which therefore
+/// has no timeout, and, on Linux, while sockets are open and anything came through them within the last 300 ms. I/O that
+/// takes longer at a stretch, and whatever threads of the application's own do, is not waited for: the clock jumps.
+///
 /// # Panics
 /// When the system can't be built, or `test` panics.
 pub fn run<R>(test: impl Future<Output = R>) -> R {
+    let real_io = Arc::new(RealIo::default());
     let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime on this thread can be built")
+        real_io.watch(|idle| {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder
+                .enable_all()
+                .start_paused(true)
+                .on_thread_park(idle)
+                .build()
+                .expect("a runtime on this thread can be built")
+        })
     };
-    actix::System::with_tokio_rt(runtime).block_on(test)
+    actix::System::with_tokio_rt(runtime).block_on(real_io.count(test))
 }
 
 /// A runtime in virtual time on one arbiter. One seed gives one course of events.
@@ -79,11 +89,17 @@ pub struct Simulation {
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
 impl Simulation {
-    /// Starts the runtime; call it inside [`run`].
+    /// Starts the runtime; call it inside [`run`]. A folder of [`Builder::disk`] is written in the test's own thread.
     ///
     /// # Errors
-    /// As [`Builder::start`].
+    /// As [`Builder::start`], and outside of virtual time.
     pub async fn start(seed: u64, builder: Builder) -> Result<Self, BuildError> {
+        if actix::System::try_current().is_none() {
+            return Err(BuildError::NoSystem);
+        }
+        if !clock::is_virtual() {
+            return Err(BuildError::RealTime);
+        }
         let clock = Clock::simulated(seed, SystemTime::UNIX_EPOCH + EPOCH);
         Ok(Self {
             runtime: builder.simulated(clock).start().await?,
@@ -113,6 +129,12 @@ impl Simulation {
     /// Lets everything be done that can be done without time passing (but for one millisecond).
     pub async fn settle(&self) {
         self.advance(Duration::from_millis(1)).await;
+    }
+
+    /// Sets the wall clock, as an operator does or a time server. What is due after a time goes on as before: only
+    /// [`Invoke::not_before`](crate::Invoke::not_before) and the times that are reported follow the wall clock.
+    pub fn set_wall_clock(&self, time: SystemTime) {
+        self.client().clock().set_wall(time);
     }
 
     /// A function's figures.

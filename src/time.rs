@@ -15,6 +15,11 @@ impl Time {
         Self(self.0.saturating_add(nanos(delay)))
     }
 
+    /// The moment `delay` before this one; before 1970 lies the beginning of time.
+    pub(crate) fn before(self, delay: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(delay)))
+    }
+
     /// This time as the runtime and its store tell each other.
     pub(crate) fn stored(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0)

@@ -12,6 +12,11 @@ const THROTTLE_BASE: Duration = Duration::from_secs(1);
 /// Cap of the delay between such retries (ASY-20).
 const THROTTLE_CAP: Duration = Duration::from_secs(300);
 
+/// Retries of an event that may come as soon as is asked for.
+const QUICK_RETRIES: u32 = 10;
+/// The shortest delay of all further ones: an event that fails at once, for ever, must not keep its worker busy.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+
 /// All that decides whether a failed event runs again.
 pub(crate) struct Failed<'a> {
     pub(crate) policy: &'a RetryPolicy,
@@ -22,7 +27,8 @@ pub(crate) struct Failed<'a> {
     pub(crate) counted: u32,
     /// Throttles, system errors and keys in use so far, this one included; they don't count (ASY-21).
     pub(crate) uncounted: u32,
-    pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
     pub(crate) age_max: Duration,
     /// A random number from 0 to 1, for jitter.
     pub(crate) chance: f64,
@@ -63,8 +69,13 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
             (Some(delay), _) => delay,
         },
     };
+    let failures = failed.counted.saturating_add(failed.uncounted);
+    let delay = match failures {
+        ..=QUICK_RETRIES => delay,
+        _ => delay.max(DELAY_MIN),
+    };
     let due = now.after(delay);
-    if due.since(failed.accepted) > failed.age_max {
+    if due.since(failed.first_due) > failed.age_max {
         return Verdict::GiveUp(Condition::EventAgeExceeded);
     }
     Verdict::RetryAt(due)
@@ -83,7 +94,7 @@ mod tests {
             directive: None,
             counted: failures,
             uncounted: failures,
-            accepted: Time::default(),
+            first_due: Time::default(),
             age_max: SECOND * 21_600,
             chance: 0.5,
         }
@@ -179,6 +190,35 @@ mod tests {
         };
         let delays = [1, 2, 3, 4].map(|n| decide_at(n, 5));
         assert_eq!(delays, [1, 2, 4, 5].map(|s| Verdict::RetryAt(at(s))));
+    }
+
+    #[test]
+    fn the_tenth_retry_is_the_last_that_comes_at_once_whoever_asked_for_it() {
+        let zero = RetryPolicy::fixed(u32::MAX, Duration::ZERO);
+        let at_once = [
+            (FailureKind::Error, None),
+            (FailureKind::Error, Some(Duration::ZERO)),
+            (FailureKind::Throttle, Some(Duration::from_nanos(1))),
+            (FailureKind::System, Some(Duration::ZERO)),
+            (FailureKind::InProgress, Some(Duration::ZERO)),
+        ];
+        for (kind, asked) in at_once {
+            let delay = |counted, uncounted| {
+                let mut event = failed(&zero, kind, counted);
+                event.uncounted = uncounted;
+                event.directive = asked.map(Directive::After);
+                match decide(&event, at(5)) {
+                    Verdict::RetryAt(due) => due.since(at(5)),
+                    Verdict::GiveUp(condition) => panic!("{condition}"),
+                }
+            };
+            for (counted, uncounted) in [(1, 0), (10, 0), (4, 6)] {
+                assert!(delay(counted, uncounted) < DELAY_MIN, "{kind:?}");
+            }
+            for (counted, uncounted) in [(11, 0), (5, 6), (1, 10), (u32::MAX, 9)] {
+                assert_eq!(delay(counted, uncounted), DELAY_MIN, "{kind:?}");
+            }
+        }
     }
 
     #[test]

@@ -17,8 +17,6 @@ pub(crate) struct View {
     pub(crate) at: Time,
     pub(crate) accepted: Time,
     pub(crate) attempt: u32,
-    /// The store has it.
-    pub(crate) stored: bool,
     pub(crate) result: Option<Payload>,
     pub(crate) letter: Option<DeadLetter>,
     pub(crate) failure: Option<Failure>,
@@ -34,7 +32,6 @@ impl View {
             at: slot.at,
             accepted: slot.accepted,
             attempt: slot.attempt,
-            stored: slot.stored,
             result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
             letter: side.and_then(|side| side.letter.clone()),
             failure: side

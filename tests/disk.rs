@@ -264,3 +264,41 @@ async fn the_folder_keeps_the_contract_of_stores() {
     let disk = Disk::new(folder.path()).segment_bytes(64 << 10);
     redrive::testing::judge(|| disk.open().unwrap()).await;
 }
+
+#[actix::test]
+async fn a_function_has_no_more_stored_deduplication_keys_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |keys: u32| {
+        let runs = Arc::default();
+        let f = counting("f", &runs).deduplication_keys_max(keys);
+        let other = counting("other", &runs).deduplication_keys_max(1);
+        let builder = Runtime::builder().disk(folder.path()).function(f);
+        builder.function(other).start().await.unwrap()
+    };
+    let send = async |runtime: &Runtime, function: &'static str, key: u32, window| {
+        let event = Invoke::event(function, 1_u32).deduplicate(key.to_string(), window);
+        runtime.client().send(event).await
+    };
+    let (moment, hour) = (Duration::from_nanos(1), Duration::from_secs(3_600));
+    let runtime = start(2).await;
+    for key in 0..5 {
+        send(&runtime, "f", key, moment).await.unwrap();
+    }
+    for key in 5..7 {
+        send(&runtime, "f", key, hour).await.unwrap();
+    }
+    send(&runtime, "other", 5, hour).await.unwrap();
+    let refused = send(&runtime, "f", 7, hour).await.unwrap_err();
+    let full = matches!(refused, InvokeError::DeduplicationKeysFull { limit: 2, .. });
+    assert!(full, "{refused}");
+    assert!(send(&runtime, "f", 5, hour).await.unwrap().duplicate);
+    let pending = runtime.client().function_stats("f").unwrap().events;
+    assert_eq!(pending.accepted, 7);
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
+
+    let runtime = start(3).await;
+    assert!(send(&runtime, "f", 6, hour).await.unwrap().duplicate);
+    send(&runtime, "f", 7, hour).await.unwrap();
+    send(&runtime, "f", 8, hour).await.unwrap_err();
+    drop(runtime.shutdown(Duration::from_secs(5)).await);
+}

@@ -104,6 +104,8 @@ pub struct DeadLetterQueue {
     subscribers: Subscribers,
     /// Who subscribes before anything runs.
     first: Vec<Subscribe>,
+    /// The letters are in the report of the shutdown. What comes later is among the unfinished.
+    handed_over: bool,
     turn: Turn,
 }
 
@@ -137,6 +139,7 @@ impl DeadLetterQueue {
             taking: false,
             subscribers: Subscribers::new(pool),
             first: subscribers,
+            handed_over: false,
             turn: Turn::default(),
         }
     }
@@ -220,11 +223,22 @@ impl DeadLetterQueue {
         true
     }
 
+    fn publish(&mut self, letter: &DeadLetter) {
+        let missed = self.subscribers.publish(letter);
+        if missed > 0 {
+            self.count_errors(letter, missed);
+        }
+    }
+
     fn count_dropped(&self, letter: &DeadLetter, consequence: &str) {
         telemetry::dead_letters_full(letter.request_id, consequence);
+        self.count_errors(letter, 1);
+    }
+
+    fn count_errors(&self, letter: &DeadLetter, errors: u64) {
         let function = self.post.admission.heir(letter.function.clone());
         if let Some(mailbox) = self.post.admission.mailbox(function.as_str()) {
-            mailbox.meter(|meters| meters.dead_letter_errors += 1);
+            mailbox.meter(|meters| meters.dead_letter_errors += errors);
         }
     }
 }
@@ -359,8 +373,14 @@ impl Handler<Bury> for DeadLetterQueue {
     type Result = ();
 
     fn handle(&mut self, bury: Bury, ctx: &mut Self::Context) {
-        self.turn.spend(0, ctx);
-        self.subscribers.publish(&bury.letter);
+        if self.handed_over {
+            return;
+        }
+        if self.turn.spend(0, ctx) && self.subscribers.are_catching_up() {
+            // Subscribers that take letters as fast as they can have a moment to: they miss nothing.
+            ctx.wait(actix::fut::wrap_future(tokio::time::sleep(MOMENT)));
+        }
+        self.publish(&bury.letter);
         let place = self.place();
         // Those that are held come first, so that places follow the order of arrival.
         if !self.held.is_empty() || !self.has_room(&bury.letter) {
@@ -390,7 +410,11 @@ impl Handler<Bury> for DeadLetterQueue {
     }
 }
 
-/// Takes everything out: the letters, those that are being sent included, and what is held for want of room.
+/// How long burials wait for subscribers that are behind.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Takes everything out: the letters, those that are being sent included, and what is held for want of room. Nothing is
+/// buried afterwards.
 #[derive(Message)]
 #[rtype(result = "Vec<DeadLetter>")]
 pub(crate) struct HandOver;
@@ -399,6 +423,7 @@ impl Handler<HandOver> for DeadLetterQueue {
     type Result = ResponseFuture<Vec<DeadLetter>>;
 
     fn handle(&mut self, _: HandOver, ctx: &mut Self::Context) -> Self::Result {
+        self.handed_over = true;
         let queue = ctx.address();
         Box::pin(async move {
             let mut letters = Vec::new();
@@ -424,7 +449,13 @@ impl Handler<HandOverSome> for DeadLetterQueue {
         let mut letters = self.kept.take_oldest(LOOKS_MAX);
         if letters.is_empty() {
             let held = self.held.len().min(LOOKS_MAX);
-            letters.extend(self.held.drain(..held).map(|(_, bury)| bury.letter));
+            letters.extend(self.held.drain(..held).map(|(_, bury)| {
+                // One that a store has is pending there.
+                if !bury.letter.stored {
+                    bury.mailbox.bury(bury.ticket, &bury.letter);
+                }
+                bury.letter
+            }));
         }
         self.turn.spend(letters.len(), ctx);
         letters

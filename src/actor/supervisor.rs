@@ -130,7 +130,8 @@ impl Supervisor {
     /// A place for user code of the function; `None` if no thread can be had now.
     fn place(&self) -> Option<Placement> {
         let home = match self.mailbox.is_secluded(self.now()) {
-            true => Home::Own(self.mailbox.tuning.concurrency()),
+            // Where nothing may run, closures of destinations still do.
+            true => Home::Own(self.mailbox.tuning.concurrency().max(1)),
             false => Home::Shared,
         };
         self.pool.place(self.mailbox.number, home).ok()
@@ -256,10 +257,18 @@ impl Supervisor {
         if here {
             return deliver(&mailbox);
         }
+        // Deaths come as fast as the supervisor decides, and the code that hears of them may be slow.
+        let texts = letter.failure().map_or(0, Failure::text_len);
+        let bytes = (letter.payload.size() + texts) as u64;
+        let Some(waiting) = mailbox.deliveries.enter(bytes) else {
+            let reason = "too many records wait for the destination: make its closure faster";
+            return delivery::failed(&mailbox, id, reason);
+        };
         let Some(placement) = self.place() else {
             return delivery::failed(&mailbox, id, "no thread for its closure can be had");
         };
         placement.arbiter().spawn_fn(move || {
+            let _waiting = waiting;
             let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
             let ((), held) = placement.watched(mailbox.number, guarded);
             if let Some(Held(held)) = held {
@@ -301,6 +310,7 @@ impl Handler<Notice> for Supervisor {
             Notice::Attend => self.attend(ctx),
             Notice::Failed(failed) => self.judge(*failed),
             Notice::Doomed(doomed) => self.bury_some(doomed.into_iter(), ctx),
+            Notice::Parked(events) => self.post.admission.park(&self.mailbox, &events),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
         }
     }

@@ -22,15 +22,17 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Counts a message that looked at so many letters, or did work for so many. Ends the turn when that was enough: the
-    /// next message is handled when the other actors and tasks of the arbiter have been polled.
-    pub(crate) fn spend<A>(&mut self, letters: usize, ctx: &mut Context<A>)
+    /// next message is handled when the other actors and tasks of the arbiter have been polled. Answers whether it did.
+    pub(crate) fn spend<A>(&mut self, letters: usize, ctx: &mut Context<A>) -> bool
     where
         A: Actor<Context = Context<A>>,
     {
         self.done += MESSAGE + letters;
-        if self.done >= TURN {
+        let over = self.done >= TURN;
+        if over {
             self.done = 0;
             ctx.wait(actix::fut::wrap_future(tokio::task::yield_now()));
         }
+        over
     }
 }

@@ -277,7 +277,7 @@ impl Shift {
                 _ => self.guarded(|| instance.end()),
             };
             let Taken {
-                ticket, accepted, ..
+                ticket, first_due, ..
             } = taken;
             let whole = match (ran, ended) {
                 (Ran::Well(result), Ok(())) => {
@@ -285,7 +285,7 @@ impl Shift {
                         &taken,
                         Done {
                             ticket,
-                            accepted,
+                            first_due,
                             started: now,
                             result,
                         },
@@ -549,5 +549,6 @@ pub(crate) fn station(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<Stat
         home: admission.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
         claims: admission.claims.clone(),
+        threads: mailbox.threads.clone(),
     })
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Admission;
+use super::{Admission, NAME_SHOWN};
 use crate::error::InvokeError;
 use crate::event::{Deduplicate, Durability, InvocationType, Options, Start};
+use crate::excerpt::excerpt;
 use crate::mailbox::Mailbox;
 use crate::origin::LATEST;
 use crate::payload::{Payload, PayloadError};
@@ -49,6 +50,14 @@ impl Admission {
         let Some(options) = options else {
             return Ok(());
         };
+        if let Some((header, bytes)) = options.origin.longer_than(self.limits.headers_max) {
+            return Err(InvokeError::HeaderTooLong {
+                function: function(),
+                header,
+                bytes,
+                limit: self.limits.headers_max,
+            });
+        }
         let hops = options.hops;
         if let Some(limit) = mailbox.tuning.hops_max().filter(|&limit| hops >= limit) {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
@@ -122,14 +131,19 @@ impl Admission {
             if kind == InvocationType::Event {
                 origin.client_context = None;
             }
-            entry.start = match options.start {
-                Start::Now => now,
-                Start::After(delay) => now.after(delay),
-                Start::At(wall) => self.clock.time(wall),
-            };
+            let mut not_before = None;
+            match options.start {
+                Start::Now => {}
+                Start::After(delay) => entry.start = now.after(delay),
+                Start::At(wall) => {
+                    if let Some(due) = self.clock.until(wall) {
+                        (entry.start, not_before) = (due, Some(wall));
+                    }
+                }
+            }
             (entry.hops, entry.request_id) = (options.hops, options.request_id);
             entry.proposed = options.request_id.is_some();
-            entry.side = Side::of(*options);
+            entry.side = Side::of(*options, not_before);
         }
         Ok(entry)
     }
@@ -140,7 +154,7 @@ impl Admission {
         let version = mailbox.function.versions().version(qualifier, chance);
         version.ok_or_else(|| InvokeError::UnknownQualifier {
             function: mailbox.name().to_string(),
-            qualifier: qualifier.to_owned(),
+            qualifier: excerpt(qualifier, NAME_SHOWN),
         })
     }
 

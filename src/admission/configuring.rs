@@ -106,6 +106,9 @@ impl Admission {
         change: impl FnOnce(&mut Configuration) -> Result<T, E>,
     ) -> Result<T, E> {
         let _turn = self.configuring.lock().await;
+        if self.has_ended() {
+            return Err(ConfigureError::ShuttingDown.into());
+        }
         let unknown = || ConfigureError::UnknownFunction {
             function: function.to_owned(),
         };

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::Lane;
 use super::{Admission, Stored};
+use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::event::RequestId;
 use crate::idempotency::{Completed, Digest, Key, Owner};
@@ -33,8 +34,10 @@ impl Admission {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
-        let retention = &mailbox.settings().retention;
-        let retained = Retained::new(retention.events_max, retention.bytes_max, retention.age_max);
+        let settings = mailbox.settings();
+        let retention = &settings.retention;
+        let retained = Retained::new(retention.events_max, retention.bytes_max, retention.age_max)
+            .keys_max(settings.deduplication_keys_max);
         match panic::catch(|| store.open(mailbox.name(), retained)) {
             Ok(Backlog {
                 ready,
@@ -131,8 +134,8 @@ impl Admission {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
-        for (id, _) in events {
-            if let Err(panicked) = panic::catch(|| store.park(*id)) {
+        for (id, due) in events {
+            if let Err(panicked) = panic::catch(|| store.park(*id, due.stored())) {
                 telemetry::store_panicked(&panicked.message);
             }
         }
@@ -181,7 +184,7 @@ impl Admission {
         let returning = fetched
             .events
             .into_iter()
-            .map(|event| returning(event, deaths_max));
+            .map(|event| returning(event, deaths_max, &self.clock));
         mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 
@@ -202,14 +205,37 @@ impl Admission {
         let Some(event) = event.flatten() else {
             return false;
         };
-        let accepted_at = event.accepted_at;
+        let (accepted_at, due) = (event.accepted_at, Time::of(event.due_at));
         let mailbox = self.mailbox(self.heir(event.function.clone()).as_str());
-        if let Some(mailbox) = &mailbox {
-            mailbox.cancel_returning(returning(event, u32::MAX), id);
-        }
         let settlement = Settlement::Cancelled { accepted_at };
-        self.settle_stored(mailbox.as_deref(), id, settlement);
-        true
+        let settle = || self.settle_stored(mailbox.as_deref(), id, settlement);
+        let kept = self.before_end(settle).unwrap_or(false);
+        match &mailbox {
+            Some(mailbox) if kept => {
+                mailbox.cancel_returning(returning(event, u32::MAX, &self.clock), id);
+            }
+            Some(mailbox) => self.park(mailbox, &[(id, due)]),
+            None => {}
+        }
+        kept
+    }
+
+    /// Ends an event that its mailbox has. Answers whether it was pending, and stays ended.
+    pub(crate) fn cancel_held(&self, mailbox: &Mailbox, id: RequestId) -> bool {
+        let cancelled = self.before_end(|| {
+            let cancelled = mailbox.cancel(id)?;
+            let kept = cancelled.stored.is_none_or(|accepted| {
+                let accepted_at = accepted.stored();
+                let settlement = Settlement::Cancelled { accepted_at };
+                self.settle_stored(Some(mailbox), id, settlement)
+            });
+            Some((cancelled, kept))
+        });
+        let Some((cancelled, kept)) = cancelled.flatten() else {
+            return false;
+        };
+        mailbox.let_go(cancelled);
+        kept
     }
 
     /// What the store knows of an event.
@@ -292,7 +318,7 @@ fn completed(execution: Execution) -> Completed {
     }
 }
 
-fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
+fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
     let origin = Origin {
         trace_header: event.trace_header,
         traceparent: event.traceparent,
@@ -300,10 +326,14 @@ fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
         qualifier: event.qualifier,
         version: event.version,
     };
+    // The wall clock may have been set back since the event was stored.
+    let due_by_wall = event.not_before.map(|wall| clock.time(wall));
+    let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
     let side = Side {
         origin: origin.shared(),
         retry: event.retry,
         event_age_max: event.event_age_max,
+        not_before: event.not_before,
         redriven_from: event.redriven_from,
         attempts: event.attempts,
         uncounted: event.uncounted,
@@ -322,6 +352,7 @@ fn returning(event: StoredEvent, deaths_max: u32) -> Returning {
             proposed: event.proposed,
         },
         accepted: Time::of(event.accepted_at),
+        first_due,
         attempt: event.attempt_count,
         deadly: event.deaths >= deaths_max,
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{Admission, Stored, Wish, refusal};
+use super::{Admission, Stored, Wish, keys_full, refusal};
 use crate::error::{InvokeError, StoreError};
 use crate::event::{Durability, Receipt, RequestId};
 use crate::mailbox::Mailbox;
@@ -113,6 +113,8 @@ impl Admission {
             payload: entry.payload.clone(),
             accepted_at: now.stored(),
             due_at: start.stored(),
+            first_due_at: start.stored(),
+            not_before: side.and_then(|side| side.not_before),
             hops: entry.hops,
             trace_header: origin.and_then(|origin| origin.trace_header.clone()),
             traceparent: origin.and_then(|origin| origin.traceparent.clone()),
@@ -150,14 +152,16 @@ impl Admission {
         }
     }
 
-    /// Tells the store what became of an event that it has.
+    /// Tells the store what became of an event that it has. Answers whether the store keeps it.
     pub(crate) fn settle_stored(
         &self,
         mailbox: Option<&Mailbox>,
         id: RequestId,
         settlement: Settlement,
-    ) {
-        let Some(stored) = &self.store else { return };
+    ) -> bool {
+        let Some(stored) = &self.store else {
+            return false;
+        };
         let settled = Settled::new(id, self.clock.now().stored(), settlement);
         let settled = panic::catch(|| stored.store.settle(settled)).unwrap_or_else(refused);
         if let Err(error) = settled {
@@ -165,7 +169,9 @@ impl Admission {
                 mailbox.meter(|meters| meters.store_errors += 1);
             }
             telemetry::settle_failed(mailbox.map(Mailbox::name), id, &error.to_string());
+            return false;
         }
+        true
     }
 }
 
@@ -199,6 +205,7 @@ impl Storing {
             }
         };
         let mut receipts = Few::with_capacity(appended.len());
+        let mut refused = None;
         let answers = appended.into_iter().zip(entries);
         let kept = answers.filter_map(|(answer, (mut entry, durability))| match answer {
             Appended::Kept(id) => {
@@ -212,6 +219,13 @@ impl Storing {
                 receipts.push(Receipt::new(first, durability).duplicate());
                 None
             }
+            // An event with a key comes alone.
+            Appended::KeysFull => {
+                mailbox.release(1, entry.payload.size() as u64);
+                admission.proposals.give_back(entry.request_id);
+                refused = Some(keys_full(&mailbox, None));
+                None
+            }
         });
         let kept: Few<_> = kept.collect();
         let (parked, wake) = mailbox.stock(kept, accepted, admission.clock.now());
@@ -220,7 +234,7 @@ impl Storing {
         let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();
         // The caller's waker and whoever listens to the log are not ours: whatever they do, the events run.
         let told = panic::catch(|| {
-            answer(Ok(receipts));
+            answer(refused.map_or(Ok(receipts), Err));
             ids.iter()
                 .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         });

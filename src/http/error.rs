@@ -264,7 +264,8 @@ impl From<InvokeError> for ApiError {
             }
             InvokeError::PayloadTooLarge { .. } => Self::too_large(message),
             InvokeError::PayloadUnserialisable { .. } => Self::invalid_content(message),
-            InvokeError::MailboxFull { retry_after, .. } => {
+            InvokeError::MailboxFull { retry_after, .. }
+            | InvokeError::DeduplicationKeysFull { retry_after, .. } => {
                 Self::throttled("ConcurrentInvocationLimitExceeded", Some(retry_after))
             }
             // A pause ends when somebody ends it.
@@ -280,7 +281,9 @@ impl From<InvokeError> for ApiError {
                 Self::new(StatusCode::BAD_REQUEST, code, message)
             }
             InvokeError::RequestIdTaken { .. } => Self::conflict(message),
-            InvokeError::Setting(_) => Self::invalid_parameter(message),
+            InvokeError::Setting(_) | InvokeError::HeaderTooLong { .. } => {
+                Self::invalid_parameter(message)
+            }
             InvokeError::ShuttingDown | InvokeError::NoSystem => Self::unavailable(message),
             InvokeError::Store(_) => Self::service(message),
         }
@@ -320,6 +323,7 @@ impl From<ConfigureError> for ApiError {
             }
             ConfigureError::Settings(_) => Self::invalid_parameter(error.to_string()),
             ConfigureError::Store(_) => Self::service(error.to_string()),
+            ConfigureError::ShuttingDown => Self::unavailable(error.to_string()),
         }
     }
 }

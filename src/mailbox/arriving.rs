@@ -155,6 +155,7 @@ mod tests {
             home: Arc::new(()),
             abort: Default::default(),
             claims: Arc::new(crate::claims::Claims::new(Default::default())),
+            threads: mailbox.threads.clone(),
         };
         let seat = mailbox.seat(Arc::new(station), 0);
         seat.wakes(Waker::noop());
@@ -185,7 +186,7 @@ mod tests {
     fn done_with(taken: &Taken, started: Time) -> Done {
         Done {
             ticket: taken.ticket,
-            accepted: taken.accepted,
+            first_due: taken.first_due,
             started,
             result: None,
         }

@@ -60,6 +60,7 @@ impl Mailbox {
             })
             .collect();
         let wake = inner.rouse(self.rules(), now);
+        inner.check_drained();
         drop(inner);
         drop(left);
         if !doomed.is_empty() {
@@ -92,7 +93,11 @@ impl Mailbox {
     }
 
     pub(crate) fn has_parked(&self) -> bool {
-        self.lock().queue.parked.events() > 0
+        self.parked_events() > 0
+    }
+
+    pub(crate) fn parked_events(&self) -> u64 {
+        self.lock().queue.parked.events()
     }
 
     /// How many parked events to fetch, and up to when they may be due.

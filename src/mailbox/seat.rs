@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Inner, Mailbox, Wake};
+use super::{Inner, Later, Mailbox, Wake};
 use crate::context::Station;
 use crate::event::{InvocationType, RequestId};
-use crate::failure::{Condition, Failure, FailureKind};
+use crate::failure::{Condition, DeadLetter, Failure, FailureKind};
 use crate::notice::{Failed, Notice};
 use crate::payload::Payload;
+use crate::queue::Kept;
 use crate::restart::Crash;
 use crate::seats::Asking;
 use crate::slot::{Taken, Ticket};
@@ -55,9 +56,20 @@ const BACKLOG: u32 = 1_024;
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) ticket: Ticket,
-    pub(crate) accepted: Time,
+    pub(crate) first_due: Time,
     pub(crate) started: Time,
     pub(crate) result: Option<Payload>,
+}
+
+/// Events that a worker took and that don't run now.
+#[derive(Default)]
+struct Passed {
+    /// Too old, or out of retries.
+    doomed: Vec<(Ticket, DeadLetter)>,
+    /// Some came before their time by the wall clock.
+    is_early: bool,
+    /// Those of them that wait in the store.
+    parked: Vec<(RequestId, Time)>,
 }
 
 impl Seat {
@@ -203,22 +215,18 @@ impl Mailbox {
         now: Time,
     ) -> (Turn, Option<Payload>) {
         let rules = self.rules();
-        let mut doomed = Vec::new();
+        let mut passed = Passed::default();
         let mut inner = self.lock_as_is();
         let (payload, mut attend) = match done {
             Some(done) => inner.complete(done, rules.registered, self.name(), now),
             None => (None, false),
-        };
-        let mut over = |inner: &Inner, ticket, condition| {
-            let letter = self.letter(inner, ticket, condition, now);
-            doomed.push((ticket, letter));
         };
         let turn = loop {
             if !inner.queue.has_events() && self.inbox.is_stirred() {
                 self.inbox.calm();
                 self.bring_in(&mut inner, false);
             }
-            let turn = inner.next(index, pace, now, &mut over, rules);
+            let turn = inner.next(index, pace, now, self, &mut passed);
             if !matches!(turn.0, Turn::Idle) || self.settle_down(&mut inner) {
                 break turn;
             }
@@ -234,14 +242,18 @@ impl Mailbox {
             _ => {}
         }
         attend |= inner.wants_look(now) || inner.is_hungry(now);
+        attend |= passed.is_early && inner.wants_timer();
         wake.attend = attend && !inner.summoned;
         inner.summoned |= attend;
         wake += self.publish(&mut inner, now);
         inner.check_drained();
         drop(inner);
         self.wake(wake);
-        if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
+        if !passed.doomed.is_empty() {
+            self.tell(Notice::Doomed(passed.doomed));
+        }
+        if !passed.parked.is_empty() {
+            self.tell(Notice::Parked(passed.parked));
         }
         (turn.0, payload)
     }
@@ -268,7 +280,7 @@ impl Inner {
         let age_max = taken
             .event_age_max
             .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
-        if now.since(taken.accepted) > age_max {
+        if now.since(taken.first_due) > age_max {
             return Some(Condition::EventAgeExceeded);
         }
         let is_retry = taken.ticket.attempt > 1;
@@ -289,24 +301,42 @@ impl Inner {
         failures <= retries
     }
 
-    /// What the worker does next, and whether it was searching. Events that turn out to be over are handed to `over`.
+    /// The event's time has come, but not by the wall clock, which was set back: it waits on.
+    fn postpone(&mut self, taken: Taken, at: Time, now: Time, passed: &mut Passed) {
+        passed.is_early = true;
+        if let Some(Kept::Parked(payload)) = self.queue.postpone(taken.ticket, at, now) {
+            self.later.extend(payload.map(Later::Payload));
+            passed.parked.push((taken.ticket.id, at));
+        }
+        self.later.extend(taken.payload.map(Later::Payload));
+    }
+
+    /// What the worker does next, and whether it was searching. Events that turn out not to run now go to `passed`.
     fn next(
         &mut self,
         index: u32,
         pace: Pace,
         now: Time,
-        over: &mut impl FnMut(&Self, Ticket, Condition),
-        rules: Rules<'_>,
+        mailbox: &Mailbox,
+        passed: &mut Passed,
     ) -> (Turn, bool) {
+        let rules = mailbox.rules();
         let Asking { searched, retired } = self.seats.ask(index);
         // There may be more workers than are wanted by now.
         if retired || self.seats.live() > rules.tuning.concurrency() {
             return (Turn::Stop, searched);
         }
         while let Some(taken) = self.queue.take(now) {
+            if let Some(wall) = taken.not_before
+                && let Some(at) = mailbox.clock.until(wall)
+            {
+                self.postpone(taken, at, now, passed);
+                continue;
+            }
             if let Some(condition) = self.is_over(&taken, now, rules) {
                 if let Some(ticket) = self.queue.untake(taken.ticket, now) {
-                    over(self, ticket, condition);
+                    let letter = mailbox.letter(self, ticket, condition, now);
+                    passed.doomed.push((ticket, letter));
                 }
                 continue;
             }

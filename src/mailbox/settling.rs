@@ -3,6 +3,7 @@
 //! Every transition is asked for with a ticket or an id, so whoever comes late changes nothing. Payloads that are no
 //! longer needed are dropped once the lock is released. Letters are written here; keeping them is the dead-letter queue's.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use super::{Done, Inner, Later, Mailbox, Wake};
@@ -20,6 +21,17 @@ use crate::telemetry;
 use crate::time::Time;
 use crate::verdict::{self, Verdict};
 use crate::view::End;
+
+/// An event that was cancelled, and what it leaves.
+#[must_use = "whoever has to be woken for it is woken by `let_go`"]
+pub(crate) struct Cancelled {
+    /// If the store has the event: when it was accepted.
+    pub(crate) stored: Option<Time>,
+    payload: Option<Payload>,
+    /// The worker that ran it.
+    aborted: Option<Waker>,
+    wake: Wake,
+}
 
 impl Mailbox {
     /// Judges a failed attempt: again, or never, or not at all because it is over already.
@@ -46,7 +58,7 @@ impl Mailbox {
             telemetry::superseded(self.name(), ticket.id, ticket.attempt);
             return Judgement::Superseded;
         };
-        let (kind, accepted) = (slot.kind, slot.accepted);
+        let (kind, first_due) = (slot.kind, slot.first_due);
         let side = slot.side.get_or_insert_default();
         side.uncounted += u32::from(!attempt.failure.counts());
         remember(&mut side.attempts, attempt.clone());
@@ -60,7 +72,7 @@ impl Mailbox {
                 directive: attempt.failure.directive,
                 counted: ticket.attempt - side.uncounted,
                 uncounted: side.uncounted,
-                accepted,
+                first_due,
                 age_max: side
                     .event_age_max
                     .unwrap_or_else(|| rules.event_age_max(origin)),
@@ -68,7 +80,7 @@ impl Mailbox {
             },
             now,
         );
-        inner.count_failure(&attempt, accepted, started);
+        inner.count_failure(&attempt, first_due, started);
         let (judgement, payload) = match (kind, verdict) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
@@ -181,13 +193,13 @@ impl Mailbox {
         (doomed, inner.queue.first_due(now).is_some())
     }
 
-    /// Ends a pending event, the running attempt included. Answers whether there was one to end.
-    pub(crate) fn cancel(&self, id: RequestId) -> bool {
+    /// Ends a pending event, the running attempt included, if there is one to end. `let_go` must follow.
+    pub(crate) fn cancel(&self, id: RequestId) -> Option<Cancelled> {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let Some((running, payload)) = inner.queue.cancel(id, now) else {
-            return false;
-        };
+        let (_, slot) = inner.queue.get(id)?;
+        let stored = slot.stored.then_some(slot.accepted);
+        let (running, payload) = inner.queue.cancel(id, now)?;
         let waker = running.and_then(|ticket| inner.seats.abort(ticket));
         // Where few may run at once, another one may now.
         let wake = match running {
@@ -197,26 +209,35 @@ impl Mailbox {
         inner.tell_watchers(id, || End::Cancelled);
         inner.check_drained();
         drop(inner);
-        drop(payload);
-        if let Some(waker) = waker {
+        Some(Cancelled {
+            stored,
+            payload,
+            aborted: waker,
+            wake,
+        })
+    }
+
+    /// Drops and wakes what a cancelled event had: that may run user code.
+    pub(crate) fn let_go(&self, cancelled: Cancelled) {
+        drop(cancelled.payload);
+        if let Some(waker) = cancelled.aborted {
             waker.wake();
         }
-        self.wake(wake);
-        true
+        self.wake(cancelled.wake);
     }
 
     /// If the function is held back: the failure that did it, for the callers that wait. At most `limit` calls at a time;
     /// answers whether there are more.
     pub(crate) fn fail_waiting_calls(&self, limit: usize, now: Time) -> bool {
         let mut inner = self.lock();
-        if !matches!(inner.restarts.gate(), Gate::BackingOff(_)) {
-            return false;
-        }
-        let failure = inner
-            .last_crash
-            .as_deref()
-            .cloned()
-            .unwrap_or_else(Failure::worker_lost);
+        let crashed = || inner.last_crash.as_deref().cloned();
+        let failure = match inner.restarts.gate() {
+            Gate::BackingOff(_) => crashed().unwrap_or_else(Failure::worker_lost),
+            _ if inner.is_out_of_threads(self.settings()) => {
+                Failure::threads_used_up(self.settings().abandoned_threads_max)
+            }
+            _ => return false,
+        };
         for _ in 0..limit {
             let Some(id) = inner.queue.first_call() else {
                 break;
@@ -263,6 +284,21 @@ impl Mailbox {
         if abandoned == most {
             telemetry::threads_abandoned(self.name(), abandoned);
         }
+    }
+
+    /// The thread of a blocking handler runs on though its attempt was given up.
+    pub(crate) fn thread_abandoned(&self) {
+        let most = self.settings().abandoned_threads_max;
+        let mut inner = self.lock();
+        inner.restarts.abandoned += 1;
+        let abandoned = inner.restarts.abandoned;
+        inner.set_allowance(self.settings());
+        inner.summoned = true;
+        drop(inner);
+        if abandoned == most {
+            telemetry::threads_abandoned(self.name(), abandoned);
+        }
+        self.tell(Notice::Attend);
     }
 
     /// A thread that was abandoned is done with what it was held for.
@@ -324,7 +360,7 @@ impl Inner {
     ) -> (Option<Payload>, bool) {
         let Done {
             ticket,
-            accepted,
+            first_due,
             started,
             result,
         } = done;
@@ -340,7 +376,7 @@ impl Inner {
         self.meters.invocations += 1;
         self.meters.duration_total += duration;
         self.meters.duration.record(duration);
-        self.meters.age.record(started.since(accepted));
+        self.meters.age.record(started.since(first_due));
         self.restarts.failures = 0;
         if let Some(end) = end {
             self.tell_watchers(ticket.id, || end.clone());
@@ -360,9 +396,14 @@ impl Inner {
         opened
     }
 
+    /// Have as many threads of the function been given up as may?
+    pub(super) fn is_out_of_threads(&self, settings: &Settings) -> bool {
+        self.restarts.abandoned >= settings.abandoned_threads_max
+    }
+
     /// How many events may run at once, as far as the function's crashes are concerned.
     pub(super) fn set_allowance(&mut self, settings: &Settings) {
-        let out_of_threads = self.restarts.abandoned >= settings.abandoned_threads_max;
+        let out_of_threads = self.is_out_of_threads(settings);
         self.queue.allowance = match self.restarts.gate() {
             _ if out_of_threads => 0,
             Gate::Open => u32::MAX,
@@ -371,13 +412,13 @@ impl Inner {
         };
     }
 
-    fn count_failure(&mut self, attempt: &Attempt, accepted: Time, started: Time) {
+    fn count_failure(&mut self, attempt: &Attempt, first_due: Time, started: Time) {
         if attempt.failure.counts() {
             self.meters.invocations += 1;
             self.meters.errors += 1;
             self.meters.duration_total += attempt.duration;
             self.meters.duration.record(attempt.duration);
-            self.meters.age.record(started.since(accepted));
+            self.meters.age.record(started.since(first_due));
         } else {
             self.meters.throttles += 1;
         }

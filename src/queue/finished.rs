@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::failure::{Attempt, Failure};
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::Slab;
@@ -12,7 +13,8 @@ use crate::time::Time;
 /// The finished events, the oldest first, and for how long they are remembered.
 #[derive(Debug)]
 pub(super) struct Finished {
-    slots: VecDeque<u32>,
+    /// Each with the bytes that it counts as.
+    slots: VecDeque<(u32, u32)>,
     bytes: u64,
     retention: Retention,
 }
@@ -28,19 +30,20 @@ impl Finished {
 
     /// Remembers an event that has just finished, with its result.
     pub(super) fn push(&mut self, slot: u32, slots: &Slab<Slot>) {
-        self.bytes += bytes(&slots[slot]);
-        self.slots.push_back(slot);
+        let bytes = bytes(&slots[slot]);
+        self.bytes += u64::from(bytes);
+        self.slots.push_back((slot, bytes));
     }
 
     /// Takes out the oldest, if it is to be forgotten.
     pub(super) fn pop_expired(&mut self, slots: &Slab<Slot>, now: Time) -> Option<u32> {
-        let oldest = *self.slots.front()?;
+        let (oldest, bytes) = *self.slots.front()?;
         let is_young = now.since(slots[oldest].at) <= self.retention.age_max;
         if is_young && self.is_within_bounds() {
             return None;
         }
         self.slots.pop_front();
-        self.bytes -= bytes(&slots[oldest]);
+        self.bytes -= u64::from(bytes);
         Some(oldest)
     }
 
@@ -57,11 +60,21 @@ impl Finished {
     pub(super) fn next_expiry(&self, slots: &Slab<Slot>) -> Option<Time> {
         let beyond = self.retention.age_max;
         let beyond = beyond.saturating_add(Duration::from_nanos(1));
-        let oldest = *self.slots.front()?;
+        let (oldest, _) = *self.slots.front()?;
         Some(slots[oldest].at.after(beyond))
     }
 }
 
-fn bytes(slot: &Slot) -> u64 {
-    slot.body.as_ref().map_or(0, Payload::size) as u64
+/// Of a success the result, of a death the payload and the texts of its failures.
+fn bytes(slot: &Slot) -> u32 {
+    let result = slot.body.as_ref().map_or(0, Payload::size);
+    let letter = slot.side.as_deref().and_then(|side| side.letter.as_ref());
+    let buried = letter.map_or(0, |letter| letter.payload.size() + texts(&letter.attempts));
+    let failed = slot.side.as_deref().map_or(0, |side| texts(&side.attempts));
+    u32::try_from(result + buried + failed).unwrap_or(u32::MAX)
+}
+
+fn texts(attempts: &[Attempt]) -> usize {
+    let failures = attempts.iter().map(|attempt| &attempt.failure);
+    failures.map(Failure::text_len).sum()
 }

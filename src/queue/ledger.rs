@@ -4,12 +4,15 @@ use serde::Serialize;
 
 use crate::slot::Phase;
 
-/// How many events are where. `accepted = succeeded + dead + cancelled + pending()`, always.
+/// How many events are where, counted since the function was registered in this process.
+/// `accepted = succeeded + dead + cancelled + pending()`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ledger {
-    /// Accepted since the function was registered.
+    /// Accepted, by this process or, as far as they are `inherited`, by an earlier one.
     pub accepted: u64,
+    /// Of those accepted: the events that an earlier process left in the store, counted once the function is registered.
+    pub inherited: u64,
     /// Ended well.
     pub succeeded: u64,
     /// Became dead letters; of calls: failed.
@@ -27,6 +30,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Accepted by this process: each event counts in one process only, however often it is started.
+    pub fn received(&self) -> u64 {
+        self.accepted - self.inherited
+    }
+
     /// Neither succeeded nor dead nor cancelled.
     pub fn pending(&self) -> u64 {
         self.ready + self.delayed + self.running + self.unregistered
@@ -48,6 +56,7 @@ impl Ledger {
 impl std::ops::AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.inherited += other.inherited;
         self.succeeded += other.succeeded;
         self.dead += other.dead;
         self.cancelled += other.cancelled;

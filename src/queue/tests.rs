@@ -137,6 +137,7 @@ impl Model {
         let [succeeded, dead, cancelled] = self.ended[kind as usize];
         Ledger {
             accepted: self.accepted[kind as usize],
+            inherited: 0,
             succeeded,
             dead,
             cancelled,

@@ -19,7 +19,7 @@ impl Runtime {
     /// ```no_run
     /// # async fn run(runtime: redrive::Runtime) {
     /// let report = runtime.until_signal(std::time::Duration::from_secs(30)).await;
-    /// println!("{} events unfinished", report.unfinished.len());
+    /// println!("{} events unfinished", report.unfinished_count);
     /// # }
     /// ```
     pub async fn until_signal(mut self, shutdown: impl Into<Shutdown>) -> ShutdownReport {
@@ -73,7 +73,7 @@ impl Runtime {
         let report = self.end_or_hurry(shutdown, &mut signals).await;
         match served {
             Some(Err(error)) => {
-                let unfinished = report.unfinished.len();
+                let unfinished = report.unfinished_count;
                 tracing::error!(unfinished, "server failed, and the runtime was shut down");
                 Err(error)
             }

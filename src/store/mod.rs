@@ -71,8 +71,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// When it could not be put on record; the attempt takes place all the same.
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError>;
 
-    /// Takes back an event that the runtime holds, to hand it out by `fetch` when it is due.
-    fn park(&self, event: RequestId);
+    /// Takes back an event that the runtime holds, to hand it out by `fetch` from `due_at` on. That may be later than the
+    /// store was told before, and needn't be kept beyond the process.
+    fn park(&self, event: RequestId, due_at: SystemTime);
 
     /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
@@ -189,6 +190,10 @@ pub struct StoredEvent {
     pub accepted_at: SystemTime,
     /// When it may run (again).
     pub due_at: SystemTime,
+    /// When its first run was due: its age counts from here.
+    pub first_due_at: SystemTime,
+    /// It may not run before the wall clock shows this. Not on the time line of the store.
+    pub not_before: Option<SystemTime>,
     /// How many invocations stand before it in its chain.
     pub hops: u8,
     /// The caller's trace header.
@@ -227,6 +232,9 @@ pub enum Appended {
     Kept(RequestId),
     /// Nothing of it is kept: this event of the function has the same key.
     Duplicate(RequestId),
+    /// Nothing of it is kept: its function has as many deduplication keys as it may ([`Retained::keys_max`]), and this would
+    /// be another one.
+    KeysFull,
 }
 
 /// What became of an event.
@@ -285,7 +293,7 @@ pub enum Settlement {
 }
 
 /// What a store keeps of a function's finished events, other than dead letters: the latest ones within all of these
-/// bounds.
+/// bounds. And how many deduplication keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retained {
@@ -295,6 +303,9 @@ pub struct Retained {
     pub bytes_max: u64,
     /// Time since they finished.
     pub age_max: Duration,
+    /// Deduplication keys whose windows are not over. None of them is forgotten: events with another one are answered
+    /// [`Appended::KeysFull`].
+    pub keys_max: u32,
 }
 
 impl Retained {
@@ -304,7 +315,14 @@ impl Retained {
             events_max,
             bytes_max,
             age_max,
+            keys_max: u32::MAX,
         }
+    }
+
+    /// At most so many deduplication keys.
+    pub fn keys_max(mut self, keys: u32) -> Self {
+        self.keys_max = keys;
+        self
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305. What was sealed opens only whole, with the data key and for the identity it was
-//! sealed with. Changing the master key wraps a few data keys anew and touches no event. Without the master key nothing
+//! sealed with: the event, and what its record says in the clear. Each file of the log names the keys that it is sealed with. Changing the master key wraps a few data keys anew and touches no event. Without the master key nothing
 //! can be read, by anyone: keep a copy of it where the store's backups are not.
 //!
 //! Sizes are not hidden, nor is that somebody put an old copy of a file in the place of the new one.

@@ -64,6 +64,8 @@ fn event(store: &dyn EventStore, function: &str, number: u32) -> StoredEvent {
         payload: payload(number),
         accepted_at: now,
         due_at: now,
+        first_due_at: now,
+        not_before: None,
         hops: 0,
         trace_header: None,
         traceparent: None,
@@ -196,6 +198,8 @@ impl Judge<'_> {
         let store = self.open("kept");
         let mut first = event(&*store, "kept", 1);
         first.due_at += LONG;
+        first.first_due_at += LONG / 2;
+        first.not_before = Some(first.due_at - LONG * 3);
         first.hops = 3;
         first.trace_header = Some("Root=1".into());
         first.retry = Some(RetryPolicy::fixed(7, LONG));
@@ -226,6 +230,10 @@ impl Judge<'_> {
             (first.accepted_at, first.due_at)
         );
         assert_eq!(
+            (again.first_due_at, again.not_before),
+            (first.first_due_at, first.not_before)
+        );
+        assert_eq!(
             (again.hops, again.trace_header.as_deref()),
             (3, Some("Root=1"))
         );
@@ -251,7 +259,7 @@ impl Judge<'_> {
             let mut event = event(&*store, "parked", number);
             (event.accepted_at, event.due_at) = (now, now + Duration::from_secs(wait));
             let id = append_one(&*store, event).await;
-            store.park(id);
+            store.park(id, now + Duration::from_secs(wait));
         }
         let page = ask(|reply| store.parked(&name("parked"), 0, 3, reply)).await;
         let rest =
@@ -334,6 +342,7 @@ impl Judge<'_> {
         );
         let fetched = fetch_all(&*store, "failed").await;
         let event = &fetched.events[0];
+        assert_eq!(event.first_due_at, event.accepted_at, "its age goes on");
         let messages: Vec<_> = event
             .attempts
             .iter()
@@ -481,13 +490,14 @@ impl Judge<'_> {
         assert_eq!(appended, [Appended::Duplicate(ids[0])]);
         let mut between = event(&*store, "present", 4);
         between.due_at = now + Duration::from_secs(10);
-        store.park(append_one(&*store, between).await);
+        let due = between.due_at;
+        store.park(append_one(&*store, between).await, due);
         let page = ask(|reply| store.parked(&name("present"), 0, 10, reply)).await;
         assert_eq!(page.events.len(), 3);
         let fetched = fetch_all(&*store, "present").await;
         assert_eq!(numbers(&fetched), [1, 4, 2]);
         assert!(fetch_all(&*store, "former").await.events.is_empty());
-        store.park(ids[1]);
+        store.park(ids[1], now);
         assert_eq!(numbers(&fetch_all(&*store, "present").await), [2]);
     }
 
@@ -529,14 +539,19 @@ impl Judge<'_> {
         let store = self.open("taken");
         let mut delayed = event(&*store, "taken", 1);
         delayed.due_at += LONG;
+        let due = delayed.due_at;
         let delayed = append_one(&*store, delayed).await;
         let held = append_one(&*store, event(&*store, "taken", 2)).await;
-        store.park(delayed);
+        store.park(delayed, due);
         let take = async |id| ask(|reply| store.unpark(id, reply)).await;
         assert_eq!(take(delayed).await.map(|event| number(&event)), Some(1));
         assert!(take(delayed).await.is_none() && take(held).await.is_none());
         assert!(fetch_all(&*store, "taken").await.events.is_empty());
-        store.park(delayed);
+        let later = due + LONG;
+        store.park(delayed, later);
+        let early = fetch(&*store, "taken", due, 10).await;
+        assert!(early.events.is_empty(), "it was put off");
+        assert_eq!(early.next_due, Some(later));
         assert_eq!(numbers(&fetch_all(&*store, "taken").await), [1]);
     }
 

@@ -157,8 +157,8 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn park(&self, event: RequestId) {
-        self.inner.park(event);
+    fn park(&self, event: RequestId, due_at: SystemTime) {
+        self.inner.park(event, due_at);
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {

@@ -306,10 +306,11 @@ impl EventStore for RecordingStore {
         Ok(())
     }
 
-    fn park(&self, event: RequestId) {
+    fn park(&self, event: RequestId, due_at: SystemTime) {
         let mut told = self.told.lock();
         if let Some(event) = told.kept.get(event).filter(|event| event.is_pending()) {
             event.state = State::Parked;
+            event.event.due_at = event.event.due_at.max(due_at);
         }
     }
 

@@ -7,7 +7,7 @@ use std::ops::{Bound, ControlFlow};
 
 use super::letters::Filter;
 use crate::event::RequestId;
-use crate::failure::{Condition, DeadLetter};
+use crate::failure::{Condition, DeadLetter, Failure};
 use crate::settings::FunctionName;
 
 /// Letters that are looked at in one go, at most: about a millisecond.
@@ -55,24 +55,15 @@ pub(super) struct Looked {
     pub(super) next: Option<u64>,
 }
 
-/// What a letter takes beside its payload and texts.
+/// What a letter takes beside its payload, its texts and what its caller said.
 const LETTER_BYTES: u64 = 512;
 
 pub(super) fn size(letter: &DeadLetter) -> u64 {
-    let texts: usize = letter
-        .attempts
-        .iter()
-        .map(|attempt| {
-            attempt.failure.message.len()
-                + attempt
-                    .failure
-                    .causes
-                    .iter()
-                    .map(String::len)
-                    .sum::<usize>()
-        })
-        .sum();
-    LETTER_BYTES + (letter.payload.size() + texts) as u64
+    let failures = letter.attempts.iter().map(|attempt| &attempt.failure);
+    let texts: usize = failures.map(Failure::text_len).sum();
+    let origin = [&letter.trace_header, &letter.traceparent, &letter.qualifier];
+    let said: usize = origin.into_iter().flatten().map(|text| text.len()).sum();
+    LETTER_BYTES + (letter.payload.size() + texts + said) as u64
 }
 
 impl Kept {

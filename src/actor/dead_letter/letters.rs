@@ -227,7 +227,8 @@ impl Handler<List> for DeadLetterQueue {
     }
 }
 
-/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many. Events that were
+/// Forgets dead letters for good, except those that are being redriven at this moment. Answers how many: none once the
+/// runtime has ended. Events that were
 /// held for want of room take their places. Durable a little later, or once [`Client::sync`](crate::Client::sync) has answered.
 ///
 /// Means the letters that are in the queue when the message is handled. Many are purged in pieces of 5,000, between which
@@ -285,7 +286,13 @@ impl DeadLetterQueue {
     ) -> (usize, Option<u64>) {
         let (mut ids, looks, next) = self.ids(filter, span);
         ids.retain(|id| !self.sending.contains(id));
-        ids.iter().for_each(|&id| drop(self.discard(id)));
+        let admission = self.post.admission.clone();
+        let discard = || ids.iter().map(|&id| self.discard(id)).collect::<Vec<_>>();
+        // Past the end, the next process would have the letters again.
+        let Some(discarded) = admission.before_end(discard) else {
+            return (0, None);
+        };
+        drop(discarded);
         self.take_held(ctx);
         self.turn.spend(looks, ctx);
         (ids.len(), next)

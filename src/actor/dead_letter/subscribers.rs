@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::DeadLetterQueue;
-use super::kept::{LOOKS_MAX, Span};
+use super::kept::{LOOKS_MAX, Span, size};
 use super::letters::Filter;
 use crate::actor::arbiter_pool::{Home, Pool};
+use crate::backlog::{Backlog, Place};
 use crate::failure::DeadLetter;
 use crate::panic::{self, Caged};
 use crate::telemetry;
@@ -22,7 +23,10 @@ use crate::telemetry;
 /// Has dead letters sent to an actor or a closure, each once and in order: every one that comes from now on, and with
 /// [`with_existing`](Self::with_existing) those before that are in the queue now. Answers once the subscription holds.
 ///
-/// The queue forwards at the subscriber's pace: a slow one slows nobody. An actor that is gone is dropped, with a log line.
+/// The queue forwards at the subscriber's pace, and slows down for a moment for one that is behind and goes on taking
+/// letters; beyond that a slow one slows nobody. What it has not taken yet waits in its
+/// [backlog](Self::backlog_max): a letter for which that has no room passes the subscriber by, which is logged and counted in
+/// `DeadLetterErrors`. The queue has the letter all the same. An actor that is gone is dropped, with a log line.
 ///
 /// Letters may come before the application can subscribe, from the first moment that the runtime runs:
 /// [`Builder::on_dead_letter`](crate::Builder::on_dead_letter) subscribes before that.
@@ -32,6 +36,8 @@ pub struct Subscribe {
     subscriber: Subscriber,
     function: Option<String>,
     existing: bool,
+    /// Letters and bytes.
+    backlog_max: (usize, u64),
 }
 
 #[derive(Clone)]
@@ -62,12 +68,21 @@ impl Subscribe {
             subscriber,
             function: None,
             existing: false,
+            backlog_max: (100_000, 64 << 20),
         }
     }
 
     /// Only those of one function.
     pub fn function(mut self, name: impl Into<String>) -> Self {
         self.function = Some(name.into());
+        self
+    }
+
+    /// How many letters may wait for the subscriber, and with how many bytes of payloads and error texts, beside those in
+    /// its actor's mailbox; 100,000 letters and 64 MiB unless set. Where none waits, one always may. Letters that
+    /// [`with_existing`](Self::with_existing) asks for wait in the queue and don't count.
+    pub fn backlog_max(mut self, letters: usize, bytes: u64) -> Self {
+        self.backlog_max = (letters, bytes);
         self
     }
 
@@ -124,8 +139,68 @@ struct Subscription {
     subscriber: Subscriber,
     function: Option<String>,
     /// To the task that forwards to it, so that a slow one slows nobody.
-    letters: mpsc::UnboundedSender<DeadLetter>,
+    letters: mpsc::UnboundedSender<(DeadLetter, Place)>,
     forwarding: JoinHandle<()>,
+    number: u64,
+    backlog: Arc<Backlog>,
+    /// Letters in a row that passed it by.
+    missed: u64,
+    /// How many it had taken when it was last looked at.
+    taken: usize,
+}
+
+/// What became of a letter, as far as one subscriber is concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    /// It is on its way, or is none of its.
+    Taken,
+    /// There was no room for it.
+    Missed,
+    /// The subscriber is gone.
+    Gone,
+}
+
+impl Subscription {
+    fn is_there(&self) -> bool {
+        let connected = match &self.subscriber {
+            Subscriber::Actor(recipient) => recipient.connected(),
+            Subscriber::Closure(_) => true,
+        };
+        connected && !self.letters.is_closed()
+    }
+
+    /// Is it behind, and busy taking what waits for it? Then a moment's patience spares it letters.
+    fn is_catching_up(&mut self) -> bool {
+        let taken = self.backlog.left();
+        let busy = std::mem::replace(&mut self.taken, taken) != taken;
+        busy && self.backlog.is_half_full()
+    }
+
+    /// Has the letter forwarded, if it is wanted and there is room.
+    fn offer(&mut self, letter: &DeadLetter) -> Offered {
+        if self.letters.is_closed() {
+            return Offered::Gone;
+        }
+        let wanted = self.function.as_ref();
+        if wanted.is_some_and(|name| name != letter.function.as_str()) {
+            return Offered::Taken;
+        }
+        let Some(place) = self.backlog.enter(size(letter)) else {
+            self.missed += 1;
+            if self.missed == 1 {
+                telemetry::subscriber_slow(self.number);
+            }
+            return Offered::Missed;
+        };
+        if self.missed > 0 {
+            telemetry::subscriber_caught_up(self.number, self.missed);
+            self.missed = 0;
+        }
+        match self.letters.send((letter.clone(), place)) {
+            Ok(()) => Offered::Taken,
+            Err(_) => Offered::Gone,
+        }
+    }
 }
 
 impl Subscribers {
@@ -137,16 +212,21 @@ impl Subscribers {
         }
     }
 
-    /// Tells those who want it of a letter that comes.
-    pub(super) fn publish(&mut self, letter: &DeadLetter) {
-        self.all.retain(|subscription| {
-            let wanted = subscription
-                .function
-                .as_ref()
-                .is_none_or(|name| name == letter.function.as_str());
-            !wanted && !subscription.letters.is_closed()
-                || wanted && subscription.letters.send(letter.clone()).is_ok()
+    /// Sends a letter that comes to those who want it. Answers how many had no room for it.
+    pub(super) fn publish(&mut self, letter: &DeadLetter) -> u64 {
+        let mut missed = 0;
+        self.all.retain_mut(|subscription| {
+            let offered = subscription.offer(letter);
+            missed += u64::from(offered == Offered::Missed);
+            offered != Offered::Gone
         });
+        missed
+    }
+
+    /// Is any behind, and busy taking what waits for it?
+    pub(super) fn are_catching_up(&mut self) -> bool {
+        let catching_up = self.all.iter_mut().map(Subscription::is_catching_up);
+        catching_up.fold(false, std::ops::BitOr::bitor)
     }
 
     fn end(&mut self, recipient: &Recipient<DeadLetter>) -> bool {
@@ -169,6 +249,7 @@ impl DeadLetterQueue {
             subscriber,
             function,
             existing,
+            backlog_max: (letters_max, bytes_max),
         } = subscribe;
         let filter = function
             .clone()
@@ -180,6 +261,10 @@ impl DeadLetterQueue {
         };
         let existing = existing.then(|| Existing { filter, span });
         let (sender, letters) = mpsc::unbounded_channel();
+        // Those who have gone make room before the list grows.
+        if self.subscribers.all.len() == self.subscribers.all.capacity() {
+            self.subscribers.all.retain(Subscription::is_there);
+        }
         self.subscribers.count += 1;
         let forwarder = Forwarder {
             subscriber: subscriber.clone(),
@@ -191,6 +276,10 @@ impl DeadLetterQueue {
         self.subscribers.all.push(Subscription {
             subscriber,
             function,
+            number: self.subscribers.count,
+            backlog: Backlog::new(letters_max, bytes_max),
+            missed: 0,
+            taken: 0,
             letters: sender,
             forwarding: actix_rt::spawn(forwarder.forward(existing, letters)),
         });
@@ -266,7 +355,7 @@ impl Forwarder {
     async fn forward(
         self,
         existing: Option<Existing>,
-        letters: mpsc::UnboundedReceiver<DeadLetter>,
+        letters: mpsc::UnboundedReceiver<(DeadLetter, Place)>,
     ) {
         if self.forward_all(existing, letters).await.is_none() {
             telemetry::subscriber_gone(self.number);
@@ -277,7 +366,7 @@ impl Forwarder {
     async fn forward_all(
         &self,
         existing: Option<Existing>,
-        mut letters: mpsc::UnboundedReceiver<DeadLetter>,
+        mut letters: mpsc::UnboundedReceiver<(DeadLetter, Place)>,
     ) -> Option<()> {
         let mut piece = existing;
         while let Some(mut existing) = piece.take() {
@@ -297,8 +386,9 @@ impl Forwarder {
                 existing
             });
         }
-        while let Some(letter) = letters.recv().await {
+        while let Some((letter, place)) = letters.recv().await {
             self.hand(letter).await?;
+            drop(place);
         }
         Some(())
     }

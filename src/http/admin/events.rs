@@ -68,6 +68,10 @@ pub(crate) async fn cancel(incoming: &Incoming<'_>, id: &str) -> Result<HttpResp
     }
     match client.status(id).await {
         None => Err(unknown(id)),
+        Some(status) if !status.is_finished() => Err(ApiError::unavailable(format!(
+            "event {id} is {}, and the cancellation can't be kept: the runtime has ended, or its store has failed",
+            status.state()
+        ))),
         Some(status) => Err(ApiError::conflict(format!(
             "event {id} is over: it is {}",
             status.state()

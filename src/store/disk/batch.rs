@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
-use super::record::{self, EventRecord, ExecutedRecord, FinishedRecord, Record, SideRecord, nanos};
+use super::record::{
+    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, Schedule, SideRecord, nanos,
+};
 use super::vault::{Secret, Vault};
 use crate::error::StoreError;
 use crate::event::{Deduplicate, Durability, RequestId};
@@ -179,6 +182,13 @@ impl<'a> Batch<'a> {
                 appended.push(Appended::Duplicate(first));
                 continue;
             }
+            if event.deduplicate.is_some() {
+                let more = self.keys.keys().filter(|key| key.0 == function).count();
+                if index.keys_are_full(function, more, nanos(event.accepted_at)) {
+                    appended.push(Appended::KeysFull);
+                    continue;
+                }
+            }
             let id = event.request_id;
             if event.proposed && (index.is_taken(id) || self.proposed.contains(&id)) {
                 return Err(StoreError::new(format!(
@@ -232,7 +242,7 @@ impl<'a> Batch<'a> {
         function: u32,
         moved: bool,
     ) -> Result<Place, StoreError> {
-        let record = Record::Event(EventRecord {
+        let mut record = EventRecord {
             seq,
             id,
             function: event.function.as_str(),
@@ -240,11 +250,21 @@ impl<'a> Batch<'a> {
             due: nanos(event.due_at),
             hops: event.hops,
             side: self.side(event, id, moved)?,
-            payload: self
-                .vault
-                .seal(id, Secret::Payload, Cow::Borrowed(payload))?,
-        });
-        let place = self.add(&record)?;
+            payload: Blob::default(),
+        };
+        let schedule = Schedule {
+            first_due: nanos(event.first_due_at),
+            not_before: event.not_before.map(nanos),
+        };
+        let plain = schedule.first_due == record.due && schedule.not_before.is_none();
+        let schedule = (!plain).then_some(schedule);
+        let clear = record.clear(schedule);
+        let payload_bytes = Cow::Borrowed(payload);
+        record.payload = self.vault.seal(id, Secret::Payload, clear, payload_bytes)?;
+        let place = match schedule {
+            None => self.add(&Record::Event(record))?,
+            Some(schedule) => self.add(&Record::Scheduled(record, schedule))?,
+        };
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
             last: None,
             attempts: event.attempt_count,
@@ -303,7 +323,15 @@ impl<'a> Batch<'a> {
             attempts: event.attempt_count,
             uncounted: event.uncounted,
             deaths: event.deaths,
-            history: self.attempts(id, &event.attempts)?,
+            history: self.attempts(
+                id,
+                record::moved(
+                    event.function.as_str(),
+                    event.attempt_count,
+                    nanos(event.due_at),
+                ),
+                &event.attempts,
+            )?,
             traceparent: event.traceparent.as_deref().map(Cow::Borrowed),
             qualifier: event.qualifier.as_deref().map(Cow::Borrowed),
             version: event.version.as_deref().map(Cow::Borrowed),
@@ -313,6 +341,7 @@ impl<'a> Batch<'a> {
     fn attempts(
         &self,
         id: RequestId,
+        clear: impl Serialize,
         attempts: &[Attempt],
     ) -> Result<Option<record::Blob<'static>>, StoreError> {
         if attempts.is_empty() {
@@ -320,7 +349,7 @@ impl<'a> Batch<'a> {
         }
         let bytes = record::write_attempts(attempts).map_err(|fault| unwritable(&fault))?;
         self.vault
-            .seal(id, Secret::Attempts, Cow::Owned(bytes))
+            .seal(id, Secret::Attempts, clear, Cow::Owned(bytes))
             .map(Some)
     }
 
@@ -385,11 +414,7 @@ impl<'a> Batch<'a> {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
         };
-        let sealed = result.map(|result| {
-            self.vault
-                .seal(id, Secret::Result, Cow::Borrowed(result.as_bytes()))
-        });
-        let record = Record::Finished(FinishedRecord {
+        let mut record = FinishedRecord {
             seq,
             id,
             function: index.name(function).as_str(),
@@ -397,8 +422,14 @@ impl<'a> Batch<'a> {
             at: end.at,
             attempt: end.attempt,
             cancelled: end.cancelled,
-            result: sealed.transpose()?,
-        });
+            result: None,
+        };
+        if let Some(result) = result {
+            let bytes = Cow::Borrowed(result.as_bytes());
+            let sealed = self.vault.seal(id, Secret::Result, record.clear(), bytes)?;
+            record.result = Some(sealed);
+        }
+        let record = Record::Finished(record);
         let place = self.add(&record)?;
         let fact = Fact::Finished {
             seq,
@@ -420,7 +451,11 @@ impl<'a> Batch<'a> {
         uncounted: u32,
         due: u64,
     ) -> Result<(), StoreError> {
-        let Some(blob) = self.attempts(id, std::slice::from_ref(attempt))? else {
+        let Some(function) = index.entry(seq).map(|entry| index.name(entry.function)) else {
+            return Ok(());
+        };
+        let clear = record::retried(function.as_str(), attempt.number, uncounted, due);
+        let Some(blob) = self.attempts(id, clear, std::slice::from_ref(attempt))? else {
             return Ok(());
         };
         let record = Record::Rescheduled {
@@ -451,7 +486,12 @@ impl<'a> Batch<'a> {
         letter: &DeadLetter,
         at: u64,
     ) -> Result<(), StoreError> {
+        let Some(function) = index.entry(seq).map(|entry| index.name(entry.function)) else {
+            return Ok(());
+        };
         let (previous, recorded) = self.tail(index, seq);
+        let count = letter.attempt_count;
+        let clear = record::died(function.as_str(), count, letter.condition, at);
         let untold: Vec<_> = letter
             .attempts
             .iter()
@@ -464,7 +504,7 @@ impl<'a> Batch<'a> {
             condition: letter.condition,
             attempts: letter.attempt_count,
             previous,
-            last: self.attempts(id, &untold)?,
+            last: self.attempts(id, clear, &untold)?,
         };
         let place = self.add(&record)?;
         let fact = Fact::Buried {
@@ -494,22 +534,23 @@ impl<'a> Batch<'a> {
             Some(result) => Some(result.json().map_err(|error| unwritable(&error))?.get()),
             None => None,
         };
-        let id = execution.request_id;
-        let sealed = result.map(|result| {
-            let bytes = Cow::Borrowed(result.as_bytes());
-            self.vault.seal(id, Secret::Execution, bytes)
-        });
         let until = nanos(execution.expires_at);
-        let place = self.add(&Record::Executed(ExecutedRecord {
+        let mut record = ExecutedRecord {
             function: execution.function.as_str(),
             key: execution.key,
             validated: execution.validated,
-            id,
+            id: execution.request_id,
             attempt: execution.attempt,
             since: nanos(execution.since),
             until,
-            result: sealed.transpose()?,
-        }))?;
+            result: None,
+        };
+        if let Some(result) = result {
+            let bytes = Cow::Borrowed(result.as_bytes());
+            let (id, clear) = (record.id, record.clear());
+            record.result = Some(self.vault.seal(id, Secret::Execution, clear, bytes)?);
+        }
+        let place = self.add(&Record::Executed(record))?;
         let fact = Fact::Executed {
             function: index.function(execution.function.as_str()),
             key: execution.key,

@@ -27,7 +27,8 @@ pub(super) enum Op {
     Settle(Settled),
     Remember(Box<Execution>),
     Configure(String, Reply<()>),
-    Park(RequestId),
+    /// Not before then, in nanoseconds.
+    Park(RequestId, u64),
     Fetch(Fetch, Reply<Fetched>),
     Unpark(RequestId, Reply<Option<StoredEvent>>),
     /// A read that must see what was told before.
@@ -50,6 +51,8 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) segment_max: u32,
     pub(super) incarnation: u64,
+    /// The folder has a file `configuration`, and a header says so.
+    configured: bool,
     /// Told, and not written for want of room.
     waiting: VecDeque<Op>,
     /// What the last frame said that speaks of it.
@@ -74,7 +77,7 @@ impl Engine {
         reader: Arc<Reader>,
         clock: Clock,
         segment_max: u32,
-        incarnation: u64,
+        opened: &Opened,
         health: Arc<Mutex<Health>>,
     ) -> Self {
         Self {
@@ -83,7 +86,8 @@ impl Engine {
             reader,
             clock,
             segment_max,
-            incarnation,
+            incarnation: opened.incarnation,
+            configured: opened.configured,
             waiting: VecDeque::new(),
             sync_by: None,
             is_closed: false,
@@ -147,10 +151,14 @@ impl Engine {
 
     /// Ends the last segment, so that from now on damage to it is told from what a crash tears.
     fn seal_if_closed(&mut self) {
-        if self.is_closed
-            && !self.log.is_fresh()
-            && let Err(error) = self.roll()
-        {
+        if !self.is_closed {
+            return;
+        }
+        let sealed = match self.log.is_fresh() {
+            true => Ok(()),
+            false => self.roll(),
+        };
+        if let Err(error) = sealed.and_then(|()| self.log.close()) {
             telemetry::store_error(&error.to_string());
         }
     }
@@ -193,7 +201,7 @@ impl Engine {
                     batch.sync = true;
                     None
                 }
-                Op::Configure(..) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
+                Op::Configure(..) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
                     None
                 }
             };
@@ -219,10 +227,11 @@ impl Engine {
     }
 
     /// All of it is written: the index learns of it, and then the callers do.
-    fn conclude(&self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
+    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
         self.fares(Health::Well);
-        let (mut jobs, mut answers) = (Vec::new(), Vec::new());
-        let mut index = self.reader.index.lock();
+        let (mut jobs, mut answers, mut configured) = (Vec::new(), Vec::new(), Vec::new());
+        let reader = self.reader.clone();
+        let mut index = reader.index.lock();
         for (fact, place, weight) in facts {
             index.learn(fact, place, weight);
         }
@@ -230,8 +239,9 @@ impl Engine {
             match op {
                 Op::Append(_, _, reply) => answers.extend(answer.map(|answer| (reply, answer))),
                 Op::Settle(_) | Op::Remember(_) => {}
-                Op::Park(id) => {
+                Op::Park(id, due) => {
                     if let Some(seq) = index.seq(id) {
+                        index.postpone(seq, due);
                         index.park(seq);
                     }
                 }
@@ -250,9 +260,7 @@ impl Engine {
                         reply.send(reader.unparked(taken, id))
                     }));
                 }
-                Op::Configure(document, reply) => jobs.push(Box::new(move |reader: &Reader| {
-                    reply.send(reader.configure(&document))
-                })),
+                Op::Configure(document, reply) => configured.push((document, reply)),
                 Op::Read(job) => jobs.push(job),
                 Op::Sync(reply) | Op::Close(reply) => {
                     jobs.push(Box::new(|_: &Reader| reply.send(Ok(()))));
@@ -262,6 +270,9 @@ impl Engine {
         drop(index);
         for (reply, answer) in answers {
             reply.send(answer);
+        }
+        for (document, reply) in configured {
+            reply.send(self.configure(&document));
         }
         jobs
     }
@@ -288,7 +299,7 @@ impl Engine {
                     reply.send(Err(error.clone()));
                 }
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
-                Op::Settle(_) | Op::Remember(_) | Op::Park(_) | Op::Fetch(..) | Op::Unpark(..) => {
+                Op::Settle(_) | Op::Remember(_) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) => {
                     self.waiting.push_back(op);
                 }
             }
@@ -315,7 +326,24 @@ impl Engine {
             previous: Some(previous),
             at: self.clock.now().0,
             boot: boot(&self.clock),
+            ring: self.reader.vault.ring(),
+            configured: self.configured,
         }
+    }
+
+    /// Keeps what was set of functions. The first time, a segment begins whose header says that there is such a file.
+    fn configure(&mut self, document: &str) -> Result<(), StoreError> {
+        self.reader.configure(document)?;
+        if !std::mem::replace(&mut self.configured, true)
+            && let Err(error) = self.roll()
+        {
+            // The document is kept; the next segment says so.
+            telemetry::store_error(&error.to_string());
+            if error.kind() == StoreErrorKind::Failed {
+                self.fares(Health::Failed(error.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -340,7 +368,7 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Remember(execution) => {
             telemetry::store_lost(execution.request_id, &error.to_string());
         }
-        Op::Park(_) => {}
+        Op::Park(..) => {}
         Op::Read(job) => return Some(job),
     }
     None

@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub(crate) trait Files: Send + Sync + 'static {
     /// Where it is, for messages.
     fn path(&self, name: &str) -> String;
-    /// Keeps every other process out until the guard is dropped or the process dies; `None` if one is in.
+    /// Keeps every other process out until the guard is dropped or the process dies, also if the file `name`, which is there
+    /// for people to see, is removed; `None` if one is in.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
     fn list(&self) -> io::Result<Vec<String>>;
     /// Opens a file, to read and to write; a `fresh` one must not be there yet.
@@ -63,12 +64,15 @@ impl Folder {
     pub(crate) fn new(path: PathBuf) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let fresh: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-        fs::create_dir_all(&path)?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        make_private(&path)?;
         // A folder that was made is durable when the one that it lies in is.
         for parent in fresh.into_iter().filter_map(Path::parent) {
             sync_folder(parent)?;
         }
-        let mut options = OpenOptions::new();
+        let mut options = private();
         options.read(true).write(true);
         Ok(Self { path, options })
     }
@@ -90,14 +94,24 @@ impl Files for Folder {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        let mut options = OpenOptions::new();
+        let mut options = private();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(self.path.join(name))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        // The folder itself too: the file may be removed by somebody who takes it for a leftover. Some file systems, such as
+        // NFS, can't lock a folder; there the file is all there is.
+        let folder = match cfg!(unix) {
+            true => Some(fs::File::open(&self.path)?),
+            false => None,
+        };
+        if let Some(Err(TryLockError::WouldBlock)) = folder.as_ref().map(fs::File::try_lock) {
+            return Ok(None);
         }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Some(Box::new((folder, file))))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -125,6 +139,22 @@ impl Files for Folder {
     fn sync(&self) -> io::Result<()> {
         sync_folder(&self.path)
     }
+}
+
+/// Files that are made are their owner's alone, as far as the system knows owners.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes the folder, its owner's alone, if it isn't there.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

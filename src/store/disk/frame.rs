@@ -14,6 +14,9 @@ const MORE: u32 = 1 << 31;
 /// Longest body: far above any payload that the limits allow.
 const BODY_MAX: u32 = 1 << 30;
 
+/// Shortest frame of an event.
+const EVENT_MIN: u32 = 32;
+
 /// Longest frame.
 pub(super) const LENGTH_MAX: usize = HEAD + BODY_MAX as usize;
 
@@ -24,6 +27,13 @@ pub(super) const LENGTH_MAX: usize = HEAD + BODY_MAX as usize;
 pub(super) struct Place {
     pub(super) segment: u32,
     pub(super) offset: u32,
+}
+
+impl Place {
+    /// How many events may lie before it in its segment, at most.
+    pub(super) fn records_before(self) -> u64 {
+        u64::from(self.offset / EVENT_MIN)
+    }
 }
 
 /// A frame that was found.

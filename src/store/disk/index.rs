@@ -73,6 +73,8 @@ pub(super) enum Fact {
         key: [u8; 32],
         until: u64,
     },
+    /// A salvage could not read what was there.
+    Lost,
 }
 
 /// What only events have that failed, or were running when the process died.
@@ -110,6 +112,8 @@ pub(super) struct Index {
     executions: Lasting<ExecutionKey, ()>,
     /// When finished events that are too old are looked for again.
     trim_at: u64,
+    /// Where a salvage could read nothing, and how many bytes there.
+    lost: BTreeMap<Place, u32>,
     /// The number of the next event.
     pub(super) next: u64,
 }
@@ -208,6 +212,14 @@ impl Index {
 
     pub(super) fn tail(&self, seq: u64) -> Option<Tail> {
         self.tails.get(&seq).copied()
+    }
+
+    /// Is what was at `place` lost?
+    pub(super) fn is_lost(&self, place: Place) -> bool {
+        let before = self.lost.range(..=place).next_back();
+        before.is_some_and(|(from, &bytes)| {
+            from.segment == place.segment && place.offset - from.offset < bytes
+        })
     }
 
     pub(super) fn name(&self, function: u32) -> &FunctionName {
@@ -343,6 +355,7 @@ impl Index {
                 key,
                 until,
             } => self.executed((function, key), until, weight, place),
+            Fact::Lost => drop(self.lost.insert(place, weight)),
         }
     }
 
@@ -407,10 +420,11 @@ impl Index {
             self.trim_at = now.saturating_add(TRIM_EVERY);
             (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
         }
-        while let Some(gone) = self.keys.expire(now) {
+        while let Some(((function, _), gone)) = self.keys.expire(now) {
+            self.shelves[function as usize].keys -= 1;
             self.tables.discount(gone.place, gone.bytes);
         }
-        while let Some(gone) = self.executions.expire(now) {
+        while let Some((_, gone)) = self.executions.expire(now) {
             self.tables.discount(gone.place, gone.bytes);
         }
     }
@@ -430,6 +444,14 @@ impl Index {
         let entry = *entry;
         self.shelves[entry.function as usize].put(seq, &entry, &self.tables);
         true
+    }
+
+    /// The event, which is the runtime's, is not due before then.
+    pub(super) fn postpone(&mut self, seq: u64, due: u64) {
+        let entry = self.tables.entry_mut(seq);
+        if let Some(entry) = entry.filter(|entry| entry.state == State::Held && entry.due < due) {
+            (entry.due, entry.delayed) = (due, true);
+        }
     }
 
     /// Hands out this event if it is parked. Its place in the shelf is passed over from now on.
@@ -620,6 +642,18 @@ impl Index {
         })
     }
 
+    /// Has the function as many keys as it may, with `more` that are on their way?
+    pub(super) fn keys_are_full(&mut self, function: u32, more: usize, now: u64) -> bool {
+        let full = |index: &Self| {
+            let shelf = &index.shelves[function as usize];
+            u64::from(shelf.keys) + more as u64 >= u64::from(shelf.retained.keys_max)
+        };
+        if full(self) {
+            self.expire(now);
+        }
+        full(self)
+    }
+
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
         let key = (function, key);
         let weight = key_weight(&key);
@@ -629,8 +663,9 @@ impl Index {
             place,
             bytes: weight,
         };
-        if let Some(before) = self.keys.insert(key.clone(), kept) {
-            self.tables.discount(before.place, before.bytes);
+        match self.keys.insert(key.clone(), kept) {
+            Some(before) => self.tables.discount(before.place, before.bytes),
+            None => self.shelves[function as usize].keys += 1,
         }
         self.tables.count(place, weight);
         if let Some(table) = self.tables.segment(place.segment) {

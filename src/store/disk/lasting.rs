@@ -59,7 +59,7 @@ impl<K: Clone + Eq + Hash + Ord, V> Lasting<K, V> {
     }
 
     /// Forgets one whose time is over.
-    pub(super) fn expire(&mut self, now: u64) -> Option<Kept<V>> {
+    pub(super) fn expire(&mut self, now: u64) -> Option<(K, Kept<V>)> {
         while self
             .ends
             .peek()
@@ -68,7 +68,7 @@ impl<K: Clone + Eq + Hash + Ord, V> Lasting<K, V> {
             let Reverse((until, key)) = self.ends.pop()?;
             // It may have been remembered anew since.
             if self.kept.get(&key).is_some_and(|kept| kept.until == until) {
-                return self.kept.remove(&key);
+                return self.kept.remove_entry(&key);
             }
         }
         None

@@ -10,11 +10,13 @@
 //! last one can be torn, and only behind the last byte that a later frame says was synced; anything else that can't be
 //! read is damage, and is named. What was torn stays where it is: the next opening begins a new segment.
 //!
-//! What can't be told from a torn write, and so goes unnoticed: in the last segment, damage that reaches its end, or so far
-//! that no `Synced` mark is left behind it. A mark comes with the first commit after a sync, so that without its being cut
-//! off that is what the last sync made durable and what followed it. An end in order begins another segment, and leaves
-//! nothing of the kind: only its header could be missed, with nothing behind it. The oldest segments may be removed from
-//! outside unnoticed, whole, and the last one with all that is in it.
+//! What can't be told from a torn write: in the last segment, damage that reaches its end, or so far that no `Synced` mark
+//! is left behind it. A mark comes with the first commit after a sync. So a last segment that doesn't end with `Closed` is
+//! reported when it is opened: up to which byte it counts, and how many bytes behind that don't. An end in order begins
+//! another segment and closes it, so that damage to what was written before is told from a torn write.
+//!
+//! A segment that was removed from outside is missed: one in the middle by its number, the oldest by its mark
+//! (`header.rs`), all of them by the other files. Of the newest ones it is reported that the last one left isn't closed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,15 +27,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::files::{File, Files};
 use super::frame::{self, Place};
+use super::header::{self, HEADER, Header};
 use super::record::{Opened, Record};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::telemetry;
 
-/// The first bytes of a segment: they name the format.
-const MAGIC: &[u8; 16] = b"redrive log   1\n";
 const SUFFIX: &str = ".log";
-/// A segment's header is filled up with zeros to so many bytes. It is durable before anything follows, so a file that isn't
-/// longer never held anything.
-pub(super) const HEADER: usize = 128;
 
 /// The files of the segments, shared by those who read.
 pub(super) type Segments = Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>;
@@ -59,6 +58,14 @@ pub(super) struct Sealed {
     /// Where what counts of it ends.
     pub(super) end: u32,
     file: Arc<dyn File>,
+}
+
+/// Where what counts of a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct End {
+    pub(super) at: u32,
+    /// The store was closed in order there.
+    pub(super) closed: bool,
 }
 
 /// A segment of a log that is being opened.
@@ -108,6 +115,14 @@ pub(super) fn numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
     Ok(numbers)
 }
 
+/// Is a file with this number, whose header can't be read, no segment but somebody else's? `before` is the segment in front
+/// of it.
+pub(super) fn is_stray(number: u32, before: Option<&u32>) -> bool {
+    /// More segments in a row than this are hardly missing.
+    const GAP_MAX: u32 = 1_000;
+    before.is_some_and(|before| number - before > GAP_MAX)
+}
+
 /// What a segment's file holds, read into memory that was used before.
 fn read_whole(
     files: &dyn Files,
@@ -126,41 +141,10 @@ fn read_whole(
     read().map_err(|error| io_error(files, &name, "read", &error))
 }
 
-/// What is wrong with the segment whose number and bytes these are, unless its beginning is as it must be.
-fn header(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Opened, StoreError> {
-    let path = || files.path(&name(number));
-    let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
-        return Err(damaged(files, number, bytes.len()));
-    };
-    if magic != MAGIC {
-        if magic.starts_with(b"redrive log ") && magic.ends_with(b"\n") {
-            let theirs = String::from_utf8_lossy(&magic[12..15]).trim().to_owned();
-            let message = format!(
-                "`{}` has format {theirs}, and this version of redrive reads format 1: use the version that wrote it",
-                path()
-            );
-            return Err(StoreError::of(StoreErrorKind::Version, message));
-        }
-        return Err(damaged(files, number, 0));
-    }
-    if bytes.len() < HEADER {
-        return Err(damaged(files, number, bytes.len()));
-    }
-    let place = Place {
-        segment: number,
-        offset: MAGIC.len() as u32,
-    };
-    let found = frame::read(rest, place).map(|found| found.body);
-    match found.map(Record::read) {
-        Ok(Ok(Record::Opened(opened))) => Ok(opened),
-        _ => Err(damaged(files, number, MAGIC.len())),
-    }
-}
-
 pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreError {
     let message = format!(
         "`{}` is damaged at byte {offset}: what is there isn't what was written. Nothing was changed. Restore the folder from \
-         a backup, or see what is readable with `redrive::store::disk::verify`",
+         a backup, see what is readable with `redrive::store::disk::verify`, or save that with `Disk::salvage`",
         files.path(&name(number))
     );
     StoreError::of(StoreErrorKind::Damaged, message)
@@ -170,37 +154,61 @@ pub(super) fn damaged(files: &dyn Files, number: u32, offset: usize) -> StoreErr
 fn find(
     files: &dyn Files,
 ) -> Result<impl Iterator<Item = Result<(Opened, Found), StoreError>> + '_, StoreError> {
-    let mut numbers = numbers(files)?;
-    // The process died while it made the last one.
-    if let Some(&last) = numbers.last() {
-        let (_, bytes) = read_start(files, last)?;
-        if is_unborn(&bytes) && (numbers.len() > 1 || last == 1) {
-            numbers.pop();
-        }
-    }
+    let numbers = born(files)?;
     let mut headers = Vec::new();
     for &number in &numbers {
         let (_, bytes) = read_start(files, number)?;
-        headers.push(header(files, number, &bytes)?);
+        headers.push(header::read(files, number, &bytes)?);
+    }
+    if let Some(oldest) = headers.first() {
+        oldest.require_oldest(files)?;
     }
     for (at, window) in numbers.windows(2).enumerate() {
-        let said = headers[at + 1].previous.map(|(number, _)| number);
+        let said = headers[at + 1].opened.previous.map(|(number, _)| number);
         if window[1] != window[0] + 1 || said != Some(window[0]) {
-            let message = format!(
-                "`{}` is missing: a file of the store was removed. Restore it from a backup",
-                files.path(&name(window[1] - 1))
-            );
-            return Err(StoreError::of(StoreErrorKind::Damaged, message));
+            return Err(missing(files, window[1] - 1));
         }
     }
-    let sealed: Vec<_> = headers.iter().map(|opened| opened.previous).collect();
+    let sealed: Vec<_> = headers
+        .iter()
+        .map(|header| header.opened.previous)
+        .collect();
     let all = numbers.into_iter().zip(headers).enumerate();
     let spare = Spare::default();
-    Ok(all.map(move |(at, (number, opened))| {
+    Ok(all.map(move |(at, (number, header))| {
         let sealed = sealed.get(at + 1).copied().flatten();
         let length = sealed.map(|(_, length)| length);
-        Ok((opened, Found::read_into(files, number, length, &spare)?))
+        let found = Found::read_into(files, number, length, &spare)?;
+        Ok((header.opened, found))
     }))
+}
+
+/// The numbers of the segments that there are, but for one that was about to begin when the process died.
+fn born(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
+    let mut numbers = numbers(files)?;
+    let follows = match numbers[..] {
+        [.., before, last] => last == before + 1,
+        [only] => only == 1,
+        [] => false,
+    };
+    if let Some(&last) = numbers.last().filter(|_| follows) {
+        let (_, bytes) = read_start(files, last)?;
+        if header::is_unborn(&bytes) {
+            numbers.pop();
+            telemetry::store_unborn(&files.path(&name(last)), bytes.len());
+        }
+    }
+    Ok(numbers)
+}
+
+/// A segment that must be there isn't.
+pub(super) fn missing(files: &dyn Files, number: u32) -> StoreError {
+    let message = format!(
+        "`{}` is missing: a file of the store was removed. Restore it from a backup, or save what is left with \
+         `Disk::salvage`",
+        files.path(&name(number))
+    );
+    StoreError::of(StoreErrorKind::Damaged, message)
 }
 
 /// Hands each segment of a log to `learn`, the oldest first. Meanwhile the next one is read.
@@ -223,12 +231,6 @@ pub(super) fn for_each(
             learn(opened, found)
         })
     })
-}
-
-/// Is this what is left of a file that was made, and not more, when the process or the power went? Its header is within
-/// what a disk writes as a whole.
-fn is_unborn(bytes: &[u8]) -> bool {
-    bytes.len() < HEADER || (bytes.len() == HEADER && bytes.iter().all(|&byte| byte == 0))
 }
 
 /// Enough of a segment for its header.
@@ -282,25 +284,34 @@ impl Found {
         self.bytes.len() as u64
     }
 
-    pub(super) fn header(&self, files: &dyn Files) -> Result<Opened, StoreError> {
-        header(files, self.number, &self.bytes)
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub(super) fn header(&self, files: &dyn Files) -> Result<Header, StoreError> {
+        header::read(files, self.number, &self.bytes)
     }
 
     pub(super) fn is_unborn(&self) -> bool {
-        is_unborn(&self.bytes)
+        header::is_unborn(&self.bytes)
+    }
+
+    /// No segment follows that says where it ends.
+    pub(super) fn is_last(&self) -> bool {
+        self.sealed.is_none()
     }
 
     pub(super) fn file(&self) -> Arc<dyn File> {
         self.file.clone()
     }
 
-    /// Hands each record that counts to `learn`, with its place. Answers where the segment ends.
+    /// Hands each record that counts to `learn`, with its place. Returns where the segment ends.
     pub(super) fn replay(
         &self,
         files: &dyn Files,
         mut learn: impl FnMut(Record<'_>, Place, u32) -> Result<(), StoreError>,
-    ) -> Result<u32, StoreError> {
-        header(files, self.number, &self.bytes)?;
+    ) -> Result<End, StoreError> {
+        header::read(files, self.number, &self.bytes)?;
         let mut at = HEADER;
         let end = self
             .sealed
@@ -318,6 +329,15 @@ impl Found {
                     };
                     let length = frame::HEAD + found.body.len();
                     at += length;
+                    if matches!(record, Record::Closed)
+                        && at == self.bytes.len()
+                        && start + length == at
+                    {
+                        return Ok(End {
+                            at: start as u32,
+                            closed: true,
+                        });
+                    }
                     unit.push((record, place, length as u32));
                     if !found.more {
                         for (record, place, length) in unit.drain(..) {
@@ -337,7 +357,10 @@ impl Found {
         if self.sealed.is_some() && start != end {
             return Err(damaged(files, self.number, start));
         }
-        Ok(start as u32)
+        Ok(End {
+            at: start as u32,
+            closed: false,
+        })
     }
 
     /// Makes sure that all of it up to `end` is durable before the next one says so. The process before may have died before
@@ -382,10 +405,13 @@ impl Found {
             let rest = &self.bytes[later..];
             // Such a frame is short: nothing else is worth its checksum.
             frame::length(rest).is_some_and(|length| length <= frame::HEAD + 8)
-                && matches!(
-                    frame::read(rest, self.place(later)).map(|found| Record::read(found.body)),
-                    Ok(Ok(Record::Synced { upto })) if upto as usize > at
-                )
+                && frame::read(rest, self.place(later)).is_ok_and(|found| {
+                    match Record::read(found.body) {
+                        Ok(Record::Synced { upto }) => upto as usize > at,
+                        Ok(Record::Closed) => true,
+                        _ => false,
+                    }
+                })
         })
     }
 }
@@ -488,6 +514,19 @@ impl Log {
         }
     }
 
+    /// Marks the end in order. Nothing is written any more.
+    pub(super) fn close(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        let mut bytes = Vec::new();
+        let place = self.end();
+        frame::append(&mut bytes, place, |buffer| Record::Closed.write(buffer))
+            .map_err(|error| StoreError::new(format!("the end can't be encoded: {error}")))?;
+        let written = self.file.write_at(u64::from(self.end), &bytes);
+        written
+            .and_then(|()| self.file.sync())
+            .map_err(|error| io_error(&*self.files, &name(self.number), "write to", &error))
+    }
+
     /// Nothing was written to the last segment yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.end as usize == HEADER
@@ -518,8 +557,10 @@ impl Log {
         Ok(next)
     }
 
-    /// Removes a segment in which nothing is needed any more.
+    /// Removes the oldest segment, in which nothing is needed any more.
     pub(super) fn remove(&mut self, number: u32) -> Result<(), StoreError> {
+        let next = self.lengths.range(number + 1..).next();
+        header::mark_oldest(&*self.files, next.map_or(self.number, |(&next, _)| next))?;
         self.segments.write().remove(&number);
         self.sealed_bytes -= u64::from(self.lengths.remove(&number).unwrap_or_default());
         remove(&*self.files, number)
@@ -532,16 +573,7 @@ fn create(
     opened: &Opened,
 ) -> Result<(Arc<dyn File>, u32), StoreError> {
     let name = name(number);
-    let place = Place {
-        segment: number,
-        offset: MAGIC.len() as u32,
-    };
-    let mut bytes = MAGIC.to_vec();
-    let header = Record::Opened(opened.clone());
-    frame::append(&mut bytes, place, |buffer| header.write(buffer)).map_err(|error| {
-        StoreError::new(format!("a segment's header can't be encoded: {error}"))
-    })?;
-    bytes.resize(HEADER, 0);
+    let bytes = header::write(number, opened)?;
     let make = || {
         let file = files.open(&name, true)?;
         file.write_at(0, &bytes)?;

@@ -12,13 +12,19 @@
 //! syncs once for all who wait; the ends of events ride along. The log is all there is: what each event's state is, and
 //! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
 //!
-//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment; `lock`;
-//! `configuration`, what was set of functions while they ran; and `keys`, where what is secret is sealed (`vault.rs`).
+//! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment;
+//! `configuration`, what was set of functions while they ran; `keys`, where what is secret is sealed (`vault.rs`); and
+//! `lock`, which shows people that the folder is locked. Files and folder are their owner's alone when they are made.
+//!
+//! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
+//! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into another folder (`salvage.rs`).
 
 mod batch;
+mod configuration;
 mod engine;
 pub(crate) mod files;
 mod frame;
+mod header;
 mod index;
 mod lasting;
 mod log;
@@ -27,6 +33,7 @@ mod record;
 mod recovery;
 mod replaced;
 mod running;
+mod salvage;
 mod shelf;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
@@ -60,6 +67,7 @@ use crate::store::{
 };
 use crate::telemetry;
 
+pub use salvage::{Lost, Salvage};
 pub use verify::{Extent, Verification, VerifiedFile, verify};
 
 use batch::Payloads;
@@ -89,7 +97,8 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// The folder at `path`, which is made if it isn't there.
+    /// The folder at `path`. It is made if it isn't there: on Unix with mode 0700, and its files with 0600. One that is there
+    /// keeps its mode.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -109,11 +118,24 @@ impl Disk {
     /// Opens the folder, for whoever has a use for the store itself; [`Builder::disk`](crate::Builder::disk) does it for
     /// the runtime. Reads the log, and blocks until that is done.
     ///
+    /// An end of the process before that wasn't in order is logged as a warning, with the last file, up to which byte it
+    /// counts, and how many bytes behind that don't. That is usual after a kill or a loss of power; damage there looks the same.
+    ///
     /// # Errors
-    /// When another process has it, when it can't be read or written, or is damaged, or sealed with another key: see
-    /// [`StoreErrorKind`]. Nothing is changed then.
+    /// When another process has it, when it can't be read or written, when a file is damaged or missing, or sealed with
+    /// another key: see [`StoreErrorKind`]. A folder that is refused as damaged or for its key is left as it was, but for its
+    /// file `lock`; [`salvage`](Self::salvage) saves what can be read of it.
     pub fn open(&self) -> Result<Arc<dyn EventStore>, StoreError> {
         Ok(Arc::new(DiskStore::open(self)?))
+    }
+}
+
+impl Disk {
+    /// As `open`, without threads of its own, for virtual time.
+    #[cfg(feature = "testing")]
+    pub(crate) fn open_here(&self, clock: Clock) -> Result<Arc<dyn EventStore>, StoreError> {
+        let folder = DiskStore::folder(self)?;
+        Ok(Arc::new(DiskStore::driven(Arc::new(folder), self, clock)?))
     }
 }
 
@@ -191,14 +213,17 @@ struct Told {
 impl DiskStore {
     /// Opens the store, with threads of its own.
     pub(crate) fn open(disk: &Disk) -> Result<Self, StoreError> {
-        let folder = Folder::new(disk.path.clone()).map_err(|error| {
+        Self::threaded(Arc::new(Self::folder(disk)?), disk, Clock::real())
+    }
+
+    fn folder(disk: &Disk) -> Result<Folder, StoreError> {
+        Folder::new(disk.path.clone()).map_err(|error| {
             let path = disk.path.display();
             StoreError::of(
                 StoreErrorKind::Failed,
                 format!("can't make the folder `{path}`: {error}"),
             )
-        })?;
-        Self::threaded(Arc::new(folder), disk, Clock::real())
+        })
     }
 
     /// Opens the store on a disk and with a clock of the caller's, who does in its own thread what it tells: for virtual
@@ -272,16 +297,20 @@ impl DiskStore {
         Ok((engine, store))
     }
 
-    fn tell(&self, op: Op) {
-        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(_));
+    /// Has it done. One that nobody waits for is refused by the answer, once the store is closed.
+    fn tell(&self, op: Op) -> Result<(), StoreError> {
+        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(..));
         let mut told = self.shared.told.lock();
         if told.closed {
             drop(told);
             let closed = StoreError::of(StoreErrorKind::Failed, "the store is closed");
+            if matches!(op, Op::Settle(_) | Op::Remember(_)) {
+                return Err(closed);
+            }
             if let Some(job) = engine::refuse(op, &closed) {
                 job(&self.shared.reader);
             }
-            return;
+            return Ok(());
         }
         told.closed = matches!(op, Op::Close(_));
         told.ops.push_back(op);
@@ -296,6 +325,12 @@ impl DiskStore {
             #[cfg(any(test, feature = "testing"))]
             Drive::Caller(_) => {}
         }
+        Ok(())
+    }
+
+    /// Has it done, or hears of a refusal by its reply.
+    fn ask(&self, op: Op) {
+        let _ = self.tell(op); // only what has no reply is refused so
     }
 
     /// Does all that was told, unless that is being done by a caller of this one.
@@ -402,7 +437,7 @@ impl EventStore for DiskStore {
         }
         // Here and not in the writer: whoever sends the event pays for its JSON.
         match Payloads::of(&events) {
-            Ok(payloads) => self.tell(Op::Append(events, payloads, reply)),
+            Ok(payloads) => self.ask(Op::Append(events, payloads, reply)),
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -420,8 +455,7 @@ impl EventStore for DiskStore {
                 StoreError::new(format!("the result can't be written: {error}"))
             })?;
         }
-        self.tell(Op::Settle(settled));
-        Ok(())
+        self.tell(Op::Settle(settled))
     }
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
@@ -435,8 +469,8 @@ impl EventStore for DiskStore {
         })
     }
 
-    fn park(&self, event: RequestId) {
-        self.tell(Op::Park(event));
+    fn park(&self, event: RequestId, due_at: SystemTime) {
+        self.ask(Op::Park(event, record::nanos(due_at)));
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
@@ -464,11 +498,11 @@ impl EventStore for DiskStore {
     }
 
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
-        self.tell(Op::Fetch(fetch, reply));
+        self.ask(Op::Fetch(fetch, reply));
     }
 
     fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
-        self.tell(Op::Unpark(event, reply));
+        self.ask(Op::Unpark(event, reply));
     }
 
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
@@ -478,7 +512,7 @@ impl EventStore for DiskStore {
     }
 
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.look(event))
         })));
     }
@@ -486,12 +520,12 @@ impl EventStore for DiskStore {
     fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
         let function = function.clone();
         let job = move |reader: &Reader| reply.send(reader.parked(&function, after, limit));
-        self.tell(Op::Read(Box::new(job)));
+        self.ask(Op::Read(Box::new(job)));
     }
 
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
         let job = move |reader: &Reader| reply.send(reader.letters(after, limit));
-        self.tell(Op::Read(Box::new(job)));
+        self.ask(Op::Read(Box::new(job)));
     }
 
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
@@ -503,28 +537,27 @@ impl EventStore for DiskStore {
                 StoreError::new(format!("the result can't be written: {error}"))
             })?;
         }
-        self.tell(Op::Remember(Box::new(execution)));
-        Ok(())
+        self.tell(Op::Remember(Box::new(execution)))
     }
 
     fn executions(&self, reply: Reply<Vec<Execution>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.executions())
         })));
     }
 
     fn configure(&self, document: String, reply: Reply<()>) {
-        self.tell(Op::Configure(document, reply));
+        self.ask(Op::Configure(document, reply));
     }
 
     fn configured(&self, reply: Reply<Option<String>>) {
-        self.tell(Op::Read(Box::new(move |reader| {
+        self.ask(Op::Read(Box::new(move |reader| {
             reply.send(reader.configured())
         })));
     }
 
     fn sync(&self, reply: Reply<()>) {
-        self.tell(Op::Sync(reply));
+        self.ask(Op::Sync(reply));
     }
 
     fn health(&self) -> Health {
@@ -541,7 +574,7 @@ impl EventStore for DiskStore {
             telemetry::store_error(&format!("can't clear `{}`: {error}", running::NAME));
         }
         let shared = Arc::downgrade(&self.shared);
-        self.tell(Op::Close(Reply::new(move |closed| {
+        self.ask(Op::Close(Reply::new(move |closed| {
             if let Some(shared) = shared.upgrade() {
                 drop(shared.lock.lock().take());
             }

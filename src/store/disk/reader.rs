@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
+use super::configuration;
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log::{self, Segments};
-use super::record::{self, Blob, EventRecord, FinishedRecord, Record, text, time};
-use super::replaced;
+use super::record::{self, Blob, EventRecord, FinishedRecord, Record, Schedule, text, time};
 use super::tables::{Entry, State};
 use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
@@ -30,9 +31,6 @@ pub(super) struct Reader {
     pub(super) segments: Segments,
     pub(super) vault: Arc<Vault>,
 }
-
-/// The file of what was set of functions.
-const CONFIGURATION: &str = "configuration";
 
 /// Bytes that are read at once, at least.
 const READ_MIN: usize = 4 << 10;
@@ -175,21 +173,12 @@ impl Reader {
 
     /// Keeps what was set of functions.
     pub(super) fn configure(&self, document: &str) -> Result<(), StoreError> {
-        replaced::write(&*self.files, CONFIGURATION, document.as_bytes())
+        configuration::write(&*self.files, document)
     }
 
     /// What was set of functions.
     pub(super) fn configured(&self) -> Result<Option<String>, StoreError> {
-        let Some(bytes) = replaced::read(&*self.files, CONFIGURATION)? else {
-            return Ok(None);
-        };
-        let text = String::from_utf8(bytes);
-        let path = self.files.path(CONFIGURATION);
-        text.map(Some).map_err(|error| {
-            let message =
-                format!("`{path}` is no text: {error}; restore it from a copy, or remove it");
-            StoreError::of(StoreErrorKind::Damaged, message)
-        })
+        configuration::read(&*self.files)
     }
 
     pub(super) fn execution(
@@ -198,12 +187,13 @@ impl Reader {
         window: &mut Window,
     ) -> Result<Execution, StoreError> {
         self.record(place, window, |record| {
-            let Record::Executed(executed) = record else {
+            let Record::Executed(mut executed) = record else {
                 return Err(self.damaged(place));
             };
-            let result = executed
-                .result
-                .map(|blob| self.payload(executed.id, Secret::Execution, blob, place));
+            let result = executed.result.take().map(|blob| {
+                let secret = (Secret::Execution, executed.clear());
+                self.payload(executed.id, secret, blob, place)
+            });
             Ok(Execution {
                 function: FunctionName::new(executed.function),
                 key: executed.key,
@@ -297,7 +287,7 @@ impl Reader {
         let (id, first) = self.first(entry.place, window).map_err(unknown)?;
         let with_id = |error| (Some(id), error);
         let mut event = first;
-        let story = self.story(id, tail, window).map_err(with_id)?;
+        let story = self.story(&event, tail, window).map_err(with_id)?;
         story
             .attempts
             .into_iter()
@@ -319,7 +309,7 @@ impl Reader {
         window: &mut Window,
     ) -> Result<(StoredEvent, DeadLetter), StoreError> {
         let (id, mut event) = self.first(entry.place, window)?;
-        let story = self.story(id, tail, window)?;
+        let story = self.story(&event, tail, window)?;
         story
             .attempts
             .into_iter()
@@ -364,7 +354,10 @@ impl Reader {
                 return Err(self.damaged(place));
             };
             let result = match end.result.take() {
-                Some(blob) => Some(self.payload(end.id, Secret::Result, blob, place)?),
+                Some(blob) => {
+                    let secret = (Secret::Result, end.clear());
+                    Some(self.payload(end.id, secret, blob, place)?)
+                }
                 None => None,
             };
             Ok(then(&end, result))
@@ -378,12 +371,23 @@ impl Reader {
         window: &mut Window,
     ) -> Result<(RequestId, StoredEvent), StoreError> {
         self.record(place, window, |record| match record {
-            Record::Event(event) => Ok((event.id, self.stored(event, place)?)),
+            Record::Event(event) => Ok((event.id, self.stored(event, None, place)?)),
+            Record::Scheduled(event, schedule) => {
+                Ok((event.id, self.stored(event, Some(schedule), place)?))
+            }
             _ => Err(self.damaged(place)),
         })
     }
 
-    fn stored(&self, event: EventRecord<'_>, place: Place) -> Result<StoredEvent, StoreError> {
+    fn stored(
+        &self,
+        mut event: EventRecord<'_>,
+        schedule: Option<Schedule>,
+        place: Place,
+    ) -> Result<StoredEvent, StoreError> {
+        let payload = std::mem::take(&mut event.payload);
+        let secret = (Secret::Payload, event.clear(schedule));
+        let payload = self.payload(event.id, secret, payload, place)?;
         let EventRecord {
             id,
             function,
@@ -391,12 +395,14 @@ impl Reader {
             due,
             hops,
             side,
-            payload,
             ..
         } = event;
         let mut side = side.map(|side| *side).unwrap_or_default();
         let attempts = match side.history.take() {
-            Some(blob) => self.attempts(id, blob, place)?,
+            Some(blob) => {
+                let clear = record::moved(function, side.attempts, due);
+                self.attempts(id, clear, blob, place)?
+            }
             None => Vec::new(),
         };
         let key = side.key.take();
@@ -404,9 +410,11 @@ impl Reader {
             request_id: id,
             proposed: side.proposed,
             function: FunctionName::new(function),
-            payload: self.payload(id, Secret::Payload, payload, place)?,
+            payload,
             accepted_at: time(accepted),
             due_at: time(due),
+            first_due_at: time(schedule.map_or(due, |schedule| schedule.first_due)),
+            not_before: schedule.and_then(|schedule| schedule.not_before).map(time),
             hops,
             trace_header: text(&side.trace_header),
             traceparent: text(&side.traceparent),
@@ -430,18 +438,30 @@ impl Reader {
     /// What later records tell of the event: from the last back to the first.
     fn story(
         &self,
-        id: RequestId,
+        event: &StoredEvent,
         tail: Option<Tail>,
         window: &mut Window,
     ) -> Result<Story, StoreError> {
+        let (id, function) = (event.request_id, event.function.as_str());
         let mut story = Story::default();
         let mut at = tail.and_then(|tail| tail.last);
         let mut told = Vec::new();
         while let Some(place) = at {
+            if self.index.lock().is_lost(place) {
+                break;
+            }
             let (attempts, previous) = self.record(place, window, |record| match record {
                 Record::Rescheduled {
-                    previous, attempt, ..
-                } => Ok((self.attempts(id, attempt, place)?, previous)),
+                    previous,
+                    attempt,
+                    attempts,
+                    uncounted,
+                    due,
+                    ..
+                } => {
+                    let clear = record::retried(function, attempts, uncounted, due);
+                    Ok((self.attempts(id, clear, attempt, place)?, previous))
+                }
                 Record::Buried {
                     at,
                     condition,
@@ -456,7 +476,10 @@ impl Reader {
                         attempts,
                     });
                     let last = match last {
-                        Some(blob) => self.attempts(id, blob, place)?,
+                        Some(blob) => {
+                            let clear = record::died(function, attempts, condition, at);
+                            self.attempts(id, clear, blob, place)?
+                        }
                         None => Vec::new(),
                     };
                     Ok((last, previous))
@@ -479,11 +502,11 @@ impl Reader {
     fn payload(
         &self,
         id: RequestId,
-        secret: Secret,
+        (secret, clear): (Secret, impl Serialize),
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Payload, StoreError> {
-        let bytes = self.vault.open(id, secret, blob)?;
+        let bytes = self.vault.open(id, secret, clear, blob, place)?;
         let text = String::from_utf8(bytes.into_owned()).ok();
         let payload = text.and_then(|text| Payload::from_json(text).ok());
         payload.ok_or_else(|| self.damaged(place))
@@ -492,11 +515,12 @@ impl Reader {
     fn attempts(
         &self,
         id: RequestId,
+        clear: impl Serialize,
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Vec<Attempt>, StoreError> {
-        record::read_attempts(&self.vault.open(id, Secret::Attempts, blob)?)
-            .map_err(|_| self.damaged(place))
+        let bytes = self.vault.open(id, Secret::Attempts, clear, blob, place)?;
+        record::read_attempts(&bytes).map_err(|_| self.damaged(place))
     }
 
     /// Hands the record that lies there to `then`.
@@ -552,7 +576,8 @@ impl Reader {
     fn damaged(&self, place: Place) -> StoreError {
         let message = format!(
             "`{}` is damaged at byte {}: what is there isn't what was written. The event that lies there stays where it is. \
-             Restore the folder from a backup, or see what is readable with `redrive::store::disk::verify`",
+             Restore the folder from a backup, see what is readable with `redrive::store::disk::verify`, or save that with \
+             `Disk::salvage`",
             self.files.path(&log::name(place.segment)),
             place.offset
         );

@@ -61,6 +61,14 @@ pub(super) enum Record<'a> {
     },
     /// The result of a run stands for its idempotency key.
     Executed(#[serde(borrow)] ExecutedRecord<'a>),
+    /// The store was closed in order: all that lies before is durable, and nothing follows.
+    Closed,
+    /// In a segment's header: the store removed those in front of it, or is about to.
+    Oldest,
+    /// A salvage found damage here, and nothing that can be read.
+    Lost,
+    /// As `Event`, of one whose age doesn't count from the time that it is due, or that waits for the wall clock.
+    Scheduled(#[serde(borrow)] EventRecord<'a>, Schedule),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +82,10 @@ pub(super) struct Opened {
     /// The present when it was written.
     pub(super) at: u64,
     pub(super) boot: Option<Boot>,
+    /// The id of the key ring that seals what is secret here.
+    pub(super) ring: Option<u64>,
+    /// The folder has a file `configuration`.
+    pub(super) configured: bool,
 }
 
 /// A clock that runs from one start of the machine to the next and can't be set.
@@ -98,6 +110,13 @@ pub(super) struct EventRecord<'a> {
     pub(super) side: Option<Box<SideRecord<'a>>>,
     #[serde(borrow)]
     pub(super) payload: Blob<'a>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Schedule {
+    pub(super) first_due: u64,
+    /// By the wall clock, in nanoseconds since 1970.
+    pub(super) not_before: Option<u64>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -149,12 +168,50 @@ pub(super) struct ExecutedRecord<'a> {
 }
 
 /// Bytes that may be sealed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Blob<'a> {
     /// The data key's number; 0 if they are as they were given.
     pub(super) key: u32,
     #[serde(borrow, with = "serde_bytes")]
     pub(super) bytes: Cow<'a, [u8]>,
+}
+
+// What a record says in the clear beside a blob: the blob's seal is bound to it.
+
+impl EventRecord<'_> {
+    pub(super) fn clear(&self, schedule: Option<Schedule>) -> impl Serialize {
+        let times = (self.accepted, self.due, schedule);
+        (self.seq, self.function, times, self.hops, &self.side)
+    }
+}
+
+impl FinishedRecord<'_> {
+    pub(super) fn clear(&self) -> impl Serialize {
+        let times = (self.accepted, self.at);
+        (self.seq, self.function, times, self.attempt, self.cancelled)
+    }
+}
+
+impl ExecutedRecord<'_> {
+    pub(super) fn clear(&self) -> impl Serialize {
+        let times = (self.since, self.until);
+        (self.function, self.key, self.validated, times, self.attempt)
+    }
+}
+
+/// Of an event of `function` that failed and runs again.
+pub(super) fn retried(function: &str, attempts: u32, uncounted: u32, due: u64) -> impl Serialize {
+    (function, attempts, uncounted, due)
+}
+
+/// Of an event of `function` that is a dead letter.
+pub(super) fn died(function: &str, attempts: u32, condition: Condition, at: u64) -> impl Serialize {
+    (function, attempts, condition, at)
+}
+
+/// Of the history of an event of `function` that moved.
+pub(super) fn moved(function: &str, attempts: u32, due: u64) -> impl Serialize {
+    (function, attempts, due)
 }
 
 /// An attempt, as a blob holds it.

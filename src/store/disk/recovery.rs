@@ -6,28 +6,31 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::batch::Batch;
+use super::configuration;
 use super::engine::{Engine, boot};
 use super::files::Files;
+use super::header::HEADER;
 use super::index::{Fact, Index, Tail};
 use super::log::{self, Log};
 use super::reader::Reader;
 use super::record::{Boot, Opened, Record};
 use super::running::{self, Running};
 use super::tables::State;
-use super::vault::{Unlock, Vault};
+use super::vault::{Keys, Unlock};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Health;
+use crate::telemetry;
 use crate::time::Time;
 
 /// The file that keeps other processes out.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A store that was opened.
 pub(super) struct Recovered {
     pub(super) engine: Engine,
     pub(super) running: Running,
-    pub(super) lock: Box<dyn std::any::Any + Send + Sync>,
+    pub(super) lock: Lock,
 }
 
 /// Locks the folder and reads what is in it. Nothing is changed before all of it has been read.
@@ -40,24 +43,17 @@ pub(super) fn recover(
 ) -> Result<Recovered, StoreError> {
     let failed =
         |name: &str, what: &str, error: &std::io::Error| log::io_error(&*files, name, what, error);
-    let lock = files
-        .lock(LOCK)
-        .map_err(|error| failed(LOCK, "lock", &error))?;
-    let lock = lock.ok_or_else(|| {
-        let message = format!(
-            "`{}` is in use by another process: stop that one, or use another folder",
-            files.path("")
-        );
-        StoreError::of(StoreErrorKind::Locked, message)
-    })?;
-    let vault = Vault::unlock(&*files, unlock, clock.now().stored())?;
+    let lock = lock(&*files)?;
+    let keys = Keys::read(&*files, unlock)?;
     let mut index = Index::default();
     let mut line = Line::default();
     let mut sealed = Vec::new();
+    let mut last = None;
     log::for_each(&*files, |opened, found| {
+        keys.check(&*files, found.number, opened.ring)?;
         index.begin_segment(found.number, opened.base);
         line.opened(&opened);
-        let mut synced = log::HEADER as u32;
+        let mut synced = HEADER as u32;
         let end = found.replay(&*files, |record, place, weight| {
             if let Record::Synced { upto } = record {
                 synced = synced.max(upto);
@@ -67,29 +63,46 @@ pub(super) fn recover(
             }
             Ok(())
         })?;
-        found.make_durable(&*files, synced, end)?;
-        sealed.push(found.seal(end));
+        if found.is_last() && !end.closed {
+            let behind = found.length() - u64::from(end.at);
+            let file = files.path(&log::name(found.number));
+            telemetry::store_not_closed(&file, u64::from(end.at), behind);
+        }
+        found.make_durable(&*files, synced, end.at)?;
+        sealed.push(found.seal(end.at));
+        last = Some(opened);
         Ok(())
     })?;
-    // A last one without anything gives its place to the one that begins now.
-    if sealed.len() > 1 && sealed.last().is_some_and(log::Sealed::is_empty) {
+    if last.is_none() {
+        orphans(&*files)?;
+    }
+    let configured = configured(&*files, last.as_ref())?;
+    // A last one without anything gives its place to the one that begins now, unless that is the first that is sealed.
+    let alike = last.is_some_and(|last| last.ring.is_some() == unlock.is_some());
+    if alike && sealed.len() > 1 && sealed.last().is_some_and(log::Sealed::is_empty) {
         sealed.pop();
         index.drop_newest_segment();
     }
     let now = line.present(&clock);
     let clock = clock.set(now);
-    let incarnation = line.incarnation + 1;
-    let (running, ran) = Running::open(&*files, line.counted..incarnation)
-        .map_err(|error| failed(running::NAME, "open", &error))?;
+    let next = sealed.last().map_or(1, |last| last.number + 1);
+    // From here on the folder is changed.
+    let vault = keys.unlock(&*files, next, now.stored())?;
     index.next = index.next.max(1);
+    let incarnation = line.incarnation + 1;
     let opened = Opened {
         incarnation,
         base: index.next,
         previous: sealed.last().map(|last| (last.number, last.end)),
-        at: now.0,
+        // Read anew, and before the other clock: what lies between is time by which events come late, not early.
+        at: clock.now().0,
         boot: boot(&clock),
+        ring: vault.ring(),
+        configured,
     };
     let log = Log::begin(files.clone(), sealed, &opened)?;
+    let (running, ran) = Running::open(&*files, line.counted..incarnation)
+        .map_err(|error| failed(running::NAME, "open", &error))?;
     index.begin_segment(log.end().segment, opened.base);
     index.park_all();
     index.expire(now.0);
@@ -99,7 +112,7 @@ pub(super) fn recover(
         segments: log.segments.clone(),
         vault: Arc::new(vault),
     });
-    let mut engine = Engine::new(log, reader, clock, segment_max, incarnation, health);
+    let mut engine = Engine::new(log, reader, clock, segment_max, &opened, health);
     engine.died(&ran)?;
     running
         .clear()
@@ -109,6 +122,51 @@ pub(super) fn recover(
         running,
         lock,
     })
+}
+
+/// What keeps other processes out until it is dropped.
+pub(super) type Lock = Box<dyn std::any::Any + Send + Sync>;
+
+/// Locks the folder.
+pub(super) fn lock(files: &dyn Files) -> Result<Lock, StoreError> {
+    let lock = files
+        .lock(LOCK)
+        .map_err(|error| log::io_error(files, LOCK, "lock", &error))?;
+    lock.ok_or_else(|| {
+        let message = format!(
+            "`{}` is in use by another process: stop that one, or use another folder",
+            files.path("")
+        );
+        StoreError::of(StoreErrorKind::Locked, message)
+    })
+}
+
+/// Whether there is a file of what was set of functions; a refusal if there must be, or if it is damaged. `last` is the
+/// header of the log's last segment.
+pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<bool, StoreError> {
+    if configuration::read(files)?.is_some() {
+        return Ok(true);
+    }
+    match last.is_some_and(|last| last.configured) {
+        true => Err(configuration::missing(files)),
+        false => Ok(false),
+    }
+}
+
+/// Without a log, nothing may be there that is made when the log is.
+pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
+    let names = files.list();
+    let names = names.map_err(|error| log::io_error(files, "", "list", &error))?;
+    let beside = [running::NAME, configuration::NAME];
+    let Some(orphan) = names.iter().find(|name| beside.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{}` is missing, or cut off, though `{orphan}` is there: files of the log were changed from outside. Restore the folder from a backup, \
+         or use an empty one",
+        files.path(&log::name(1)),
+    );
+    Err(StoreError::of(StoreErrorKind::Damaged, message))
 }
 
 impl Engine {
@@ -181,8 +239,11 @@ pub(super) fn facts(
 ) -> impl Iterator<Item = Fact> + use<> {
     let mut taken = None;
     let fact = match record {
-        Record::Opened(_) | Record::Synced { .. } => return None.into_iter().chain(None),
-        Record::Event(event) => {
+        Record::Opened(_) | Record::Synced { .. } | Record::Closed | Record::Oldest => {
+            return None.into_iter().chain(None);
+        }
+        Record::Lost => Fact::Lost,
+        Record::Event(event) | Record::Scheduled(event, _) => {
             line.saw(event.accepted);
             let function = index.function(event.function);
             let side = event.side.as_deref();

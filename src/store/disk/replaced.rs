@@ -23,9 +23,11 @@ pub(super) fn read(files: &dyn Files, name: &str) -> Result<Option<Vec<u8>>, Sto
 pub(super) fn write(files: &dyn Files, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let new = format!("{name}.new");
     let write = || {
-        let fresh = !files.list()?.contains(&new);
-        let file = files.open(&new, fresh)?;
-        file.set_len(0)?;
+        // One that a crash left, or somebody else made for all to read.
+        if files.list()?.contains(&new) {
+            files.remove(&new)?;
+        }
+        let file = files.open(&new, true)?;
         file.write_at(0, bytes)?;
         file.sync()?;
         files.rename(&new, name)?;

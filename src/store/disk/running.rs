@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::files::{File, Files};
 use crate::event::RequestId;
 use crate::store::LANE_EVENTS_MAX;
+use crate::telemetry;
 
 pub(super) const NAME: &str = "running";
 const LANE: usize = 128;
@@ -34,10 +35,20 @@ impl Running {
     ) -> io::Result<(Self, Vec<RequestId>)> {
         let fresh = !files.list()?.iter().any(|name| name == NAME);
         let file = files.open(NAME, fresh)?;
+        if fresh && before.end > 1 {
+            telemetry::store_running_damaged(&files.path(NAME), 0, 0);
+        }
         let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
         let read = file.read_full(0, &mut bytes)?;
+        for (number, lane) in bytes[..read].chunks(LANE).enumerate() {
+            let is_blank = lane.len() == LANE && lane.iter().all(|&byte| byte == 0);
+            if !is_blank && written(lane).is_none() {
+                let offset = (number * LANE) as u64;
+                telemetry::store_running_damaged(&files.path(NAME), offset, lane.len());
+            }
+        }
         let ran = bytes[..read]
-            .chunks_exact(LANE)
+            .chunks(LANE)
             .flat_map(|lane| events(lane, &before));
         let running = Self {
             file,

@@ -1,22 +1,26 @@
 //! Opening a folder whose secrets are sealed, and changing its keys.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::Disk;
-use super::vault::{Seals, Unlocked};
+use super::vault::{Renewed, Ring, Seals, Unlocked};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::seal::MasterKey;
 use crate::store::seal::keyring::Keyring;
 
 impl Disk {
     /// Seals what is written of payloads, results and failures, with XChaCha20-Poly1305 under a data key that `master` wraps.
-    /// The seal binds it to its event: what was changed on the disk, or put in another event's place, is found out.
+    /// The seal binds it to its event and to what its record says in the clear: function, times, and all that belongs to an
+    /// event as it was accepted. A record that was changed on the disk, moved to another event, function or time, or put
+    /// there unsealed, doesn't open: the event stays in the folder, and an error names the file and the byte.
     ///
-    /// A folder that is sealed can be opened with its master key only; another one is refused, and nothing is touched. One
-    /// that isn't sealed yet is from here on: what lies in it already stays as it is until it is no longer needed.
+    /// A folder that is sealed can be opened with its master key and its file `keys` only; with others it is refused, and
+    /// nothing is touched. One that isn't sealed yet is from here on: what lies in it already stays as it is until it is no
+    /// longer needed.
     ///
-    /// Not sealed are request ids, function names, times, deduplication keys and trace headers.
+    /// Not sealed are request ids, function names, times, deduplication keys and trace headers. Not protected from who can
+    /// write to the folder is that records are removed, or that an end without a result is put there: that an event was
+    /// cancelled, or its dead letter purged.
     pub fn sealed_with(self, master: impl MasterKey) -> Self {
         self.unlocked_by(Sealing {
             master: Arc::new(master),
@@ -46,9 +50,16 @@ impl Disk {
     }
 
     fn unlocked_by(mut self, sealing: Sealing) -> Self {
-        self.unlock = Some(Arc::new(move |keys, now| sealing.unlock(keys, now)));
+        let sealing = Arc::new(sealing);
+        self.unlock = Some(Arc::new(move |keys| sealing.clone().unlock(keys)));
         self
     }
+}
+
+/// The ring in a file of keys, as far as it can be told without the master key.
+pub(super) fn claimed(keys: &[u8]) -> Result<Ring, StoreError> {
+    let (id, since) = Keyring::claimed(keys)?;
+    Ok(Ring { id, since })
 }
 
 struct Sealing {
@@ -58,34 +69,48 @@ struct Sealing {
 }
 
 impl Sealing {
-    fn unlock(&self, keys: Option<Vec<u8>>, now: SystemTime) -> Result<Unlocked, StoreError> {
+    fn unlock(self: Arc<Self>, keys: Option<Vec<u8>>) -> Result<Unlocked, StoreError> {
         let Some(keys) = keys else {
-            return Ok(changed(Keyring::create(&*self.master, now)?));
+            return Ok(Unlocked {
+                ring: None,
+                renew: Box::new(move |since, now| {
+                    Ok(changed(Keyring::create(&*self.master, since, now)?))
+                }),
+            });
         };
         let former = self.former.as_ref();
-        if let Some(former) = former.filter(|former| Keyring::is_wrapped_by(&keys, &***former)) {
-            let ring = Keyring::load(&keys, &**former)?;
-            return Ok(changed(ring.rotate_master(&*self.master)?));
-        }
-        let ring = Keyring::load(&keys, &*self.master)?;
-        if self.fresh_data_key {
-            return Ok(changed(ring.rotate_data_key(&*self.master, now)?));
-        }
+        let former = former.filter(|former| Keyring::is_wrapped_by(&keys, &***former));
+        let is_former = former.is_some();
+        let ring = Keyring::load(&keys, &**former.unwrap_or(&self.master))?;
         Ok(Unlocked {
-            seals: Box::new(ring),
-            keys: None,
+            ring: Some(ring.ring()),
+            renew: Box::new(move |_, now| match self.fresh_data_key {
+                _ if is_former => Ok(changed(ring.rotate_master(&*self.master)?)),
+                true => Ok(changed(ring.rotate_data_key(&*self.master, now)?)),
+                false => Ok(Renewed {
+                    seals: Box::new(ring),
+                    keys: None,
+                }),
+            }),
         })
     }
 }
 
-fn changed(ring: Keyring) -> Unlocked {
-    Unlocked {
+fn changed(ring: Keyring) -> Renewed {
+    Renewed {
         keys: Some(ring.to_bytes()),
         seals: Box::new(ring),
     }
 }
 
 impl Seals for Keyring {
+    fn ring(&self) -> Ring {
+        Ring {
+            id: self.id(),
+            since: self.since(),
+        }
+    }
+
     fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError> {
         let (number, key) = self.current();
         Ok((number, key.seal(identity, plain)?))

@@ -13,6 +13,7 @@ const RETAINED_UNTIL_OPENED: Retained = Retained {
     events_max: 100_000,
     bytes_max: 64 << 20,
     age_max: Duration::MAX,
+    keys_max: u32::MAX,
 };
 
 /// Places that may stand for nothing.
@@ -31,6 +32,8 @@ pub(super) struct Shelf {
     finished: VecDeque<Finished>,
     finished_bytes: u64,
     pub(super) retained: Retained,
+    /// Deduplication keys that are taken.
+    pub(super) keys: u32,
 }
 
 /// How many events are parked, and the bytes of their payloads.
@@ -67,6 +70,7 @@ impl Shelf {
             finished: VecDeque::new(),
             finished_bytes: 0,
             retained: RETAINED_UNTIL_OPENED,
+            keys: 0,
         }
     }
 

@@ -224,6 +224,15 @@ impl Tables {
         let Some(last) = self.tables.back_mut() else {
             return false;
         };
+        // Events in front of it that a salvage could not save.
+        let end = last.base + last.entries.len() as u64;
+        if seq > end && seq - end <= entry.place.records_before() {
+            let gone = Entry {
+                state: State::Gone,
+                ..entry
+            };
+            last.entries.resize((seq - last.base) as usize, gone);
+        }
         if seq == last.base + last.entries.len() as u64 {
             last.entries.push(entry);
             self.count(entry.place, entry.weight);

@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::configuration;
 use super::files::{Files, Folder};
+use super::header::HEADER;
 use super::index::{Fact, Index};
 use super::log;
 use super::reader::{Reader, Window};
+use super::record::Opened;
 use super::recovery::{self, Line};
 use super::tables::State;
-use super::vault::Vault;
+use super::vault::{self, Ring, Vault};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What [`verify`] found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The files of the log, the oldest first.
+    /// The files of the log, the oldest first; then those beside it that are missing or damaged.
     pub files: Vec<VerifiedFile>,
     /// Events that wait or run, and can be read.
     pub pending: u64,
@@ -28,19 +31,20 @@ pub struct Verification {
     /// Finished events that are remembered.
     pub finished: u64,
     /// Events that were accepted and can't be read, as far as that can be told: what lies behind the damage in the last
-    /// file isn't counted.
+    /// file isn't counted. Nor is what was in the oldest file, if that is missing.
     pub unreadable: u64,
 }
 
 impl Verification {
-    /// Would the store open, with everything that was ever acknowledged?
+    /// Would the store open, with everything that was ever acknowledged, as far as that can be told without its key? What
+    /// lies behind an [`Extent::Torn`] is not counted against it.
     pub fn is_sound(&self) -> bool {
         let damaged = |file: &VerifiedFile| matches!(file.extent, Extent::Damaged { .. });
         self.unreadable == 0 && !self.files.iter().any(damaged)
     }
 }
 
-/// A file of the log, as [`verify`] found it.
+/// A file of the store, as [`verify`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedFile {
@@ -79,7 +83,7 @@ pub enum Extent {
 ///
 /// Nothing is written, made or locked, and damage is no error but part of the answer. Of a store that is in use it is a
 /// view of a moment: its last file may look torn, and files that are removed meanwhile may be missed. What is sealed is
-/// not opened: it counts as readable if it is what was written.
+/// not opened: it counts as readable if it is what was written, and the file `keys` is there and belongs to it.
 ///
 /// ```
 /// # let folder = std::env::temp_dir().join("redrive-verify-example");
@@ -101,20 +105,29 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
 
 pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, StoreError> {
     let mut survey = Survey::default();
-    let numbers = log::numbers(&**files)?;
     let mut all = BTreeMap::new();
-    for &number in &numbers {
-        all.insert(
-            number,
-            log::Found::read(&**files, number, None)?
-                .header(&**files)
-                .ok(),
-        );
+    for number in log::numbers(&**files)? {
+        let header = log::Found::read(&**files, number, None)?.header(&**files);
+        match header {
+            Err(error) if log::is_stray(number, all.keys().next_back()) => {
+                survey.damaged(log::name(number), error.to_string());
+            }
+            header => drop(all.insert(number, header.ok())),
+        }
     }
     let mut segments = BTreeMap::new();
-    let last = numbers.last().copied().unwrap_or_default();
-    for number in numbers.first().copied().unwrap_or(1)..=last {
-        let next = all.get(&(number + 1)).cloned().flatten();
+    let last = all.keys().next_back().copied().unwrap_or_default();
+    let mut first = all.keys().next().copied().unwrap_or(1);
+    let oldest = all.values().next().and_then(Option::as_ref);
+    if oldest.is_some_and(|oldest| oldest.require_oldest(&**files).is_err()) {
+        first -= 1;
+    }
+    for number in first..=last {
+        let next = all
+            .get(&number.saturating_add(1))
+            .cloned()
+            .flatten()
+            .map(|next| next.opened);
         if all.contains_key(&number) {
             let sealed = next.as_ref().and_then(|next| next.previous);
             let found = log::Found::read(&**files, number, sealed.map(|(_, length)| length))?;
@@ -128,12 +141,17 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
             survey.missing.extend(survey.index.next..next.base);
         }
     }
+    let opened: BTreeMap<_, _> = all
+        .into_iter()
+        .filter_map(|(number, header)| Some((number, header?.opened)))
+        .collect();
+    let since = survey.companions(&**files, &opened)?;
     let index = Arc::new(Mutex::new(survey.index));
     let reader = Reader {
         files: files.clone(),
         index: index.clone(),
         segments: Arc::new(RwLock::new(segments)),
-        vault: Arc::new(Vault::default()),
+        vault: Arc::new(Vault::locked(since)),
     };
     let mut found = Verification {
         files: survey.files,
@@ -188,17 +206,51 @@ impl Survey {
     fn lost(&mut self, files: &Arc<dyn Files>, number: u32) {
         self.index.begin_segment(number, self.index.next);
         let why = format!("`{}` is missing", files.path(&log::name(number)));
+        self.damaged(log::name(number), why);
+    }
+
+    fn damaged(&mut self, name: String, why: String) {
         self.files.push(VerifiedFile {
-            name: log::name(number),
+            name,
             bytes: 0,
             records: 0,
             extent: Extent::Damaged { at: 0, why },
         });
     }
 
+    /// Looks at the files beside the log. Returns from which segment on all is sealed.
+    fn companions(
+        &mut self,
+        files: &dyn Files,
+        opened: &BTreeMap<u32, Opened>,
+    ) -> Result<Option<u32>, StoreError> {
+        let last = opened.values().next_back();
+        let beside = match (last, self.files.is_empty()) {
+            (None, true) => recovery::orphans(files).map(drop),
+            _ => recovery::configured(files, last).map(drop),
+        };
+        if let Err(error) = beside {
+            self.damaged(configuration::NAME.to_owned(), error.to_string());
+        }
+        let sealed = opened
+            .iter()
+            .find_map(|(&since, opened)| opened.ring.map(|id| Ring { id, since }));
+        let ring = vault::claimed(files, sealed);
+        let checked = ring.and_then(|ring| {
+            let headers = opened.iter();
+            let mut checks = headers
+                .map(|(&number, opened)| vault::check(files, ring.as_ref(), number, opened.ring));
+            checks.try_for_each(|check| check)
+        });
+        if let Err(error) = checked {
+            self.damaged(vault::KEYS.to_owned(), error.to_string());
+        }
+        Ok(sealed.map(|ring| ring.since))
+    }
+
     fn segment(&mut self, files: &Arc<dyn Files>, found: &log::Found, is_last: bool) {
-        let base = found.header(&**files).map(|opened| opened.base);
-        let start = base.as_ref().map_or(0, |_| log::HEADER as u32);
+        let base = found.header(&**files).map(|header| header.opened.base);
+        let start = base.as_ref().map_or(0, |_| HEADER as u32);
         self.index
             .begin_segment(found.number, base.unwrap_or(self.index.next));
         let (mut records, mut end) = (0, start);
@@ -212,13 +264,21 @@ impl Survey {
                 {
                     self.missing.remove(seq);
                 }
+                // What a salvage could not save in front of it.
+                if let &Fact::Event { seq, .. } = &fact
+                    && seq.saturating_sub(self.index.next) <= place.records_before()
+                {
+                    self.missing.extend(self.index.next..seq);
+                }
                 self.index.learn(fact, place, weight);
             }
             Ok(())
         });
         let extent = match replayed {
-            Ok(end) if u64::from(end) == found.length() => Extent::Whole,
-            Ok(at) => Extent::Torn { at: u64::from(at) },
+            Ok(end) if end.closed || u64::from(end.at) == found.length() => Extent::Whole,
+            Ok(end) => Extent::Torn {
+                at: u64::from(end.at),
+            },
             // One that was about to begin.
             Err(_) if is_last && found.is_unborn() => Extent::Torn { at: 0 },
             Err(error) => Extent::Damaged {

@@ -2,13 +2,14 @@
 //! key in the store's file `keys`, which the store reads and writes; here is what stands in it.
 //!
 //! ```text
-//! redrive keys 1 3a5f…           version, and a checksum of the rest
+//! redrive keys 2 3a5f…           version, and a checksum of the rest
 //! { "master": "key-90c4…",       the master key that is wanted
+//!   "since": 1,                  the first segment of the log that is sealed
 //!   "keys": [ { "number": 1, "created_at": …, "wrapped": "…", "check": "…" } ] }
 //! ```
 //!
 //! The checksum tells damage from a wrong master key. It is no signature: that nobody else made the keys is the master
-//! key's own promise, and each `check` ties a number to its key.
+//! key's own promise, and each `check` ties a number, and where the sealing began, to its key.
 
 use std::fmt;
 use std::iter;
@@ -25,6 +26,8 @@ use crate::error::{StoreError, StoreErrorKind};
 pub(crate) struct Keyring {
     /// The id of the one master key that wrapped them all.
     master: String,
+    /// The first segment of the log that is sealed.
+    since: u32,
     /// Numbers ascend, and the current one is above them.
     older: Vec<Entry>,
     current: Entry,
@@ -39,10 +42,15 @@ struct Entry {
 }
 
 impl Keyring {
-    /// A keyring with one new data key.
-    pub(crate) fn create(master: &dyn MasterKey, now: SystemTime) -> Result<Self, KeyringError> {
+    /// A keyring with one new data key, for what is sealed from segment `since` of the log on.
+    pub(crate) fn create(
+        master: &dyn MasterKey,
+        since: u32,
+        now: SystemTime,
+    ) -> Result<Self, KeyringError> {
         Ok(Self {
             master: master.id(),
+            since,
             older: Vec::new(),
             current: Entry::create(1, master, now)?,
         })
@@ -52,11 +60,14 @@ impl Keyring {
     pub(crate) fn load(bytes: &[u8], master: &dyn MasterKey) -> Result<Self, KeyringError> {
         let sheet = Sheet::read(bytes)?;
         require(&sheet.master, master)?;
-        let entries = sheet.keys.into_iter().map(|row| row.unwrap_with(master));
+        let since = sheet.since;
+        let entries = sheet.keys.into_iter();
+        let entries = entries.map(|row| row.unwrap_with(master, since));
         let mut older: Vec<Entry> = entries.collect::<Result<_, _>>()?;
         let current = older.pop().ok_or_else(|| damaged("there is none"))?;
         Ok(Self {
             master: sheet.master,
+            since,
             older,
             current,
         })
@@ -71,7 +82,11 @@ impl Keyring {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         Sheet {
             master: self.master.clone(),
-            keys: self.ascending().map(Row::new).collect(),
+            since: self.since,
+            keys: self
+                .ascending()
+                .map(|entry| Row::new(entry, self.since))
+                .collect(),
         }
         .write()
     }
@@ -101,6 +116,7 @@ impl Keyring {
         };
         Ok(Self {
             master: new.id(),
+            since: self.since,
             older: self.older.iter().map(rewrap).collect::<Result<_, _>>()?,
             current: rewrap(&self.current)?,
         })
@@ -116,9 +132,34 @@ impl Keyring {
         let number = self.current.number.checked_add(1);
         Ok(Self {
             master: self.master.clone(),
+            since: self.since,
             older: self.ascending().cloned().collect(),
             current: Entry::create(number.ok_or(KeyringError::Full)?, master, now)?,
         })
+    }
+
+    /// What tells it from others: it stays the same whatever is rotated.
+    pub(crate) fn id(&self) -> u64 {
+        let first = self.older.first().unwrap_or(&self.current);
+        id_of(&check(first.number, self.since, &first.key))
+    }
+
+    /// The first segment of the log that is sealed.
+    pub(crate) fn since(&self) -> u32 {
+        self.since
+    }
+
+    /// The id and the first sealed segment, as a file of keys says that nobody vouches for.
+    pub(crate) fn claimed(bytes: &[u8]) -> Result<(u64, u32), KeyringError> {
+        let sheet = Sheet::read(bytes)?;
+        let first = sheet.keys.first().ok_or_else(|| damaged("there is none"))?;
+        Ok((id_of(&first.check), sheet.since))
+    }
+
+    /// A file of keys with these contents, as anyone can write it.
+    #[cfg(test)]
+    pub(crate) fn forged(rest: &str) -> Vec<u8> {
+        with_head(rest).into_bytes()
     }
 
     fn ascending(&self) -> impl Iterator<Item = &Entry> {
@@ -240,7 +281,7 @@ fn mistaken(master: &dyn MasterKey, number: u32) -> KeyringError {
 }
 
 const MAGIC: &str = "redrive keys";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Everyone's key: a fingerprint with it is a checksum.
 const NO_KEY: [u8; KEY_BYTES] = [0; KEY_BYTES];
 
@@ -249,6 +290,7 @@ const NO_KEY: [u8; KEY_BYTES] = [0; KEY_BYTES];
 #[serde(deny_unknown_fields)]
 struct Sheet {
     master: String,
+    since: u32,
     keys: Vec<Row>,
 }
 
@@ -260,7 +302,7 @@ struct Row {
     created_at: u64,
     /// Hex.
     wrapped: String,
-    /// The data key's fingerprint for its number.
+    /// The data key's fingerprint for its number, and for where the sealing began.
     check: String,
 }
 
@@ -302,18 +344,18 @@ fn foreign(head: &str) -> KeyringError {
 }
 
 impl Row {
-    fn new(entry: &Entry) -> Self {
+    fn new(entry: &Entry, since: u32) -> Self {
         let age = entry.created_at.duration_since(SystemTime::UNIX_EPOCH);
         let created_at = age.map_or(0, |age| age.as_millis().try_into().unwrap_or(u64::MAX));
         Self {
             number: entry.number,
             created_at,
             wrapped: encoding::to_hex(&entry.wrapped),
-            check: check(entry.number, &entry.key),
+            check: check(entry.number, since, &entry.key),
         }
     }
 
-    fn unwrap_with(self, master: &dyn MasterKey) -> Result<Entry, KeyringError> {
+    fn unwrap_with(self, master: &dyn MasterKey, since: u32) -> Result<Entry, KeyringError> {
         let number = self.number;
         let wrapped = encoding::from_hex(self.wrapped.as_bytes())
             .ok_or_else(|| damaged(format_args!("data key {number} isn't hex")))?;
@@ -321,7 +363,7 @@ impl Row {
             .checked_add(Duration::from_millis(self.created_at))
             .ok_or_else(|| damaged(format_args!("data key {number} is of no known time")))?;
         let key = unwrap(master, number, &wrapped)?;
-        if self.check != check(number, &key) {
+        if self.check != check(number, since, &key) {
             return Err(mistaken(master, number));
         }
         Ok(Entry {
@@ -333,9 +375,16 @@ impl Row {
     }
 }
 
-/// A data key has one number all its life, so its fingerprint is made for one label only.
-fn check(number: u32, key: &DataKey) -> String {
-    fingerprint(&key.bytes, format!("redrive: data key {number}").as_bytes())
+/// A data key has one number all its life, and one keyring, so its fingerprint is made for one label only.
+fn check(number: u32, since: u32, key: &DataKey) -> String {
+    let label = format!("redrive: data key {number}, since segment {since}");
+    fingerprint(&key.bytes, label.as_bytes())
+}
+
+/// The first half of a check, or as much of it as is hex.
+fn id_of(check: &str) -> u64 {
+    let half = check.get(..16).unwrap_or_default();
+    u64::from_str_radix(half, 16).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -406,7 +455,7 @@ mod tests {
 
     /// Three data keys.
     fn keyring() -> Keyring {
-        let mut keyring = Keyring::create(&KMS, seconds(1)).unwrap();
+        let mut keyring = Keyring::create(&KMS, 1, seconds(1)).unwrap();
         for second in [2, 3] {
             keyring = keyring.rotate_data_key(&KMS, seconds(second)).unwrap();
         }
@@ -444,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_new_data_key_seals_from_now_on_and_the_old_ones_still_open() {
-        let keyring = Keyring::create(&KMS, NOW).unwrap();
+        let keyring = Keyring::create(&KMS, 1, NOW).unwrap();
         let old = sealed(&keyring);
         let keyring = keyring.rotate_data_key(&KMS, seconds(1)).unwrap();
         let new = sealed(&keyring);
@@ -479,7 +528,7 @@ mod tests {
             let value = Some(digit.repeat(64).into());
             KeyVariable::from_value("KEY".into(), value).unwrap()
         });
-        let keyring = Keyring::create(&one, NOW).unwrap();
+        let keyring = Keyring::create(&one, 1, NOW).unwrap();
         let expected = format!(
             "the store's keys are wrapped by master key `{}`, and `{}` was given",
             one.id(),
@@ -511,7 +560,7 @@ mod tests {
             Fault::UnwrapsToZeroes,
         ] {
             let master = Kms { fault, ..KMS };
-            assert!(Keyring::create(&master, NOW).is_err());
+            assert!(Keyring::create(&master, 1, NOW).is_err());
             assert!(keyring.rotate_data_key(&master, NOW).is_err());
             assert!(keyring.rotate_master(&master).is_err());
         }
@@ -547,15 +596,15 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let text = String::from_utf8(keyring().to_bytes()).unwrap();
-        let error = load(text.replacen("keys 1", "keys 12", 1).as_bytes()).unwrap_err();
+        let error = load(text.replacen("keys 2", "keys 12", 1).as_bytes()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the store's keys are of version 12, and only 1 is known"
+            "the store's keys are of version 12, and only 2 is known"
         );
         for head in [
-            "keys 01", "keys +1", "keys  1", "keys one", "keys", "Keys 1",
+            "keys 02", "keys +2", "keys  2", "keys one", "keys", "Keys 1",
         ] {
-            let error = load(text.replacen("keys 1", head, 1).as_bytes()).unwrap_err();
+            let error = load(text.replacen("keys 2", head, 1).as_bytes()).unwrap_err();
             assert!(matches!(error, KeyringError::Damaged { .. }), "{head}");
         }
     }
@@ -615,7 +664,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let keyring = Keyring::create(&OTHER, NOW).unwrap();
+        let keyring = Keyring::create(&OTHER, 1, NOW).unwrap();
         let keyring = keyring.rotate_data_key(&OTHER, NOW).unwrap();
         assert_eq!(
             format!("{keyring:?}"),

@@ -79,3 +79,20 @@ fn the_end_in_order_is_on_record() {
         assert_eq!(store.now(), at(10 * HOUR + HOUR * 3 / 4));
     });
 }
+
+/// By the machine's own clocks, which here nobody sets.
+#[test]
+fn no_number_of_restarts_makes_the_time_line_fast() {
+    let (files, machine) = (Simulated::new(1), Clock::real());
+    let began = machine.now();
+    let open = || {
+        let files = Arc::new(files.clone());
+        DiskStore::driven(files, &tiny(4_096), Clock::real()).unwrap()
+    };
+    let start = open().now();
+    for _ in 0..200 {
+        let now = open().now().duration_since(start).unwrap();
+        let since = machine.now().since(began);
+        assert!(now <= since, "{now:?} on the store's line in {since:?}");
+    }
+}

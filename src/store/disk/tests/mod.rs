@@ -7,8 +7,11 @@ mod forged;
 mod kill;
 mod opening;
 mod power;
+mod private;
 mod refusal;
+mod salvage;
 mod same;
+mod silence;
 mod space;
 mod threads;
 mod world;
@@ -82,6 +85,8 @@ fn event(function: &str, payload: &str, accepted_at: SystemTime) -> StoredEvent 
         payload: Payload::from_json(payload).unwrap(),
         accepted_at,
         due_at: accepted_at,
+        first_due_at: accepted_at,
+        not_before: None,
         hops: 0,
         trace_header: None,
         traceparent: None,

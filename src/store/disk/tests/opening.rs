@@ -33,12 +33,12 @@ fn another_version_is_refused_and_left_alone() {
             (&full, "00000002.log"),
         ] {
             let theirs = files.with(name, |bytes| {
-                bytes[..16].copy_from_slice(b"redrive log   2\n");
+                bytes[..16].copy_from_slice(b"redrive log   3\n");
             });
             let before = theirs.lengths();
             let (kind, text) = refusal(&theirs);
             assert_eq!(kind, StoreErrorKind::Version);
-            assert!(text.contains(name) && text.contains("format 2"), "{text}");
+            assert!(text.contains(name) && text.contains("format 3"), "{text}");
             assert!(text.contains("use the version that wrote it"), "{text}");
             assert_eq!(theirs.lengths(), before);
         }

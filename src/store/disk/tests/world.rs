@@ -264,6 +264,7 @@ impl World {
                 return;
             }
             Appended::Kept(id) => id,
+            Appended::KeysFull => panic!("there is no bound on keys"),
         };
         assert!(holder.is_none(), "the key is taken");
         assert!(!event.proposed || id == event.request_id);
@@ -326,6 +327,9 @@ impl World {
         let mut event = event(function, &payload, at(self.now));
         if rng.random_bool(0.3) {
             event.due_at += Duration::from_secs(rng.random_range(1..1_000));
+            event.first_due_at = event.due_at;
+            let wall = at(rng.random_range(0..1_000));
+            event.not_before = rng.random_bool(0.5).then_some(wall);
         }
         if rng.random_bool(0.2) {
             let key = format!("key {}", rng.random_range(0..4)).into();
@@ -459,7 +463,8 @@ impl World {
         self.stories
             .entry(mark)
             .and_modify(|story| story.held = false);
-        self.store().park(self.stories[&mark].id);
+        let story = &self.stories[&mark];
+        self.store().park(story.id, story.event.due_at);
     }
 
     fn fetch(&mut self) {
@@ -735,6 +740,7 @@ pub(super) const RETAINED: Retained = Retained {
     events_max: 100_000,
     bytes_max: 1 << 30,
     age_max: Duration::MAX,
+    keys_max: u32::MAX,
 };
 
 // --- what an event is, as text
@@ -772,7 +778,7 @@ fn pending(event: &StoredEvent) -> String {
         (&event.qualifier, &event.version),
         event.redriven_from,
         event.retry,
-        event.event_age_max,
+        (event.event_age_max, event.first_due_at, event.not_before),
         event.deduplicate,
         event.attempts,
         event.attempt_count,
