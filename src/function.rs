@@ -116,8 +116,9 @@ impl Function {
     /// How many events may run at once; each runs in a worker of its own. 10 unless set. Further events wait in the mailbox.
     ///
     /// Workers share the runtime's arbiters: concurrency is for handlers that wait, [`blocking`](Self::blocking) for those
-    /// that compute. A function whose handlers hold their threads for 25 ms within a second moves to arbiters of its own, as
-    /// many as are shared at most, with new workers; it comes back when it has held none for a minute.
+    /// that compute. A function whose handlers hold their threads (three times or more, for 100 ms in all within five
+    /// seconds) moves to arbiters of its own, as many as are shared at most, with new workers; it comes back when it has held none
+    /// for a minute.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.settings.concurrency = workers;
         self

@@ -634,14 +634,14 @@ async fn the_control_plane_runs_no_user_code() {
     let _ = runtime.shutdown(FAR).await;
 }
 
-/// Holds its thread for 40 ms with payload 0, and until the gate is opened with payload 1.
+/// Holds its thread for 50 ms with payload 0, and until the gate is opened with payload 1.
 fn computing(gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
     let (gate, stuck) = (gate.clone(), stuck.clone());
     let handler = move |event: Event<u32>| {
         let (gate, stuck) = (gate.clone(), stuck.clone());
         async move {
             if *event == 0 {
-                std::thread::sleep(Duration::from_millis(40));
+                std::thread::sleep(Duration::from_millis(50));
             } else {
                 stuck.send(std::thread::current().id()).unwrap();
                 gate.pass();
@@ -667,7 +667,10 @@ async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
         .unwrap();
     let client = runtime.client();
     assert_eq!(client.call::<u32>("neighbour", 0_u32).await.unwrap(), 0);
-    let computed = invoke(&client, "computing", 0).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(invoke(&client, "computing", 0).await);
+    }
     let holding = invoke(&client, "computing", 1).await;
     held.recv().await.unwrap();
     assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);
@@ -676,7 +679,7 @@ async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
         .await;
     assert_eq!(line.level, tracing::Level::WARN);
     gate.open();
-    for id in [computed, holding] {
+    for id in ids.into_iter().chain([holding]) {
         assert_eq!(success(&client, id).await, 1, "and no attempt is lost");
     }
     let _ = runtime.shutdown(FAR).await;
