@@ -91,7 +91,10 @@ const KINDS: [(&str, Option<(Bad, Feed)>); 10] = [
     ),
 ];
 
-const CONTENDERS: [(&str, fn(&str) -> Vec<f64>); 3] = [
+/// Its name, and how long each call takes beside a kind of bad function, in seconds.
+type Contender = (&'static str, fn(&str) -> Vec<f64>);
+
+const CONTENDERS: [Contender; 3] = [
     ("redrive", redrive_beside),
     ("tokio tasks", tasks_beside),
     ("actix actors", actors_beside),
@@ -410,7 +413,7 @@ fn actors_beside(kind: &str) -> Vec<f64> {
         }
         call(move || {
             let answer = neighbour.send(Work(0));
-            async move { drop(answer.await) }
+            async move { answer.await.unwrap_or(()) }
         })
     })
 }
