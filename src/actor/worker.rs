@@ -204,16 +204,12 @@ impl Shift {
         let (mut quick, mut began, mut lingered) = (0_u32, None, false);
         loop {
             let mut now = self.now();
-            if arbiter_turn.is_over(now) {
-                if let Some(done) = done.take() {
-                    drop(self.seat.settle(done, now));
-                }
-                tokio::task::yield_now().await;
-                now = self.now();
-                *arbiter_turn = ArbiterTurn::begin(now);
-            }
             if began.take().is_some_and(|began| now.since(began) > QUICK) {
                 quick = 0;
+            }
+            if arbiter_turn.is_over(now) {
+                now = self.give_way(done.take(), now).await;
+                *arbiter_turn = ArbiterTurn::begin(now);
             }
             let pace = match (quick >= BRISK_ROW, lingered) {
                 (false, _) => Pace::Calm,
@@ -272,46 +268,65 @@ impl Shift {
                 lane.rest();
             }
             drop(alone);
-            let ended = match ran {
-                Ran::Well(_) => Ok(()),
-                _ => self.guarded(|| instance.end()),
-            };
-            let Taken {
-                ticket, first_due, ..
-            } = taken;
-            let whole = match (ran, ended) {
-                (Ran::Well(result), Ok(())) => {
-                    done = self.succeeded(
-                        &taken,
-                        Done {
-                            ticket,
-                            first_due,
-                            started: now,
-                            result,
-                        },
-                    );
-                    true
-                }
-                (Ran::Aborted, _) => {
-                    self.seat.aborted();
-                    true
-                }
-                (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
-                    let panicked = failure.kind == FailureKind::Panic;
-                    self.seat.failed(Failed {
-                        ticket,
-                        failure,
-                        started: now,
-                        ended: self.now(),
-                    });
-                    !panicked
-                }
-            };
+            let whole;
+            (whole, done) = self.conclude(instance, taken, now, ran);
             // After a success it is whole: the state came back with the result.
             if !whole || !instance.is_whole() {
                 return true;
             }
             quick = if waited { 0 } else { quick.saturating_add(1) };
+        }
+    }
+
+    /// Lets the others on the arbiter have a turn, after what was done is settled. Returns the time afterwards.
+    async fn give_way(&self, done: Option<Done>, now: Time) -> Time {
+        if let Some(done) = done {
+            drop(self.seat.settle(done, now));
+        }
+        tokio::task::yield_now().await;
+        self.now()
+    }
+
+    /// Hands on what a run came to that began at `started`. Returns whether the state is whole, and what is to be settled with
+    /// the next turn at the mailbox.
+    fn conclude(
+        &self,
+        instance: &mut dyn Instance,
+        taken: Taken,
+        started: Time,
+        ran: Ran,
+    ) -> (bool, Option<Done>) {
+        let ended = match ran {
+            Ran::Well(_) => Ok(()),
+            _ => self.guarded(|| instance.end()),
+        };
+        let Taken {
+            ticket, first_due, ..
+        } = taken;
+        match (ran, ended) {
+            (Ran::Well(result), Ok(())) => {
+                let done = Done {
+                    ticket,
+                    first_due,
+                    started,
+                    result,
+                };
+                (true, self.succeeded(&taken, done))
+            }
+            (Ran::Aborted, _) => {
+                self.seat.aborted();
+                (true, None)
+            }
+            (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
+                let panicked = failure.kind == FailureKind::Panic;
+                self.seat.failed(Failed {
+                    ticket,
+                    failure,
+                    started,
+                    ended: self.now(),
+                });
+                (!panicked, None)
+            }
         }
     }
 
