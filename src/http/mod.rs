@@ -79,7 +79,9 @@ pub(crate) struct Api {
     pub(crate) client: Client,
     pub(crate) logs: Logs,
     /// None serves loopback alone.
-    pub(crate) guard: Option<Guard>,
+    pub(crate) guard: Option<Arc<Guard>>,
+    /// As many connections as its own server serves at once, if that was set.
+    pub(crate) connections_max: Option<usize>,
     /// The server is about to stop, so that nobody should wait for something that is yet to come.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -99,6 +101,7 @@ impl LambdaApi {
             client,
             logs,
             guard: None,
+            connections_max: None,
             stopping: watch::Sender::new(false),
         }))
     }
@@ -131,7 +134,25 @@ impl LambdaApi {
         Self(Arc::new(Api {
             client: self.0.client.clone(),
             logs: self.0.logs.clone(),
-            guard: Some(Guard::new(verifier)),
+            guard: Some(Arc::new(Guard::new(verifier))),
+            connections_max: self.0.connections_max,
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// How many connections the server of [`bind`](Self::bind) serves at once, in all of its threads together; at least one
+    /// in each. A client beyond them waits in the system's backlog until a connection ends, which an idle one does after
+    /// 75 s.
+    ///
+    /// Unless it is set, it follows from the file descriptors that the process may have when it binds (`ulimit -n`): a
+    /// quarter of them, at least 64, is kept back for the store, for threads and for the application, and the rest is for
+    /// connections, at most 100,000. That is 768 of 1,024.
+    pub fn connections_max(self, connections: usize) -> Self {
+        Self(Arc::new(Api {
+            client: self.0.client.clone(),
+            logs: self.0.logs.clone(),
+            guard: self.0.guard.clone(),
+            connections_max: Some(connections),
             stopping: watch::Sender::new(false),
         }))
     }

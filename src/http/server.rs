@@ -6,7 +6,9 @@ mod wire;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::num::NonZero;
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use actix_http::ServiceConfig;
@@ -78,8 +80,10 @@ pub enum ServerError {
 
 /// How long a graceful stop waits for the answers.
 const STOP_MAX: Duration = Duration::from_secs(30);
-/// Connections at once, of each thread.
-const CONNECTIONS_MAX: usize = 25_000;
+/// Connections at once, however many descriptors there are.
+const CONNECTIONS_MAX: usize = 100_000;
+/// Descriptors that connections never take, at least: the store, threads and the application need some.
+const KEPT_BACK_MIN: usize = 64;
 /// Bytes of an answer that the system takes before the client has room for them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_MAX: u32 = 128 << 10;
@@ -91,6 +95,7 @@ impl LambdaApi {
     ///
     /// Slow clients hold nothing: a request's head may take 10 s, its body 60 s and 10 s without a byte, an answer as long
     /// to be taken, and a connection may be idle for 75 s. A client that hangs up cancels its synchronous call, within 2 s.
+    /// Many clients take no descriptor that something else needs: see [`connections_max`](Self::connections_max).
     ///
     /// ```no_run
     /// # async fn serve(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -138,8 +143,12 @@ impl LambdaApi {
             return Err(ServerError::Unprotected { address });
         }
         let sockets = bind(&addresses).map_err(failed(format!("{addresses:?}")))?;
+        let threads = thread::available_parallelism().map_or(2, NonZero::get);
+        let connections = self.0.connections_max;
+        let connections = connections.unwrap_or_else(|| connections_max(descriptors_max()));
         let mut server = ServerBuilder::new()
-            .max_concurrent_connections(CONNECTIONS_MAX)
+            .workers(threads)
+            .max_concurrent_connections((connections / threads).max(1))
             .shutdown_timeout(STOP_MAX.as_secs())
             .disable_signals();
         let mut addresses = Vec::new();
@@ -168,6 +177,21 @@ impl LambdaApi {
             server: server.run(),
         })
     }
+}
+
+/// How many of the process's descriptors are for connections.
+fn connections_max(descriptors: usize) -> usize {
+    let kept_back = (descriptors / 4).max(KEPT_BACK_MIN);
+    descriptors.saturating_sub(kept_back).min(CONNECTIONS_MAX)
+}
+
+/// How many files the process may have open.
+fn descriptors_max() -> usize {
+    #[cfg(unix)]
+    let max = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let max: Option<u64> = None;
+    max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX))
 }
 
 /// Listens on as many of these as can be had, and on one at least.
@@ -325,4 +349,18 @@ fn tls(certificates: &[u8], key: &[u8]) -> Result<ServerConfig, ServerError> {
         .map_err(|error| refuse("key")(&error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_others() {
+        assert_eq!(connections_max(1_024), 768);
+        assert_eq!(connections_max(256), 192);
+        assert_eq!(connections_max(80), 16);
+        assert_eq!(connections_max(20), 0, "one a thread all the same");
+        assert_eq!(connections_max(usize::MAX), CONNECTIONS_MAX);
+    }
 }

@@ -479,3 +479,32 @@ async fn a_stop_begins_nothing_more() {
     let stats = served.runtime.client().stats();
     assert_eq!(stats.events.accepted, 0);
 }
+
+/// A client beyond the bound waits until a connection ends. Nobody else's descriptors are taken for it.
+#[actix::test]
+async fn clients_beyond_the_bound_wait_for_a_connection() {
+    let served = serve_with(builder(), |api| api.connections_max(1)).await;
+    // One a thread is the least.
+    let threads = std::thread::available_parallelism().unwrap().get();
+    let mut held = Vec::new();
+    for _ in 0..threads {
+        let mut stream = connect(&served).await;
+        say(&mut stream, post("echo", "RequestResponse", "7")).await;
+        assert_eq!(read_one(&mut stream).await.unwrap().status, 200);
+        held.push(stream);
+    }
+    let mut waiting = connect(&served).await;
+    say(&mut waiting, post("echo", "Event", "8")).await;
+    // Those that are served go on being served; the other is not yet.
+    for stream in &mut held {
+        for _ in 0..20 {
+            say(stream, post("echo", "RequestResponse", "7")).await;
+            assert_eq!(read_one(stream).await.unwrap().status, 200);
+        }
+    }
+    let received = served.runtime.client().stats().events.accepted;
+    assert_eq!(received, 0);
+    held.pop();
+    let answer = tokio::time::timeout(LONG, read_one(&mut waiting)).await;
+    assert_eq!(answer.unwrap().unwrap().status, 202);
+}
