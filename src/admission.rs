@@ -50,7 +50,7 @@ use crate::registry::{Registry, Unregistered};
 use crate::settings::{Fault, FunctionName};
 use crate::slot::Entry;
 use crate::store::EventStore;
-use crate::telemetry;
+use crate::telemetry::{self, Outage};
 use crate::time::Time;
 use crate::view::End;
 
@@ -111,6 +111,15 @@ pub(crate) struct Stored {
     pub(crate) lanes: Lanes,
     /// Whoever may have killed the process runs with no other of its kind: the next death shows which one it was.
     pub(crate) solitude: Arc<Semaphore>,
+    /// Appends that it refuses, and settlements.
+    pub(crate) refused: Arc<Refused>,
+}
+
+/// What a store refuses for a while.
+#[derive(Default)]
+pub(crate) struct Refused {
+    appends: Outage,
+    settlements: Outage,
 }
 
 /// What is said of one event that its mailbox needn't know.

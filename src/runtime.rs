@@ -348,6 +348,7 @@ impl Builder {
             deaths_max: self.deaths_max,
             lanes: Lanes::default(),
             solitude: Arc::new(Semaphore::new(1)),
+            refused: Arc::default(),
         });
         let admission = Arc::new(Admission::new(
             clock,

@@ -1,5 +1,6 @@
 //! Every span, log event and metric, by one name each; counters and histograms that can be read back.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -126,15 +127,48 @@ pub(crate) fn destination_failed(function: &FunctionName, request_id: RequestId,
     error!(%function, %request_id, reason, "record did not reach its destination");
 }
 
-pub(crate) fn settle_failed(function: Option<&FunctionName>, request_id: RequestId, reason: &str) {
+/// A store refused what became of an event; those that follow for a while are counted.
+pub(crate) fn settle_failed(
+    outage: &Outage,
+    now: Time,
+    function: Option<&FunctionName>,
+    request_id: RequestId,
+    reason: &str,
+) {
     let function = function.map(tracing::field::display);
-    error!(function, %request_id, reason, "store did not take a settlement; the event may run again after a restart");
+    if outage.goes_on(1, now) {
+        error!(function, %request_id, reason, "store did not take a settlement; the event may run again after a restart; more of them are counted, and told when it takes some again");
+    } else {
+        debug!(function, %request_id, reason, "store did not take a settlement");
+    }
+}
+
+/// A store took what became of an event.
+pub(crate) fn settle_succeeded(outage: &Outage, now: impl FnOnce() -> Time) {
+    if outage.is_on()
+        && let Some(refused) = outage.ends(now())
+    {
+        warn!(
+            refused,
+            "store takes settlements again; so many were refused"
+        );
+    }
 }
 
 /// A store could not keep what became of an event.
 #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
 pub(crate) fn store_lost(request_id: RequestId, reason: &str) {
     error!(%request_id, reason, "store could not write what became of an event; it may run again after a restart");
+}
+
+/// What was told to a store that has failed is lost with it.
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_lost_all(settlements: u64, reason: &str) {
+    error!(
+        settlements,
+        reason,
+        "store could not write what became of so many events; they may run again after a restart"
+    );
 }
 
 #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
@@ -147,6 +181,14 @@ pub(crate) fn store_full(reason: &str) {
     error!(
         reason,
         "store has no room; events are refused until there is some"
+    );
+}
+
+#[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+pub(crate) fn store_short(reason: &str) {
+    warn!(
+        reason,
+        "store can't begin its next file at the moment; the last one grows on, and it is tried again"
     );
 }
 
@@ -229,8 +271,60 @@ pub(crate) fn begin_failed(function: &FunctionName, reason: &str) {
     error!(%function, reason, "attempt could not be put on record; if it kills the process, nobody will know");
 }
 
-pub(crate) fn append_failed(function: &FunctionName, events: usize, reason: &str) {
-    error!(%function, events, reason, "store did not take events, which were refused");
+/// What a store refuses time and again while it has trouble: logged when it begins, and with the number of refusals when it
+/// is over, not each time.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    refused: AtomicU64,
+    /// When the last refusal was, in nanoseconds.
+    last: AtomicU64,
+}
+
+/// How long nothing is refused before an outage is over.
+const OUTAGE_END: Duration = Duration::from_secs(1);
+
+impl Outage {
+    /// So many more are refused now. Answers whether the outage begins with them.
+    fn goes_on(&self, refused: usize, now: Time) -> bool {
+        self.last.store(now.0, Relaxed);
+        self.refused.fetch_add(refused as u64, Relaxed) == 0
+    }
+
+    /// Something was taken now. Answers how many were refused, once, if an outage ends with it.
+    fn ends(&self, now: Time) -> Option<u64> {
+        let quiet = now.since(Time(self.last.load(Relaxed)));
+        let over = quiet >= OUTAGE_END;
+        let refused = over.then(|| self.refused.swap(0, Relaxed));
+        refused.filter(|&refused| refused > 0)
+    }
+
+    fn is_on(&self) -> bool {
+        self.refused.load(Relaxed) > 0
+    }
+}
+
+/// A store refused events; those that follow for a while are counted.
+pub(crate) fn append_failed(
+    outage: &Outage,
+    now: Time,
+    function: &FunctionName,
+    events: usize,
+    reason: &str,
+) {
+    if outage.goes_on(events, now) {
+        error!(%function, events, reason, "store did not take events, which were refused; those refused from now on are counted, and told when it takes some again");
+    } else {
+        debug!(%function, events, reason, "store did not take events, which were refused");
+    }
+}
+
+/// A store took events.
+pub(crate) fn append_succeeded(outage: &Outage, now: impl FnOnce() -> Time) {
+    if outage.is_on()
+        && let Some(refused) = outage.ends(now())
+    {
+        warn!(refused, "store takes events again; so many were refused");
+    }
 }
 
 #[cfg(feature = "http")]

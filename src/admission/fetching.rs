@@ -65,7 +65,7 @@ impl Admission {
 
     /// Has the store keep the results of executions, and takes back what it kept.
     pub(crate) async fn remember_executions(&self) {
-        let Some(Stored { store, .. }) = &self.store else {
+        let Some(Stored { store, refused, .. }) = &self.store else {
             return;
         };
         let kept = self.ask(|store, reply| store.executions(reply)).await;
@@ -76,7 +76,7 @@ impl Admission {
                 ..execution
             })
         });
-        let store = store.clone();
+        let (store, refused, clock) = (store.clone(), refused.clone(), self.clock.clone());
         let keep = move |completed| {
             let execution = execution(completed);
             let id = execution.request_id;
@@ -85,7 +85,7 @@ impl Admission {
                 Ok(Err(error)) => error.to_string(),
                 Err(panicked) => panicked.message,
             };
-            telemetry::settle_failed(None, id, &problem);
+            telemetry::settle_failed(&refused.settlements, clock.now(), None, id, &problem);
         };
         self.claims.keep(kept.collect(), Box::new(keep));
     }

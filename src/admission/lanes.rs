@@ -31,6 +31,8 @@ pub(crate) struct Lane {
     /// May the store be told of events before they run? If the process dies, they are taken for one that may have killed
     /// it, and run with no other of the kind: that costs little, unless one death is enough.
     ahead: bool,
+    /// The store did not take what it was told last, which was logged.
+    fails: bool,
 }
 
 impl Lanes {
@@ -46,6 +48,7 @@ impl Lanes {
             number,
             told: SmallVec::new(),
             ahead: deaths_max > 1,
+            fails: false,
         }
     }
 }
@@ -79,14 +82,20 @@ impl Lane {
     fn record(&mut self, mailbox: Option<&Mailbox>) {
         let recorded = crate::panic::catch(|| self.store.begin(self.number, &self.told));
         let problem = match recorded {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                self.fails = false;
+                return;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(panicked) => panicked.message,
         };
         self.told.clear();
         if let Some(mailbox) = mailbox {
             mailbox.meter(|meters| meters.store_errors += 1);
-            telemetry::begin_failed(mailbox.name(), &problem);
+            // Each run would say the same.
+            if !std::mem::replace(&mut self.fails, true) {
+                telemetry::begin_failed(mailbox.name(), &problem);
+            }
         }
     }
 }

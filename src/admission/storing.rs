@@ -168,9 +168,16 @@ impl Admission {
             if let Some(mailbox) = mailbox {
                 mailbox.meter(|meters| meters.store_errors += 1);
             }
-            telemetry::settle_failed(mailbox.map(Mailbox::name), id, &error.to_string());
+            telemetry::settle_failed(
+                &stored.refused.settlements,
+                self.clock.now(),
+                mailbox.map(Mailbox::name),
+                id,
+                &error.to_string(),
+            );
             return false;
         }
+        telemetry::settle_succeeded(&stored.refused.settlements, || self.clock.now());
         true
     }
 }
@@ -200,10 +207,21 @@ impl Storing {
                 mailbox.release(entries.len(), bytes);
                 admission.proposals.give_back(proposals);
                 mailbox.meter(|meters| meters.store_errors += 1);
-                telemetry::append_failed(mailbox.name(), entries.len(), &error.to_string());
+                if let Some(stored) = &admission.store {
+                    telemetry::append_failed(
+                        &stored.refused.appends,
+                        admission.clock.now(),
+                        mailbox.name(),
+                        entries.len(),
+                        &error.to_string(),
+                    );
+                }
                 return answer(Err(InvokeError::Store(error)));
             }
         };
+        if let Some(stored) = &admission.store {
+            telemetry::append_succeeded(&stored.refused.appends, || admission.clock.now());
+        }
         let mut receipts = Few::with_capacity(appended.len());
         let mut refused = None;
         let answers = appended.into_iter().zip(entries);
