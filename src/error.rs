@@ -275,6 +275,8 @@ pub enum StoreErrorKind {
     Other,
     /// There is no room. Make some: the store goes on by itself.
     Full,
+    /// The machine has no file descriptor or no memory to spare. Nothing was written: try again, or raise the limit.
+    Short,
     /// It could not make something durable and takes nothing any more. Look at the disk, then start the process again.
     Failed,
     /// Another process has it. Stop that one, or use another folder.
@@ -304,5 +306,11 @@ impl StoreError {
     /// What kind of trouble it is.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// Is a resource of the machine short, so that the same may succeed later?
+    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Full | StoreErrorKind::Short)
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Batch<'a> {
     pub(super) sync: bool,
     /// How soon it has to be durable otherwise.
     pub(super) interval: Duration,
+    /// Where the segment ends at the latest.
+    pub(super) end_max: u64,
 }
 
 /// How soon the ends of events are durable when nothing else makes them so: if power fails first, they run again.
@@ -89,6 +91,7 @@ impl<'a> Batch<'a> {
             next,
             sync: false,
             interval: INTERVAL_MAX,
+            end_max: u64::from(u32::MAX),
         }
     }
 
@@ -106,9 +109,12 @@ impl<'a> Batch<'a> {
         frame::append(&mut self.bytes, place, |buffer| record.write(buffer))
             .map_err(|fault| unwritable(&fault))?;
         let end = u64::from(self.start.offset) + self.bytes.len() as u64;
-        if end > u64::from(u32::MAX) || self.bytes.len() - before > frame::LENGTH_MAX {
+        if end > self.end_max || self.bytes.len() - before > frame::LENGTH_MAX {
             self.bytes.truncate(before);
-            return Err(unwritable(&"it is too large"));
+            return Err(unwritable(&format_args!(
+                "it is too large for a file, which may have {} bytes",
+                self.end_max
+            )));
         }
         Ok(place)
     }

@@ -2,7 +2,9 @@
 //! the callers hear.
 //!
 //! One thread owns it. Whatever fails, what was told is either on the disk, or refused, or kept here to be written later:
-//! without room on the disk, appends are refused and settlements wait; after a failed sync nothing is taken any more.
+//! without room on the disk, appends are refused and the ends of events take what was kept back for them (`reserve.rs`);
+//! where a descriptor or memory is short before anything was written, appends are refused and the next ones try again; after
+//! a failed sync nothing is taken any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use super::batch::{Batch, Facts, Payloads};
 use super::log::Log;
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
+use super::reserve::Reserve;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::RequestId;
@@ -42,6 +45,12 @@ pub(super) type Job = Box<dyn FnOnce(&Reader) + Send>;
 
 /// Bytes from which on a commit takes no more.
 const COMMIT_MAX: usize = 8 << 20;
+/// The same while the disk is full: what little there is, is used and gives back more. If that is too much it is halved, down
+/// to the second.
+const FULL_COMMIT_MAX: usize = 16 << 10;
+const FULL_COMMIT_MIN: usize = 512;
+/// How often it is logged at most that there is no room.
+const SAY_ROOM: Duration = Duration::from_secs(10);
 /// Memory beyond this goes with the burst that wanted it.
 const SPARE_MAX: usize = 2 << 20;
 
@@ -54,7 +63,10 @@ pub(super) struct Engine {
     /// The folder has a file `configuration`, and a header says so.
     configured: bool,
     /// Told, and not written for want of room.
-    waiting: VecDeque<Op>,
+    pub(super) waiting: VecDeque<Op>,
+    pub(super) reserve: Reserve,
+    /// Something may have changed since the reserve could not be filled.
+    pub(super) may_fill: bool,
     /// What the last frame said that speaks of it.
     pub(super) said_synced: u32,
     /// When what was written must be durable.
@@ -63,6 +75,15 @@ pub(super) struct Engine {
     pub(super) is_closed: bool,
     /// Something in the oldest segment can't be read: nothing is moved before the next opening.
     pub(super) is_stuck: bool,
+    /// When it may be logged again that there is no room, and whether it was the last time.
+    say_room_at: Time,
+    says_room: bool,
+    /// Bytes from which on a commit takes no more while the disk is full.
+    full_commit_max: usize,
+    /// A segment grows on because the next one can't begin.
+    pub(super) is_overlong: bool,
+    /// When what is needed of a segment may be moved again: there was no room for it.
+    pub(super) move_at: Time,
     /// Memory for the next batch: fresh memory for each would cost more than what is done with it.
     spare: Vec<u8>,
     health: Arc<Mutex<Health>>,
@@ -75,6 +96,7 @@ impl Engine {
     pub(super) fn new(
         log: Log,
         reader: Arc<Reader>,
+        reserve: Reserve,
         clock: Clock,
         segment_max: u32,
         opened: &Opened,
@@ -89,6 +111,13 @@ impl Engine {
             incarnation: opened.incarnation,
             configured: opened.configured,
             waiting: VecDeque::new(),
+            reserve,
+            may_fill: true,
+            say_room_at: Time(0),
+            says_room: false,
+            full_commit_max: FULL_COMMIT_MAX,
+            is_overlong: false,
+            move_at: Time(0),
             sync_by: None,
             is_closed: false,
             is_stuck: false,
@@ -118,14 +147,37 @@ impl Engine {
     pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<Job> {
         if let Health::Failed(why) = &*self.health.lock() {
             let error = StoreError::of(StoreErrorKind::Failed, why.clone());
-            return ops.drain(..).filter_map(|op| refuse(op, &error)).collect();
+            return refuse_all(ops.drain(..), &error);
         }
+        self.may_fill = true;
         // What has waited comes first: it was told first.
         for op in std::mem::take(&mut self.waiting).into_iter().rev() {
             ops.push_front(op);
         }
-        if let Err(error) = self.roll_if_full() {
-            return self.undo(self.log.end().offset, ops.drain(..).collect(), &error);
+        let mut room = Ok(());
+        if let Err(error) = self.roll_if_due() {
+            let writes = |op: &Op| matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Append(..));
+            if !error.is_passing() {
+                return self.undo(self.log.end().offset, ops.drain(..).collect(), &error);
+            }
+            if self.log.is_over() {
+                // What needs no room is done, up to what does: it may follow from that.
+                refuse_appends(ops, &error);
+                let at = ops.iter().position(writes).unwrap_or(ops.len());
+                let rest = ops.split_off(at);
+                let taken = ops.drain(..).map(|op| (op, None)).collect();
+                let mut jobs = self.conclude(Facts::new(), taken);
+                jobs.extend(self.undo(self.log.end().offset, rest.into(), &error));
+                return jobs;
+            }
+            // The ends of events go where there is room for them, and the next append tries again.
+            room = Err(error);
+        }
+        if let Health::Full(why) = &*self.health.lock() {
+            room = Err(StoreError::of(StoreErrorKind::Full, why.clone()));
+        }
+        if let Err(error) = room {
+            refuse_appends(ops, &error);
         }
         let reader = self.reader.clone();
         let mut batch = self.batch(&reader, ops.is_empty());
@@ -138,6 +190,7 @@ impl Engine {
         }
         match written {
             Ok(()) => {
+                self.full_commit_max = FULL_COMMIT_MAX;
                 let jobs = self.conclude(facts, taken);
                 self.seal_if_closed();
                 jobs
@@ -154,7 +207,7 @@ impl Engine {
         if !self.is_closed {
             return;
         }
-        let sealed = match self.log.is_fresh() {
+        let sealed = match self.log.is_fresh() && !self.log.is_over() {
             true => Ok(()),
             false => self.roll(),
         };
@@ -168,19 +221,34 @@ impl Engine {
         let mut batch = Batch::new(&reader.vault, self.log.end(), next);
         batch.bytes = std::mem::take(&mut self.spare);
         batch.bytes.clear();
-        // Without room, whether there is some again is seen by writing something.
-        let full = self.is_full();
-        batch.sync = full || self.sync_by.is_some_and(|by| by <= self.clock.now());
-        if self.log.synced() > self.said_synced && !idle || full {
+        batch.end_max = self.end_max();
+        // Without room it goes on as soon as something can be removed, which takes a sync.
+        batch.sync = self.is_full() || self.sync_by.is_some_and(|by| by <= self.clock.now());
+        if self.log.synced() > self.said_synced && !idle {
             batch.synced(self.log.synced());
         }
         batch
     }
 
+    /// How long a segment may become.
+    pub(super) fn end_max(&self) -> u64 {
+        self.reader.files.file_max().min(u64::from(u32::MAX))
+    }
+
+    /// Bytes from which on a commit takes no more: much less than a file may have.
+    pub(super) fn commit_max(&self) -> usize {
+        let most = match self.is_full() {
+            true => self.full_commit_max,
+            false => COMMIT_MAX,
+        };
+        most.min((self.end_max() / 4) as usize)
+    }
+
     fn encode(&self, batch: &mut Batch<'_>, ops: &mut VecDeque<Op>) -> Vec<(Op, Option<Answer>)> {
+        let commit_max = self.commit_max();
         let mut index = self.reader.index.lock();
         let mut taken = Vec::with_capacity(ops.len());
-        while batch.bytes.len() < COMMIT_MAX
+        while batch.bytes.len() < commit_max
             && let Some(op) = ops.pop_front()
         {
             let answer = match &op {
@@ -228,7 +296,6 @@ impl Engine {
 
     /// All of it is written: the index learns of it, and then the callers do.
     fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
-        self.fares(Health::Well);
         let (mut jobs, mut answers, mut configured) = (Vec::new(), Vec::new(), Vec::new());
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
@@ -251,7 +318,7 @@ impl Engine {
                         index.take(&fetch.function, until, fetch.events_max, fetch.bytes_max);
                     let next_due = index.next_due(&fetch.function);
                     jobs.push(Box::new(move |reader: &Reader| {
-                        reply.send(Ok(reader.fetched(taken, next_due)))
+                        reply.send(reader.fetched(taken, next_due))
                     }) as Job);
                 }
                 Op::Unpark(id, reply) => {
@@ -279,41 +346,59 @@ impl Engine {
 
     /// None of it counts.
     fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<Job> {
-        if error.kind() != StoreErrorKind::Full {
+        if !error.is_passing() {
             // Nobody can know what of it is on the disk. It was refused, so it must not come back.
             self.log.cut(start);
             self.fares(Health::Failed(error.to_string()));
             let waiting = std::mem::take(&mut self.waiting).into_iter();
-            return waiting
-                .chain(ops)
-                .filter_map(|op| refuse(op, error))
-                .collect();
+            return refuse_all(waiting.chain(ops), error);
         }
         self.fares(Health::Full(error.to_string()));
+        self.halve_commits();
+        // What was kept back is for what was told of events that are here.
+        let again = self.reserve.give_up();
         let mut jobs = Vec::new();
         for op in ops {
             match op {
                 Op::Append(_, _, reply) => reply.send(Err(error.clone())),
                 Op::Read(job) => jobs.push(job),
-                Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
+                Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) if !again => {
                     reply.send(Err(error.clone()));
                 }
                 // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
-                Op::Settle(_) | Op::Remember(_) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) => {
-                    self.waiting.push_back(op);
-                }
+                told => self.waiting.push_back(told),
             }
+        }
+        if again {
+            let mut rest = VecDeque::new();
+            jobs.extend(self.commit(&mut rest));
+            // More than fits into one commit.
+            rest.append(&mut self.waiting);
+            self.waiting = rest;
         }
         jobs
     }
 
-    pub(super) fn fares(&self, health: Health) {
+    /// There was no room for one of this size.
+    pub(super) fn halve_commits(&mut self) {
+        self.full_commit_max = (self.full_commit_max / 2).max(FULL_COMMIT_MIN);
+    }
+
+    pub(super) fn fares(&mut self, health: Health) {
         let before = std::mem::replace(&mut *self.health.lock(), health.clone());
         match (before, health) {
             (before, after) if before == after => {}
-            (_, Health::Well) => telemetry::store_well(),
             (Health::Full(_), Health::Full(_)) => {}
-            (_, Health::Full(why)) => telemetry::store_full(&why),
+            // Where room comes and goes with each event, not each time.
+            (_, Health::Full(why)) => {
+                self.says_room = self.clock.now() >= self.say_room_at;
+                if self.says_room {
+                    self.say_room_at = self.clock.now().after(SAY_ROOM);
+                    telemetry::store_full(&why);
+                }
+            }
+            (_, Health::Well) if self.says_room => telemetry::store_well(),
+            (_, Health::Well) => {}
             (_, Health::Failed(why)) => telemetry::store_failed(&why),
         }
     }
@@ -355,8 +440,34 @@ pub(super) fn boot(clock: &Clock) -> Option<Boot> {
     })
 }
 
-/// What is told to a store that has failed. What only wants to read may.
-pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
+/// Refuses what is to be kept, and leaves the rest.
+fn refuse_appends(ops: &mut VecDeque<Op>, error: &StoreError) {
+    if !ops.iter().any(|op| matches!(op, Op::Append(..))) {
+        return;
+    }
+    for op in std::mem::take(ops) {
+        match op {
+            Op::Append(_, _, reply) => reply.send(Err(error.clone())),
+            other => ops.push_back(other),
+        }
+    }
+}
+
+/// All that was told to a store that has failed.
+pub(super) fn refuse_all(ops: impl Iterator<Item = Op>, error: &StoreError) -> Vec<Job> {
+    let (mut jobs, mut lost) = (Vec::new(), 0);
+    for op in ops {
+        lost += u64::from(matches!(op, Op::Settle(_) | Op::Remember(_)));
+        jobs.extend(refuse(op, error));
+    }
+    if lost > 0 {
+        telemetry::store_lost_all(lost, &error.to_string());
+    }
+    jobs
+}
+
+/// What is told to a store that has failed or is closed. What only wants to read may.
+fn refuse(op: Op, error: &StoreError) -> Option<Job> {
     match op {
         Op::Append(_, _, reply) => reply.send(Err(error.clone())),
         Op::Fetch(_, reply) => reply.send(Err(error.clone())),
@@ -364,11 +475,7 @@ pub(super) fn refuse(op: Op, error: &StoreError) -> Option<Job> {
         Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
             reply.send(Err(error.clone()));
         }
-        Op::Settle(settled) => telemetry::store_lost(settled.request_id, &error.to_string()),
-        Op::Remember(execution) => {
-            telemetry::store_lost(execution.request_id, &error.to_string());
-        }
-        Op::Park(..) => {}
+        Op::Settle(_) | Op::Remember(_) | Op::Park(..) => {}
         Op::Read(job) => return Some(job),
     }
     None

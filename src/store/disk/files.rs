@@ -22,6 +22,10 @@ pub(crate) trait Files: Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes durable which files there are.
     fn sync(&self) -> io::Result<()>;
+    /// The longest that a file may become (`ulimit -f`).
+    fn file_max(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// An open file.
@@ -33,6 +37,29 @@ pub(crate) trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Is the machine out of descriptors or memory, so that the call did nothing and may succeed later?
+pub(crate) fn is_short(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOBUFS)
+    ) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Has the disk, or the process's part of it, no room?
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 impl dyn File + '_ {
@@ -57,6 +84,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// How its files are opened.
     options: OpenOptions,
+    /// The folder itself, held open: it can be synced when no descriptor is left.
+    itself: Option<Arc<fs::File>>,
 }
 
 impl Folder {
@@ -74,7 +103,12 @@ impl Folder {
         }
         let mut options = private();
         options.read(true).write(true);
-        Ok(Self { path, options })
+        let itself = open_folder(&path)?.map(Arc::new);
+        Ok(Self {
+            path,
+            options,
+            itself,
+        })
     }
 
     /// A folder that is there, for looking at it.
@@ -84,6 +118,7 @@ impl Folder {
         Self {
             path: path.to_owned(),
             options,
+            itself: None,
         }
     }
 }
@@ -97,21 +132,22 @@ impl Files for Folder {
         let mut options = private();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(self.path.join(name))?;
-        // The folder itself too: the file may be removed by somebody who takes it for a leftover. Some file systems, such as
-        // NFS, can't lock a folder; there the file is all there is.
-        let folder = match cfg!(unix) {
-            true => Some(fs::File::open(&self.path)?),
-            false => None,
-        };
-        if let Some(Err(TryLockError::WouldBlock)) = folder.as_ref().map(fs::File::try_lock) {
-            return Ok(None);
-        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        Ok(Some(Box::new((folder, file))))
+        // The folder itself too: the file may be removed by somebody who takes it for a leftover. Some file systems, such as
+        // NFS, can't lock a folder; there the file is all there is.
+        let folder = self.itself.clone();
+        if let Some(Err(TryLockError::WouldBlock)) = folder.as_ref().map(|folder| folder.try_lock())
+        {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Locked {
+            folder,
+            _file: file,
+        })))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -125,7 +161,9 @@ impl Files for Folder {
     fn open(&self, name: &str, fresh: bool) -> io::Result<Arc<dyn File>> {
         let mut options = self.options.clone();
         options.create_new(fresh);
-        Ok(Arc::new(options.open(self.path.join(name))?))
+        let file = options.open(self.path.join(name))?;
+        let unasked = file_max().min(UNASKED_MAX);
+        Ok(Arc::new(Handle { file, unasked }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -137,7 +175,37 @@ impl Files for Folder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        sync_folder(&self.path)
+        match &self.itself {
+            Some(folder) => folder.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn file_max(&self) -> u64 {
+        file_max()
+    }
+}
+
+/// Elsewhere than on Unix a folder can't be opened, and names are durable with the file.
+fn open_folder(path: &Path) -> io::Result<Option<fs::File>> {
+    match cfg!(unix) {
+        true => fs::File::open(path).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// What is locked until this is dropped.
+struct Locked {
+    folder: Option<Arc<fs::File>>,
+    _file: fs::File,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // It stays open, for those who read.
+        if let Some(folder) = &self.folder {
+            let _ = folder.unlock(); // the end of the process does it otherwise
+        }
     }
 }
 
@@ -158,37 +226,72 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    // Elsewhere a folder can't be opened, and names are durable with the file.
-    if cfg!(unix) {
-        fs::File::open(path)?.sync_all()?;
+    match open_folder(path)? {
+        Some(folder) => folder.sync_all(),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-impl File for fs::File {
+/// The longest that the process may make a file.
+fn file_max() -> u64 {
+    #[cfg(unix)]
+    let max = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    #[cfg(not(unix))]
+    let max = None;
+    max.unwrap_or(u64::MAX)
+}
+
+/// Short files are written often: the limit is not asked for each time.
+const UNASKED_MAX: u64 = 64 << 10;
+
+/// An open file of the machine's.
+struct Handle {
+    file: fs::File,
+    /// How long it may become without the limit being asked for again.
+    unasked: u64,
+}
+
+impl Handle {
+    /// A write beyond the limit would end the process by SIGXFSZ.
+    fn check(&self, end: u64) -> io::Result<()> {
+        if end <= self.unasked {
+            return Ok(());
+        }
+        match file_max() {
+            max if end > max => Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("a file of this process may have {max} bytes (`ulimit -f`)"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl File for Handle {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     #[cfg(unix)]
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(self, buffer, offset)
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(self, buffer, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+        self.check(offset + bytes.len() as u64)?;
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = std::os::windows::fs::FileExt::seek_write(self, bytes, offset)?;
+            let written = std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset)?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -198,10 +301,10 @@ impl File for fs::File {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        fs::File::set_len(self, len)
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 }

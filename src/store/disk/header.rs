@@ -7,9 +7,7 @@
 //! It is durable before anything follows, and within what a disk writes as a whole. The mark at its end is written in
 //! place, and durable, before the segment in front of it is removed: the oldest one of a log is number 1, or is marked.
 
-use std::io;
-
-use super::files::Files;
+use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::log::{damaged, io_error, missing, name};
 use super::record::{Opened, Record};
@@ -100,15 +98,15 @@ fn preceded(number: u32, mark: &[u8]) -> Option<Preceded> {
     }
 }
 
-/// Makes durable that the segments in front of `number` are no longer needed.
-pub(super) fn mark_oldest(files: &dyn Files, number: u32) -> Result<(), StoreError> {
+/// Makes durable that the segments in front of `number`, whose file this is, are no longer needed.
+pub(super) fn mark_oldest(
+    files: &dyn Files,
+    number: u32,
+    file: &dyn File,
+) -> Result<(), StoreError> {
     let mark = mark(number)?;
-    let write = || {
-        let file = files.open(&name(number), false)?;
-        file.write_at(MARK as u64, &mark)?;
-        file.sync()
-    };
-    write().map_err(|error: io::Error| io_error(files, &name(number), "write to", &error))
+    let written = file.write_at(MARK as u64, &mark).and_then(|()| file.sync());
+    written.map_err(|error| io_error(files, &name(number), "write to", &error))
 }
 
 /// Marks the segment whose header is at the beginning of `bytes` as the oldest one.

@@ -9,7 +9,8 @@
 //! Pure: it learns facts in the order in which their records lie in the log, while the store runs and, in the same way,
 //! when it is opened. An event costs 32 bytes here while its segment exists, a parked one 8 more. Segments go in their
 //! order, the oldest first, so that no record outlives what it speaks about; what is still needed of the oldest is moved
-//! to the end of the log by the writer.
+//! to the end of the log by the writer. A disk that is full can't wait for that: any segment is emptied in which nothing is
+//! needed, unless its records supersede some that are still there.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -145,17 +146,53 @@ impl Index {
         self.tables.live_bytes()
     }
 
-    /// Events whose record lies in the oldest segment and is needed: some of them.
-    pub(super) fn movable(&self, limit: usize) -> Vec<u64> {
-        self.tables.movable(limit)
+    pub(super) fn oldest_segment(&self) -> Option<u32> {
+        self.tables.oldest().map(|table| table.number)
     }
 
-    /// Keys whose record lies in the oldest segment and is needed: some of them.
+    /// The records of this segment were taken out.
+    pub(super) fn set_emptied(&mut self, number: u32) {
+        self.tables.set_emptied(number);
+    }
+
+    /// A segment in which nothing is needed, wherever it stands: its records may be taken out.
+    pub(super) fn dead_segment(&self) -> Option<u32> {
+        let dead = self.tables.free().find(|(_, live, _)| *live == 0);
+        dead.map(|(number, ..)| number)
+    }
+
+    /// Segments that can be emptied once what is needed of them is moved, and how many bytes that is.
+    pub(super) fn movable_segments(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.tables.free().map(|(number, _, bytes)| (number, bytes))
+    }
+
+    /// How many bytes of the last segment are needed.
+    pub(super) fn last_live_bytes(&self) -> u64 {
+        self.tables.last_live_bytes()
+    }
+
+    /// How many events the last segment accepted.
+    pub(super) fn last_events(&self) -> u64 {
+        self.next.saturating_sub(self.tables.last_base())
+    }
+
+    /// How many events, keys and results there are whose records are needed.
+    pub(super) fn live_records(&self) -> u64 {
+        self.tables.live()
+    }
+
+    /// Events whose record lies in this segment and is needed: some of them.
+    pub(super) fn movable(&self, segment: u32, limit: usize) -> Vec<u64> {
+        self.tables.movable(segment, limit)
+    }
+
+    /// Keys whose record lies in this segment and is needed: some of them.
     pub(super) fn movable_keys(
         &self,
+        segment: u32,
         limit: usize,
     ) -> Vec<(FunctionName, Box<str>, RequestId, u64)> {
-        let Some(table) = self.tables.oldest() else {
+        let Some(table) = self.tables.closed(segment) else {
             return Vec::new();
         };
         let live = table.keys.iter().filter_map(|key| {
@@ -167,9 +204,9 @@ impl Index {
         live.take(limit).collect()
     }
 
-    /// Results of executions whose record lies in the oldest segment and is needed: where some of them are.
-    pub(super) fn movable_executions(&self, limit: usize) -> Vec<Place> {
-        let Some(table) = self.tables.oldest() else {
+    /// Results of executions whose record lies in this segment and is needed: where some of them are.
+    pub(super) fn movable_executions(&self, segment: u32, limit: usize) -> Vec<Place> {
+        let Some(table) = self.tables.closed(segment) else {
             return Vec::new();
         };
         let places = table
@@ -239,6 +276,7 @@ impl Index {
 
     /// Learns what the record at `place` says, which takes `weight` bytes there.
     pub(super) fn learn(&mut self, fact: Fact, place: Place, weight: u32) {
+        self.supersede(&fact, place);
         match fact {
             Fact::Event {
                 seq,
@@ -356,6 +394,33 @@ impl Index {
                 until,
             } => self.executed((function, key), until, weight, place),
             Fact::Lost => drop(self.lost.insert(place, weight)),
+        }
+    }
+
+    /// The record at `place` tells of an event, or takes a letter's place, whose own record may lie in an older segment.
+    fn supersede(&mut self, fact: &Fact, place: Place) {
+        let (seq, letter) = match fact {
+            Fact::Event { seq, replaces, .. } => (*seq, replaces.and_then(|id| self.seq(id))),
+            Fact::Rescheduled { seq, .. }
+            | Fact::Finished { seq, .. }
+            | Fact::Buried { seq, .. }
+            | Fact::Forgotten { seq }
+            | Fact::Died { seq, .. } => (*seq, None),
+            // It may have told of any event before.
+            Fact::Lost => {
+                let oldest = self.oldest_segment().unwrap_or(place.segment);
+                self.tables.supersede(place.segment, oldest);
+                self.tables
+                    .supersede(place.segment, place.segment.saturating_sub(1));
+                return;
+            }
+            // Their tables do it.
+            Fact::Key { .. } | Fact::Executed { .. } => return,
+        };
+        for seq in [Some(seq), letter].into_iter().flatten() {
+            if let Some(older) = self.entry(seq).map(|entry| entry.place.segment) {
+                self.tables.supersede(place.segment, older);
+            }
         }
     }
 
@@ -664,7 +729,10 @@ impl Index {
             bytes: weight,
         };
         match self.keys.insert(key.clone(), kept) {
-            Some(before) => self.tables.discount(before.place, before.bytes),
+            Some(before) => {
+                self.tables.discount(before.place, before.bytes);
+                self.tables.supersede(place.segment, before.place.segment);
+            }
             None => self.shelves[function as usize].keys += 1,
         }
         self.tables.count(place, weight);
@@ -682,6 +750,7 @@ impl Index {
         };
         if let Some(before) = self.executions.insert(key, kept) {
             self.tables.discount(before.place, before.bytes);
+            self.tables.supersede(place.segment, before.place.segment);
         }
         self.tables.count(place, weight);
         if let Some(table) = self.tables.segment(place.segment) {

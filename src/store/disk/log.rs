@@ -3,7 +3,8 @@
 //! ```text
 //! 00000001.log   magic | Opened | frames …                              no longer needed: removed, the oldest first
 //! 00000002.log   magic | Opened: after segment 1, of n bytes | frames …
-//! 00000003.log   magic | Opened: after segment 2, of n bytes | frames … | what a crash tore
+//! 00000003.log   magic | Opened: after segment 2, of n bytes | Emptied   not needed, and not the oldest
+//! 00000004.log   magic | Opened: after segment 3, of n bytes | frames … | what a crash tore
 //! ```
 //!
 //! A segment is durable to its last byte before the next one begins, and the next one says how long it is. So only the
@@ -23,26 +24,27 @@ use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use super::files::{File, Files};
+use super::files::{self, File, Files};
 use super::frame::{self, Place};
 use super::header::{self, HEADER, Header};
 use super::record::{Opened, Record};
+use super::replaced;
+use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::telemetry;
 
 const SUFFIX: &str = ".log";
 
-/// The files of the segments, shared by those who read.
-pub(super) type Segments = Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>;
-
 /// The log, open for writing.
 pub(super) struct Log {
     files: Arc<dyn Files>,
-    pub(super) segments: Segments,
+    pub(super) segments: Arc<Segments>,
     number: u32,
     file: Arc<dyn File>,
+    /// The last segment takes nothing more: the next one could not begin when the log was opened.
+    is_over: bool,
     /// Where the next frame goes.
     end: u32,
     /// What is durable of the last segment.
@@ -57,7 +59,6 @@ pub(super) struct Sealed {
     pub(super) number: u32,
     /// Where what counts of it ends.
     pub(super) end: u32,
-    file: Arc<dyn File>,
 }
 
 /// Where what counts of a segment ends.
@@ -86,14 +87,10 @@ pub(super) fn name(number: u32) -> String {
 }
 
 pub(super) fn io_error(files: &dyn Files, name: &str, what: &str, error: &io::Error) -> StoreError {
-    let full = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    );
-    let kind = if full {
-        StoreErrorKind::Full
-    } else {
-        StoreErrorKind::Failed
+    let kind = match error {
+        error if files::is_full(error) => StoreErrorKind::Full,
+        error if files::is_short(error) => StoreErrorKind::Short,
+        _ => StoreErrorKind::Failed,
     };
     StoreError::of(
         kind,
@@ -301,8 +298,14 @@ impl Found {
         self.sealed.is_none()
     }
 
-    pub(super) fn file(&self) -> Arc<dyn File> {
-        self.file.clone()
+    /// Nothing in it was needed, and its records were taken out.
+    pub(super) fn is_emptied(&self) -> bool {
+        let rest = self.bytes.get(HEADER..).unwrap_or_default();
+        frame::read(rest, self.place(HEADER)).is_ok_and(|found| {
+            // Nothing else is in it: the file was replaced as a whole.
+            frame::HEAD + found.body.len() == rest.len()
+                && matches!(Record::read(found.body), Ok(Record::Emptied))
+        })
     }
 
     /// Hands each record that counts to `learn`, with its place. Returns where the segment ends.
@@ -312,6 +315,12 @@ impl Found {
         mut learn: impl FnMut(Record<'_>, Place, u32) -> Result<(), StoreError>,
     ) -> Result<End, StoreError> {
         header::read(files, self.number, &self.bytes)?;
+        if self.is_emptied() {
+            return Ok(End {
+                at: self.bytes.len() as u32,
+                closed: false,
+            });
+        }
         let mut at = HEADER;
         let end = self
             .sealed
@@ -388,7 +397,6 @@ impl Found {
         Sealed {
             number: self.number,
             end,
-            file: self.file,
         }
     }
 
@@ -417,36 +425,63 @@ impl Found {
 }
 
 impl Log {
-    /// Begins a new segment behind those that were found: `ends` are their files and where they end.
+    /// Begins a new segment behind those that were found, if need be after `make_room` has made some. Without room it begins
+    /// later.
     pub(super) fn begin(
         files: Arc<dyn Files>,
         sealed: Vec<Sealed>,
         opened: &Opened,
+        make_room: impl FnOnce() -> bool,
     ) -> Result<Self, StoreError> {
         let number = sealed.last().map_or(1, |last| last.number + 1);
-        // One that was about to begin when the process died.
-        if files.open(&name(number), false).is_ok() {
-            remove(&*files, number)?;
-        }
-        let file = create(&*files, number, opened)?;
+        // One that was about to begin when the process died, if there is one.
+        remove(&*files, number)?;
+        let begun = match create(&*files, number, opened) {
+            Err(error) if error.kind() == StoreErrorKind::Full && make_room() => {
+                create(&*files, number, opened)
+            }
+            begun => begun,
+        };
+        let (number, file, end, is_over) = match (begun, sealed.last()) {
+            (Ok((file, end)), _) => (number, file, end, false),
+            // It begins as soon as it can.
+            (Err(error), Some(last)) if error.is_passing() => {
+                let last_name = name(last.number);
+                let file = files
+                    .open(&last_name, false)
+                    .map_err(|error| io_error(&*files, &last_name, "open", &error))?;
+                (last.number, file, last.end, true)
+            }
+            (Err(error), _) => return Err(error),
+        };
         let lengths: BTreeMap<_, _> = sealed
             .iter()
             .map(|sealed| (sealed.number, sealed.end))
+            .filter(|(sealed, _)| *sealed != number)
             .collect();
-        let files_of = sealed
-            .into_iter()
-            .map(|sealed| (sealed.number, sealed.file));
-        let segments: BTreeMap<_, _> = files_of.chain([(number, file.0.clone())]).collect();
+        let segments = Segments::new(files.clone());
+        segments.begin(number, file.clone());
         Ok(Self {
             files,
-            segments: Arc::new(RwLock::new(segments)),
+            segments: Arc::new(segments),
             number,
-            file: file.0,
-            end: file.1,
-            synced: file.1,
+            file,
+            is_over,
+            end,
+            synced: end,
             sealed_bytes: lengths.values().map(|&length| u64::from(length)).sum(),
             lengths,
         })
+    }
+
+    /// Does the last segment take nothing more, whatever room it has?
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// How long a segment is that is sealed.
+    pub(super) fn length(&self, number: u32) -> Option<u32> {
+        self.lengths.get(&number).copied()
     }
 
     /// Where the next frame goes.
@@ -537,33 +572,51 @@ impl Log {
         self.sync()?;
         let next = self.number + 1;
         let (file, end) = match create(&*self.files, next, opened) {
-            Ok(created) => created,
-            Err(error) => {
-                // It would say that this one ends here.
-                let gone = match self.files.remove(&name(next)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                    _ => self.files.sync(),
-                };
-                return Err(match gone {
-                    Ok(()) => error,
-                    Err(_) => StoreError::of(StoreErrorKind::Failed, error.to_string()),
-                });
+            Err(error) if error.kind() == StoreErrorKind::Short && self.segments.close_all() => {
+                create(&*self.files, next, opened)?
             }
+            created => created?,
         };
-        self.segments.write().insert(next, file.clone());
+        self.segments.begin(next, file.clone());
         self.sealed_bytes += u64::from(self.end);
         self.lengths.insert(self.number, self.end);
         (self.number, self.file, self.end, self.synced) = (next, file, end, end);
+        self.is_over = false;
         Ok(next)
     }
 
     /// Removes the oldest segment, in which nothing is needed any more.
     pub(super) fn remove(&mut self, number: u32) -> Result<(), StoreError> {
         let next = self.lengths.range(number + 1..).next();
-        header::mark_oldest(&*self.files, next.map_or(self.number, |(&next, _)| next))?;
-        self.segments.write().remove(&number);
+        let next = next.map_or(self.number, |(&next, _)| next);
+        let file = self.segments.get(next);
+        let file = file.map_err(|error| io_error(&*self.files, &name(next), "open", &error))?;
+        header::mark_oldest(&*self.files, next, &*file)?;
+        remove(&*self.files, number)?;
+        self.segments.close(number);
         self.sealed_bytes -= u64::from(self.lengths.remove(&number).unwrap_or_default());
-        remove(&*self.files, number)
+        Ok(())
+    }
+
+    /// Takes the records out of a segment in which nothing is needed any more, and that must stay because of those before
+    /// it. The file is replaced as a whole, so that a crash leaves the one or the other.
+    pub(super) fn empty(&mut self, number: u32) -> Result<(), StoreError> {
+        let (_, mut bytes) = read_start(&*self.files, number)?;
+        header::read(&*self.files, number, &bytes)?;
+        bytes.truncate(HEADER);
+        let place = Place {
+            segment: number,
+            offset: HEADER as u32,
+        };
+        frame::append(&mut bytes, place, |buffer| Record::Emptied.write(buffer)).map_err(
+            |error| StoreError::new(format!("an empty segment can't be encoded: {error}")),
+        )?;
+        replaced::write(&*self.files, &name(number), &bytes)?;
+        self.segments.close(number);
+        let length = self.lengths.entry(number).or_default();
+        self.sealed_bytes -= u64::from(std::mem::replace(length, bytes.len() as u32));
+        self.sealed_bytes += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -574,20 +627,29 @@ fn create(
 ) -> Result<(Arc<dyn File>, u32), StoreError> {
     let name = name(number);
     let bytes = header::write(number, opened)?;
-    let make = || {
-        let file = files.open(&name, true)?;
-        file.write_at(0, &bytes)?;
-        file.sync()?;
-        files.sync()?;
-        Ok::<_, io::Error>(file)
+    let failed = |error| io_error(files, &name, "create", &error);
+    let file = files.open(&name, true).map_err(failed)?;
+    let begun = file.write_at(0, &bytes).and_then(|()| file.sync());
+    let Err(error) = begun.and_then(|()| files.sync()) else {
+        return Ok((file, bytes.len() as u32));
     };
-    let file = make().map_err(|error| io_error(files, &name, "create", &error))?;
-    Ok((file, bytes.len() as u32))
+    // It would say that the one before it ends there.
+    let gone = files.remove(&name).and_then(|()| files.sync());
+    let error = failed(error);
+    Err(match gone {
+        Ok(()) => error,
+        Err(_) => StoreError::of(StoreErrorKind::Failed, error.to_string()),
+    })
 }
 
 /// Durable at once: a later one must not be gone while this one is there again after a loss of power.
 fn remove(files: &dyn Files, number: u32) -> Result<(), StoreError> {
     let name = name(number);
-    let removed = files.remove(&name).and_then(|()| files.sync());
+    let removed = match files.remove(&name) {
+        // It was removed before, and that could not be made durable.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    let removed = removed.and_then(|()| files.sync());
     removed.map_err(|error| io_error(files, &name, "remove", &error))
 }

@@ -13,11 +13,13 @@
 //! what waits in which order, the index learns from it, and keeps in memory in some ten bytes an event.
 //!
 //! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment;
-//! `configuration`, what was set of functions while they ran; `keys`, where what is secret is sealed (`vault.rs`); and
-//! `lock`, which shows people that the folder is locked. Files and folder are their owner's alone when they are made.
+//! `configuration`, what was set of functions while they ran; `reserve`, room that is kept back for when the disk is full
+//! (`reserve.rs`); `keys`, where what is secret is sealed (`vault.rs`); and `lock`, which shows people that the folder is
+//! locked. Files and folder are their owner's alone when they are made.
 //!
 //! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
-//! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into another folder (`salvage.rs`).
+//! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into
+//! another folder (`salvage.rs`).
 
 mod batch;
 mod configuration;
@@ -32,8 +34,10 @@ mod reader;
 mod record;
 mod recovery;
 mod replaced;
+mod reserve;
 mod running;
 mod salvage;
+mod segments;
 mod shelf;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
@@ -79,6 +83,12 @@ use running::Running;
 use vault::Unlock;
 
 /// A folder that events are kept in, and how: for [`Builder::disk`](crate::Builder::disk).
+///
+/// The folder has a file `reserve`, half as long as a file of the log may become, at least 64 KiB and at most 2 MiB: room
+/// that a full disk needs for the ends of events. However many files the log has, about 15 are open at once. Without room,
+/// or without a descriptor where the log has grown to twice its file's size, events are refused with
+/// [`StoreErrorKind::Full`] or [`StoreErrorKind::Short`], until there is some; no file grows beyond what the process may
+/// write (`ulimit -f`).
 #[derive(Clone)]
 #[must_use = "it says what `Builder::disk` is to open"]
 pub struct Disk {
@@ -107,7 +117,8 @@ impl Disk {
         }
     }
 
-    /// From which size on a file of the log is followed by another; 64 MiB unless set, at least 64 KiB.
+    /// From which size on a file of the log is followed by another; 64 MiB unless set, at least 64 KiB. One with very many
+    /// small events is followed sooner.
     pub fn segment_bytes(mut self, bytes: u32) -> Self {
         self.segment_bytes = bytes.clamp(64 << 10, 1 << 30);
         self
@@ -307,7 +318,7 @@ impl DiskStore {
             if matches!(op, Op::Settle(_) | Op::Remember(_)) {
                 return Err(closed);
             }
-            if let Some(job) = engine::refuse(op, &closed) {
+            for job in engine::refuse_all(std::iter::once(op), &closed) {
                 job(&self.shared.reader);
             }
             return Ok(());
@@ -338,14 +349,33 @@ impl DiskStore {
     fn drive(&self, engine: &Mutex<Engine>) {
         while let Some(mut engine) = engine.try_lock() {
             let mut ops = std::mem::take(&mut self.shared.told.lock().ops);
-            if ops.is_empty() {
+            let was_full = engine.is_full();
+            if ops.is_empty() && !was_full {
                 return;
             }
-            while !ops.is_empty() {
-                let jobs = engine.commit(&mut ops);
-                jobs.into_iter().for_each(|job| job(&self.shared.reader));
+            if was_full {
+                self.drive_all(&mut engine, &mut VecDeque::new());
             }
-            while engine.tidy() {}
+            self.drive_all(&mut engine, &mut ops);
+            if was_full && engine.is_full() && self.shared.told.lock().ops.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Does all of this, and what has waited, and tidies up.
+    #[cfg(any(test, feature = "testing"))]
+    fn drive_all(&self, engine: &mut Engine, ops: &mut VecDeque<Op>) {
+        loop {
+            let jobs = engine.commit(ops);
+            jobs.into_iter().for_each(|job| job(&self.shared.reader));
+            let mut tidied = false;
+            while ops.is_empty() && engine.tidy() {
+                tidied = true;
+            }
+            if ops.is_empty() && (engine.waiting.is_empty() || !tidied) {
+                return;
+            }
         }
     }
 }
@@ -561,7 +591,14 @@ impl EventStore for DiskStore {
     }
 
     fn health(&self) -> Health {
-        self.shared.health.lock().clone()
+        let health = self.shared.health.lock().clone();
+        // Where no thread looks whether there is room again, it is looked now.
+        #[cfg(any(test, feature = "testing"))]
+        if let (Health::Full(_), Drive::Caller(engine)) = (&health, &self.drive) {
+            self.drive(engine);
+            return self.shared.health.lock().clone();
+        }
+        health
     }
 
     fn now(&self) -> SystemTime {

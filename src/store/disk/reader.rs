@@ -14,8 +14,9 @@ use super::configuration;
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
-use super::log::{self, Segments};
+use super::log;
 use super::record::{self, Blob, EventRecord, FinishedRecord, Record, Schedule, text, time};
+use super::segments::Segments;
 use super::tables::{Entry, State};
 use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
@@ -28,7 +29,7 @@ use crate::store::{Execution, Fetched, Known, KnownPage, KnownState, Letters, St
 pub(super) struct Reader {
     pub(super) files: Arc<dyn Files>,
     pub(super) index: Arc<Mutex<Index>>,
-    pub(super) segments: Segments,
+    pub(super) segments: Arc<Segments>,
     pub(super) vault: Arc<Vault>,
 }
 
@@ -86,19 +87,31 @@ struct Story {
 impl Reader {
     // --- what is asked for
 
-    pub(super) fn fetched(&self, taken: Vec<u64>, next_due: Option<u64>) -> Fetched {
+    /// The events that were taken. Where a descriptor is short, all of them wait here on.
+    pub(super) fn fetched(
+        &self,
+        taken: Vec<u64>,
+        next_due: Option<u64>,
+    ) -> Result<Fetched, StoreError> {
         let mut window = Window::default();
         let mut fetched = Fetched {
             next_due: next_due.map(time),
             ..Fetched::default()
         };
-        for seq in taken {
+        for &seq in &taken {
             match self.lying(seq, |entry, tail| self.event(entry, tail, &mut window)) {
                 Ok(event) => fetched.events.extend(event),
+                Err((_, error)) if error.is_passing() => {
+                    let mut index = self.index.lock();
+                    for &seq in &taken {
+                        index.park(seq);
+                    }
+                    return Err(error);
+                }
                 Err(error) => fetched.unreadable.push(error),
             }
         }
-        fetched
+        Ok(fetched)
     }
 
     pub(super) fn unparked(
@@ -541,8 +554,7 @@ impl Reader {
         let at = u64::from(place.offset);
         let read = || {
             if window.segment != place.segment || window.file.is_none() {
-                let file = self.segments.read().get(&place.segment).cloned();
-                let file = file.ok_or(io::ErrorKind::NotFound)?;
+                let file = self.segments.get(place.segment)?;
                 *window = Window {
                     segment: place.segment,
                     file: Some(file),

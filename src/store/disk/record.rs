@@ -69,6 +69,8 @@ pub(super) enum Record<'a> {
     Lost,
     /// As `Event`, of one whose age doesn't count from the time that it is due, or that waits for the wall clock.
     Scheduled(#[serde(borrow)] EventRecord<'a>, Schedule),
+    /// Nothing that lay in this segment was needed, and all of it was taken out.
+    Emptied,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ use super::index::{Fact, Index, Tail};
 use super::log::{self, Log};
 use super::reader::Reader;
 use super::record::{Boot, Opened, Record};
+use super::reserve::{self, Reserve};
 use super::running::{self, Running};
 use super::tables::State;
 use super::vault::{Keys, Unlock};
@@ -63,6 +64,9 @@ pub(super) fn recover(
             }
             Ok(())
         })?;
+        if found.is_emptied() {
+            index.set_emptied(found.number);
+        }
         if found.is_last() && !end.closed {
             let behind = found.length() - u64::from(end.at);
             let file = files.path(&log::name(found.number));
@@ -86,8 +90,10 @@ pub(super) fn recover(
     let now = line.present(&clock);
     let clock = clock.set(now);
     let next = sealed.last().map_or(1, |last| last.number + 1);
-    // From here on the folder is changed.
-    let vault = keys.unlock(&*files, next, now.stored())?;
+    let mut reserve = Reserve::find(&*files, segment_max)
+        .map_err(|error| failed(reserve::NAME, "open", &error))?;
+    // From here on the folder is changed; what is made beside the log is made when that is there.
+    let vault = keys.unlock(&*files, next, now.stored(), || reserve.give_up_all())?;
     index.next = index.next.max(1);
     let incarnation = line.incarnation + 1;
     let opened = Opened {
@@ -100,10 +106,15 @@ pub(super) fn recover(
         ring: vault.ring(),
         configured,
     };
-    let log = Log::begin(files.clone(), sealed, &opened)?;
-    let (running, ran) = Running::open(&*files, line.counted..incarnation)
+    let log = Log::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
+    let (mut running, ran) = Running::open(&*files, line.counted..incarnation)
         .map_err(|error| failed(running::NAME, "open", &error))?;
-    index.begin_segment(log.end().segment, opened.base);
+    if !log.is_over() {
+        index.begin_segment(log.end().segment, opened.base);
+    } else {
+        // No record tells of this incarnation: what runs in it ran in the one before.
+        running.continues(line.incarnation);
+    }
     index.park_all();
     index.expire(now.0);
     let reader = Arc::new(Reader {
@@ -112,11 +123,13 @@ pub(super) fn recover(
         segments: log.segments.clone(),
         vault: Arc::new(vault),
     });
-    let mut engine = Engine::new(log, reader, clock, segment_max, &opened, health);
-    engine.died(&ran)?;
-    running
-        .clear()
-        .map_err(|error| failed(running::NAME, "clear", &error))?;
+    let mut engine = Engine::new(log, reader, reserve, clock, segment_max, &opened, health);
+    if engine.died(&ran)? {
+        running
+            .clear()
+            .map_err(|error| failed(running::NAME, "clear", &error))?;
+    }
+    engine.fill_reserve();
     Ok(Recovered {
         engine,
         running,
@@ -157,7 +170,7 @@ pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<boo
 pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
     let names = files.list();
     let names = names.map_err(|error| log::io_error(files, "", "list", &error))?;
-    let beside = [running::NAME, configuration::NAME];
+    let beside = [running::NAME, configuration::NAME, reserve::NAME];
     let Some(orphan) = names.iter().find(|name| beside.contains(&name.as_str())) else {
         return Ok(());
     };
@@ -170,8 +183,18 @@ pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
 }
 
 impl Engine {
-    /// These ran when the process died.
-    fn died(&mut self, ran: &[crate::event::RequestId]) -> Result<(), StoreError> {
+    /// Keeps back room for the ends of events. Without it none are taken.
+    fn fill_reserve(&mut self) {
+        let files = self.reader.files.clone();
+        if let Err(error) = self.reserve.fill(&*files) {
+            let error = log::io_error(&*files, reserve::NAME, "keep room back in", &error);
+            self.fares(Health::Full(error.to_string()));
+        }
+    }
+
+    /// These ran when the process died. Answers whether that is on record: on a full disk it may have to wait for the next
+    /// opening, and is known to this one alone.
+    fn died(&mut self, ran: &[crate::event::RequestId]) -> Result<bool, StoreError> {
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         let mut batch = Batch::new(&reader.vault, self.log.end(), index.next);
@@ -185,14 +208,29 @@ impl Engine {
             batch.died(seq, deaths + 1)?;
         }
         if batch.bytes.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        self.log.write(&batch.bytes)?;
-        self.log.sync()?;
+        let mut written = match self.log.is_over() {
+            true => Ok(false),
+            false => self.log.write(&batch.bytes).map(|()| true),
+        };
+        if written.as_ref().is_err_and(StoreError::is_passing) {
+            written = match self.reserve.give_up_all() {
+                true => self.log.write(&batch.bytes).map(|()| true),
+                false => Ok(false),
+            };
+        }
+        let written = match written {
+            Err(error) if error.is_passing() => false,
+            written => written?,
+        };
+        if written {
+            self.log.sync()?;
+        }
         for (fact, place, weight) in batch.facts {
             index.learn(fact, place, weight);
         }
-        Ok(())
+        Ok(written)
     }
 }
 
@@ -239,7 +277,11 @@ pub(super) fn facts(
 ) -> impl Iterator<Item = Fact> + use<> {
     let mut taken = None;
     let fact = match record {
-        Record::Opened(_) | Record::Synced { .. } | Record::Closed | Record::Oldest => {
+        Record::Opened(_)
+        | Record::Synced { .. }
+        | Record::Closed
+        | Record::Oldest
+        | Record::Emptied => {
             return None.into_iter().chain(None);
         }
         Record::Lost => Fact::Lost,

@@ -33,5 +33,8 @@ pub(super) fn write(files: &dyn Files, name: &str, bytes: &[u8]) -> Result<(), S
         files.rename(&new, name)?;
         files.sync()
     };
-    write().map_err(|error| io_error(files, &new, "write", &error))
+    write().map_err(|error| {
+        let _ = files.remove(&new); // it takes room for nothing; the next one begins it anew
+        io_error(files, &new, "write", &error)
+    })
 }

@@ -20,6 +20,8 @@ const ID: usize = 16;
 const INCARNATION: usize = ID * LANE_EVENTS_MAX;
 const COUNT: usize = INCARNATION + 8;
 const CHECKSUM: usize = COUNT + 1;
+/// For so many bytes of lanes there is always room.
+const ROOM: usize = 32 * LANE;
 
 pub(super) struct Running {
     file: Arc<dyn File>,
@@ -58,9 +60,19 @@ impl Running {
         Ok((running, ran.collect()))
     }
 
+    /// What runs from now on runs in this incarnation.
+    pub(super) fn continues(&mut self, incarnation: u64) {
+        self.incarnation = incarnation;
+    }
+
     /// Forgets what ran before: it is on record elsewhere.
     pub(super) fn clear(&self) -> io::Result<()> {
-        self.file.set_len(0)
+        // The file keeps its room: on a full disk, too, runs are to be on record.
+        let room = usize::try_from(self.file.len()?).unwrap_or_default();
+        match self.file.write_at(0, &vec![0; room.max(ROOM)]) {
+            Ok(()) => Ok(()),
+            Err(_) => self.file.set_len(0),
+        }
     }
 
     /// Nothing runs any more, whatever is still said.

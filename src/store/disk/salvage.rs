@@ -278,9 +278,13 @@ impl Part {
         number: u32,
         next: u64,
     ) -> Result<Self, StoreError> {
-        let bytes = match source.headers.contains_key(&number) {
-            true => log::Found::read(files, number, None)?.into_bytes(),
-            false => Vec::new(),
+        let (bytes, is_emptied) = match source.headers.contains_key(&number) {
+            true => {
+                let found = log::Found::read(files, number, None)?;
+                let is_emptied = found.is_emptied();
+                (found.into_bytes(), is_emptied)
+            }
+            false => (Vec::new(), false),
         };
         let mut part = Self {
             number,
@@ -300,7 +304,8 @@ impl Part {
             }
             None => part.lose(0, 0, "the whole file, which is missing".to_owned()),
         }
-        let end = source.length(number);
+        // One whose records were taken out isn't as long as it was.
+        let end = source.length(number).filter(|_| !is_emptied);
         part.take(&bytes, end, &mut base);
         part.opened.base = base.unwrap_or(next);
         part.next = part.next.max(part.opened.base);

@@ -44,6 +44,11 @@ struct Machine {
     is_locked: bool,
     /// Bytes that all files may have together.
     room: Option<u64>,
+    /// Files that may be open at once, and that are.
+    open_max: Option<usize>,
+    open: usize,
+    /// Bytes that one file may have.
+    file_max: Option<u64>,
     /// All calls so far.
     history: Vec<Call>,
     chance: u64,
@@ -122,6 +127,21 @@ impl Simulated {
         self.0.lock().room = bytes;
     }
 
+    /// Lets the process have so many files open at once.
+    pub(crate) fn open_max(&self, files: Option<usize>) {
+        self.0.lock().open_max = files;
+    }
+
+    /// How many files are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.0.lock().open
+    }
+
+    /// Lets a file have so many bytes. A longer one kills the process: nothing is written.
+    pub(crate) fn file_limit(&self, bytes: Option<u64>) {
+        self.0.lock().file_max = bytes;
+    }
+
     /// Panics at the `nth` call from now on; 1 is the next.
     pub(crate) fn panic_at(&self, nth: u64) {
         let mut machine = self.0.lock();
@@ -198,6 +218,7 @@ impl Simulated {
         machine.calls.clear();
         machine.history.clear();
         machine.killed_at = None;
+        machine.open = 0;
         (machine.is_dead, machine.is_locked) = (false, false);
         change(&mut machine);
         Self(Arc::new(Mutex::new(machine)))
@@ -290,6 +311,8 @@ impl Machine {
         let full: Vec<_> = names
             .iter()
             .filter(|(_, at)| !self.inodes[*at].bytes.is_empty())
+            // Nothing that is kept lies there.
+            .filter(|(name, _)| !["reserve", "running"].contains(&name.as_str()))
             .collect();
         let (name, at) = *full[rng.random_range(0..full.len())];
         let (other, from) = *full[rng.random_range(0..full.len())];
@@ -454,6 +477,10 @@ impl Files for Simulated {
     fn open(&self, name: &str, fresh: bool) -> io::Result<Arc<dyn File>> {
         let mut machine = self.0.lock();
         machine.plain(if fresh { Call::Open } else { Call::Any })?;
+        if machine.open_max.is_some_and(|max| machine.open >= max) {
+            // What EMFILE is here.
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let inode = match (machine.names.get(name), fresh) {
             (Some(_), true) => return Err(io::ErrorKind::AlreadyExists.into()),
             (None, false) => return Err(io::ErrorKind::NotFound.into()),
@@ -465,10 +492,16 @@ impl Files for Simulated {
                 inode
             }
         };
+        machine.open += 1;
+        drop(machine);
         Ok(Arc::new(Opened {
             disk: self.clone(),
             inode,
         }))
+    }
+
+    fn file_max(&self) -> u64 {
+        self.0.lock().file_max.unwrap_or(u64::MAX)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -507,6 +540,13 @@ struct Opened {
     inode: usize,
 }
 
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let mut machine = self.disk.0.lock();
+        machine.open = machine.open.saturating_sub(1);
+    }
+}
+
 impl File for Opened {
     fn len(&self) -> io::Result<u64> {
         let mut machine = self.disk.0.lock();
@@ -529,6 +569,11 @@ impl File for Opened {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut machine = self.disk.0.lock();
         let mut result = machine.call(Call::Write, bytes.len());
+        let file_max = machine.file_max.unwrap_or(u64::MAX);
+        if result.is_ok() && offset + bytes.len() as u64 > file_max {
+            machine.is_dead = true;
+            result = Err((dead(), 0));
+        }
         let length = machine.inodes[self.inode].bytes.len() as u64;
         let grows = (offset + bytes.len() as u64).saturating_sub(length);
         let room = machine.room.map(|room| room.saturating_sub(machine.used()));

@@ -57,6 +57,11 @@ pub(super) struct Table {
     /// Events and keys whose records lie here and are needed, and their bytes.
     live: u64,
     live_bytes: u64,
+    /// The oldest and the newest segment that held a record which one of these supersedes. While one of those is there,
+    /// these must be.
+    supersedes: Option<(u32, u32)>,
+    /// Its records were taken out.
+    is_emptied: bool,
 }
 
 impl Table {
@@ -103,9 +108,54 @@ impl Tables {
         (oldest.live == 0).then_some(oldest.number)
     }
 
-    /// Events whose record lies in the oldest segment and is needed: some of them.
-    pub(super) fn movable(&self, limit: usize) -> Vec<u64> {
-        let Some(table) = self.oldest() else {
+    /// A record in segment `newer` supersedes one that lies in segment `older`.
+    pub(super) fn supersede(&mut self, newer: u32, older: u32) {
+        if let Some(table) = self.segment(newer).filter(|_| older < newer) {
+            let (oldest, newest) = table.supersedes.unwrap_or((older, older));
+            table.supersedes = Some((oldest.min(older), newest.max(older)));
+        }
+    }
+
+    pub(super) fn set_emptied(&mut self, number: u32) {
+        if let Some(table) = self.segment(number) {
+            table.is_emptied = true;
+        }
+    }
+
+    /// The segments, but for the last one, that can be emptied as soon as nothing in them is needed; and how many bytes of
+    /// each are. What they supersede is gone.
+    pub(super) fn free(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        let closed = self.tables.len().saturating_sub(1);
+        let free = self.tables.iter().take(closed).filter(|table| {
+            let superseded = table.supersedes.is_some_and(|(oldest, newest)| {
+                self.between(oldest, newest).any(|older| !older.is_emptied)
+            });
+            !table.is_emptied && !superseded
+        });
+        free.map(|table| (table.number, table.live, table.live_bytes))
+    }
+
+    /// The segments that are there of these.
+    fn between(&self, oldest: u32, newest: u32) -> impl Iterator<Item = &Table> {
+        let first = self.tables.front().map_or(0, |table| table.number);
+        let skipped = oldest.saturating_sub(first) as usize;
+        let tables = self.tables.iter().skip(skipped);
+        tables.take_while(move |table| table.number <= newest)
+    }
+
+    /// How many bytes of the last segment are needed.
+    pub(super) fn last_live_bytes(&self) -> u64 {
+        self.tables.back().map_or(0, |table| table.live_bytes)
+    }
+
+    /// The number of the first event that the last segment accepted, or will accept.
+    pub(super) fn last_base(&self) -> u64 {
+        self.tables.back().map_or(0, |table| table.base)
+    }
+
+    /// Events whose record lies in this segment and is needed: some of them.
+    pub(super) fn movable(&self, number: u32, limit: usize) -> Vec<u64> {
+        let Some(table) = self.closed(number) else {
             return Vec::new();
         };
         let own = table.own().filter(|(_, entry)| entry.state != State::Gone);
@@ -122,6 +172,13 @@ impl Tables {
             .collect()
     }
 
+    /// The segment with this number, unless it is the last one.
+    pub(super) fn closed(&self, number: u32) -> Option<&Table> {
+        let first = self.oldest()?.number;
+        let at = number.checked_sub(first)? as usize;
+        self.tables.get(at).filter(|_| at + 1 < self.tables.len())
+    }
+
     /// The segment with this number.
     pub(super) fn segment(&mut self, number: u32) -> Option<&mut Table> {
         let first = self.tables.front()?.number;
@@ -132,6 +189,10 @@ impl Tables {
 
     pub(super) fn live_bytes(&self) -> u64 {
         self.tables.iter().map(|table| table.live_bytes).sum()
+    }
+
+    pub(super) fn live(&self) -> u64 {
+        self.tables.iter().map(|table| table.live).sum()
     }
 
     pub(super) fn count(&mut self, place: Place, weight: u32) {

@@ -1,11 +1,14 @@
 //! Tidying up between commits: a full segment is sealed, an empty one removed, and what is still needed of the oldest is
 //! moved to the end when too little of the log is needed.
 
+use std::time::Duration;
+
 use super::batch::{Batch, End};
 use super::engine::Engine;
 use super::reader::Window;
+use super::reserve;
 use super::tables::State;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::store::Health;
 use crate::telemetry;
 
@@ -13,6 +16,8 @@ use crate::telemetry;
 const MOVE_MAX: usize = 256 << 10;
 /// Events and keys that are looked at for it.
 const MOVE_EVENTS_MAX: usize = 1_000;
+/// When to try again to move what there was no room for.
+const MOVE_AGAIN: Duration = Duration::from_secs(1);
 /// Full segments that may lie about though nothing in them is needed.
 const SPARE: u64 = 4;
 /// Small ones: each opening begins one.
@@ -24,36 +29,91 @@ impl Engine {
         if self.is_closed || self.has_failed() {
             return false;
         }
-        self.try_tidy().unwrap_or_else(|error| {
-            self.fares(match error.kind() {
-                StoreErrorKind::Full => Health::Full(error.to_string()),
-                _ => Health::Failed(error.to_string()),
-            });
+        let tidied = match self.is_full() {
+            true => self.make_room(),
+            false => self.try_tidy(),
+        };
+        tidied.unwrap_or_else(|error| {
+            // Where a resource is short nothing was changed, and it is tried again. Events that are to be kept find out for
+            // themselves whether there is room for them.
+            if !error.is_passing() {
+                self.fares(Health::Failed(error.to_string()));
+            }
+            self.move_at = self.clock.now().after(MOVE_AGAIN);
             false
         })
     }
 
     fn try_tidy(&mut self) -> Result<bool, StoreError> {
-        if self.is_full() {
-            // Removing is all that helps; there is no room to move anything.
-            return self.remove_emptied();
-        }
-        self.roll_if_full()?;
+        self.roll_if_due()?;
         self.reader.index.lock().expire(self.clock.now().0);
         if self.remove_emptied()? {
             return Ok(true);
         }
-        if self.is_stuck || !self.is_wasteful() {
+        if !self.is_wasteful() {
             return Ok(false);
         }
-        self.move_some()
+        let oldest = self.reader.index.lock().oldest_segment();
+        oldest.map_or(Ok(false), |oldest| self.move_some(oldest))
     }
 
-    /// Seals the last segment if it is long enough, and begins another.
-    pub(super) fn roll_if_full(&mut self) -> Result<(), StoreError> {
-        match self.log.end().offset >= self.segment_max {
-            true => self.roll(),
-            false => Ok(()),
+    /// The disk is full: frees what can be freed, and takes events again once as much is kept back as there should be.
+    fn make_room(&mut self) -> Result<bool, StoreError> {
+        self.reader.index.lock().expire(self.clock.now().0);
+        if self.remove_emptied()? || self.empty_dead()? {
+            self.may_fill = true;
+            return Ok(true);
+        }
+        if self.waiting.is_empty() && std::mem::take(&mut self.may_fill) {
+            let files = self.reader.files.clone();
+            if self.reserve.fill(&*files).is_ok() {
+                self.fares(Health::Well);
+                return Ok(true);
+            }
+        }
+        if self.close_wasteful()? {
+            return Ok(true);
+        }
+        let small = self.reserve.wanted() / 2;
+        let wasteful = {
+            let index = self.reader.index.lock();
+            let length = |number| u64::from(self.log.length(number).unwrap_or_default());
+            let mut all = index.movable_segments();
+            all.find(|&(number, live)| live <= small && 2 * live < length(number))
+        };
+        let Some((number, _)) = wasteful else {
+            return Ok(false);
+        };
+        match self.move_some(number) {
+            // Ends took the rest. What a move takes, it gives back twice.
+            Err(error) if error.is_passing() && self.reserve.give_up_all() => {
+                self.halve_commits();
+                Ok(true)
+            }
+            moved => moved,
+        }
+    }
+
+    /// Seals the last segment if it is long enough, or has so many events that their ends could fill what is kept back for
+    /// them, and begins another. Where that can't be done at the moment it grows on, but not for ever.
+    pub(super) fn roll_if_due(&mut self) -> Result<(), StoreError> {
+        let end = u64::from(self.log.end().offset);
+        let due = end >= self.segment_end()
+            || self.log.is_over()
+            || self.reader.index.lock().last_events() >= reserve::events_max(self.segment_max);
+        if !due {
+            return Ok(());
+        }
+        match self.roll() {
+            Err(error)
+                if error.is_passing() && !self.log.is_over() && end < 2 * self.segment_end() =>
+            {
+                if !std::mem::replace(&mut self.is_overlong, true) {
+                    telemetry::store_short(&error.to_string());
+                }
+                Ok(())
+            }
+            rolled => rolled,
         }
     }
 
@@ -66,6 +126,7 @@ impl Engine {
         index.begin_segment(number, base);
         drop(index);
         self.said_synced = self.log.synced();
+        self.is_overlong = false;
         Ok(())
     }
 
@@ -81,51 +142,72 @@ impl Engine {
         Ok(true)
     }
 
-    fn is_wasteful(&self) -> bool {
-        let needed = self.reader.index.lock().live_bytes();
-        let spare = SPARE * u64::from(self.segment_max);
-        self.log.bytes() > 2 * needed + spare
-            || self.log.segments_count()
-                > SPARE_COUNT + (needed / u64::from(self.segment_max)) as usize * 2
+    /// Takes the records out of a segment that must stay, if none of them is needed.
+    fn empty_dead(&mut self) -> Result<bool, StoreError> {
+        let Some(number) = self.reader.index.lock().dead_segment() else {
+            return Ok(false);
+        };
+        self.log.sync()?;
+        self.log.empty(number)?;
+        self.reader.index.lock().set_emptied(number);
+        Ok(true)
     }
 
-    /// Moves some of what is needed of the oldest segment to the end.
-    fn move_some(&mut self) -> Result<bool, StoreError> {
+    /// Seals the last segment if little of it is needed: only a sealed one can go.
+    fn close_wasteful(&mut self) -> Result<bool, StoreError> {
+        let live = self.reader.index.lock().last_live_bytes();
+        let waste = u64::from(self.log.end().offset).saturating_sub(live);
+        let much = reserve::bytes(self.segment_max) / 2;
+        if waste < u64::from(much) || self.log.is_over() {
+            return Ok(false);
+        }
+        self.roll()?;
+        Ok(true)
+    }
+
+    fn is_wasteful(&self) -> bool {
+        let (needed, records) = {
+            let index = self.reader.index.lock();
+            (index.live_bytes(), index.live_records())
+        };
+        let spare = SPARE * u64::from(self.segment_max);
+        // So many there are where everything is needed.
+        let segments =
+            needed / self.segment_end().max(1) + records / reserve::events_max(self.segment_max);
+        self.log.bytes() > 2 * needed + spare
+            || self.log.segments_count() > SPARE_COUNT + 2 * segments as usize
+    }
+
+    /// Where a segment is followed by another.
+    fn segment_end(&self) -> u64 {
+        u64::from(self.segment_max).min(self.end_max() / 2)
+    }
+
+    /// Moves some of what is needed of a segment to the end.
+    fn move_some(&mut self, segment: u32) -> Result<bool, StoreError> {
+        if self.is_stuck || self.clock.now() < self.move_at {
+            return Ok(false);
+        }
         let reader = self.reader.clone();
-        let (seqs, keys, next) = {
+        let (seqs, next) = {
             let index = reader.index.lock();
-            (
-                index.movable(MOVE_EVENTS_MAX),
-                index.movable_keys(MOVE_EVENTS_MAX),
-                index.next,
-            )
+            (index.movable(segment, MOVE_EVENTS_MAX), index.next)
         };
         let mut batch = Batch::new(&reader.vault, self.log.end(), next);
+        batch.end_max = self.end_max();
+        let move_max = MOVE_MAX.min(self.commit_max());
         let mut window = Window::default();
         for seq in seqs {
-            if batch.bytes.len() >= MOVE_MAX {
+            if batch.bytes.len() >= move_max {
                 break;
             }
             if let Err(error) = self.move_one(&mut batch, seq, &mut window) {
-                // It stays, and whoever needs it will be told. So stay those that come later: they may tell of it.
-                telemetry::store_error(&format!("event number {seq} can't be moved: {error}"));
-                self.is_stuck = true;
+                self.stick(&format_args!("event number {seq}"), error)?;
                 break;
             }
         }
-        {
-            let mut index = reader.index.lock();
-            for (function, key, first, until) in keys {
-                batch.move_key(&mut index, function.as_str(), key, first, until)?;
-            }
-        }
-        let executions = reader.index.lock().movable_executions(MOVE_EVENTS_MAX);
-        for place in executions {
-            if batch.bytes.len() >= MOVE_MAX {
-                break;
-            }
-            let execution = reader.execution(place, &mut window)?;
-            batch.executed(&mut reader.index.lock(), &execution)?;
+        if let Err(error) = self.move_remembered(segment, move_max, &mut batch, &mut window) {
+            self.stick(&"a key or a result", error)?;
         }
         if batch.bytes.is_empty() {
             return Ok(false);
@@ -136,6 +218,41 @@ impl Engine {
             index.learn(fact, place, weight);
         }
         Ok(true)
+    }
+
+    /// It stays, and who needs it will be told. So stay those that come later: they may tell of it. Where only a resource is
+    /// short, it is tried again.
+    fn stick(&mut self, what: &dyn std::fmt::Display, error: StoreError) -> Result<(), StoreError> {
+        if error.is_passing() {
+            return Err(error);
+        }
+        telemetry::store_error(&format!("{what} can't be moved: {error}"));
+        self.is_stuck = true;
+        Ok(())
+    }
+
+    /// Keys, and results of executions.
+    fn move_remembered(
+        &self,
+        segment: u32,
+        move_max: usize,
+        batch: &mut Batch<'_>,
+        window: &mut Window,
+    ) -> Result<(), StoreError> {
+        let mut index = self.reader.index.lock();
+        for (function, key, first, until) in index.movable_keys(segment, MOVE_EVENTS_MAX) {
+            batch.move_key(&mut index, function.as_str(), key, first, until)?;
+        }
+        let executions = index.movable_executions(segment, MOVE_EVENTS_MAX);
+        drop(index);
+        for place in executions {
+            if batch.bytes.len() >= move_max {
+                break;
+            }
+            let execution = self.reader.execution(place, window)?;
+            batch.executed(&mut self.reader.index.lock(), &execution)?;
+        }
+        Ok(())
     }
 
     fn move_one(

@@ -97,19 +97,26 @@ impl Keys {
         check(files, self.ring.as_ref(), number, ring)
     }
 
-    /// Has what is written from segment `next` on sealed, if a key was given. The file of keys is durable then.
+    /// Has what is written from segment `next` on sealed, if a key was given. The file of keys is durable then, if need be
+    /// after `make_room` has made some room for it.
     pub(super) fn unlock(
         self,
         files: &dyn Files,
         next: u32,
         now: SystemTime,
+        make_room: impl FnOnce() -> bool,
     ) -> Result<Vault, StoreError> {
         let Some(renew) = self.renew else {
             return Ok(Vault::default());
         };
         let Renewed { seals, keys } = renew(next, now)?;
         if let Some(keys) = keys {
-            replaced::write(files, KEYS, &keys)?;
+            match replaced::write(files, KEYS, &keys) {
+                Err(error) if error.kind() == StoreErrorKind::Full && make_room() => {
+                    replaced::write(files, KEYS, &keys)?;
+                }
+                written => written?,
+            }
         }
         let since = Some(seals.ring().since);
         let seals = Some(seals);

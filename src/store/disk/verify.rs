@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::configuration;
 use super::files::{Files, Folder};
@@ -14,6 +14,7 @@ use super::log;
 use super::reader::{Reader, Window};
 use super::record::Opened;
 use super::recovery::{self, Line};
+use super::segments::Segments;
 use super::tables::State;
 use super::vault::{self, Ring, Vault};
 use crate::error::{StoreError, StoreErrorKind};
@@ -115,7 +116,6 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
             header => drop(all.insert(number, header.ok())),
         }
     }
-    let mut segments = BTreeMap::new();
     let last = all.keys().next_back().copied().unwrap_or_default();
     let mut first = all.keys().next().copied().unwrap_or(1);
     let oldest = all.values().next().and_then(Option::as_ref);
@@ -131,8 +131,10 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
         if all.contains_key(&number) {
             let sealed = next.as_ref().and_then(|next| next.previous);
             let found = log::Found::read(&**files, number, sealed.map(|(_, length)| length))?;
-            segments.insert(number, found.file());
             survey.segment(files, &found, number == last);
+            if found.is_emptied() {
+                continue;
+            }
         } else {
             survey.lost(files, number);
         }
@@ -150,7 +152,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
     let reader = Reader {
         files: files.clone(),
         index: index.clone(),
-        segments: Arc::new(RwLock::new(segments)),
+        segments: Arc::new(Segments::new(files.clone())),
         vault: Arc::new(Vault::locked(since)),
     };
     let mut found = Verification {

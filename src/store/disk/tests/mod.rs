@@ -2,6 +2,7 @@
 
 mod clock;
 mod damage;
+mod emptied;
 #[cfg(feature = "encryption")]
 mod forged;
 mod kill;
@@ -11,6 +12,7 @@ mod private;
 mod refusal;
 mod salvage;
 mod same;
+mod short;
 mod silence;
 mod space;
 mod threads;

@@ -1,0 +1,107 @@
+//! Room that is kept back, as a file: a disk that is full of events has to take their ends before any of them can go.
+//!
+//! ```text
+//!  whole ── the disk is full ──▶ given up: ends take its room, finished segments go ──▶ whole again: events are taken
+//!                                  └─ the last part of it is for the next opening, which has to begin a segment,
+//!                                     and for moving what is needed out of segments that could go
+//! ```
+
+use std::io;
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
+use rand::{RngCore, SeedableRng};
+
+use super::files::{File, Files};
+
+pub(super) const NAME: &str = "reserve";
+/// What is left for the next opening.
+const OPENING: u64 = 16 << 10;
+/// Bytes that are written at once.
+const PIECE: usize = 64 << 10;
+
+pub(super) struct Reserve {
+    file: Option<Arc<dyn File>>,
+    /// How much there should be.
+    wanted: u64,
+    kept: u64,
+}
+
+impl Reserve {
+    /// Finds what the process before kept back, for segments of this size.
+    pub(super) fn find(files: &dyn Files, segment_max: u32) -> io::Result<Self> {
+        let known = files.list()?.iter().any(|name| name == NAME);
+        let file = known.then(|| files.open(NAME, false)).transpose()?;
+        let kept = file.as_ref().map_or(Ok(0), |file| file.len())?;
+        let wanted = u64::from(bytes(segment_max));
+        Ok(Self { file, wanted, kept })
+    }
+
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
+    /// Takes as much as is wanted, if there is some room beyond that; or leaves it at what there is.
+    pub(super) fn fill(&mut self, files: &dyn Files) -> io::Result<()> {
+        let wanted = self.wanted.min(files.file_max());
+        if self.kept >= wanted {
+            return Ok(());
+        }
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => self.file.insert(files.open(NAME, true)?).clone(),
+        };
+        let end = (wanted + wanted / 4).min(files.file_max());
+        // Noise: a file system that compresses keeps no room for zeros.
+        let mut piece = vec![0; PIECE.min((end - self.kept) as usize)];
+        SmallRng::seed_from_u64(wanted).fill_bytes(&mut piece);
+        let mut pieces = (self.kept..end).step_by(PIECE);
+        let filled = pieces.try_for_each(|at| {
+            let length = PIECE.min((end - at) as usize);
+            file.write_at(at, &piece[..length])
+        });
+        if filled.is_ok() {
+            self.kept = wanted;
+        }
+        file.set_len(self.kept)?;
+        filled
+    }
+
+    /// Gives it up for the ends of events. Answers whether there was any.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.shrink(opening(self.wanted))
+    }
+
+    /// Gives up all of it.
+    pub(super) fn give_up_all(&mut self) -> bool {
+        self.shrink(0)
+    }
+
+    fn shrink(&mut self, left: u64) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.kept > left) else {
+            return false;
+        };
+        let shrunk = file.set_len(left).is_ok();
+        if shrunk {
+            self.kept = left;
+        }
+        shrunk
+    }
+}
+
+fn opening(wanted: u64) -> u64 {
+    OPENING.min(wanted / 4)
+}
+
+/// How much is kept back: the ends of all events of a segment fit.
+pub(super) fn bytes(segment_max: u32) -> u32 {
+    (segment_max / 2).clamp(segment_max.min(64 << 10), 2 << 20)
+}
+
+/// Events after which a segment is followed by another, so that their ends fit into the reserve.
+pub(super) fn events_max(segment_max: u32) -> u64 {
+    /// What the end of an event takes, and some more.
+    const END: u64 = 128;
+    let wanted = u64::from(bytes(segment_max));
+    ((wanted - opening(wanted)) / END).max(1)
+}
