@@ -566,3 +566,22 @@ impl Stats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_once_when_it_begins_and_once_when_it_is_over() {
+        let at = |millis: u64| Time(millis * 1_000_000);
+        let outage = Outage::default();
+        assert!(outage.goes_on(3, at(0)));
+        assert!(!outage.goes_on(2, at(10)));
+        // What is taken now and then doesn't end it.
+        assert_eq!(outage.ends(at(20)), None);
+        assert!(!outage.goes_on(1, at(30)));
+        assert_eq!(outage.ends(at(1_030)), Some(6));
+        assert!(!outage.is_on());
+        assert!(outage.goes_on(1, at(2_000)));
+    }
+}
