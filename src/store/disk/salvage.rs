@@ -353,7 +353,7 @@ impl Part {
 
     fn saw(&mut self, record: &Record<'_>, base: &mut Option<u64>) {
         self.is_closed = matches!(record, Record::Closed);
-        if let Record::Event(event) = record
+        if let Record::Event(event) | Record::Scheduled(event, _) = record
             && !event.side.as_ref().is_some_and(|side| side.moved)
         {
             base.get_or_insert(event.seq);
@@ -429,7 +429,9 @@ fn told(bytes: &[u8]) -> String {
         format!("{what} of function {function:?}, request id {id}, as far as that can be read")
     };
     match body.map(Record::read) {
-        Some(Ok(Record::Event(event))) => of("an event", event.function, event.id),
+        Some(Ok(Record::Event(event) | Record::Scheduled(event, _))) => {
+            of("an event", event.function, event.id)
+        }
         Some(Ok(Record::Finished(end))) => of("the end of an event", end.function, end.id),
         Some(Ok(Record::Rescheduled { seq, .. })) => {
             format!("a failed attempt of event number {seq}")

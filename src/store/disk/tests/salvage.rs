@@ -13,7 +13,7 @@ use crate::event::RequestId;
 use crate::failure::{Attempt, Failure, FailureKind};
 use crate::store::disk::files::Files;
 use crate::store::disk::salvage::{Salvage, salvage};
-use crate::store::{EventStore, Settled, Settlement};
+use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 
 const SECOND: &str = "00000002.log";
 
@@ -85,6 +85,26 @@ fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
             let configured = ask(|reply| store.configured(reply)).unwrap();
             assert_eq!(configured.as_deref(), Some("{}"));
         }
+    });
+}
+
+#[test]
+fn scheduled_events_keep_their_numbers_where_a_header_is_lost() {
+    virtual_time(|| {
+        let files = Simulated::new(1);
+        let store = open(&files, &tiny(1_024), 0).unwrap();
+        let scheduled = || StoredEvent {
+            not_before: Some(at(1)),
+            ..filler(300)
+        };
+        let kept: BTreeSet<_> = (0..12).map(|_| keep(&store, scheduled())).collect();
+        let damaged = kill(store, &files);
+        damaged.damage_byte(SECOND, 20);
+        let (copy, salvage) = saved(&damaged).unwrap();
+        let found = (salvage.saved.pending, salvage.saved.unreadable);
+        assert_eq!(found, (12, 0), "{salvage:?}");
+        let store = open(&copy, &tiny(1_024), 0).unwrap();
+        assert_eq!(ids(&store, "fill"), kept);
     });
 }
 
