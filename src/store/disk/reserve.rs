@@ -18,7 +18,7 @@ pub(super) const NAME: &str = "reserve";
 /// What is left for the next opening.
 const OPENING: u64 = 16 << 10;
 /// Bytes that are written at once.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 128 << 10;
 
 pub(super) struct Reserve {
     file: Option<Arc<dyn File>>,
