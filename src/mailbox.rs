@@ -31,7 +31,7 @@ use crate::notice::{Notice, Overseer};
 use crate::queue::{Bounds, Queue, Refused, Unadmitted};
 use crate::restart::{Gate, Restarts};
 use crate::seats::Seats;
-use crate::seclusion::Seclusion;
+use crate::seclusion::{Holding, Seclusion};
 use crate::settings::{FunctionName, Settings};
 use crate::slot::{Arrival, Entry, Ticket};
 use crate::telemetry::{self, Meters, Stats};
@@ -412,11 +412,26 @@ impl Mailbox {
         }
     }
 
-    /// A handler held its thread for so long, until `now`.
-    pub(crate) fn thread_held(&self, held: Duration, now: Time) {
-        if self.seclusion.lock().held(held, now) {
-            self.move_to_own_arbiters();
+    /// A handler held its thread for so long, until `now`: that of a `shared` arbiter, or of one that is `crowded` with such.
+    pub(crate) fn thread_held(
+        &self,
+        held: Duration,
+        crowded: bool,
+        shared: Option<u64>,
+        now: Time,
+    ) {
+        let holding = self.seclusion.lock().held(held, crowded, now);
+        match (holding, shared) {
+            (Holding::Moves, _) => self.move_to_own_arbiters(),
+            (Holding::Stays, Some(arbiter)) => self.tell(Notice::ArbiterHeld(arbiter)),
+            _ => {}
         }
+    }
+
+    /// Has any run of the function succeeded?
+    pub(crate) fn has_succeeded(&self) -> bool {
+        let inner = self.lock_as_is();
+        inner.queue.event_ledger.succeeded + inner.queue.call_ledger.succeeded > 0
     }
 
     /// New workers of the function are to live on arbiters of its own for a while, and the present ones make room for them.

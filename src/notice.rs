@@ -24,6 +24,8 @@ pub(crate) enum Notice {
     Parked(Vec<(RequestId, Time)>),
     /// The arbiter with this serial number is blocked and was replaced.
     ArbiterBlocked(u64),
+    /// A run of the function's holds the shared arbiter with this serial number, which it was to leave.
+    ArbiterHeld(u64),
 }
 
 /// An attempt that failed, on its way to the supervisor.

@@ -95,6 +95,8 @@ pub(crate) struct Queue {
     calls: List,
     /// Calls that were taken since the last event.
     calls_in_row: u8,
+    /// Probes that looked for an event.
+    probes: u8,
     events: List,
     delayed: Delayed,
     finished: Finished,
@@ -131,6 +133,7 @@ impl Queue {
             slots: Slab::new(),
             calls: List::EMPTY,
             calls_in_row: 0,
+            probes: 0,
             events: List::EMPTY,
             delayed: Delayed::default(),
             finished: Finished::new(retention),
@@ -514,8 +517,7 @@ impl Queue {
         let due = self.first_delayed().filter(|due| due.at <= now);
         let due = due.filter(|due| ready.is_none_or(|ready| self.slots[ready].at >= due.at));
         let longest = due.map(|due| due.slot).or(ready)?;
-        let probing = self.allowance == 1;
-        let innocent = (probing && self.has_crashed(longest)).then(|| self.innocent());
+        let innocent = (self.allowance == 1).then(|| self.innocent(longest));
         match (innocent.flatten(), due) {
             (None, Some(_)) => {
                 self.delayed.pop();
@@ -529,10 +531,26 @@ impl Queue {
         }
     }
 
-    /// A ready event of which no attempt has crashed, if there is one among the first.
-    fn innocent(&self) -> Option<u32> {
-        let first = self.ready_events().take(PROBE_LOOKS);
-        first.into_iter().find(|&index| !self.has_crashed(index))
+    /// What a probe prefers to the event that has waited longest: every other time the newest of those that have not
+    /// crashed, for the first ones may be bad together; otherwise the next one that has not, if that one has.
+    fn innocent(&mut self, longest: u32) -> Option<u32> {
+        self.probes = self.probes.wrapping_add(1);
+        let newest = self.probes.is_multiple_of(2);
+        if !newest && !self.has_crashed(longest) {
+            return None;
+        }
+        let (first, forwards) = match newest {
+            true => (self.events.tail, false),
+            false => (self.events.head, true),
+        };
+        let index = |index: u32| (index != NONE).then_some(index);
+        let ready = std::iter::successors(index(first), |&slot| {
+            let slot = &self.slots[slot];
+            index(if forwards { slot.next } else { slot.prev })
+        });
+        ready
+            .take(PROBE_LOOKS)
+            .find(|&index| !self.has_crashed(index))
     }
 
     fn has_crashed(&self, slot: u32) -> bool {

@@ -744,11 +744,13 @@ impl Runtime {
     }
 
     async fn end(&self, shutdown: Shutdown) -> ShutdownReport {
-        let parts = self.parts.clone();
-        let ended = self
-            .parts
-            .host
-            .run(async move { parts.shutdown(shutdown).await });
+        // The router goes last, even if the caller stops waiting and drops its runtime: a lost router would close everything.
+        let (parts, router) = (self.parts.clone(), self.router.clone());
+        let ended = self.parts.host.run(async move {
+            let report = parts.shutdown(shutdown).await;
+            drop(router);
+            report
+        });
         ended.await.unwrap_or_else(|| self.parts.lost())
     }
 }

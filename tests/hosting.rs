@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use redrive::{
-    DeadLetter, Event, Filter, Final, Function, Invoke, List, Runtime, Shutdown, Subscribe,
+    DeadLetter, Event, Filter, Final, Function, Invoke, List, Runtime, Shutdown, Status, Subscribe,
 };
 use tokio::sync::mpsc;
 
@@ -176,12 +176,23 @@ async fn a_shutdown_goes_on_when_its_caller_stops_waiting() {
         }
     };
     let runtime = start(Function::new("slow", handler)).await;
-    let client = runtime.client();
-    client.invoke("slow", 1_u32).await.unwrap();
+    let (client, caller) = (runtime.client(), runtime.client());
+    let event = client.invoke("slow", 1_u32).await.unwrap().request_id;
+    let calling = tokio::spawn(async move { caller.call::<()>("slow", 2_u32).await });
+    let waiter = client.clone();
+    let waiting = tokio::spawn(async move { waiter.wait(event).await });
+    begun.recv().await.unwrap();
     begun.recv().await.unwrap();
     let ending = tokio::time::timeout(Duration::from_millis(1), runtime.shutdown(GRACE));
     assert!(ending.await.is_err(), "nobody waits for it any more");
     ended.recv().await.unwrap();
+    ended.recv().await.unwrap();
+    assert!(calling.await.unwrap().is_ok(), "a caller has its answer");
+    let status = waiting.await.unwrap();
+    assert!(
+        matches!(status, Some(Status::Succeeded { .. })),
+        "{status:?}"
+    );
     while client.is_open() {
         tokio::task::yield_now().await;
     }

@@ -685,6 +685,73 @@ async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
     let _ = runtime.shutdown(FAR).await;
 }
 
+/// Answers the thread that it ran on.
+fn whereabouts(name: &str) -> Function {
+    Function::new(name, |_: Event<u32>| async {
+        Ok::<_, String>(format!("{:?}", std::thread::current().id()))
+    })
+}
+
+/// It computes for 2 ms at a time and lets others have their turn in between, in one run without end.
+#[actix::test]
+async fn others_leave_an_arbiter_that_a_long_run_holds_again_and_again() {
+    let (sender, mut begun) = mpsc::unbounded_channel();
+    let handler = move |_: Event<u32>| {
+        sender
+            .send(format!("{:?}", std::thread::current().id()))
+            .unwrap();
+        async {
+            loop {
+                std::thread::sleep(Duration::from_millis(2));
+                tokio::task::yield_now().await;
+            }
+            #[allow(unreachable_code, reason = "it gives the handler its type")]
+            Ok::<_, String>(())
+        }
+    };
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(FAR)
+        .function(Function::new("endless", handler).timeout(FAR))
+        .function(whereabouts("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    invoke(&client, "endless", 0).await;
+    let held = begun.recv().await.unwrap();
+    let moved = async { while client.call::<String>("neighbour", 0_u32).await.unwrap() == held {} };
+    let moved = tokio::time::timeout(Duration::from_secs(60), moved).await;
+    moved.expect("the neighbour moves to another arbiter");
+    let _ = runtime.shutdown(Duration::ZERO).await;
+}
+
+#[actix::test]
+async fn after_a_blocked_arbiter_functions_that_have_not_succeeded_yet_are_kept_apart() {
+    let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
+    let runtime = Runtime::builder()
+        .arbiters(1)
+        .blocked_after(Duration::from_millis(50))
+        .function(stubborn("first", &gate, &sender).timeout(FAR))
+        .function(stubborn("second", &gate, &sender).timeout(FAR))
+        .function(whereabouts("neighbour"))
+        .start()
+        .await
+        .unwrap();
+    let client = runtime.client();
+    invoke(&client, "first", 1).await;
+    stuck.recv().await.unwrap();
+    listening::log()
+        .wait(|line| line.is("first", "blocks its arbiter"))
+        .await;
+    let here = client.call::<String>("neighbour", 0_u32).await.unwrap();
+    invoke(&client, "second", 1).await;
+    let there = stuck.recv().await.unwrap();
+    assert_ne!(here, format!("{there:?}"));
+    gate.open();
+    let _ = runtime.shutdown(FAR).await;
+}
+
 /// Events that each hold their thread for good, as long as the gate is shut.
 fn blocking_for_good(gate: &Gate) -> Function {
     let gate = gate.clone();

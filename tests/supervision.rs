@@ -447,6 +447,22 @@ fn a_probe_tries_an_event_that_has_not_crashed_before_one_that_has() {
     });
 }
 
+/// Bad events in a block before good ones hold up a function for moments, not for as long as there are bad ones.
+#[test]
+fn bad_events_before_good_ones_hold_the_function_up_for_seconds_alone() {
+    let function = scripted("f").concurrency(1).retry(RetryPolicy::none());
+    simulate([function], |s| async move {
+        for _ in 0..60 {
+            invoke(&s, "f", steps([Step::Panic])).await;
+        }
+        for _ in 0..500 {
+            invoke(&s, "f", Script::succeeds()).await;
+        }
+        s.advance(secs(30)).await;
+        assert_eq!((s.succeeded("f"), s.dead("f")), (500, 60));
+    });
+}
+
 #[test]
 fn callers_do_not_keep_events_waiting() {
     simulate([scripted("f").concurrency(1)], |s| async move {

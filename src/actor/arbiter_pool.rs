@@ -9,13 +9,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::System;
 use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 
-use crate::actor::held::{Held, Stopwatch};
+use crate::actor::held::{HeldLately, Stopwatch};
 use crate::telemetry;
+use crate::time::Time;
 
 /// Most arbiters that functions have of their own, over all functions; beyond, they share these.
 const OWN_MAX: usize = 64;
@@ -32,6 +34,21 @@ pub(crate) struct Pool {
     single: bool,
     /// The last thread that was wanted could not be had.
     short: AtomicBool,
+    /// Until when functions that have not succeeded yet are kept apart: one blocked an arbiter.
+    alarm: Mutex<Option<Time>>,
+}
+
+/// For how long functions that have not succeeded yet are kept apart after one blocked an arbiter.
+const ALARM: Duration = Duration::from_secs(60);
+
+/// A task held its thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) time: Duration,
+    /// Tasks hold this thread much of the time.
+    pub(crate) crowded: bool,
+    /// The arbiter, if functions share it.
+    pub(crate) shared: Option<u64>,
 }
 
 #[derive(Default)]
@@ -62,6 +79,7 @@ pub(crate) struct PoolArbiter {
     /// It stops with the last that is placed here.
     closing: AtomicBool,
     measured: bool,
+    held: Mutex<HeldLately>,
 }
 
 /// A worker's, or a closure's, stay on an arbiter.
@@ -87,6 +105,16 @@ impl PoolArbiter {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, open)
             .ok()
             .map(|_| Placement(self.clone()))
+    }
+
+    #[cold]
+    fn held(&self, time: Duration) -> Held {
+        let shared = !self.closing.load(Ordering::Relaxed);
+        Held {
+            time,
+            crowded: self.held.lock().note(time),
+            shared: shared.then_some(self.serial),
+        }
     }
 
     fn stop_if_deserted(&self) {
@@ -119,7 +147,8 @@ impl Placement {
         arbiter.beat.store(beat + 1, Ordering::Release);
         let result = code();
         arbiter.beat.store(beat + 2, Ordering::Release);
-        (result, stopwatch.and_then(Stopwatch::stop))
+        let held = stopwatch.and_then(Stopwatch::stop);
+        (result, held.map(|time| arbiter.held(time)))
     }
 }
 
@@ -158,6 +187,7 @@ impl Pool {
             application: None,
             single,
             short: AtomicBool::new(false),
+            alarm: Mutex::default(),
         }
     }
 
@@ -170,6 +200,7 @@ impl Pool {
             function: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             measured: !self.single,
+            held: Mutex::default(),
         })
     }
 
@@ -260,6 +291,32 @@ impl Pool {
         blocked.closing.store(true, Ordering::SeqCst);
         blocked.stop_if_deserted();
         let _ = self.refill(shared); // what can't be had is said, and tried again by the watch
+    }
+
+    /// Takes the shared arbiter with this number out of the pool, as `replace` does: a function that was to leave it holds
+    /// it on. Returns whether it was there.
+    pub(crate) fn give_up(&self, serial: u64) -> bool {
+        let arbiters = self.arbiters.lock();
+        let found = arbiters
+            .shared
+            .iter()
+            .find(|it| it.serial == serial)
+            .cloned();
+        drop(arbiters);
+        found.is_some_and(|arbiter| {
+            self.replace(&arbiter);
+            true
+        })
+    }
+
+    /// A function blocked an arbiter at `now`: those that have not succeeded yet may do the same.
+    pub(crate) fn raise_alarm(&self, now: Time) {
+        *self.alarm.lock() = Some(now.after(ALARM));
+    }
+
+    /// Are functions that have not succeeded yet to be kept apart?
+    pub(crate) fn is_alarmed(&self, now: Time) -> bool {
+        self.alarm.lock().is_some_and(|until| now < until)
     }
 
     /// All arbiters, after those that are missing have been started.

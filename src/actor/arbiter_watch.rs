@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   a task is polled for a fifth of `blocked_after`: its function gets arbiters of its own
-//!   ... for `blocked_after`: the function is named, the arbiter replaced, and that is a crash of the function
+//!   ... for `blocked_after`: the function is named, the arbiter replaced, and that is a crash of the function;
+//!       for a minute, functions that have not succeeded yet start on arbiters of their own
 //!   ... until it returns: its thread is abandoned; a function has a bounded number of those
 //! ```
 
@@ -85,6 +86,7 @@ fn abandon(
     let name = mailbox.as_ref().map_or("?", |it| it.name().as_str());
     telemetry::arbiter_blocked(name, blocked_after);
     pool.replace(&arbiter);
+    pool.raise_alarm(admission.clock.now());
     for mailbox in admission.mailboxes() {
         if mailbox.has_workers_on(arbiter.serial) {
             mailbox.tell(Notice::ArbiterBlocked(arbiter.serial));

@@ -5,9 +5,33 @@ use std::time::{Duration, Instant};
 /// A task that goes on for so long without giving its thread up holds it.
 const LONG: Duration = Duration::from_millis(1);
 
-/// For how long a task held its thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held(pub(crate) Duration);
+/// An arbiter is crowded when tasks hold its thread for so long within so long.
+const CROWDED: Duration = Duration::from_millis(500);
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// How long an arbiter's thread was held lately, by whichever functions.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLately {
+    began: Option<Instant>,
+    held: Duration,
+    /// The window before, or this one by now, was full of it.
+    crowded: bool,
+}
+
+impl HeldLately {
+    /// Notes that a task held the thread for so long. Returns whether the arbiter is crowded.
+    pub(crate) fn note(&mut self, held: Duration) -> bool {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        if began.elapsed() > WINDOW {
+            let recent = began.elapsed() < 2 * WINDOW;
+            self.crowded = recent && self.held >= CROWDED;
+            (self.began, self.held) = (None, Duration::ZERO);
+        }
+        self.held += held;
+        self.crowded |= self.held >= CROWDED;
+        self.crowded
+    }
+}
 
 /// Runs since a task began.
 pub(crate) struct Stopwatch(Instant);
@@ -21,7 +45,7 @@ impl Stopwatch {
     /// For how long the task held its thread; `None` unless that was long. Time that the thread spent waiting for a
     /// processor is the machine's doing and doesn't count.
     #[inline]
-    pub(crate) fn stop(self) -> Option<Held> {
+    pub(crate) fn stop(self) -> Option<Duration> {
         let took = self.0.elapsed();
         if took < LONG {
             return None;
@@ -31,9 +55,9 @@ impl Stopwatch {
 }
 
 #[cold]
-fn without_delay(took: Duration) -> Option<Held> {
+fn without_delay(took: Duration) -> Option<Duration> {
     let held = took.saturating_sub(new_delay());
-    (held >= LONG).then_some(Held(held))
+    (held >= LONG).then_some(held)
 }
 
 /// How long this thread has waited for a processor since the last time that this was asked.

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use crate::actor::arbiter_pool::{Home, Placement, Pool};
 use crate::actor::dead_letter::DeadLetterQueue;
 use crate::actor::delivery;
-use crate::actor::held::Held;
 use crate::actor::message::{Bury, Removed};
 use crate::actor::post::Post;
 use crate::actor::turn::Turn;
@@ -129,10 +128,14 @@ impl Supervisor {
 
     /// A place for user code of the function; `None` if no thread can be had now.
     fn place(&self) -> Option<Placement> {
-        let home = match self.mailbox.is_secluded(self.now()) {
+        let now = self.now();
+        let home = if self.mailbox.is_secluded(now) {
             // Where nothing may run, closures of destinations still do.
-            true => Home::Own(self.mailbox.tuning.concurrency().max(1)),
-            false => Home::Shared,
+            Home::Own(self.mailbox.tuning.concurrency().max(1))
+        } else if self.pool.is_alarmed(now) && !self.mailbox.has_succeeded() {
+            Home::Own(1)
+        } else {
+            Home::Shared
         };
         self.pool.place(self.mailbox.number, home).ok()
     }
@@ -271,10 +274,22 @@ impl Supervisor {
             let _waiting = waiting;
             let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
             let ((), held) = placement.watched(mailbox.number, guarded);
-            if let Some(Held(held)) = held {
-                mailbox.thread_held(held, mailbox.clock.now());
+            if let Some(held) = held {
+                mailbox.thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
             }
         });
+    }
+
+    /// The function has runs on a shared arbiter that go on and hold it: the others there move to a fresh one.
+    fn leave_alone(&self, arbiter: u64) {
+        if !self.pool.give_up(arbiter) {
+            return;
+        }
+        for mailbox in self.post.admission.mailboxes() {
+            if mailbox.number != self.mailbox.number && mailbox.has_workers_on(arbiter) {
+                mailbox.tell(Notice::ArbiterBlocked(arbiter));
+            }
+        }
     }
 
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
@@ -312,6 +327,7 @@ impl Handler<Notice> for Supervisor {
             Notice::Doomed(doomed) => self.bury_some(doomed.into_iter(), ctx),
             Notice::Parked(events) => self.post.admission.park(&self.mailbox, &events),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
+            Notice::ArbiterHeld(arbiter) => self.leave_alone(arbiter),
         }
     }
 }

@@ -15,7 +15,6 @@ use tracing::Span;
 
 use crate::actor::arbiter_pool::Placement;
 use crate::actor::delivery;
-use crate::actor::held::Held;
 use crate::admission::Admission;
 use crate::admission::configuring::Outcome;
 use crate::context::{Context, Station};
@@ -85,8 +84,8 @@ async fn watched(placement: Arc<Placement>, mailbox: Arc<Mailbox>, task: impl Fu
     let mut task = pin!(task);
     poll_fn(|cx| {
         let (polled, held) = placement.watched(mailbox.number, || task.as_mut().poll(cx));
-        if let Some(Held(held)) = held {
-            mailbox.thread_held(held, mailbox.clock.now());
+        if let Some(held) = held {
+            mailbox.thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
         }
         polled
     })

@@ -188,14 +188,18 @@ impl Admission {
         mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 
-    /// Asks the store something, and waits for the answer. That there is none is logged.
+    /// Asks the store something, and waits for the answer. That there is none is logged, unless the runtime has ended.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn EventStore, Reply<T>),
     ) -> Option<T> {
         let answer = ask(self.store.as_ref()?, question).await;
         answer
-            .inspect_err(|error| telemetry::store_unanswered(&error.to_string()))
+            .inspect_err(|error| {
+                if !self.has_ended() {
+                    telemetry::store_unanswered(&error.to_string());
+                }
+            })
             .ok()
     }
 

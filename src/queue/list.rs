@@ -7,7 +7,7 @@ use crate::slot::Slot;
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) head: u32,
-    tail: u32,
+    pub(super) tail: u32,
     pub(super) len: u32,
 }
 

@@ -66,6 +66,8 @@ struct Model {
     order: u64,
     /// Calls that were handed out since the last event.
     calls: u8,
+    /// One may run at a time, of which the queue has a choice.
+    probing: bool,
 }
 
 impl Model {
@@ -169,6 +171,13 @@ impl Model {
     }
 
     fn allowed_events(&self) -> Vec<RequestId> {
+        if self.probing {
+            let due = |known: &&Known| known.phase == Phase::Delayed && known.at <= self.now;
+            let is_event = |known: &&Known| known.kind == InvocationType::Event;
+            let ready = |known: &&Known| known.phase == Phase::Ready && is_event(known);
+            let any = self.known.iter().filter(|known| due(known) || ready(known));
+            return any.map(|known| known.id).collect();
+        }
         let due = |known: &&Known| known.phase == Phase::Delayed && known.at <= self.now;
         let soonest = self.known.iter().filter(due).map(|known| known.at).min();
         let ready = self
@@ -251,6 +260,7 @@ fn step(queue: &mut Queue, model: &mut Model, (what, whom, amount): Step) {
         }
         6..=8 => {}
         9..=12 => {
+            model.probing = queue.allowance == 1;
             let held = queue.paused || queue.executing() >= u64::from(queue.allowance);
             let allowed = if held { Vec::new() } else { model.allowed() };
             assert_eq!(queue.takeable(now) > 0, !allowed.is_empty());

@@ -13,8 +13,8 @@ impl Runtime {
     /// Waits for SIGINT or SIGTERM (Ctrl-C where there are no signals), then shuts down as [`shutdown`](Self::shutdown)
     /// does. A second signal ends the grace period.
     ///
-    /// While this waits, those signals don't end the process by themselves. An application with a server calls
-    /// [`serve`](Self::serve).
+    /// While this waits, those signals don't end the process by themselves. Dropping the future before a signal came drops the
+    /// runtime. An application with a server calls [`serve`](Self::serve).
     ///
     /// ```no_run
     /// # async fn run(runtime: redrive::Runtime) {
@@ -40,7 +40,8 @@ impl Runtime {
     /// runtime.serve(server, || handle.stop(true), Duration::from_secs(30)).await?;
     /// ```
     ///
-    /// With axum, `stop` sends to a channel that `with_graceful_shutdown` waits for.
+    /// With axum, `stop` sends to a channel that `with_graceful_shutdown` waits for. A panic in the server or in `stop` is not
+    /// caught: it drops the runtime.
     ///
     /// # Errors
     /// Those of the server. The runtime has been shut down then too; the log says how many events did not finish.
