@@ -17,7 +17,7 @@ use redrive::{Client, DeadLetterBounds, Event, Final, Function, RetryPolicy, Run
 type AnyError = Box<dyn std::error::Error>;
 
 /// For how long a neighbour is called in one round.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 const CALL_EVERY: Duration = Duration::from_millis(2);
 const CALL_MAX: Duration = Duration::from_secs(2);
