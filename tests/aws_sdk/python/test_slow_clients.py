@@ -28,12 +28,14 @@ CORES_MAX = 0.5
 
 
 def affordable():
-    """How many idle connections the limit of open files allows, once it is as high as it may be."""
+    """How many idle connections the limit of open files allows, once it is as high as it may be.
+
+    The server keeps a quarter of it back for the store."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = IDLE + SLOW + SPARE
+    wanted = (IDLE + SLOW + SPARE) * 4 // 3 + 4
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    return limit - SLOW - SPARE
+    return limit * 3 // 4 - SLOW - SPARE
 
 
 class Crowd:
