@@ -1,5 +1,6 @@
 //! What went wrong with a user's function, and what is kept of it: failures, attempts, dead letters.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::error_type;
 use crate::event::RequestId;
 use crate::excerpt::{CUT, excerpt};
 use crate::origin::Origin;
@@ -56,7 +58,12 @@ pub enum FailureKind {
 pub struct Failure {
     /// What kind of failure it was.
     pub kind: FailureKind,
-    /// The error's Rust type, or AWS's name for it (`Sandbox.Timedout`, INV-23); at most 1 KiB.
+    /// What the error is called, in at most 1 KiB: its [`Coded`] code, or its Rust type with its path
+    /// (`shop::PaymentError`), or AWS's name for it (`Sandbox.Timedout`, INV-23).
+    ///
+    /// Of an error in a `Box<dyn Error>`, an `anyhow::Error`, a [`Final`] and the like it is the type of what is inside, as
+    /// far as a derived `Debug` tells it: the struct's name, or that of the enum's variant, without path (`CardDeclined`).
+    /// `Error` where there is only a text.
     pub error_type: String,
     /// The error's text.
     pub message: String,
@@ -66,6 +73,8 @@ pub struct Failure {
     pub(crate) directive: Option<Directive>,
 }
 
+/// What an error is called of which only its text is known.
+const UNKNOWN: &str = "Error";
 /// Longest name of an error's type, in bytes.
 const TYPE_MAX: usize = 1 << 10;
 /// Most bytes of an error's text and its causes' together. With the type's name and the mark of causes that are left out
@@ -100,24 +109,30 @@ impl Failure {
         }
     }
 
-    /// The failure that a handler's error stands for.
+    /// The failure that a handler's error stands for; `error_type` is the type that the handler returns.
     pub(crate) fn of(error_type: &str, error: &(dyn Error + 'static)) -> Self {
         let mut failure = Self::new(FailureKind::Error, error_type, error);
         let mut room = MESSAGE_MAX - failure.message.len();
-        // A chain may lead back to where it began.
-        let chain = std::iter::successors(Some(error), |&error| error.source());
-        for error in chain.take(CHAIN_MAX) {
+        for error in chain(error) {
             match Word::of(error) {
                 Some(word) => failure.heed(word),
                 None if room > 0 => room = failure.add_cause(error, room),
                 None => {}
             }
         }
+        failure.error_type = match code(error) {
+            Some(code) => excerpt(code, TYPE_MAX),
+            None if error_type::is_open(error_type) => chain(error)
+                .find_map(name)
+                .unwrap_or_else(|| UNKNOWN.to_owned()),
+            None => failure.error_type,
+        };
         failure
     }
 
-    fn heed(&mut self, word: Word) {
-        match word {
+    fn heed(&mut self, word: &Word) {
+        match *word {
+            Word::Code(_) => {}
             Word::Final => self.directive = Some(Directive::Final),
             Word::After(delay) => self.directive = Some(Directive::After(delay)),
             Word::Throttled(delay) => {
@@ -229,6 +244,34 @@ impl Error for Failure {}
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+/// An error and what caused it, outermost first. A chain may lead back to where it began: it is cut.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source()).take(CHAIN_MAX)
+}
+
+/// What the handler calls its error.
+fn code<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    chain(error).find_map(|error| match Word::of(error) {
+        Some(Word::Code(code)) => Some(&**code),
+        _ => None,
+    })
+}
+
+/// The name of an error's type; of what a wrapper of ours holds.
+fn name(error: &(dyn Error + 'static)) -> Option<String> {
+    let is_wrapper = error.is::<Final>()
+        || error.is::<RetryAfter>()
+        || error.is::<Throttled>()
+        || error.is::<Coded>();
+    if is_wrapper {
+        return None;
+    }
+    match error.downcast_ref::<Marker>() {
+        Some(marker) => name(&*marker.cause),
+        None => error_type::of(error),
+    }
+}
+
 /// What a handler may say about its error, found anywhere in the error's chain of sources.
 ///
 /// It stands in the chain below the public wrapper, because a wrapper that was itself wrapped
@@ -239,16 +282,17 @@ struct Marker {
     cause: Cause,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Word {
+    Code(Cow<'static, str>),
     Final,
     After(Duration),
     Throttled(Option<Duration>),
 }
 
 impl Word {
-    fn of(error: &(dyn Error + 'static)) -> Option<Self> {
-        error.downcast_ref::<Marker>().map(|marker| marker.word)
+    fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        error.downcast_ref::<Marker>().map(|marker| &marker.word)
     }
 }
 
@@ -354,6 +398,39 @@ impl Throttled {
 }
 
 marked_error!(Throttled);
+
+/// An error under a code of its own, which stays the same whatever becomes of its type and its text: the
+/// [`error_type`](Failure::error_type) of its failure, by which dead letters are filtered.
+///
+/// ```
+/// # use redrive::{Coded, Event};
+/// async fn charge(order: Event<u64>) -> Result<(), Box<dyn std::error::Error>> {
+///     if *order == 0 {
+///         return Err(Coded::new("EmptyOrder", "an order of nothing can't be charged").into());
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// It works from anywhere in the chain of an error's sources, and around or inside of [`Final`], [`RetryAfter`] and
+/// [`Throttled`]. Of several codes the outermost counts.
+#[derive(Debug)]
+pub struct Coded(Marker);
+
+impl Coded {
+    /// Calls `error` by `code`, of which 1 KiB is kept.
+    pub fn new(
+        code: impl Into<Cow<'static, str>>,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self(Marker {
+            word: Word::Code(code.into()),
+            cause: error.into(),
+        })
+    }
+}
+
+marked_error!(Coded);
 
 /// Why an event will not be tried again. The first four are AWS's own words (DST-07).
 // Stores tell the variants apart by their order: new ones go to the end.

@@ -131,6 +131,7 @@ mod configuration;
 mod context;
 mod destination;
 mod error;
+mod error_type;
 mod event;
 mod excerpt;
 mod failure;
@@ -199,7 +200,7 @@ pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, Reques
 pub use payload::{Payload, PayloadError};
 
 pub use context::{Context, Event};
-pub use failure::{Final, RetryAfter, Throttled};
+pub use failure::{Coded, Final, RetryAfter, Throttled};
 
 pub use actor::dead_letter::{
     DeadLetterBounds, DeadLetterQueue, Filter, Get, List, Page, Purge, Redrive, Redriven,

@@ -302,3 +302,30 @@ async fn a_function_has_no_more_stored_deduplication_keys_than_it_may() {
     send(&runtime, "f", 8, hour).await.unwrap_err();
     drop(runtime.shutdown(Duration::from_secs(5)).await);
 }
+
+/// Any path that can be borrowed names the folder, and an owned one too.
+#[actix::test]
+async fn a_folder_is_named_by_any_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    let text = path.to_str().unwrap().to_owned();
+    let builders = [
+        Runtime::builder().disk(&path),
+        Runtime::builder().disk(&*path),
+        Runtime::builder().disk(path.as_os_str()),
+        Runtime::builder().disk(&folder),
+        Runtime::builder().disk(&text),
+        Runtime::builder().disk(&*text),
+        Runtime::builder().disk(text.clone()),
+        Runtime::builder().disk(path.clone()),
+    ];
+    for builder in builders {
+        let runtime = builder.start().await.unwrap();
+        let _ = runtime.shutdown(Duration::from_secs(5)).await;
+        let files: Vec<_> = std::fs::read_dir(&path).unwrap().collect();
+        assert!(!files.is_empty());
+        for file in files {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+}

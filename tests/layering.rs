@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "keys",
             "backlog",
             "excerpt",
+            "error_type",
             "slab",
             "error",
             "idempotency",

@@ -171,7 +171,7 @@ fn a_page_ends_after_a_bounded_number_of_looks_and_says_where_to_go_on() {
             assert!(first.letters.is_empty() && first.next.is_some());
             assert_eq!((first.total, first.total_is_exact), (0, false));
             let (mut pages, mut found, mut next) = (0, 0, Some(0));
-            let final_ones = Filter::new().error_type("redrive::failure::Final");
+            let final_ones = Filter::new().error_type("Error");
             while let Some(cursor) = next {
                 let page = ask(List::new(final_ones.clone()).limit(MANY).after(cursor)).await;
                 (pages, found, next) = (pages + 1, found + page.letters.len(), page.next);
@@ -255,7 +255,7 @@ fn many_letters_are_redriven_in_turns() {
     simulate_with(builder.dead_letters(bounds()), |s| async move {
         many_letters(&s, "f").await;
         let queue = dead_letters(&s);
-        let filter = Filter::new().error_type("redrive::failure::Final");
+        let filter = Filter::new().error_type("Error");
         let payload = redrive::Payload::new(1_u32).unwrap();
         let redrive = Redrive::filter(filter).payload(payload);
         let (redriven, turns) = turns_during(async move { queue.send(redrive).await }).await;

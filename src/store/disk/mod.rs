@@ -150,21 +150,16 @@ impl Disk {
     }
 }
 
-impl From<&str> for Disk {
-    fn from(path: &str) -> Self {
-        Self::new(path)
-    }
-}
-
 impl From<String> for Disk {
     fn from(path: String) -> Self {
         Self::new(path)
     }
 }
 
-impl From<&Path> for Disk {
-    fn from(path: &Path) -> Self {
-        Self::new(path)
+/// `&str`, `&Path`, `&PathBuf`, `&String`, a borrowed temporary folder …
+impl<P: AsRef<Path> + ?Sized> From<&P> for Disk {
+    fn from(path: &P) -> Self {
+        Self::new(path.as_ref())
     }
 }
 
