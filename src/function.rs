@@ -165,7 +165,8 @@ impl Function {
         self
     }
 
-    /// How many bytes of payload may be pending, 256 MiB unless set. Beyond it invocations are refused.
+    /// How many bytes of payload may be pending, 256 MiB unless set; the texts of pending events' failures count too (of one
+    /// event at most 128 KiB), unless the event waits in the store alone. Beyond it invocations are refused.
     pub fn mailbox_bytes_max(mut self, bytes: u64) -> Self {
         self.settings.mailbox_bytes_max = bytes;
         self

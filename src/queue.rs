@@ -28,18 +28,18 @@ mod tests;
 use std::collections::HashMap;
 
 use crate::event::{InvocationType, RequestId};
-use crate::failure::DeadLetter;
+use crate::failure::{self, Attempt, DeadLetter};
 use crate::parked::Parked;
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::{NONE, Slab};
-use crate::slot::{Arrival, Entry, Phase, Returning, Slot, Taken, Ticket};
+use crate::slot::{Arrival, Entry, Phase, Returning, Side, Slot, Taken, Ticket};
 use crate::time::Time;
 
 pub use ledger::Ledger;
 
 use delayed::{Delayed, Due};
-use finished::Finished;
+use finished::{Finished, failed_texts, texts};
 use list::List;
 
 /// After so many calls in a row an event has its turn, if one is runnable: callers can't keep events waiting for ever.
@@ -292,7 +292,7 @@ impl Queue {
             stored,
             proposed,
         } = entry;
-        let bytes = payload.size() as u64;
+        let bytes = (payload.size() + failed_texts(side.as_deref())) as u64;
         let stamp = self.stamp();
         let number = self.number;
         let slot = self.slots.insert_with(|index| Slot {
@@ -773,10 +773,21 @@ impl Queue {
     }
 
     fn leave_pending(&mut self, slot: u32) -> Option<Payload> {
-        let payload = self.slots[slot].body.take();
+        let slot = &mut self.slots[slot];
+        let payload = slot.body.take();
+        let texts = failed_texts(slot.side.as_deref());
         self.pending -= 1;
-        self.pending_bytes -= payload.as_ref().map_or(0, Payload::size) as u64;
+        self.pending_bytes -= (payload.as_ref().map_or(0, Payload::size) + texts) as u64;
         payload
+    }
+
+    /// Adds a failed attempt to the history of a pending event, whose texts count as its payload does.
+    pub(crate) fn remember(&mut self, slot: u32, attempt: Attempt) -> &mut Side {
+        let side = self.slots[slot].side.get_or_insert_default();
+        self.pending_bytes -= texts(&side.attempts) as u64;
+        failure::remember(&mut side.attempts, attempt);
+        self.pending_bytes += texts(&side.attempts) as u64;
+        side
     }
 
     /// Forgets at most `budget` finished events that are beyond the retention.

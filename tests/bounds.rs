@@ -370,3 +370,24 @@ async fn records_that_wait_for_a_slow_closure_are_bounded() {
     until(&|| delivered.load(Ordering::Relaxed) == 65).await;
     let _ = runtime.shutdown(secs(1)).await;
 }
+
+/// Texts of failures wait with their events, and count as their payloads do.
+#[test]
+fn long_errors_fill_a_mailbox_until_their_events_are_over() {
+    let handler = async |_: Event<()>| Err::<(), _>("x".repeat(60 << 10));
+    let function = Function::new("f", handler).mailbox_bytes_max(1 << 20);
+    simulate([function], |s| async move {
+        for _ in 0..18 {
+            invoke(&s, "f", ()).await;
+        }
+        s.advance(secs(1)).await;
+        let refused = s.client().invoke("f", ()).await.unwrap_err();
+        assert!(
+            matches!(refused, InvokeError::MailboxFull { .. }),
+            "{refused}"
+        );
+        s.advance(secs(3_600)).await;
+        assert_eq!(s.dead("f"), 18);
+        invoke(&s, "f", ()).await;
+    });
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Done, Inner, Later, Mailbox, Wake};
 use crate::clock::Clock;
 use crate::event::{InvocationType, RequestId};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter, remember};
+use crate::failure::{Attempt, Condition, DeadLetter, Failure, Letter};
 use crate::notice::{Failed, Judgement, Notice};
 use crate::origin;
 use crate::payload::Payload;
@@ -59,9 +59,8 @@ impl Mailbox {
             return Judgement::Superseded;
         };
         let (kind, first_due) = (slot.kind, slot.first_due);
-        let side = slot.side.get_or_insert_default();
+        let side = inner.queue.remember(ticket.slot, attempt.clone());
         side.uncounted += u32::from(!attempt.failure.counts());
-        remember(&mut side.attempts, attempt.clone());
         let uncounted = side.uncounted;
         let origin = side.origin.as_ref();
         let own = side.retry.clone();
@@ -446,9 +445,8 @@ impl Inner {
     }
 
     pub(super) fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
-        if let Some(slot) = self.queue.get_mut(ticket.id) {
-            let side = slot.side.get_or_insert_default();
-            remember(&mut side.attempts, attempt);
+        if let Some((slot, _)) = self.queue.get(ticket.id) {
+            self.queue.remember(slot, attempt);
         }
     }
 }

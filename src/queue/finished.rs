@@ -7,7 +7,7 @@ use crate::failure::{Attempt, Failure};
 use crate::payload::Payload;
 use crate::settings::Retention;
 use crate::slab::Slab;
-use crate::slot::Slot;
+use crate::slot::{Side, Slot};
 use crate::time::Time;
 
 /// The finished events, the oldest first, and for how long they are remembered.
@@ -70,11 +70,15 @@ fn bytes(slot: &Slot) -> u32 {
     let result = slot.body.as_ref().map_or(0, Payload::size);
     let letter = slot.side.as_deref().and_then(|side| side.letter.as_ref());
     let buried = letter.map_or(0, |letter| letter.payload.size() + texts(&letter.attempts));
-    let failed = slot.side.as_deref().map_or(0, |side| texts(&side.attempts));
-    u32::try_from(result + buried + failed).unwrap_or(u32::MAX)
+    u32::try_from(result + buried + failed_texts(slot.side.as_deref())).unwrap_or(u32::MAX)
 }
 
-fn texts(attempts: &[Attempt]) -> usize {
+/// Bytes of the texts of an event's failures.
+pub(super) fn failed_texts(side: Option<&Side>) -> usize {
+    side.map_or(0, |side| texts(&side.attempts))
+}
+
+pub(super) fn texts(attempts: &[Attempt]) -> usize {
     let failures = attempts.iter().map(|attempt| &attempt.failure);
     failures.map(Failure::text_len).sum()
 }

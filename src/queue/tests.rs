@@ -444,6 +444,44 @@ proptest! {
     }
 }
 
+fn lost() -> Attempt {
+    Attempt {
+        number: 1,
+        started_at: SystemTime::UNIX_EPOCH,
+        duration: Duration::ZERO,
+        failure: Failure::worker_lost(),
+    }
+}
+
+#[test]
+fn the_texts_of_failures_count_as_payloads_do() {
+    let mut queue = queue();
+    let texts = lost().failure.text_len() as u64;
+    let one = |queue: &mut Queue| {
+        let entry = entry(InvocationType::Event, None, 0, 0);
+        let payload = entry.payload.size() as u64;
+        queue.admit(entry, 7, Time(0)).unwrap();
+        let ticket = queue.take(Time(0)).unwrap().ticket;
+        queue.fail(ticket, Time(0)).unwrap();
+        queue.remember(ticket.slot, lost());
+        queue.remember(ticket.slot, lost());
+        assert_eq!(queue.pending_bytes(), payload + 2 * texts);
+        ticket
+    };
+    let retried = one(&mut queue);
+    queue.retry(retried, Time(1), Time(0)).unwrap();
+    let again = queue.take(Time(1)).unwrap().ticket;
+    queue.succeed(again, None, Time(1)).unwrap();
+    assert_eq!(queue.pending_bytes(), 0);
+    let buried = one(&mut queue);
+    queue.bury(buried, Time(1)).unwrap();
+    assert_eq!(queue.pending_bytes(), 0);
+    let cancelled = one(&mut queue);
+    queue.retry(cancelled, Time(1), Time(0)).unwrap();
+    queue.cancel(cancelled.id, Time(1)).unwrap();
+    assert_eq!(queue.pending_bytes(), 0);
+}
+
 #[test]
 fn a_probe_prefers_an_event_that_has_not_crashed() {
     let mut queue = queue();
@@ -453,14 +491,8 @@ fn a_probe_prefers_an_event_that_has_not_crashed() {
             .unwrap()
     };
     let guilty = admit(&mut queue);
-    let attempt = Attempt {
-        number: 1,
-        started_at: SystemTime::UNIX_EPOCH,
-        duration: Duration::ZERO,
-        failure: Failure::worker_lost(),
-    };
-    let side = queue.get_mut(guilty).unwrap().side.get_or_insert_default();
-    side.attempts.push(attempt);
+    let (slot, _) = queue.get(guilty).unwrap();
+    queue.remember(slot, lost());
     let innocent = admit(&mut queue);
     queue.allowance = 1;
     let probe = queue.take(Time(0)).unwrap().ticket;
