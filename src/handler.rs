@@ -6,13 +6,14 @@
 
 use std::any::TypeId;
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use pin_project_lite::pin_project;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -133,14 +134,14 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
     R: Serialize + 'static,
     E: HandlerError<K>,
+    K: 'static,
 {
     fn factory(self) -> Box<dyn Factory> {
         let handler = Arc::new(Caged::new(self));
         Box::new(Stateless(move || {
             let handler = handler.clone();
             instance((), move |(), event| {
-                let future = (**handler)(event);
-                async move { ((), caught(future, outcome).await) }
+                caught((**handler)(event), outcome).map(|outcome| ((), outcome))
             })
         }))
     }
@@ -234,19 +235,37 @@ where
     }
 }
 
-/// Awaits a future of the user's, and has what it returns read. A panic is caught where it comes from: the future and
-/// what is around it are dropped after, not as it unwinds, for their `Drop` may panic too (over a poisoned mutex, say),
-/// and two panics at once abort the process.
-async fn caught<F: Future, R>(
-    future: F,
-    read: impl Fn(F::Output) -> Result<R, Failure>,
-) -> Result<R, Failure> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let polled = panic::catch(|| future.as_mut().poll(cx).map(&read));
+pin_project! {
+    /// A future of the user's, which has what it returns read. A panic is caught where it comes from: the future and what is
+    /// around it are dropped after, not as it unwinds, for their `Drop` may panic too (over a poisoned mutex, say), and two
+    /// panics at once abort the process.
+    struct Caught<F, M> {
+        #[pin]
+        future: F,
+        read: M,
+    }
+}
+
+fn caught<F, R, M>(future: F, read: M) -> Caught<F, M>
+where
+    F: Future,
+    M: Fn(F::Output) -> Result<R, Failure>,
+{
+    Caught { future, read }
+}
+
+impl<F, R, M> Future for Caught<F, M>
+where
+    F: Future,
+    M: Fn(F::Output) -> Result<R, Failure>,
+{
+    type Output = Result<R, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = panic::catch(|| this.future.poll(cx).map(&*this.read));
         polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
-    })
-    .await
+    }
 }
 
 /// One event through the state, which is caged: it is dropped with the future where that is given up, whose own `Drop` may

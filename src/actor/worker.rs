@@ -267,9 +267,15 @@ impl Shift {
                 lane.rest();
             }
             drop(alone);
-            let whole;
-            (whole, done) = self.conclude(instance, taken, now, ran);
             // After a success it is whole: the state came back with the result.
+            let whole = match ran {
+                Ran::Well(result) => {
+                    done = self.succeeded(&taken, now, result);
+                    true
+                }
+                Ran::Badly(failure) => self.failed(instance, &taken, now, failure),
+                Ran::Aborted => self.aborted(instance),
+            };
             if !whole || !instance.is_whole() {
                 return true;
             }
@@ -286,47 +292,32 @@ impl Shift {
         self.now()
     }
 
-    /// Hands on what a run came to that began at `started`. Returns whether the state is whole, and what is to be settled with
-    /// the next turn at the mailbox.
-    fn conclude(
+    /// Hands on the failure of a run that began at `started`. Returns whether the state is whole.
+    #[cold]
+    fn failed(
         &self,
         instance: &mut dyn Instance,
-        taken: Taken,
+        taken: &Taken,
         started: Time,
-        ran: Ran,
-    ) -> (bool, Option<Done>) {
-        let ended = match ran {
-            Ran::Well(_) => Ok(()),
-            _ => self.guarded(|| instance.end()),
-        };
-        let Taken {
-            ticket, first_due, ..
-        } = taken;
-        match (ran, ended) {
-            (Ran::Well(result), Ok(())) => {
-                let done = Done {
-                    ticket,
-                    first_due,
-                    started,
-                    result,
-                };
-                (true, self.succeeded(&taken, done))
-            }
-            (Ran::Aborted, _) => {
-                self.seat.aborted();
-                (true, None)
-            }
-            (Ran::Badly(failure), _) | (Ran::Well(_), Err(failure)) => {
-                let panicked = failure.kind == FailureKind::Panic;
-                self.seat.failed(Failed {
-                    ticket,
-                    failure,
-                    started,
-                    ended: self.now(),
-                });
-                (!panicked, None)
-            }
-        }
+        failure: Failure,
+    ) -> bool {
+        let _ = self.guarded(|| instance.end()); // the failure that came first counts
+        let panicked = failure.kind == FailureKind::Panic;
+        self.seat.failed(Failed {
+            ticket: taken.ticket,
+            failure,
+            started,
+            ended: self.now(),
+        });
+        !panicked
+    }
+
+    /// Gives a run up that was aborted from outside. Returns whether the state is whole.
+    #[cold]
+    fn aborted(&self, instance: &mut dyn Instance) -> bool {
+        let _ = self.guarded(|| instance.end()); // nobody waits for it
+        self.seat.aborted();
+        true
     }
 
     /// What AWS's REPORT line says of the attempt that began at `started`.
@@ -464,7 +455,13 @@ impl Shift {
 
     /// Where somebody else must hear of a success, it is settled first: a superseded one is nobody's business.
     /// Otherwise it is given back, to be settled with the next turn.
-    fn succeeded(&self, taken: &Taken, done: Done) -> Option<Done> {
+    fn succeeded(&self, taken: &Taken, started: Time, result: Option<Payload>) -> Option<Done> {
+        let done = Done {
+            ticket: taken.ticket,
+            first_due: taken.first_due,
+            started,
+            result,
+        };
         let mailbox = self.mailbox();
         let origin = taken.origin.as_ref();
         let destination = self
