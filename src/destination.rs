@@ -141,7 +141,8 @@ struct ErrorObject<'a> {
     error_message: &'a str,
     error_type: &'a str,
     /// Empty where the function could not start.
-    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stack_trace: &'a [String],
 }
@@ -211,13 +212,20 @@ pub(crate) fn error_object(request_id: RequestId, failure: &Failure) -> Option<P
             .map(|text| format!("Lambda panicked: {text}")),
         _ => None,
     };
-    let init = failure.kind == FailureKind::Init;
+    // INV-21: what kept the handler from answering says the id in its text, or not at all.
+    let request_id = match failure.kind {
+        FailureKind::Init => Some(String::new()),
+        FailureKind::Panic
+        | FailureKind::Timeout
+        | FailureKind::WorkerLost
+        | FailureKind::ProcessCrash => None,
+        FailureKind::Response if failure.error_type == "Function.ResponseSizeTooLarge" => None,
+        _ => Some(request_id.to_string()),
+    };
     let object = ErrorObject {
         error_message: message.as_ref().unwrap_or(&failure.message),
         error_type: &failure.error_type,
-        request_id: (!init)
-            .then_some(request_id)
-            .map_or_else(String::new, |id| id.to_string()),
+        request_id,
         stack_trace: &failure.causes,
     };
     serde_json::value::to_raw_value(&object)
