@@ -402,7 +402,7 @@ impl Admission {
                 Held::Free => {}
                 Held::By(first) => {
                     _refused = entry;
-                    return Ok(Receipt::new(first, Durability::Memory).duplicate());
+                    return Ok(Receipt::new(first, Durability::Memory, now).duplicate());
                 }
                 Held::Full(next) => {
                     _refused = entry;
@@ -429,7 +429,7 @@ impl Admission {
         if let Some(name) = heard {
             telemetry::accepted(&name, request_id);
         }
-        Ok(Receipt::new(request_id, Durability::Memory))
+        Ok(Receipt::new(request_id, Durability::Memory, now))
     }
 
     fn accept_stored(
@@ -484,13 +484,14 @@ impl Admission {
             .into_iter()
             .map(|entry| (entry, self.clock.random()))
             .collect();
-        let admitted = mailbox.admit_all(entries, self.clock.now());
+        let now = self.clock.now();
+        let admitted = mailbox.admit_all(entries, now);
         let ids = self.conclude(mailbox, proposals, admitted)?;
         ids.iter()
             .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         Ok(ids
             .into_iter()
-            .map(|id| Receipt::new(id, Durability::Memory))
+            .map(|id| Receipt::new(id, Durability::Memory, now))
             .collect())
     }
 
@@ -531,23 +532,7 @@ impl Admission {
 
     /// Says whether an event would be accepted now, and keeps nothing.
     pub(crate) fn dry_run(&self, invoke: Invoke) -> Result<(), InvokeError> {
-        self.ask_door()?;
-        let function = &*invoke.function;
-        let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
-        let request_id = invoke
-            .options
-            .as_ref()
-            .and_then(|options| options.request_id);
-        if let Some(request_id) = request_id.filter(|&id| self.locate(id).is_some()) {
-            return Err(InvokeError::RequestIdTaken { request_id });
-        }
-        let entry = self.entry(
-            &mailbox,
-            InvocationType::Event,
-            invoke.payload,
-            invoke.options,
-            self.clock.now(),
-        )?;
+        let (mailbox, entry) = self.rehearse(invoke, InvocationType::Event)?;
         let settings = mailbox.settings();
         let full = if mailbox.pending() >= settings.mailbox_events_max {
             Unadmitted::EventsMax
@@ -558,6 +543,34 @@ impl Admission {
             return Ok(());
         };
         Err(refusal(&mailbox, full, None))
+    }
+
+    /// Says whether anything of a call is faulty. It may be refused all the same when it comes, for want of room.
+    #[cfg(feature = "http")]
+    pub(crate) fn dry_call(&self, invoke: Invoke) -> Result<(), InvokeError> {
+        self.rehearse(invoke, InvocationType::RequestResponse)
+            .map(drop)
+    }
+
+    /// Checks all that is checked before a mailbox is asked.
+    fn rehearse(
+        &self,
+        invoke: Invoke,
+        kind: InvocationType,
+    ) -> Result<(Arc<Mailbox>, Entry), InvokeError> {
+        self.ask_door()?;
+        let function = &*invoke.function;
+        let mailbox = self.mailbox(function).ok_or_else(|| unknown(function))?;
+        let request_id = invoke
+            .options
+            .as_ref()
+            .and_then(|options| options.request_id);
+        if let Some(request_id) = request_id.filter(|&id| self.locate(id).is_some()) {
+            return Err(InvokeError::RequestIdTaken { request_id });
+        }
+        let now = self.clock.now();
+        let entry = self.entry(&mailbox, kind, invoke.payload, invoke.options, now)?;
+        Ok((mailbox, entry))
     }
 
     /// An event that is one hop too many and has no caller to hear of it: it dies at once (REC-04, DST-22).

@@ -342,13 +342,19 @@ impl Client {
         Ok(Call::new(self.clone(), function, calling))
     }
 
-    /// Says whether an event would be accepted now, and keeps nothing (AWS's `DryRun` invocation). Doesn't wait, doesn't ask
-    /// the store, and promises nothing for the next moment.
+    /// Says whether an event would be accepted now, and keeps nothing. Doesn't wait, doesn't ask the store, and promises
+    /// nothing for the next moment.
     ///
     /// # Errors
     /// The refusal that the event would meet.
     pub fn dry_run(&self, invoke: Invoke) -> Result<(), InvokeError> {
         self.admission.dry_run(self.chained(invoke))
+    }
+
+    /// Says whether anything of a call is faulty (INV-15): not whether there is room for it now.
+    #[cfg(feature = "http")]
+    pub(crate) fn dry_call(&self, invoke: Invoke) -> Result<(), InvokeError> {
+        self.admission.dry_call(self.chained(invoke))
     }
 
     fn chained(&self, invoke: Invoke) -> Invoke {
@@ -394,6 +400,17 @@ impl Client {
         self.admission.look(id).await?;
         // Calls are not stored.
         Some((function, InvocationType::Event))
+    }
+
+    /// When an event was accepted, as long as that is known.
+    #[cfg(feature = "http")]
+    pub(crate) async fn accepted_at(&self, id: RequestId) -> Option<SystemTime> {
+        if let Some(mailbox) = self.admission.locate(id)
+            && let Some(view) = mailbox.view(id)
+        {
+            return Some(view.accepted.stored());
+        }
+        Some(self.admission.look(id).await?.accepted_at)
     }
 
     /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::origin::Origin;
 use crate::payload::{Payload, PayloadError};
 use crate::retry::RetryPolicy;
+use crate::time::Time;
 
 /// An event's UUID, the same on every attempt (ASY-04).
 ///
@@ -264,14 +265,18 @@ pub struct Receipt {
     pub durability: Durability,
     /// An event with the same deduplication key had been accepted before: this is its id, and nothing was added.
     pub duplicate: bool,
+    /// When the event was accepted; a duplicate, when it came.
+    #[serde(skip)]
+    pub(crate) accepted: Time,
 }
 
 impl Receipt {
-    pub(crate) fn new(request_id: RequestId, durability: Durability) -> Self {
+    pub(crate) fn new(request_id: RequestId, durability: Durability, accepted: Time) -> Self {
         Self {
             request_id,
             durability,
             duplicate: false,
+            accepted,
         }
     }
 

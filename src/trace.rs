@@ -19,21 +19,27 @@ pub(crate) struct Received<'a> {
 /// Marks a lineage as redrive's, where AWS has a hash.
 const MARK: &str = "72656472";
 
-/// Longest header that is taken.
+/// Longest header that is taken whole.
 const HEADER_MAX: usize = 2_048;
 
-/// Reads a caller's header: all of its pairs are kept but `Self` (XRY-01). `None` if it has no root.
+/// Reads a caller's header: all of its pairs are kept but `Self` (XRY-01), and AWS's keys, which may come in any case, get
+/// theirs. Of one that is too long, AWS's pairs are kept, or at least the root. `None` if it has no root.
 pub(crate) fn received(header: &str) -> Option<Received<'_>> {
-    let printable = header.len() <= HEADER_MAX && header.chars().all(|c| (' '..='~').contains(&c));
-    let root = pairs(header).find_map(|pair| pair.strip_prefix("Root="));
-    root.filter(|root| printable && is_root(root))?;
-    let hops = pairs(header).find_map(|pair| lineage(pair.strip_prefix("Lineage=")?));
-    let own = |pair: &str| pair.starts_with("Self=");
-    let header = if pairs(header).any(own) {
-        let kept: Vec<_> = pairs(header).filter(|pair| !own(pair)).collect();
-        Cow::Owned(kept.join(";"))
-    } else {
+    let printable = header.chars().all(|c| (' '..='~').contains(&c));
+    let root = pairs(header).find_map(|pair| value(pair, "Root"));
+    let root = root.filter(|root| printable && is_root(root))?;
+    let hops = pairs(header).find_map(|pair| lineage(value(pair, "Lineage")?));
+    let fits = header.len() <= HEADER_MAX;
+    let header = if fits && pairs(header).all(is_as_sent_on) {
         Cow::Borrowed(header)
+    } else {
+        let kept = pairs(header).filter(|pair| {
+            let own = value(pair, "Self").is_some();
+            !own && (fits || KEYS.iter().any(|key| value(pair, key).is_some()))
+        });
+        let kept: Vec<_> = kept.map(in_our_case).collect();
+        let kept = Some(kept.join(";")).filter(|kept| kept.len() <= HEADER_MAX);
+        Cow::Owned(kept.unwrap_or_else(|| format!("Root={root}")))
     };
     Some(Received {
         header,
@@ -60,7 +66,7 @@ pub(crate) fn beginning(id: RequestId, accepted: SystemTime) -> String {
 pub(crate) fn onward(header: &str, hops: u8) -> String {
     let mut onward = String::with_capacity(header.len() + 32);
     for pair in pairs(header) {
-        if pair.strip_prefix("Lineage=").and_then(lineage).is_none() {
+        if value(pair, "Lineage").and_then(lineage).is_none() {
             onward.push_str(pair);
             onward.push(';');
         }
@@ -74,6 +80,27 @@ fn pairs(header: &str) -> impl Iterator<Item = &str> {
         .split(';')
         .map(str::trim)
         .filter(|pair| !pair.is_empty())
+}
+
+/// What a pair says, if it has this key, in any case.
+fn value<'h>(pair: &'h str, key: &str) -> Option<&'h str> {
+    let (name, value) = pair.split_once('=')?;
+    name.eq_ignore_ascii_case(key).then_some(value)
+}
+
+/// The keys whose values are read, as they are written: many readers know no other case.
+const KEYS: [&str; 4] = ["Root", "Parent", "Sampled", "Lineage"];
+
+fn is_as_sent_on(pair: &str) -> bool {
+    value(pair, "Self").is_none() && matches!(in_our_case(pair), Cow::Borrowed(_))
+}
+
+fn in_our_case(pair: &str) -> Cow<'_, str> {
+    let known = KEYS.iter().find_map(|key| Some((key, value(pair, key)?)));
+    match known {
+        Some((key, value)) if !pair.starts_with(key) => Cow::Owned(format!("{key}={value}")),
+        _ => Cow::Borrowed(pair),
+    }
 }
 
 fn lineage(value: &str) -> Option<u8> {
@@ -106,6 +133,20 @@ mod tests {
         assert!(matches!(read.header, Cow::Borrowed(same) if same == header));
         let with_self = format!("Self=1-67891234-12456789abcdef012345678;{header}");
         assert_eq!(received(&with_self).unwrap().header, header);
+        let small = format!(
+            "self=1-x;{};pArEnt=53995c3f42cd8ad8;x=y",
+            ROOT.to_lowercase()
+        );
+        let expected = format!("{ROOT};Parent=53995c3f42cd8ad8;x=y");
+        assert_eq!(received(&small).unwrap().header, expected);
+        let ours = format!("ROOT={}", &ROOT[5..]);
+        assert_eq!(received(&ours).unwrap().header, ROOT);
+        let long = "y".repeat(HEADER_MAX);
+        let extra = format!("x={long};{ROOT};Sampled=1");
+        let expected = format!("{ROOT};Sampled=1");
+        assert_eq!(received(&extra).unwrap().header, expected);
+        let endless = format!("{ROOT};Lineage={long}");
+        assert_eq!(received(&endless).unwrap().header, ROOT);
         for faulty in [
             "",
             "Root=2-5759e988-bd862e3fe1be46a994272793",

@@ -228,13 +228,13 @@ impl Storing {
         let kept = answers.filter_map(|(answer, (mut entry, durability))| match answer {
             Appended::Kept(id) => {
                 (entry.request_id, entry.stored) = (Some(id), true);
-                receipts.push(Receipt::new(id, durability));
+                receipts.push(Receipt::new(id, durability, accepted));
                 Some(entry)
             }
             Appended::Duplicate(first) => {
                 mailbox.release(1, entry.payload.size() as u64);
                 admission.proposals.give_back(entry.request_id);
-                receipts.push(Receipt::new(first, durability).duplicate());
+                receipts.push(Receipt::new(first, durability, accepted).duplicate());
                 None
             }
             // An event with a key comes alone.

@@ -1,5 +1,8 @@
 //! Invocations: AWS's `Invoke` in its three types, and the old `InvokeAsync` (INV-01 to INV-33).
 
+use std::borrow::Cow;
+use std::time::SystemTime;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName};
@@ -10,6 +13,7 @@ use super::error::{ApiError, Constraint, REQUEST_ID};
 use super::incoming::{Incoming, Unread, decode};
 use super::target::Target;
 use crate::client::Client;
+use crate::clock;
 use crate::destination::error_object;
 use crate::error::{CallError, InvokeError};
 use crate::event::{InvocationType, Invoke, RequestId};
@@ -49,13 +53,14 @@ pub(crate) async fn invoke(
     }
     match kind {
         Type::Event => {
-            let id = accept(incoming, &target, invoke).await?;
+            let (id, accepted) = accept(incoming, &target, invoke).await?;
             Ok(HttpResponse::Accepted()
                 .insert_header((REQUEST_ID, id.to_string()))
+                .insert_header((TRACE, &*trace(incoming, id, accepted)))
                 .finish())
         }
         Type::DryRun => {
-            incoming.api.client.dry_run(invoke)?;
+            incoming.api.client.dry_call(invoke)?;
             Ok(HttpResponse::NoContent().finish())
         }
         Type::RequestResponse => call(incoming, invoke, tail).await,
@@ -78,7 +83,7 @@ pub(crate) async fn invoke_async(
         )),
     })?;
     let invoke = described(incoming, &target, parsed(bytes)?);
-    let id = accept(incoming, &target, invoke).await?;
+    let (id, _) = accept(incoming, &target, invoke).await?;
     Ok(HttpResponse::Accepted()
         .insert_header((REQUEST_ID, id.to_string()))
         .json(serde_json::json!({ "Status": 202 })))
@@ -133,22 +138,20 @@ fn client_context(incoming: &Incoming<'_>, kind: Type) -> Result<Option<String>,
     let Some(given) = header(incoming.http.headers(), &CLIENT_CONTEXT)? else {
         return Ok(None);
     };
-    let refuse = |problem: &str| {
-        Err(ApiError::invalid_content(format!(
-            "Client context {problem}: use at most {CLIENT_CONTEXT_MAX} bytes of base64 that hold a JSON object"
-        )))
-    };
     if given.len() > CLIENT_CONTEXT_MAX {
-        return refuse(&format!("has {} bytes", given.len()));
+        return Err(ApiError::invalid_content(format!(
+            "Client context must be at most {CLIENT_CONTEXT_MAX} bytes of Base64: it has {}",
+            given.len()
+        )));
     }
-    let Ok(Ok(json)) = STANDARD.decode(given).map(String::from_utf8) else {
-        return refuse("is no base64 of UTF-8");
-    };
+    let text = STANDARD.decode(given).ok();
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
     // Only its outermost form matters here: what is within is the function's to read.
-    let object = Payload::from_json(json.as_str()).is_ok() && json.trim_start().starts_with('{');
-    if !object {
-        return refuse("is no JSON object");
-    }
+    let is_object =
+        |json: &String| Payload::from_json(&**json).is_ok() && json.trim_start().starts_with('{');
+    let json = text.filter(is_object).ok_or_else(|| {
+        ApiError::invalid_content("Client context must be a valid Base64-encoded JSON object.")
+    })?;
     Ok((kind == Type::RequestResponse).then_some(json))
 }
 
@@ -235,22 +238,32 @@ async fn accept(
     incoming: &Incoming<'_>,
     target: &Target<'_>,
     invoke: Invoke,
-) -> Result<RequestId, ApiError> {
+) -> Result<(RequestId, SystemTime), ApiError> {
     let client = &incoming.api.client;
     let taken = match client.send(invoke).await {
-        Ok(receipt) => return Ok(receipt.request_id),
+        Ok(receipt) => return Ok((receipt.request_id, receipt.accepted.stored())),
         Err(taken @ InvokeError::RequestIdTaken { .. }) => taken,
         Err(refused) => return Err(refused.into()),
     };
     match client.holder(incoming.id).await {
         Some((function, InvocationType::Event)) if function.as_str() == target.name => {
-            Ok(incoming.id)
+            let first = client.accepted_at(incoming.id).await;
+            Ok((incoming.id, first.unwrap_or_else(clock::wall_now)))
         }
         Some(_) => Err(taken.into()),
         None => Err(ApiError::unavailable(format!(
             "an invocation with request id {} is being accepted: try again",
             incoming.id
         ))),
+    }
+}
+
+/// The event's trace header, as its handler sees it.
+fn trace<'a>(incoming: &Incoming<'a>, id: RequestId, accepted: SystemTime) -> Cow<'a, str> {
+    let received = incoming.header(&TRACE).and_then(trace::received);
+    match received {
+        Some(received) => received.header,
+        None => Cow::Owned(trace::beginning(id, accepted)),
     }
 }
 

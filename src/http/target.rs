@@ -25,7 +25,7 @@ const QUALIFIER_MAX: usize = 128;
 
 /// As AWS's model has it; answers quote it (NAM-04).
 const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
-const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
+const QUALIFIER_PATTERN: &str = "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
 
 impl<'a> Target<'a> {
     /// Reads a decoded path value and the query's qualifier.
@@ -97,6 +97,7 @@ fn qualifier_fault(qualifier: &str) -> Option<String> {
     let rule = match qualifier {
         "" => Constraint::LengthMin(1),
         long if long.len() > QUALIFIER_MAX => Constraint::LengthMax(QUALIFIER_MAX),
+        "$LATEST.PUBLISHED" => return None,
         other if other.chars().all(legal) => return None,
         _ => Constraint::Pattern(QUALIFIER_PATTERN),
     };
@@ -166,14 +167,14 @@ fn name(text: &str) -> Option<(&str, Option<&str>)> {
     (is_name && qualifier.is_none_or(is_qualifier)).then_some((name, qualifier))
 }
 
-fn is_partition(text: &str) -> bool {
+pub(crate) fn is_partition(text: &str) -> bool {
     let rest = text.strip_prefix("aws");
     text.is_empty()
         || rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphabetic() || c == '-'))
 }
 
 /// `us-east-1`, `us-gov-west-1`
-fn is_region(text: &str) -> bool {
+pub(crate) fn is_region(text: &str) -> bool {
     let lower = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
     let digit = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
     let Some((country, rest)) = text.split_once('-') else {
@@ -188,7 +189,7 @@ fn is_region(text: &str) -> bool {
         && (ends(rest) || rest.strip_prefix("gov-").is_some_and(ends))
 }
 
-fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.chars().all(|c| c.is_ascii_digit())
 }
 
