@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::access;
 use super::error::{ApiError, Constraint};
 use super::incoming::{Incoming, decode, marked, marker};
-use super::target::Target;
+use super::target::{Target, is_account, is_region};
 use crate::clock;
 use crate::configuration::EventInvokeConfig;
 use crate::origin::LATEST;
@@ -45,7 +45,9 @@ impl Goal {
 
 /// CFG-18
 const DESTINATION_MAX: usize = 350;
-const DESTINATION_PATTERN: &str = "$|kafka://([^.]([a-zA-Z0-9\\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z]{2}(-gov)?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)";
+/// Characters of a Kafka topic's name.
+const KAFKA_MAX: usize = 249;
+const DESTINATION_PATTERN: &str = "$|kafka://([^.]([a-zA-Z0-9\\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)";
 
 // --- operations
 
@@ -73,14 +75,14 @@ async fn change(
     let wanted: Wanted = incoming.json().await?;
     let valid = ApiError::unless_empty(wanted.broken());
     let (target, ()) = ApiError::both(incoming.target(&name), valid)?;
-    check_exists(incoming, &target)?;
-    let (client, arn) = (&incoming.api.client, qualified_arn(incoming, &target));
     if wanted.says_nothing() {
-        // CFG-15
+        // CFG-15: of a function that isn't there, too.
         return Err(ApiError::invalid_parameter(
             "You must specify at least one of error handling or destination setting.",
         ));
     }
+    check_exists(incoming, &target)?;
+    let (client, arn) = (&incoming.api.client, qualified_arn(incoming, &target));
     wanted.check_destinations(incoming, &client.arn(target.name))?;
     let now = clock::wall_now();
     let config = client
@@ -248,7 +250,8 @@ impl Wanted {
             let Some(arn) = arn else { continue };
             if arn.len() > DESTINATION_MAX {
                 broken.push(Constraint::LengthMax(DESTINATION_MAX).broken_by(field, arn));
-            } else if !is_destination(arn) {
+            }
+            if !is_destination(arn) {
                 broken.push(Constraint::Pattern(DESTINATION_PATTERN).broken_by(field, arn));
             }
         }
@@ -336,18 +339,58 @@ impl Wanted {
 
 /// CFG-18
 fn is_destination(arn: &str) -> bool {
-    if arn.is_empty() || arn.starts_with("kafka://") {
-        return true;
+    if let Some(topic) = arn.strip_prefix("kafka://") {
+        let mut name = topic.chars();
+        let begins = name.next().is_some_and(|c| c != '.');
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        return begins && topic.chars().count() <= KAFKA_MAX && name.all(legal);
     }
     let parts: Vec<_> = arn.splitn(6, ':').collect();
-    let ["arn", partition, service, _, account, _] = *parts else {
-        return false;
+    let ["arn", partition, service, region, account, _] = *parts else {
+        return arn.is_empty();
     };
     let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let digits = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
     partition.starts_with("aws")
         && word(partition)
         && !service.is_empty()
         && word(service)
-        && (account.is_empty() || digits)
+        && (region.is_empty() || is_region(region))
+        && (account.is_empty() || is_account(account))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CFG-18
+    #[test]
+    fn a_destination_is_nothing_or_an_arn_or_a_kafka_topic() {
+        let long = format!("kafka://{}", "t".repeat(KAFKA_MAX + 1));
+        for (text, legal) in [
+            ("", true),
+            ("arn:aws:sqs:us-east-1:000000000000:q", true),
+            ("arn:aws-cn:s3:::bucket", true),
+            ("arn:aws:events:eu-central-1:000000000000:event-bus/b", true),
+            ("kafka://topic-1_a.b", true),
+            ("kafka://a", true),
+            (" ", false),
+            ("q", false),
+            ("arn:aws:sqs:mars:000000000000:q", false),
+            ("arn:aws:sqs:us-east-11:000000000000:q", false),
+            ("arn:aws:sqs:us-east-1:0:q", false),
+            ("arn:aws:sqs:us-east-1:000000000000", false),
+            (
+                "arn:aws:_-/!lambda:us-east-1:000000000000:function:f",
+                false,
+            ),
+            ("arn:aws::us-east-1:000000000000:q", false),
+            ("arn:gcp:sqs:us-east-1:000000000000:q", false),
+            ("kafka://", false),
+            ("kafka://.hidden", false),
+            ("kafka://a b", false),
+            (&long, false),
+        ] {
+            assert_eq!(is_destination(text), legal, "{text}");
+        }
+    }
 }
