@@ -9,6 +9,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+#[cfg(feature = "http")]
+use crate::origin::LATEST;
+
 /// A function's settings that were changed while it ran. What isn't set holds as registered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -93,15 +96,29 @@ impl Permissions {
     pub fn new(policy: impl Into<String>) -> Self {
         Self {
             policy: policy.into(),
-            revision: uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
+            revision: new_revision(),
         }
     }
+}
+
+fn new_revision() -> Uuid {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
 impl Configuration {
     /// Is nothing set?
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Has AWS's API show another revision of the function itself from now on.
+    #[cfg(feature = "http")]
+    pub(crate) fn revise(&mut self, now: SystemTime) {
+        self.modified_at = Some(now);
+        // A function with a policy has that one's revision.
+        if let Some(permissions) = self.permissions.get_mut(LATEST) {
+            permissions.revision = new_revision();
+        }
     }
 
     /// What is wrong with it, each with its field.

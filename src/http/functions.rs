@@ -64,13 +64,9 @@ pub(crate) fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
             false => 0,
         };
         for (index, version) in shown.iter().enumerate().skip(seen) {
-            let mut described = described(client, &info, version.as_deref());
-            // CFG-03
-            for key in ["State", "LastUpdateStatus"] {
-                described.remove(key);
-            }
+            let listed = listed(client, &info, version.as_deref());
             let next = format!("{name}:{}", index + 1);
-            if !page.add(Value::Object(described), next) {
+            if !page.add(listed, next) {
                 break 'all;
             }
         }
@@ -86,7 +82,6 @@ pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpRespons
         "Configuration": configuration,
         // The code is the program's, and nowhere to be had.
         "Code": { "RepositoryType": "Program", "Location": "" },
-        "Tags": {},
     });
     if let Some(reserved) = reserved(&info) {
         body["Concurrency"] = json!({ "ReservedConcurrentExecutions": reserved });
@@ -136,12 +131,12 @@ pub(crate) async fn update(
                 return Err(ApiError::new(
                     StatusCode::PRECONDITION_FAILED,
                     "PreconditionFailedException",
-                    "The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId",
+                    "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
                 ));
             }
             if timeout.is_some() {
                 configuration.timeout = timeout;
-                configuration.modified_at = Some(clock::wall_now());
+                configuration.revise(clock::wall_now());
             }
             Ok(())
         })
@@ -155,8 +150,8 @@ pub(crate) fn versions(incoming: &Incoming<'_>, function: &str) -> Result<HttpRe
     let all = std::iter::once(LATEST.to_owned());
     let all = all.chain(info.versions.iter().map(u64::to_string));
     let versions = all.map(|version| {
-        let described = described(&incoming.api.client, &info, Some(&version));
-        (Value::Object(described), version)
+        let listed = listed(&incoming.api.client, &info, Some(&version));
+        (listed, version)
     });
     paged(incoming, versions, "Versions")
 }
@@ -179,8 +174,12 @@ pub(crate) fn alias(
     function: &str,
     alias: &str,
 ) -> Result<HttpResponse, ApiError> {
-    let (info, _) = found(incoming, function)?;
     let name = decode(alias)?;
+    ApiError::both(
+        incoming.target(&decode(function)?),
+        ApiError::unless_empty(alias_faults(&name)),
+    )?;
+    let (info, _) = found(incoming, function)?;
     let known = info.aliases.iter().find(|alias| alias.name == name);
     let known = known.ok_or_else(|| {
         ApiError::not_found(format!("Cannot find alias arn: {}:{name}", info.arn))
@@ -212,6 +211,23 @@ pub(crate) fn unsupported(action: &str) -> ApiError {
     ApiError::invalid_parameter(format!(
         "{operation} is not supported by this runtime: {instead}"
     ))
+}
+
+/// NAM-14
+const ALIAS_MAX: usize = 128;
+
+fn alias_faults(name: &str) -> Vec<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let number = name.chars().all(|c| c.is_ascii_digit());
+    let mut broken = Vec::new();
+    if name.len() > ALIAS_MAX {
+        broken.push(Constraint::LengthMax(ALIAS_MAX).broken_by("name", name));
+    }
+    if number || !name.chars().all(legal) {
+        let rule = Constraint::Pattern("(?!^[0-9]+$)([a-zA-Z0-9-_]+)");
+        broken.push(rule.broken_by("name", name));
+    }
+    broken
 }
 
 // --- what is found and described
@@ -263,13 +279,14 @@ fn described(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> M
         "CodeSha256": "",
         "Version": version,
         "TracingConfig": { "Mode": "PassThrough" },
-        "RevisionId": revision(info, qualifier),
+        "RevisionId": revision(info, Some(&version)),
         "State": "Active",
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
         "Architectures": [architecture],
         "EphemeralStorage": { "Size": 512 },
         "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+        "RuntimeVersionConfig": { "RuntimeVersionArn": runtime_arn(client) },
         "LoggingConfig": { "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{name}") },
         "DeadLetterConfig": { "TargetArn": dead_letters_arn(client) },
     });
@@ -277,6 +294,21 @@ fn described(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> M
         Value::Object(described) => described,
         _ => Map::new(),
     }
+}
+
+/// As `described`, without what AWS leaves out of lists (CFG-03).
+fn listed(client: &Client, info: &FunctionInfo, qualifier: Option<&str>) -> Value {
+    let mut described = described(client, info, qualifier);
+    for key in ["State", "LastUpdateStatus", "RuntimeVersionConfig"] {
+        described.remove(key);
+    }
+    Value::Object(described)
+}
+
+/// What runs functions here, where AWS names the version of a language's runtime.
+fn runtime_arn(client: &Client) -> String {
+    let (region, version) = (client.region(), env!("CARGO_PKG_VERSION"));
+    format!("arn:aws:lambda:{region}::runtime:redrive-{version}")
 }
 
 fn described_alias(info: &FunctionInfo, alias: &Alias) -> Value {
@@ -300,14 +332,24 @@ fn modified(time: SystemTime) -> String {
     format!("{}+0000", text.trim_end_matches('Z'))
 }
 
-/// A UUID that is another one after each change of what is described, and the same after a restart.
-fn revision(info: &FunctionInfo, qualifier: Option<&str>) -> String {
-    let state = serde_json::to_string(&info.configuration).unwrap_or_default();
-    let text = format!(
-        "{}:{qualifier:?}:{:?}:{:?}:{:?}:{state}",
-        info.arn, info.timeout, info.versions, info.aliases
-    );
-    let digest = hmac_sha256::Hash::hash(text.as_bytes());
+/// The revision of what a qualifier stands for: the same after a restart, and another one after each change of it. The
+/// function itself changes with its settings, versions and policy; a version with its policy; an alias with its policy
+/// and where it points. As at AWS, it is the policy's revision while there is a policy.
+pub(crate) fn revision(info: &FunctionInfo, qualifier: Option<&str>) -> String {
+    let (qualifier, configuration) = (qualifier.unwrap_or(LATEST), &info.configuration);
+    if let Some(permissions) = configuration.permissions.get(qualifier) {
+        return permissions.revision.to_string();
+    }
+    let alias = info.aliases.iter().find(|alias| alias.name == qualifier);
+    let state = match alias {
+        None if qualifier == LATEST => format!(
+            "{:?}:{:?}:{:?}",
+            info.timeout, info.versions, configuration.modified_at
+        ),
+        None => String::new(),
+        Some(alias) => format!("{alias:?}"),
+    };
+    let digest = hmac_sha256::Hash::hash(format!("{}:{qualifier}:{state}", info.arn).as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes)
