@@ -30,7 +30,11 @@ pub struct Configuration {
     /// How long one attempt may take, in place of [`Function::timeout`](crate::Function::timeout).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// When AWS's API changed the function itself last, if it did (CFG-09); nothing depends on it.
+    /// The function's tags, as AWS's API sets and lists them: at most 50, with keys of 1 to 128 characters and values of at
+    /// most 256. They change nothing of what the function does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// When AWS's API changed the function itself last, its tags included, if it did (CFG-09); nothing depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<SystemTime>,
     /// How events are dealt with that are invoked under a qualifier (CFG-14); those without one are under `$LATEST`.
@@ -135,6 +139,19 @@ impl Configuration {
             let problem = "is zero: give it at least a millisecond".to_owned();
             faults.push(("timeout", problem));
         }
+        if self.tags.len() > TAGS_MAX {
+            let problem = format!("has {}: use at most {TAGS_MAX}", self.tags.len());
+            faults.push(("tags", problem));
+        }
+        for (key, value) in &self.tags {
+            let (key_length, length) = (key.chars().count(), value.chars().count());
+            if !(1..=TAG_KEY_MAX).contains(&key_length) || length > TAG_VALUE_MAX {
+                let problem = format!(
+                    "has a key of {key_length} characters with a value of {length}: use 1 to {TAG_KEY_MAX} and at most {TAG_VALUE_MAX}"
+                );
+                faults.push(("tags", problem));
+            }
+        }
         for (qualifier, config) in &self.event_invoke {
             if let Some(retries) = config.retries_max.filter(|&retries| retries > 2) {
                 let problem = format!("has {retries} retries for `{qualifier}`: use 0 to 2");
@@ -148,6 +165,11 @@ impl Configuration {
         faults
     }
 }
+
+/// As AWS bounds tags.
+pub(crate) const TAGS_MAX: usize = 50;
+pub(crate) const TAG_KEY_MAX: usize = 128;
+pub(crate) const TAG_VALUE_MAX: usize = 256;
 
 /// As for what is registered.
 const CONCURRENCY_LIMIT: u32 = crate::settings::CONCURRENCY_LIMIT;
@@ -168,6 +190,7 @@ mod tests {
         config.retries_max = Some(1);
         let configs = &mut configuration.event_invoke;
         configs.insert("live".to_owned(), config);
+        configuration.tags.insert("team".to_owned(), String::new());
         let json = serde_json::to_string(&configuration).unwrap();
         assert_eq!(
             serde_json::from_str::<Configuration>(&json).unwrap(),
@@ -192,5 +215,22 @@ mod tests {
         let configs = &mut configuration.event_invoke;
         configs.insert("$LATEST".to_owned(), config);
         assert_eq!(configuration.faults().len(), 4);
+    }
+
+    #[test]
+    fn tags_are_bounded() {
+        let tags = |count: usize, key: usize, value: usize| {
+            let tag = |n| (format!("{n:0>key$}"), "v".repeat(value));
+            let tags = (0..count).map(tag).collect();
+            let configuration = Configuration {
+                tags,
+                ..Configuration::default()
+            };
+            configuration.faults().len()
+        };
+        assert_eq!(tags(50, 128, 256), 0);
+        assert_eq!(tags(51, 128, 256), 1);
+        assert_eq!(tags(1, 129, 256), 1);
+        assert_eq!(tags(1, 128, 257), 1);
     }
 }

@@ -239,6 +239,11 @@ impl ApiError {
         Value::Object(body)
     }
 
+    /// As a part of an answer that is none itself.
+    pub(crate) fn told(&self) -> Value {
+        serde_json::json!({ "ErrorCode": self.0.code, "Message": self.0.message })
+    }
+
     pub(crate) fn respond(&self, id: RequestId) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.0.status);
         response

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::concurrency::reserved;
 use super::error::{ApiError, Constraint};
 use super::incoming::{Incoming, decode, marked, marker};
+use super::tags;
 use crate::client::{Client, FunctionInfo};
 use crate::clock;
 use crate::memory;
@@ -83,6 +84,7 @@ pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpRespons
         // The code is the program's, and nowhere to be had.
         "Code": { "RepositoryType": "Program", "Location": "" },
     });
+    tags::show(incoming, &info, &mut body);
     if let Some(reserved) = reserved(&info) {
         body["Concurrency"] = json!({ "ReservedConcurrentExecutions": reserved });
     }
@@ -185,32 +187,6 @@ pub(crate) fn alias(
         ApiError::not_found(format!("Cannot find alias arn: {}:{name}", info.arn))
     })?;
     Ok(HttpResponse::Ok().json(described_alias(&info, known)))
-}
-
-/// Functions have no tags.
-pub(crate) fn tags(incoming: &Incoming<'_>, arn: &str) -> Result<HttpResponse, ApiError> {
-    super::concurrency::unqualified(incoming, arn)?;
-    Ok(HttpResponse::Ok().json(json!({ "Tags": {} })))
-}
-
-/// What a runtime inside a program can't do.
-pub(crate) fn unsupported(action: &str) -> ApiError {
-    let operation = action.trim_start_matches("lambda:");
-    let instead = match operation {
-        "CreateFunction" | "DeleteFunction" | "UpdateFunctionCode" => {
-            "functions are part of the program, which registers them with Runtime::builder().function() or Runtime::add_function"
-        }
-        "PublishVersion" | "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
-            "versions and aliases are registered by the program, with Function::version and Function::alias"
-        }
-        "InvokeWithResponseStream" => "results are not streamed: use Invoke",
-        "ResourcePolicy" => "use AddPermission, GetPolicy and RemovePermission",
-        "EventSourceMapping" => "events come from the program, or by Invoke",
-        _ => "functions run in the program that registers them",
-    };
-    ApiError::invalid_parameter(format!(
-        "{operation} is not supported by this runtime: {instead}"
-    ))
 }
 
 /// NAM-14
@@ -333,7 +309,7 @@ fn modified(time: SystemTime) -> String {
 }
 
 /// The revision of what a qualifier stands for: the same after a restart, and another one after each change of it. The
-/// function itself changes with its settings, versions and policy; a version with its policy; an alias with its policy
+/// function itself changes with its settings, tags, versions and policy; a version with its policy; an alias with its policy
 /// and where it points. As at AWS, it is the policy's revision while there is a policy.
 pub(crate) fn revision(info: &FunctionInfo, qualifier: Option<&str>) -> String {
     let (qualifier, configuration) = (qualifier.unwrap_or(LATEST), &info.configuration);
@@ -343,8 +319,8 @@ pub(crate) fn revision(info: &FunctionInfo, qualifier: Option<&str>) -> String {
     let alias = info.aliases.iter().find(|alias| alias.name == qualifier);
     let state = match alias {
         None if qualifier == LATEST => format!(
-            "{:?}:{:?}:{:?}",
-            info.timeout, info.versions, configuration.modified_at
+            "{:?}:{:?}:{:?}:{:?}",
+            info.timeout, info.versions, configuration.tags, configuration.modified_at
         ),
         None => String::new(),
         Some(alias) => format!("{alias:?}"),

@@ -332,7 +332,7 @@ pub(crate) fn parts(path: &str) -> SmallVec<[&str; PARTS]> {
 }
 
 /// More than any operation is told by.
-const PARTS: usize = 6;
+const PARTS: usize = 7;
 
 /// A part of a path, decoded.
 pub(crate) fn decode(part: &str) -> Result<Cow<'_, str>, ApiError> {

@@ -29,7 +29,10 @@ mod recursion;
 mod route;
 mod server;
 pub mod sigv4;
+mod taggable;
+mod tags;
 mod target;
+mod unsupported;
 
 use std::sync::Arc;
 
@@ -211,7 +214,7 @@ async fn answer(incoming: &mut Incoming<'_>, date: &str) -> Result<HttpResponse,
     incoming.take_proposed_id()?;
     let (api, http) = (incoming.api, incoming.http);
     let path = incoming::raw_tail(http);
-    let Some(operation) = Operation::at(http.method(), date, path) else {
+    let Some(operation) = Operation::at(http.method(), date, path, http.query_string()) else {
         access::check_known(incoming).await?;
         return Err(ApiError::unknown_operation(http));
     };
@@ -240,8 +243,10 @@ async fn answer(incoming: &mut Incoming<'_>, date: &str) -> Result<HttpResponse,
         Operation::GetPolicy(f) => permissions::get(incoming, f),
         Operation::RemovePermission(f, sid) => permissions::remove(incoming, f, sid).await,
         Operation::GetAccountSettings => Ok(account::settings(api)),
-        Operation::ListTags(f) => functions::tags(incoming, f),
-        Operation::Unsupported(action, _) => Err(functions::unsupported(action)),
+        Operation::ListTags(arn) => tags::list(incoming, arn),
+        Operation::TagResource(arn) => tags::tag(incoming, arn).await,
+        Operation::UntagResource(arn) => tags::untag(incoming, arn).await,
+        Operation::Unsupported(operation) => operation.refuse(incoming).await,
     }
 }
 

@@ -3,6 +3,7 @@
 use actix_web::http::Method;
 
 use super::incoming::parts;
+use super::unsupported::Unsupported;
 
 /// What a request asks for, with the variable parts of its path as they are in there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,10 @@ pub(crate) enum Operation<'a> {
     RemovePermission(&'a str, &'a str),
     GetAccountSettings,
     ListTags(&'a str),
-    /// One of AWS's that a runtime inside a program can't do, by its name.
-    Unsupported(&'static str, Option<&'a str>),
+    TagResource(&'a str),
+    UntagResource(&'a str),
+    /// One of AWS's that a runtime inside a program can't do.
+    Unsupported(Unsupported<'a>),
 }
 
 /// The versions of AWS's API, as its paths begin. The one of `Invoke` comes first: it is asked for most.
@@ -84,7 +87,9 @@ impl<'a> Operation<'a> {
             Self::RemovePermission(..) => "lambda:RemovePermission",
             Self::GetAccountSettings => "lambda:GetAccountSettings",
             Self::ListTags(_) => "lambda:ListTags",
-            Self::Unsupported(action, _) => action,
+            Self::TagResource(_) => "lambda:TagResource",
+            Self::UntagResource(_) => "lambda:UntagResource",
+            Self::Unsupported(operation) => operation.action,
         }
     }
 
@@ -92,7 +97,7 @@ impl<'a> Operation<'a> {
     pub(crate) fn function(self) -> Option<&'a str> {
         match self {
             Self::ListFunctions | Self::GetAccountSettings => None,
-            Self::Unsupported(_, function) => function,
+            Self::Unsupported(operation) => operation.function,
             Self::Invoke(function)
             | Self::InvokeAsync(function)
             | Self::GetFunction(function)
@@ -114,7 +119,9 @@ impl<'a> Operation<'a> {
             | Self::AddPermission(function)
             | Self::GetPolicy(function)
             | Self::RemovePermission(function, _)
-            | Self::ListTags(function) => Some(function),
+            | Self::ListTags(function)
+            | Self::TagResource(function)
+            | Self::UntagResource(function) => Some(function),
         }
     }
 
@@ -135,8 +142,16 @@ impl<'a> Operation<'a> {
         )
     }
 
-    /// The operation of a method and a path of the API of `date`.
-    pub(crate) fn at(method: &Method, date: &str, path: &'a str) -> Option<Self> {
+    /// Is what it is about an ARN of something that can have tags?
+    pub(crate) fn is_tagging(self) -> bool {
+        matches!(
+            self,
+            Self::ListTags(_) | Self::TagResource(_) | Self::UntagResource(_)
+        )
+    }
+
+    /// The operation of a method, a path and a query of the API of `date`.
+    pub(crate) fn at(method: &Method, date: &str, path: &'a str, query: &str) -> Option<Self> {
         let parts = parts(path);
         // Hottest first.
         match (method.as_str(), date, &*parts) {
@@ -144,11 +159,16 @@ impl<'a> Operation<'a> {
             ("POST", "2014-11-13", ["functions", f, "invoke-async"]) => Some(Self::InvokeAsync(f)),
             ("GET", "2016-08-19", ["account-settings"]) => Some(Self::GetAccountSettings),
             ("GET", "2017-03-31", ["tags", arn]) => Some(Self::ListTags(arn)),
-            (method, date, ["functions", rest @ ..]) => {
-                Self::of_functions(method, date, rest).or_else(|| unsupported(method, date, &parts))
-            }
-            (method, date, _) => unsupported(method, date, &parts),
+            ("POST", "2017-03-31", ["tags", arn]) => Some(Self::TagResource(arn)),
+            ("DELETE", "2017-03-31", ["tags", arn]) => Some(Self::UntagResource(arn)),
+            (method, date, ["functions", rest @ ..]) => Self::of_functions(method, date, rest)
+                .or_else(|| Self::unsupported(method, date, &parts, query)),
+            (method, date, _) => Self::unsupported(method, date, &parts, query),
         }
+    }
+
+    fn unsupported(method: &str, date: &str, parts: &[&'a str], query: &str) -> Option<Self> {
+        Unsupported::at(method, date, parts, query).map(Self::Unsupported)
     }
 
     fn of_functions(method: &str, date: &str, path: &[&'a str]) -> Option<Self> {
@@ -183,60 +203,13 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// AWS's other operations, so that whoever asks for one learns why it isn't here.
-fn unsupported<'a>(method: &str, date: &str, parts: &[&'a str]) -> Option<Operation<'a>> {
-    let (action, function) = match (method, date, parts) {
-        ("POST", "2015-03-31", ["functions"]) => ("lambda:CreateFunction", None),
-        ("DELETE", "2015-03-31", ["functions", f]) => ("lambda:DeleteFunction", Some(*f)),
-        ("PUT", "2015-03-31", ["functions", f, "code"]) => ("lambda:UpdateFunctionCode", Some(*f)),
-        ("POST", "2015-03-31", ["functions", f, "versions"]) => ("lambda:PublishVersion", Some(*f)),
-        ("POST", "2015-03-31", ["functions", f, "aliases"]) => ("lambda:CreateAlias", Some(*f)),
-        ("PUT", "2015-03-31", ["functions", f, "aliases", _]) => ("lambda:UpdateAlias", Some(*f)),
-        ("DELETE", "2015-03-31", ["functions", f, "aliases", _]) => {
-            ("lambda:DeleteAlias", Some(*f))
-        }
-        ("POST", "2021-11-15", ["functions", f, "response-streaming-invocations"]) => {
-            ("lambda:InvokeWithResponseStream", Some(*f))
-        }
-        (_, "2019-09-30", ["functions", f, "provisioned-concurrency"]) => {
-            ("lambda:ProvisionedConcurrencyConfig", Some(*f))
-        }
-        (_, "2021-10-31", ["functions", f, "url" | "urls"]) => {
-            ("lambda:FunctionUrlConfig", Some(*f))
-        }
-        (_, "2020-06-30", ["functions", f, "code-signing-config"]) => {
-            ("lambda:FunctionCodeSigningConfig", Some(*f))
-        }
-        (_, "2021-07-20", ["functions", f, "runtime-management-config"]) => {
-            ("lambda:RuntimeManagementConfig", Some(*f))
-        }
-        (_, "2015-03-31", ["event-source-mappings", ..]) => ("lambda:EventSourceMapping", None),
-        (_, "2018-10-31", ["layers" | "layers-by-arn", ..]) => ("lambda:LayerVersion", None),
-        (_, "2020-04-22", ["code-signing-configs", ..]) => ("lambda:CodeSigningConfig", None),
-        (_, "2025-11-30", ["functions", f, "function-scaling-config"]) => {
-            ("lambda:FunctionScalingConfig", Some(*f))
-        }
-        (_, "2025-11-30", ["capacity-providers", ..]) => ("lambda:CapacityProvider", None),
-        (_, "2025-12-01", ["functions", f, "durable-executions"]) => {
-            ("lambda:DurableExecution", Some(*f))
-        }
-        (_, "2025-12-01", ["durable-executions" | "durable-execution-callbacks", ..]) => {
-            ("lambda:DurableExecution", None)
-        }
-        (_, "2026-07-09", ["resource-policy", _]) => ("lambda:ResourcePolicy", None),
-        ("POST" | "DELETE", "2017-03-31", ["tags", _]) => ("lambda:TagResource", None),
-        _ => return None,
-    };
-    Some(Operation::Unsupported(action, function))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at<'a>(method: &str, path: &'a str) -> Option<Operation<'a>> {
         let (date, rest) = path.trim_start_matches('/').split_once('/')?;
-        Operation::at(&method.parse().unwrap(), date, rest)
+        Operation::at(&method.parse().unwrap(), date, rest, "")
     }
 
     /// INV-01, INV-30, CFG-01, CFG-05, CFG-11
@@ -261,10 +234,13 @@ mod tests {
             at("DELETE", &format!("{f}/policy/s")),
             Some(RemovePermission("f", "s"))
         );
-        assert!(matches!(
-            at("DELETE", f),
-            Some(Unsupported("lambda:DeleteFunction", Some("f")))
-        ));
+        let Some(Unsupported(delete)) = at("DELETE", f) else {
+            panic!("no function can be deleted");
+        };
+        assert_eq!(
+            (delete.action, delete.function),
+            ("lambda:DeleteFunction", Some("f"))
+        );
         assert_eq!(at("GET", &format!("{f}/invocations")), None);
         assert_eq!(at("PATCH", config), None);
         assert_eq!(at("POST", "/2014-03-31/functions/f/invocations"), None);

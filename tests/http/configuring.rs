@@ -470,6 +470,13 @@ async fn what_is_set_survives_a_restart() {
         json!({"ReservedConcurrentExecutions": 3}),
     )
     .await;
+    let tags = "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo";
+    let tagged = json!({"Tags": {"team": "blue"}});
+    let body = tagged.to_string();
+    let answer = served.request("POST", tags, &[], body.as_bytes()).await;
+    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    let described = "/2015-03-31/functions/echo/configuration";
+    let revision = served.get(described).await.json()["RevisionId"].clone();
     let before = served.get(&config("fail")).await.json();
     let pause = "/_redrive/functions/sleep/pause";
     assert_eq!(served.request("POST", pause, &[], b"").await.status, 200);
@@ -479,6 +486,9 @@ async fn what_is_set_survives_a_restart() {
     drop(served.runtime.shutdown(Duration::from_secs(5)).await);
     let served = start().await;
     assert_eq!(served.get(&config("fail")).await.json(), before);
+    assert_eq!(served.get(tags).await.json(), tagged);
+    let described = served.get(described).await.json();
+    assert_eq!(described["RevisionId"], revision);
     let kept = served
         .get("/2019-09-30/functions/echo/concurrency")
         .await
