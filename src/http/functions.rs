@@ -113,7 +113,7 @@ pub(crate) async fn update(
     let body: Map<String, Value> = incoming.json().await?;
     let client = &incoming.api.client;
     let (mut timeout, mut expected) = (None, None);
-    for (member, value) in &body {
+    for (member, value) in body.iter().filter(|(_, value)| !value.is_null()) {
         match member.as_str() {
             "Timeout" => timeout = Some(seconds(value)?),
             "RevisionId" => expected = Some(value),

@@ -205,6 +205,14 @@ class Revisions(ServedAfresh, Rows):
         with self.refused("PreconditionFailedException", 412):
             update(FunctionName="echo", RevisionId=latest, Timeout=10)
 
+    def test_a_null_is_not_said(self):
+        path = "/2015-03-31/functions/echo/configuration"
+        body = {"RevisionId": None, "Timeout": None, "Environment": None, "DeadLetterConfig": None}
+        before = self.all()
+        answer = wire.exchange(self.server, "PUT", path, json.dumps(body).encode())
+        self.assertEqual(answer.status, 200, answer)
+        self.assert_changed(before)
+
 
 class Tags(ServedAfresh, Rows):
     def tags(self):
