@@ -13,12 +13,12 @@ use std::error::Error;
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redrive::http::LambdaApi;
 use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
 use redrive::policy::Policies;
-use redrive::{Event, Function, Logs, RetryPolicy, Runtime};
+use redrive::{Event, Function, Logs, RetryPolicy, Runtime, Stateful};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing_subscriber::prelude::*;
@@ -149,6 +149,45 @@ async fn chain(event: Event<Value>) -> Result<u8, String> {
     Ok(event.context().hops())
 }
 
+/// What a handler knows of its attempt, under AWS's names where there is one.
+async fn context(event: Event<Value>) -> Result<Value, String> {
+    let context = event.context();
+    let mut arn = context.client().arn(context.function().as_str());
+    if let Some(qualifier) = context.qualifier() {
+        arn = format!("{arn}:{qualifier}");
+    }
+    let client = context.client_context().map(serde_json::from_str::<Value>);
+    let client = client.transpose().map_err(|error| error.to_string())?;
+    let millis = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|it| it.as_millis());
+    let deadline = millis(context.deadline()).map_err(|error| error.to_string())?;
+    Ok(serde_json::json!({
+        "awsRequestId": context.request_id(),
+        "functionName": context.function(),
+        "functionVersion": context.version(),
+        "invokedFunctionArn": arn,
+        "clientContext": client,
+        "traceHeader": context.trace_header(),
+        "traceparent": context.traceparent(),
+        "deadlineMs": deadline as u64,
+        "remainingMs": context.remaining().as_millis() as u64,
+        "attempt": context.attempt(),
+        "hops": context.hops(),
+    }))
+}
+
+/// A state that is never there.
+enum Never {}
+
+impl Stateful for Never {
+    type Payload = Value;
+    type Output = ();
+    type Error = String;
+
+    async fn handle(&mut self, _: Event<Value>) -> Result<(), String> {
+        match *self {}
+    }
+}
+
 /// Name, value and meaning of each flag.
 const FLAGS: [(&str, &str, &str); 9] = [
     ("port", "P", "where to listen on 127.0.0.1 (9000)"),
@@ -180,14 +219,19 @@ const FLAGS: [(&str, &str, &str); 9] = [
 
 const FUNCTIONS: &str = r#"AWS Lambda's API over a handful of functions:
 
-  echo    any JSON               returns it
-  fail    {"message":"…"}        fails with it
-  flaky   {"failures":2}         fails so many attempts, then returns
-  panic   {"message":"…"}        panics with it
-  sleep   {"milliseconds":100}   takes so long
-  big     {"bytes":1000}         returns so many
-  log     {"lines":3}            logs so many
-  chain   any JSON               invokes itself until it is stopped
+  echo        any JSON               returns it
+  fail        {"message":"…"}        fails with it
+  flaky       {"failures":2}         fails so many attempts, then returns
+  panic       {"message":"…"}        panics with it
+  sleep       {"milliseconds":100}   takes so long
+  big         {"bytes":1000}         returns so many
+  log         {"lines":3}            logs so many
+  chain       any JSON               invokes itself until it is stopped
+  context     any JSON               returns what it knows of its attempt
+  init-fails  any JSON               its workers can't start
+
+Versions and aliases: `echo` has version 1, called `live`; `context` has versions 1, called `live`, and 2, and as `weighted`
+either of them is asked for, half of the time each.
 
 "#;
 
@@ -271,6 +315,14 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         Function::new("big", big),
         Function::new("log", log),
         Function::new("chain", chain),
+        Function::new("context", context)
+            .version(1)
+            .version(2)
+            .alias("live", 1)
+            .weighted_alias("weighted", 1, 2, 0.5),
+        Function::stateful("init-fails", || async {
+            Err::<Never, _>("no connection to the database")
+        }),
     ];
     for mut function in functions {
         if let Some(delays) = flag("retry-delays") {

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = os.environ.get("REDRIVE_LAMBDA_API", str(ROOT / "target/debug/examples/lambda_api"))
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-FUNCTIONS = ["big", "chain", "echo", "fail", "flaky", "log", "panic", "sleep"]
+FUNCTIONS = ["big", "chain", "context", "echo", "fail", "flaky", "init-fails", "log", "panic", "sleep"]
+# The versions besides $LATEST.
+VERSIONS = {"context": ["1", "2"], "echo": ["1"]}
 
 
 def arn(function, qualifier=None):

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 import wire
 from served import Served, ServedAfresh, is_uuid
-from server import FUNCTIONS, arn
+from server import FUNCTIONS, VERSIONS, arn
 
 STATES = {"State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason"}
 
@@ -24,7 +24,8 @@ class Listings(Served):
     def test_all_versions_stand_with_qualified_arns(self):
         """CFG-02"""
         functions = self.aws.list_functions(FunctionVersion="ALL")["Functions"]
-        expected = {arn(name, "$LATEST") for name in FUNCTIONS} | {arn("echo", "1")}
+        expected = {arn(name, "$LATEST") for name in FUNCTIONS}
+        expected |= {arn(name, version) for name, versions in VERSIONS.items() for version in versions}
         self.assertEqual({each["FunctionArn"] for each in functions}, expected)
         self.assertEqual(len(functions), len(expected))
 
@@ -160,7 +161,8 @@ class BeyondReach(ServedAfresh):
                 self.assertGreaterEqual(answer.status, 400, answer)
                 self.assertNotIn(answer.status, (500, 502, 503, 504), "an SDK would try again (ERR-09)")
                 self.assert_aws_shape(answer)
-        self.assertEqual(len(self.aws.list_functions(FunctionVersion="ALL")["Functions"]), len(FUNCTIONS) + 1)
+        listed = self.aws.list_functions(FunctionVersion="ALL")["Functions"]
+        self.assertEqual(len(listed), len(FUNCTIONS) + sum(map(len, VERSIONS.values())))
         self.assertEqual(self.invoke("echo", {})["StatusCode"], 200)
 
     def test_boto3_reads_a_code_and_a_message(self):

@@ -287,7 +287,7 @@ class Policies(Guarded):
         return Checked()
 
     def test_nothing_is_allowed_that_no_policy_allows(self):
-        """IAM-01, IAM-07, IAM-09"""
+        """IAM-01, IAM-07, IAM-09, INV-15, UNV-12"""
         bob = self.of(BOB)
         for kind in ("RequestResponse", "Event", "DryRun"):
             with self.denied("lambda:InvokeFunction", arn("echo"), BOB):

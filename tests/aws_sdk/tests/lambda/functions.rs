@@ -6,9 +6,20 @@ use aws_sdk_lambda::client::Waiters;
 use aws_sdk_lambda::types::{FunctionVersion, LastUpdateStatus, State};
 use redrive_aws_sdk_tests::{Server, arn};
 
-const FUNCTIONS: [&str; 8] = [
-    "big", "chain", "echo", "fail", "flaky", "log", "panic", "sleep",
+const FUNCTIONS: [&str; 10] = [
+    "big",
+    "chain",
+    "context",
+    "echo",
+    "fail",
+    "flaky",
+    "init-fails",
+    "log",
+    "panic",
+    "sleep",
 ];
+/// Besides `$LATEST`: two of `context`, one of `echo`.
+const VERSIONS: usize = 3;
 
 /// CFG-01, CFG-02
 #[tokio::test]
@@ -47,7 +58,7 @@ async fn versions_are_listed_when_they_are_asked_for() {
         .iter()
         .filter_map(|it| it.function_arn())
         .collect();
-    assert_eq!(arns.len(), FUNCTIONS.len() + 1);
+    assert_eq!(arns.len(), FUNCTIONS.len() + VERSIONS);
     assert!(arns.contains(&&*format!("{}:1", arn("echo"))), "{arns:?}");
 }
 
