@@ -159,7 +159,10 @@ async fn context(event: Event<Value>) -> Result<Value, String> {
     let client = context.client_context().map(serde_json::from_str::<Value>);
     let client = client.transpose().map_err(|error| error.to_string())?;
     let millis = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|it| it.as_millis());
-    let deadline = millis(context.deadline()).map_err(|error| error.to_string())?;
+    let times = (millis(context.accepted_at()), millis(context.deadline()));
+    let (Ok(accepted), Ok(deadline)) = times else {
+        return Err("a time before 1970".to_owned());
+    };
     Ok(serde_json::json!({
         "awsRequestId": context.request_id(),
         "functionName": context.function(),
@@ -168,10 +171,12 @@ async fn context(event: Event<Value>) -> Result<Value, String> {
         "clientContext": client,
         "traceHeader": context.trace_header(),
         "traceparent": context.traceparent(),
+        "acceptedMs": accepted as u64,
         "deadlineMs": deadline as u64,
         "remainingMs": context.remaining().as_millis() as u64,
         "attempt": context.attempt(),
         "hops": context.hops(),
+        "payload": event.payload(),
     }))
 }
 
@@ -227,7 +232,7 @@ const FUNCTIONS: &str = r#"AWS Lambda's API over a handful of functions:
   big         {"bytes":1000}         returns so many
   log         {"lines":3}            logs so many
   chain       any JSON               invokes itself until it is stopped
-  context     any JSON               returns what it knows of its attempt
+  context     any JSON               returns what it knows of its attempt and its payload
   init-fails  any JSON               its workers can't start
 
 Versions and aliases: `echo` has version 1, called `live`; `context` has versions 1, called `live`, and 2, and as `weighted`

@@ -136,7 +136,7 @@ mod tests {
         );
     }
 
-    /// ASY-20, ASY-21
+    /// ASY-09, ASY-20, ASY-21
     #[test]
     fn throttles_and_system_errors_back_off_to_five_minutes_until_the_event_is_too_old() {
         let policy = RetryPolicy::none();

@@ -58,7 +58,7 @@ fn an_unknown_function_is_refused() {
     });
 }
 
-/// INV-26, INV-27
+/// INV-26, INV-27, INV-29, UNV-05: both limits are taken, and one byte more is not.
 #[test]
 fn a_payload_may_have_as_many_bytes_as_the_limit_and_no_more() {
     simulate([slow("f")], |s| async move {
@@ -346,6 +346,7 @@ fn a_simulation_needs_the_system_of_its_test() {
     assert!(matches!(error, BuildError::NoSystem));
 }
 
+/// BYD-13, GAP-14
 #[test]
 fn an_event_runs_no_sooner_than_it_may() {
     simulate([scripted("f")], |s| async move {

@@ -151,6 +151,7 @@ fn a_subscriber_that_stops_is_dropped() {
     });
 }
 
+/// GAP-09
 #[test]
 fn a_letter_tells_the_events_whole_history() {
     simulate([scripted("f")], |s| async move {
@@ -269,6 +270,7 @@ fn one_letter_is_got_by_its_id() {
     });
 }
 
+/// BYD-07, GAP-08
 #[test]
 fn a_redriven_letter_leaves_the_queue_and_its_event_starts_anew() {
     simulate([scripted("f")], |s| async move {

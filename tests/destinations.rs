@@ -79,7 +79,7 @@ fn the_record_of_a_success_is_awss() {
     });
 }
 
-/// DST-05, DST-09, DST-21
+/// DST-05, DST-09, DST-21, GAP-19
 #[test]
 fn the_record_of_a_failure_is_awss() {
     let (function, records) = recorded("f");
@@ -240,6 +240,88 @@ fn a_function_as_destination_is_invoked_with_the_record_one_hop_on() {
         assert_eq!(record["requestContext"]["requestId"], id.to_string());
         assert_eq!(record["responsePayload"], id.to_string());
         assert_eq!((trace.as_str(), s.succeeded("next")), ("Root=1", 1));
+    });
+}
+
+/// DST-13, DST-20, UNV-17: the record's event is asynchronous, has an id of its own, and goes on with the trace, also with
+/// one that began with the event.
+#[test]
+fn the_event_of_a_record_has_its_own_id_and_the_same_trace() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &str, seen: &Arc<Mutex<Vec<(RequestId, String)>>>| {
+        let log = seen.clone();
+        Function::new(name, move |event: Event<Value>| {
+            let context = event.context();
+            let trace = context.trace_header().into_owned();
+            log.lock().unwrap().push((context.request_id(), trace));
+            let fails = event["fail"].is_boolean();
+            async move { if fails { Err("as scripted") } else { Ok(()) } }
+        })
+    };
+    let to_next = Destination::function("next");
+    let function = note("f", &seen).retry(RetryPolicy::none());
+    let function = function.on_success(to_next.clone()).on_failure(to_next);
+    simulate([function, note("next", &seen)], |s| async move {
+        for payload in [json!({}), json!({ "fail": true })] {
+            let id = invoke(&s, "f", payload).await;
+            s.settle().await;
+            let [(first, trace), (next, onward)] = &std::mem::take(&mut *seen.lock().unwrap())[..]
+            else {
+                panic!("two runs")
+            };
+            assert_eq!(*first, id);
+            assert_ne!(*next, id);
+            assert!(trace.starts_with("Root=1-"), "{trace}");
+            assert_eq!(trace, onward);
+        }
+        assert_eq!(s.stats("next").events.accepted, 2);
+        assert_eq!(s.stats("next").calls.accepted, 0);
+    });
+}
+
+/// DST-17, UNV-16: a record that can't be delivered is not sent again.
+#[test]
+fn a_record_is_delivered_once_or_not_at_all() {
+    hush();
+    let tries = Arc::new(Mutex::new(0));
+    let count = tries.clone();
+    let destination = Destination::closure(move |_| {
+        *count.lock().unwrap() += 1;
+        panic!("as scripted, in a destination")
+    });
+    let function = scripted("f").retry(RetryPolicy::none());
+    let function = function.on_success(destination.clone());
+    simulate([function.on_failure(destination)], |s| async move {
+        invoke(&s, "f", Script::succeeds()).await;
+        invoke(&s, "f", steps([fail()])).await;
+        s.advance(secs(86_400)).await;
+        assert_eq!(*tries.lock().unwrap(), 2);
+        assert_eq!(s.stats("f").destination_delivery_failures, 2);
+    });
+}
+
+/// UNV-19, DST-06: a payload that is no object stands in the record as it is.
+#[test]
+fn any_payload_stands_in_the_record_as_json() {
+    let (function, records) = recorded("f");
+    simulate([function], |s| async move {
+        let payloads = [
+            json!(null),
+            json!(7),
+            json!("text"),
+            json!([1, {}]),
+            json!(true),
+        ];
+        for payload in payloads.clone() {
+            invoke(&s, "f", payload).await;
+            s.settle().await;
+        }
+        let records = records.lock().unwrap().clone();
+        let told: Vec<_> = records
+            .iter()
+            .map(|it| it["requestPayload"].clone())
+            .collect();
+        assert_eq!(told, payloads);
     });
 }
 

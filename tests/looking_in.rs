@@ -35,6 +35,7 @@ async fn status(simulation: &Simulation, id: RequestId) -> Status {
         .expect("the event is known")
 }
 
+/// BYD-06, GAP-17
 #[test]
 fn the_status_follows_the_event_through_all_its_states() {
     simulate(
@@ -202,6 +203,7 @@ fn who_waits_for_an_event_hears_of_its_end() {
     });
 }
 
+/// BYD-02, GAP-02
 #[test]
 fn an_event_is_cancelled_in_whatever_state_it_is() {
     struct Flag(Arc<AtomicU32>);
@@ -294,6 +296,7 @@ async fn list(simulation: &Simulation, state: State, page: usize) -> HashSet<Req
     found
 }
 
+/// BYD-01, GAP-01
 #[test]
 fn events_are_listed_by_state_and_page() {
     simulate(
@@ -433,7 +436,7 @@ fn stats_tell_durations_ages_and_concurrency() {
     );
 }
 
-/// MET-12: a sample for each attempt, from the acceptance on.
+/// MET-12, UNV-04: a sample for each attempt, from the acceptance on.
 #[test]
 fn a_retry_is_as_old_as_its_event() {
     simulate([scripted("f")], |s| async move {

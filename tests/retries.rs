@@ -21,7 +21,7 @@ async fn failing(simulation: &Simulation, function: &str) -> Vec<u64> {
     starts(&letter(simulation, id).await)
 }
 
-/// ASY-13, ASY-14, ASY-16
+/// ASY-13, ASY-14, ASY-16, PAR-04
 #[test]
 fn by_default_an_event_runs_three_times_60_and_120_seconds_apart() {
     simulate([scripted("f")], |s| async move {
@@ -44,7 +44,7 @@ fn by_default_an_event_runs_three_times_60_and_120_seconds_apart() {
     });
 }
 
-/// ASY-14: the delay is measured from the failure, not from the attempt's start.
+/// ASY-14, UNV-10: the delay is measured from the failure, not from the attempt's start.
 #[test]
 fn the_delay_is_measured_from_the_failure() {
     let slow = Function::new("f", |_: Event<()>| async {
@@ -123,6 +123,7 @@ fn a_retry_beyond_the_maximum_age_is_not_waited_for() {
     });
 }
 
+/// BYD-04, BYD-13
 #[test]
 fn one_event_may_have_a_policy_and_an_age_of_its_own() {
     simulate([scripted("f")], |s| async move {
@@ -147,6 +148,7 @@ fn one_event_may_have_a_policy_and_an_age_of_its_own() {
     });
 }
 
+/// BYD-04
 #[test]
 fn each_policy_keeps_its_delays() {
     let exponential = RetryPolicy::exponential(5, secs(1), secs(6));
@@ -175,6 +177,7 @@ fn each_policy_keeps_its_delays() {
     });
 }
 
+/// BYD-05, GAP-05
 #[test]
 fn a_final_error_is_not_retried() {
     simulate([scripted("f")], |s| async move {
@@ -194,6 +197,7 @@ fn a_final_error_is_not_retried() {
     });
 }
 
+/// BYD-05
 #[test]
 fn the_handler_sets_the_delay_but_not_the_number_of_retries() {
     simulate([scripted("f")], |s| async move {
@@ -205,7 +209,7 @@ fn the_handler_sets_the_delay_but_not_the_number_of_retries() {
     });
 }
 
-/// ASY-08, ASY-20, ASY-21, ASY-24
+/// ASY-08, ASY-20, ASY-21, ASY-23, ASY-24, LST-05, PAR-04, UNV-09: the delays grow, and are spread by nothing.
 #[test]
 fn a_throttled_event_is_retried_after_1_to_300_seconds_until_its_age_is_over() {
     simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {

@@ -238,6 +238,7 @@ fn dropping_the_runtime_is_safe_and_stops_everything() {
     );
 }
 
+/// ASY-12, UNV-08: AWS loses what waits for a function that is deleted; here it becomes dead letters.
 #[test]
 fn events_of_a_removed_function_become_dead_letters_while_the_running_one_ends() {
     simulate(

@@ -631,7 +631,7 @@ fn half_of_a_policy_is_no_policy() {
     }
 }
 
-/// CFG-31 to CFG-37
+/// CFG-31, CFG-33 to CFG-35, CFG-37
 #[test]
 fn permissions_become_statements_and_go_again() {
     let permission = Permission {

@@ -323,7 +323,7 @@ async fn a_clients_context_reaches_calls_alone() {
     }
 }
 
-/// INV-10, BYD-12: a client that sends an event again under the id that it proposed has one event.
+/// INV-10, BYD-12, GAP-07: a client that sends an event again under the id that it proposed has one event.
 #[actix::test]
 async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
     let served = serve().await;

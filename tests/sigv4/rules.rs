@@ -248,7 +248,7 @@ fn a_scope_that_is_not_ours_is_refused_and_says_why() {
     }
 }
 
-/// SIG-04: five minutes either way, to the second; the texts are AWS's.
+/// SIG-04, UNV-11: five minutes either way, to the second; the texts are AWS's.
 #[test]
 fn clocks_may_be_five_minutes_apart() {
     for shift in [-300, 0, 300] {

@@ -2,11 +2,12 @@
 
 import base64
 import json
+import tempfile
 import time
 
 import wire
 from served import Served, ServedAfresh
-from server import arn
+from server import Server, arn
 
 ROOT = "1-5759e988-bd862e3fe1be46a994272793"
 CLIENT = {"custom": {"who": "test"}, "client": {"app_title": "é"}}
@@ -96,6 +97,41 @@ class WeightedAlias(Served):
         alias = self.aws.get_alias(FunctionName="context", Name="weighted")
         self.assertEqual(alias["FunctionVersion"], "1")
         self.assertEqual(alias["RoutingConfig"], {"AdditionalVersionWeights": {"2": 0.5}})
+
+
+class KeptOverARestart(Served):
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    def start(self, folder):
+        self.open(Server("--data", folder))
+        return self.server
+
+    def test_what_an_event_is_given_survives_kill_9(self):
+        """ASY-03: its id, payload, qualifier, time, trace and number of attempts."""
+        trace = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1"
+        with tempfile.TemporaryDirectory() as folder:
+            server = self.start(folder)
+            try:
+                self.ask("POST", "functions/context/pause")
+                before = time.time() * 1e3
+                path = wire.invocations("context", "live")
+                headers = [("x-amz-invocation-type", "Event"), ("x-amzn-trace-id", trace)]
+                accepted = wire.exchange(server, "POST", path, b'{"a": 1}', headers)
+                self.assertEqual(accepted.status, 202, accepted)
+                after = time.time() * 1e3
+                server.kill()
+                server = self.start(folder)
+                self.ask("POST", "functions/context/resume")
+                told = self.event(accepted.request_id)["result"]
+            finally:
+                server.kill()
+        self.assertEqual(told["awsRequestId"], accepted.request_id)
+        self.assertEqual(told["payload"], {"a": 1})
+        self.assertEqual((told["invokedFunctionArn"], told["functionVersion"]), (arn("context", "live"), "1"))
+        self.assertEqual((told["traceHeader"], told["attempt"]), (trace, 1))
+        self.assertTrue(before - 1 <= told["acceptedMs"] <= after + 1, told)
 
 
 class WorkersThatCannotStart(ServedAfresh):
