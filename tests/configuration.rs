@@ -40,7 +40,7 @@ fn named(name: &str) -> Function {
     scripted(name).version(1).version(2).alias("live", 1)
 }
 
-/// ASY-13, ASY-19, CFG-12: an event that has failed once already is retried as is set by then.
+/// ASY-13, ASY-19, CFG-12, UNV-08: an event that has failed once already is retried as is set by then.
 #[test]
 fn retries_that_are_set_hold_for_events_that_wait() {
     simulate([scripted("f")], |s| async move {

@@ -201,6 +201,7 @@ async fn what_does_not_exist_has_no_event_invoke_config_to_be_set_or_listed() {
         }
     }
     for function in [
+        "echo:dead",
         "nope",
         "arn:aws:lambda:us-east-1:000000000000:function:nope",
     ] {

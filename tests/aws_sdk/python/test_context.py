@@ -73,11 +73,21 @@ class Context(Served):
                 self.invoke("context", {}, InvocationType=kind, ClientContext=encoded("x" * 2686))
 
     def test_anothers_lineage_is_handed_on_and_means_nothing(self):
-        """XRY-02, UNV-13: not even that the chain is long."""
+        """XRY-02, XRY2-17, UNV-13: not even that the chain is long."""
         given = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=25:a87bd80c:1"
         answer = wire.invoke(self.server, "context", headers=[("x-amzn-trace-id", given)])
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual((answer.json()["traceHeader"], answer.json()["hops"]), (given, 0))
+
+
+    def test_a_trace_is_forwarded_and_one_of_our_own_is_not_sampled(self):
+        """XRY2-14, XRY-04"""
+        for sampled in "01":
+            given = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled={sampled}"
+            answer = wire.invoke(self.server, "context", headers=[("x-amzn-trace-id", given)])
+            self.assertEqual(answer.json()["traceHeader"], given)
+        told, _ = self.told_of_event()
+        self.assertRegex(told["traceHeader"], "^Root=1-[0-9a-f]{8}-[0-9a-f]{24};.*Sampled=0$")
 
 
 class WeightedAlias(Served):
@@ -167,34 +177,3 @@ class Parsed(ServedAfresh):
         missing = set(shape.members) - told.keys()
         self.assertTrue({"VpcConfig", "Environment", "KMSKeyArn", "Layers", "FileSystemConfigs"} <= missing)
         self.assertEqual(shape.required_members, [])
-
-
-class QuietEnds(ServedAfresh):
-    def log(self, request_id):
-        return wire.exchange(self.server, "GET", f"/_redrive/events/{request_id}/log")
-
-    def test_what_is_throttled_or_dropped_logs_nothing(self):
-        """LOG-12"""
-        ran = self.send("echo", {})
-        self.assertEqual(self.event(ran)["state"], "succeeded")
-        self.assertIn("START RequestId: ", self.log(ran).json()["log"])
-        self.aws.put_function_concurrency(FunctionName="echo", ReservedConcurrentExecutions=0)
-        dropped = self.send("echo", {})
-        self.assertEqual(self.event(dropped)["state"], "dead")
-        with self.refused("TooManyRequestsException", 429) as refusal:
-            self.invoke("echo", {}, LogType="Tail")
-        self.assertNotIn("x-amz-log-result", refusal.response["ResponseMetadata"]["HTTPHeaders"])
-        for request_id in (dropped, refusal.response["ResponseMetadata"]["RequestId"]):
-            answer = self.log(request_id)
-            self.assertEqual((answer.status, answer.code), (404, "ResourceNotFoundException"), answer)
-
-
-class LateEnds(Served):
-    flags = ("--timeout", "100")
-
-    def test_the_report_of_a_timeout_has_its_status(self):
-        """LOG-07, UNV-20"""
-        answer = self.invoke("sleep", {"milliseconds": 60_000}, LogType="Tail")
-        log = base64.b64decode(answer["LogResult"]).decode()
-        (report,) = [line for line in log.splitlines() if line.startswith("REPORT ")]
-        self.assertTrue(report.endswith("\tStatus: timeout"), report)

@@ -132,7 +132,7 @@ class Classes(ServedAfresh):
 
 class Operations(ServedAfresh):
     def test_the_sdk_has_no_operation_that_is_unknown_here(self):
-        """ERR-01, CFG-01: what isn't done here is refused by name, with what to do instead."""
+        """ERR-01, CFG-01, ORD-03: what isn't done here is refused by name, with what to do instead."""
         model = self.aws.meta.service_model
         for name in model.operation_names:
             http = model.operation_model(name).http
