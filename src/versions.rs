@@ -157,8 +157,21 @@ mod tests {
     #[test]
     fn every_faulty_alias_is_named() {
         let mut versions = versions();
+        let (longest, long) = ("a".repeat(128), "a".repeat(129));
+        for name in [&*longest, "1a", "-", "_", "A-z_9"] {
+            let (name, second) = (name.to_owned(), None);
+            versions.alias(Alias {
+                name,
+                version: 1,
+                second,
+            });
+        }
         assert!(versions.faults().is_empty());
         for (name, version, second) in [
+            ("", 1, None),
+            (&long, 1, None),
+            ("ä", 1, None),
+            ("a.b", 1, None),
             ("12", 1, None),
             ("a b", 1, None),
             ("gone", 9, None),
@@ -172,7 +185,7 @@ mod tests {
             });
         }
         let faults = versions.faults();
-        assert_eq!(faults.len(), 5, "{faults:?}");
+        assert_eq!(faults.len(), 9, "{faults:?}");
         assert!(faults.iter().all(|(field, _)| *field == "alias"));
     }
 }

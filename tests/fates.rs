@@ -166,7 +166,7 @@ fn an_attempt_has_three_seconds() {
 
 // --- reasons
 
-/// GAP-10, DLQ-07, UNV-02: the failure that a letter ends with. In place of AWS's codes it has a kind, a type and a text; what
+/// GAP-10, DLQ-07, MET-13, UNV-02: the failure that a letter ends with. In place of AWS's codes it has a kind, a type and a text; what
 /// never ran has none.
 #[test]
 fn whatever_an_event_dies_of_it_is_kept_in_one_place_with_the_reason() {
@@ -229,6 +229,13 @@ fn whatever_an_event_dies_of_it_is_kept_in_one_place_with_the_reason() {
             assert!(text.is_none_or(|text| !text.is_empty()));
         }
         assert_eq!(letters(&s).await.len(), expected.len());
+        for (function, dropped) in [("f", 5), ("aged", 1), ("held", 1), ("zero", 1)] {
+            assert_eq!(
+                s.stats(function).async_events_dropped,
+                dropped,
+                "{function}"
+            );
+        }
     });
 }
 
@@ -296,7 +303,7 @@ fn an_event_as_large_as_it_may_be_is_kept_whole_when_it_dies() {
 
 // --- qualifiers
 
-/// CFL-02, LST-08, GAP-22, UNV-07, BYD-04: an alias's settings are its own: it has neither those of its version nor those of
+/// CFL-02, DST-19, LST-08, GAP-22, UNV-07, BYD-04: an alias's settings are its own: it has neither those of its version nor those of
 /// `$LATEST`. The dead-letter queue is one for all.
 #[test]
 fn an_alias_has_the_settings_that_were_made_for_it() {
@@ -326,7 +333,8 @@ fn an_alias_has_the_settings_that_were_made_for_it() {
 
 // --- updates
 
-/// ASY-32: what waited behind a running event when the program was updated runs the new code, and so does the one that ran.
+/// ASY-30, ASY-32: what waited behind a running event when the program was updated runs the new code; so does the one that
+/// ran, for the second time.
 #[test]
 fn events_that_waited_over_an_update_run_the_new_code() {
     let versioned = |version: u32| {

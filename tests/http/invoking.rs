@@ -267,7 +267,7 @@ async fn traces_reach_the_function() {
     assert!(seen.starts_with("Root=1-") && seen != made, "{seen}");
 }
 
-/// REC-01, REC-02, REC-04: a chain that goes through this API is counted by the header that the function passes on.
+/// REC-01, REC-02, REC-03, REC-04: a chain of calls that goes through this API is counted by the header that the function passes on.
 #[actix::test]
 async fn a_loop_over_http_is_noticed() {
     let served = serve_with(Runtime::builder().function(nosy()), |api| api).await;

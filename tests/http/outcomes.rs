@@ -243,6 +243,36 @@ async fn the_old_invoke_async_has_no_qualifier_and_goes_on_with_the_trace() {
     assert_eq!(status["result"], json!([trace, "$LATEST", 3]));
 }
 
+/// INV-09, INV-11, UNV-22: in the same words for each type; a type of content that isn't JSON's is taken for it.
+#[actix::test]
+async fn what_is_no_json_is_refused_in_the_same_words_for_calls_and_events() {
+    let served = serve().await;
+    for body in [&b"{"[..], b"\xff", b"nul", b"1 2"] {
+        let mut told = Vec::new();
+        for kind in ["RequestResponse", "Event", "DryRun"] {
+            let answer = served.invoke("echo", kind, body).await;
+            assert_eq!(answer.error(), (400, "InvalidRequestContentException"));
+            told.push(answer.json());
+        }
+        let begins = "Could not parse request body into json: Could not parse payload into json: ";
+        let message = told[0]["message"].as_str().unwrap();
+        assert!(
+            message.len() > begins.len() && message.starts_with(begins),
+            "{message}"
+        );
+        assert!(told.iter().all(|it| *it == told[0]), "{told:?}");
+    }
+    for kind in ["text/html", "application/octet-stream"] {
+        let path = invocations("echo");
+        let answer = served
+            .request("POST", &path, &[("Content-Type", kind)], b"7")
+            .await;
+        assert_eq!(answer.status, 200, "{kind}");
+    }
+    let stats = served.runtime.client().function_stats("echo").unwrap();
+    assert_eq!(stats.events.accepted, 0);
+}
+
 /// LST-11: an event is accepted before it runs, and its answer has nothing of its result.
 #[actix::test]
 async fn an_event_is_answered_while_it_runs() {

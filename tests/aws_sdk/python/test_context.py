@@ -4,6 +4,7 @@ import base64
 import json
 import tempfile
 import time
+import uuid
 
 import wire
 from served import Served, ServedAfresh
@@ -43,6 +44,15 @@ class Context(Served):
             self.assertRegex(told["traceHeader"], "^Root=1-[0-9a-f]{8}-[0-9a-f]{24};")
             self.assertTrue(before + 50_000 < told["deadlineMs"] < time.time() * 1e3 + 61_000, told)
             self.assertTrue(0 < told["remainingMs"] <= 60_000, told)
+
+    def test_a_proposed_request_id_is_the_invocations(self):
+        """INV-10, UNV-23: of a call and of an event."""
+        for kind in ("RequestResponse", "Event"):
+            proposed = str(uuid.uuid4())
+            answer = wire.invoke(self.server, "context", headers=[("x-amzn-requestid", proposed)], kind=kind)
+            self.assertEqual(answer.request_id, proposed)
+            told = answer.json() if kind == "RequestResponse" else self.event(proposed)["result"]
+            self.assertEqual(told["awsRequestId"], proposed)
 
     def test_the_arn_has_the_form_of_the_caller(self):
         """NAM-16, RTA-04"""

@@ -91,6 +91,10 @@ class InvocationTypes(Served):
         """INV-07"""
         answer = self.invoke("echo", {}, DurableExecutionName="of-some-kind")
         self.assertEqual(answer["StatusCode"], 200)
+        for name, value in (("x-amz-tenant-id", "t" * 256), ("x-amz-durable-execution-name", "d" * 64)):
+            for kind, status in (("RequestResponse", 200), ("Event", 202), ("DryRun", 204)):
+                answer = wire.invoke(self.server, "echo", headers=[(name, value)], kind=kind)
+                self.assertEqual(answer.status, status, answer)
 
 
 class Qualifiers(Served):

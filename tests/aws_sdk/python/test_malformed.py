@@ -239,7 +239,7 @@ class Headers(Served):
                 self.assert_refused(answer, "InvalidRequestContentException", 400)
 
     def test_a_proposed_request_id_does_no_harm(self):
-        """INV-10, UNV-23"""
+        """INV-10"""
         headers = [("x-amzn-requestid", str(uuid.uuid4()))]
         self.assertEqual(wire.invoke(self.server, "echo", headers=headers).status, 200)
 
@@ -257,7 +257,7 @@ class Headers(Served):
         self.assertEqual(wire.invoke(self.server, "echo").status, 200)
 
     def test_another_content_type_is_taken_or_refused_as_unsupported(self):
-        """INV-11, UNV-22"""
+        """INV-11"""
         answer = wire.invoke(self.server, "echo", headers=[("content-type", "text/html")])
         if answer.status != 200:
             self.assert_refused(answer, "UnsupportedMediaTypeException", 415)

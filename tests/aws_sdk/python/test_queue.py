@@ -72,7 +72,8 @@ class Retries(Queue, Served):
         """DLQ-03, DLQ-05"""
         letter = self.letter(self.send("fail", {"message": "lost 💾", "more": [1]}))
         self.assertEqual(letter["payload"], {"message": "lost 💾", "more": [1]}, letter)
-        self.assertIn("lost 💾", json.dumps(letter["attempts"], ensure_ascii=False))
+        for attempt in letter["attempts"]:
+            self.assertEqual(attempt["failure"]["message"], "lost 💾")
 
     def test_letters_are_listed_by_function(self):
         """DLQ-02"""
@@ -271,7 +272,7 @@ class Kills(Queue, Served):
         self.assertEqual((event["state"], event["result"]), ("succeeded", {"attempt": 2}), event)
 
     def test_dead_letters_survive_kill_9(self):
-        """DLQ-02, BYD-09, ASY-30: one that dies as the process does may have its last attempt again."""
+        """DLQ-02, BYD-09: one that dies as the process does may have its last attempt again."""
         self.restart("--retry-delays", "10,10")
         request_id = self.send("fail", {"message": "kept"})
         before = self.letter(request_id)
