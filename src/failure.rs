@@ -438,7 +438,7 @@ marked_error!(Coded);
 pub enum Condition {
     /// Its last allowed attempt failed (ASY-16).
     RetriesExhausted,
-    /// It grew older than its maximum age, or would have before its next attempt (ASY-17, ASY-24). The age counts from when
+    /// It grew older than its maximum age, or would have reached it by its next attempt (ASY-17, ASY-24). The age counts from when
     /// its first run was due.
     EventAgeExceeded,
     /// The function's reserved concurrency is 0: it was never tried (ASY-27).

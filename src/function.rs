@@ -152,8 +152,7 @@ impl Function {
 
     /// How old an event may grow; 6 h unless set (ASY-34). Its age counts from when its first run is due: from its acceptance,
     /// or from the end of its [`delay`](crate::Invoke::delay) or its [`not_before`](crate::Invoke::not_before). An event
-    /// that is older when its turn comes, or whose next retry would come later, is given up
-    /// (ASY-17).
+    /// that is older when its turn comes, or that would be as old at its next retry, is given up (ASY-17).
     pub fn event_age_max(mut self, age: Duration) -> Self {
         self.settings.event_age_max = age;
         self

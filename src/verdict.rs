@@ -42,7 +42,7 @@ pub(crate) enum Verdict {
 
 /// Decides on an event that failed at `now`.
 ///
-/// Looks ahead (ASY-17): a retry that would come after the event's maximum age is not waited for.
+/// Looks ahead (ASY-17): a retry that would come when the event has its maximum age, or later, is not waited for.
 pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
     let backoff = || {
         doubled(
@@ -75,7 +75,7 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
         _ => delay.max(DELAY_MIN),
     };
     let due = now.after(delay);
-    if due.since(failed.first_due) > failed.age_max {
+    if due.since(failed.first_due) >= failed.age_max {
         return Verdict::GiveUp(Condition::EventAgeExceeded);
     }
     Verdict::RetryAt(due)
@@ -124,7 +124,7 @@ mod tests {
         let mut event = failed(&policy, FailureKind::Error, 1);
         event.age_max = SECOND * 60;
         assert_eq!(
-            decide(&event, at(1)),
+            decide(&event, at(0)),
             Verdict::GiveUp(Condition::EventAgeExceeded)
         );
         event.age_max = SECOND * 90;

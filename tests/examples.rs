@@ -207,6 +207,9 @@ fn lambda_api_tells_its_flags() {
     for flag in ["--port P ", "--retry-delays MS,MS ", "--auth FILE "] {
         assert!(help.contains(flag), "{help}");
     }
+    for function in ["echo ", "context ", "init-fails ", "`weighted`"] {
+        assert!(help.contains(function), "{help}");
+    }
     for (words, told) in [
         (&["--prot", "9000"][..], "--prot is no flag"),
         (&["--port"], "--port has no value"),
