@@ -64,7 +64,7 @@ fn an_event_may_wait_for_six_hours_and_no_longer() {
 
 /// ASY-25, GAP-18: an event that a slow function has no time for isn't lost: it is a dead letter, and counted.
 #[test]
-fn what_a_function_can_not_keep_up_with_becomes_dead_letters() {
+fn events_that_a_slow_function_has_no_time_for_become_dead_letters() {
     let slow = scripted("f").concurrency(1).timeout(secs(7_200));
     simulate([slow], |s| async move {
         let mut ids = Vec::new();
@@ -106,9 +106,9 @@ fn events_end_in_another_order_than_they_came_in() {
     });
 }
 
-/// GAP-20: what waits for a busy function runs as soon as that is free, not after a delay that has grown meanwhile.
+/// GAP-20: events that wait for a busy function run as soon as it is free, not after a delay that has grown meanwhile.
 #[test]
-fn a_function_that_is_free_again_runs_what_waits_at_once() {
+fn a_function_that_is_free_again_runs_waiting_events_at_once() {
     let busy = scripted("f").concurrency(1).timeout(secs(3_600));
     simulate([busy.retry(RetryPolicy::none())], |s| async move {
         invoke(&s, "f", steps([Step::Take(secs(1_000))])).await;
@@ -166,10 +166,10 @@ fn an_attempt_has_three_seconds() {
 
 // --- reasons
 
-/// GAP-10, DLQ-07, MET-13, UNV-02: the failure that a letter ends with. In place of AWS's codes it has a kind, a type and a text; what
-/// never ran has none.
+/// GAP-10, DLQ-07, MET-13, UNV-02: the failure that a letter ends with. In place of AWS's codes it has a kind, a type and a text; an
+/// event that never ran has none.
 #[test]
-fn whatever_an_event_dies_of_it_is_kept_in_one_place_with_the_reason() {
+fn each_way_to_die_leaves_a_letter_with_its_reason() {
     let none = RetryPolicy::none;
     let functions = [
         scripted("f").retry(none()),
@@ -331,10 +331,35 @@ fn an_alias_has_the_settings_that_were_made_for_it() {
     });
 }
 
+/// CON-02: of all versions together.
+#[test]
+fn reserved_concurrency_holds_for_all_versions_together() {
+    let function = scripted("f").version(1).alias("live", 1);
+    simulate([function.timeout(secs(60))], |s| async move {
+        let client = s.client();
+        let set = client.configure("f", |configuration| {
+            configuration.reserved_concurrency = Some(2);
+            Ok::<_, redrive::ConfigureError>(())
+        });
+        set.await.unwrap();
+        for qualifier in ["$LATEST", "1", "live"] {
+            let script = steps([Step::Take(secs(10))]);
+            let event = Invoke::event("f", script).qualifier(qualifier);
+            client.send(event).await.unwrap();
+        }
+        s.settle().await;
+        assert_eq!(s.running("f"), 2);
+        s.advance(secs(10)).await;
+        assert_eq!((s.succeeded("f"), s.running("f")), (2, 1));
+        s.advance(secs(10)).await;
+        assert_eq!(s.succeeded("f"), 3);
+    });
+}
+
 // --- updates
 
-/// ASY-30, ASY-32: what waited behind a running event when the program was updated runs the new code; so does the one that
-/// ran, for the second time.
+/// ASY-30, ASY-32: events that wait behind a running one when the program is updated run the new code; so does the running
+/// one, for the second time.
 #[test]
 fn events_that_waited_over_an_update_run_the_new_code() {
     let versioned = |version: u32| {
@@ -372,9 +397,9 @@ fn events_that_waited_over_an_update_run_the_new_code() {
     });
 }
 
-/// GAP-15: what AWS's limit refuses, another limit takes.
+/// GAP-15
 #[test]
-fn an_event_may_be_larger_than_awss_limit_where_that_is_set() {
+fn an_event_may_be_larger_than_at_aws_where_the_limit_is_set() {
     let echo = Function::new("f", |event: Event<String>| async move {
         Ok::<_, String>(event.len())
     });

@@ -8,6 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// Letters before a number that are no section: `CRC-32`, `UTF-16`.
+const NO_SECTIONS: [&str; 2] = ["CRC", "UTF"];
+
 /// Every id of the list, with the reason that stands behind it.
 type Reasons = BTreeMap<String, Option<String>>;
 
@@ -72,7 +75,8 @@ fn section_before(text: &str) -> Option<&str> {
     let legal = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
     let is_section = section.starts_with(|c: char| c.is_ascii_uppercase())
         && (3..=4).contains(&section.len())
-        && section.chars().all(legal);
+        && section.chars().all(legal)
+        && !NO_SECTIONS.contains(&section);
     is_section.then_some(section)
 }
 

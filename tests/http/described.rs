@@ -1,4 +1,4 @@
-//! What a function's configuration says of logs, dead letters and limits, and what can't be set of it.
+//! A function's configuration: logs, dead letters and limits, and the settings that are refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -113,7 +113,7 @@ async fn a_timeout_has_1_to_900_seconds() {
     assert_eq!(served.get(&path).await.json()["Timeout"], 900);
 }
 
-/// ASY-15: the delays are the program's; AWS's API has no member for them, and what it doesn't know it passes over.
+/// ASY-15: the program sets the delays. AWS's API has no member for them; unknown members are ignored.
 #[actix::test]
 async fn the_delays_of_retries_can_not_be_set_from_outside() {
     let fails = Function::new("f", |_: Event<Value>| async { Err::<(), _>("ouch") });
@@ -141,7 +141,7 @@ async fn the_delays_of_retries_can_not_be_set_from_outside() {
     );
 }
 
-/// CFG-15: whatever nothing looks like, of a function, a version and an alias, and nothing is kept.
+/// CFG-15: of a function, a version and an alias; nothing is stored.
 #[actix::test]
 async fn an_event_invoke_config_that_sets_nothing_is_refused() {
     let served = serve().await;
@@ -177,7 +177,7 @@ async fn an_event_invoke_config_that_sets_nothing_is_refused() {
 
 /// CFG-16
 #[actix::test]
-async fn what_does_not_exist_has_no_event_invoke_config_to_be_set_or_listed() {
+async fn an_unknown_function_has_no_event_invoke_config_to_set_or_list() {
     let served = serve().await;
     let text = json!({"Type": "User", "Message": "The function doesn't exist."});
     for (function, query) in [

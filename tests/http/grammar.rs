@@ -1,4 +1,4 @@
-//! Every form in which a function may be named, and the words for what is none.
+//! Every form in which a function may be named, and the error for other texts.
 
 use serde_json::json;
 
@@ -30,9 +30,9 @@ async fn every_combination_of_the_parts_of_a_name_is_understood() {
     }
 }
 
-/// NAM-02: what is a name but none of ours is unknown; what is none is invalid.
+/// NAM-02
 #[actix::test]
-async fn what_the_grammar_allows_is_unknown_and_the_rest_invalid() {
+async fn a_name_within_the_grammar_is_unknown_and_others_are_invalid() {
     let served = serve().await;
     for name in [
         "echo:a-b_C9",

@@ -1,4 +1,4 @@
-//! How invocations end that don't go well, and what a caller may count on meanwhile.
+//! Invocations that fail, are refused or take their time, and the answers to them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,9 +243,9 @@ async fn the_old_invoke_async_has_no_qualifier_and_goes_on_with_the_trace() {
     assert_eq!(status["result"], json!([trace, "$LATEST", 3]));
 }
 
-/// INV-09, INV-11, UNV-22: in the same words for each type; a type of content that isn't JSON's is taken for it.
+/// INV-09, INV-11, UNV-22: in the same words for each invocation type. Other content types than JSON's are accepted.
 #[actix::test]
-async fn what_is_no_json_is_refused_in_the_same_words_for_calls_and_events() {
+async fn a_body_that_is_not_json_is_refused_in_the_same_words_for_calls_and_events() {
     let served = serve().await;
     for body in [&b"{"[..], b"\xff", b"nul", b"1 2"] {
         let mut told = Vec::new();
