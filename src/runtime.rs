@@ -197,7 +197,9 @@ impl Builder {
         self
     }
 
-    /// The region and account that the function ARNs in records name; `us-east-1` and `000000000000` unless set.
+    /// The region and account that the function ARNs in records name; `us-east-1` and `000000000000` unless set. Both must
+    /// have AWS's form, or the runtime doesn't start: `us-east-1`, `us-gov-west-1`, `us-isob-east-1` or `eusc-de-east-1`, and
+    /// 12 digits.
     pub fn identity(mut self, region: impl Into<String>, account: impl Into<String>) -> Self {
         self.identity = Identity {
             region: region.into(),
@@ -402,6 +404,7 @@ impl Builder {
 
     fn faults(&self) -> Vec<Fault> {
         let mut faults: Vec<_> = self.functions.iter().flat_map(Function::faults).collect();
+        faults.extend(self.identity.faults());
         let mut seen = HashSet::new();
         for function in &self.functions {
             if !seen.insert(&function.name) {
