@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::PolicyError;
-use super::principal::{is_account, is_principal_arn, is_service};
+use super::principal::{is_account, is_aws_service, is_principal_arn};
 
 /// Who is allowed what, in AWS's parameters.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Permission {
     pub statement_id: String,
     /// `lambda:InvokeFunction`, another action of Lambda's, `lambda:*` or `*`.
     pub action: String,
-    /// A service, an account, an ARN, or `*`.
+    /// A service of AWS's (`s3.amazonaws.com`), an account, an ARN, or `*`.
     pub principal: String,
     /// For what the service acts.
     pub source_arn: Option<String>,
@@ -23,7 +23,7 @@ pub struct Permission {
     pub source_account: Option<String>,
     /// A token that the caller must know.
     pub event_source_token: Option<String>,
-    /// `NONE` or `AWS_IAM`.
+    /// `NONE` or `AWS_IAM`; only for the action `lambda:InvokeFunctionUrl`.
     pub function_url_auth_type: Option<String>,
     /// Only through a function's URL.
     pub invoked_via_function_url: Option<bool>,
@@ -77,7 +77,7 @@ impl Permission {
                 json!({ "AWS": format!("arn:aws:iam::{account}:root") })
             }
             arn if is_principal_arn(arn) => json!({ "AWS": arn }),
-            service if is_service(service) => json!({ "Service": service }),
+            service if is_aws_service(service) => json!({ "Service": service }),
             _ => {
                 return Err(PolicyError::Permission(
                     "The provided principal was invalid. Please check the principal and try again."
@@ -112,6 +112,12 @@ impl Permission {
         }
         if let Some(account) = self.source_account.as_deref().filter(|it| !is_account(it)) {
             return refuse(format!("SourceAccount '{account}' must have 12 digits"));
+        }
+        if self.function_url_auth_type.is_some() && action != "lambda:InvokeFunctionUrl" {
+            return refuse(
+                "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
+                    .to_owned(),
+            );
         }
         match self.function_url_auth_type.as_deref() {
             None | Some("NONE" | "AWS_IAM") => Ok(()),

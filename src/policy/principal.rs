@@ -200,6 +200,24 @@ pub(super) fn is_principal_arn(arn: &str) -> bool {
     partition.starts_with("aws") && is_account(account) && known && !resource.contains(['*', '?'])
 }
 
+/// The ends of the names of AWS's services, in its partitions.
+const SERVICES: [&str; 8] = [
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".aws.internal",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+];
+
+/// A service of AWS's, by its name: which of them there are, AWS alone knows.
+pub(super) fn is_aws_service(name: &str) -> bool {
+    let alexa = name.starts_with("alexa-") && name.ends_with(".amazon.com");
+    is_service(name) && (alexa || SERVICES.iter().any(|end| name.ends_with(end)))
+}
+
 /// `s3.amazonaws.com`
 pub(super) fn is_service(name: &str) -> bool {
     let word = |part: &str| {

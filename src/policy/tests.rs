@@ -695,11 +695,14 @@ fn permissions_become_statements_and_go_again() {
             break;
         }
     }
-    let changes: [fn(&mut Permission); 6] = [
+    let changes: [fn(&mut Permission); 9] = [
         |it| it.statement_id = "a b".to_owned(),
         |it| it.statement_id = String::new(),
         |it| it.action = "s3:GetObject".to_owned(),
         |it| it.principal = "nobody".to_owned(),
+        |it| it.principal = "invalid.nonaws.com".to_owned(),
+        |it| it.principal = "amazonaws.com".to_owned(),
+        |it| it.function_url_auth_type = Some("NONE".to_owned()),
         |it| it.source_account = Some("1".to_owned()),
         |it| it.function_url_auth_type = Some("SOME".to_owned()),
     ];
@@ -708,6 +711,26 @@ fn permissions_become_statements_and_go_again() {
         change(&mut faulty);
         faulty.statement(FUNCTION).unwrap_err();
     }
+    for service in [
+        "s3.amazonaws.com",
+        "delivery.logs.amazonaws.com",
+        "elasticmapreduce.eu-west-1.amazonaws.com",
+        "ec2.amazonaws.com.cn",
+        "alexa-appkit.amazon.com",
+        "lambda.amazonaws.eu",
+    ] {
+        let mut allowed = permission.clone();
+        allowed.principal = service.to_owned();
+        assert_eq!(
+            allowed.statement(FUNCTION).unwrap()["Principal"],
+            json!({ "Service": service })
+        );
+    }
+    // A policy that was written before is read all the same.
+    on_function(json!({
+        "Effect": "Allow", "Principal": { "Service": "invalid.nonaws.com" },
+        "Action": "lambda:InvokeFunction", "Resource": FUNCTION,
+    }));
 }
 
 fn statements() -> impl Strategy<Value = Vec<Value>> {
