@@ -13,7 +13,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// What no ARN of AWS's could name: `Invoke` would refuse the ARNs that records tell.
+    /// A region or an account of another form than AWS's: `Invoke` would refuse the ARNs in records.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let Self { region, account } = self;
         let region = (!is_region(region)).then(|| {

@@ -16,6 +16,7 @@ use super::incoming::{Incoming, decode};
 use super::invoke;
 use super::listener::Listener;
 use super::loopback;
+use super::model;
 use super::route::Operation;
 use super::sigv4::{self, BodyHash, Credential, Verifier};
 use super::taggable;
@@ -23,7 +24,7 @@ use crate::clock;
 use crate::configuration::Permissions;
 use crate::failure::DeadLetter;
 use crate::origin::LATEST;
-use crate::policy::{Caller, Context, Decision, Denial, Request, ResourcePolicy};
+use crate::policy::{Caller, Context, Decision, Denial, Kind, Request, ResourcePolicy};
 
 /// What guards the API, once the application has given it credentials.
 pub(crate) struct Guard {
@@ -71,11 +72,18 @@ pub(crate) async fn check_operation(
     incoming: &mut Incoming<'_>,
     operation: Operation<'_>,
 ) -> Result<(), ApiError> {
-    let Some(guard) = &incoming.api.guard else {
-        return loopback::check(incoming.http);
-    };
-    let invokes = matches!(operation, Operation::Invoke(_) | Operation::InvokeAsync(_));
-    authenticate(guard, incoming, invokes).await?;
+    match &incoming.api.guard {
+        None => loopback::check(incoming.http)?,
+        Some(guard) => {
+            let invokes = matches!(operation, Operation::Invoke(_) | Operation::InvokeAsync(_));
+            authenticate(guard, incoming, invokes).await?;
+        }
+    }
+    model::check(incoming, operation).await?;
+    check_account(incoming, operation)?;
+    if incoming.api.guard.is_none() {
+        return Ok(());
+    }
     let action = operation.action();
     let Some(function) = operation.function() else {
         return check(incoming, action, None);
@@ -88,6 +96,43 @@ pub(crate) async fn check_operation(
         false => incoming.target_of_path(&name)?,
     };
     check_target(incoming, action, target.name, target.qualifier.as_deref())
+}
+
+/// NAM-13: a function of another account is in no policy here, so that nothing allows the call.
+fn check_account(incoming: &Incoming<'_>, operation: Operation<'_>) -> Result<(), ApiError> {
+    let Some(function) = operation.function() else {
+        return Ok(());
+    };
+    let name = decode(function)?;
+    let target = match operation.reads_qualifier() {
+        true => incoming.target(&name),
+        false => incoming.target_of_path(&name),
+    };
+    // The operation itself refuses a name that is not one.
+    let Ok(target) = target else {
+        return Ok(());
+    };
+    let client = &incoming.api.client;
+    if !target.is_of_another_account(client.account()) {
+        return Ok(());
+    }
+    let (arn, action) = (incoming.arn(&target), operation.action());
+    let resource = match &target.qualifier {
+        Some(qualifier) => format!("{arn}:{qualifier}"),
+        None => arn,
+    };
+    let caller = match &incoming.caller {
+        Some(credential) => Caller::principal(&*credential.principal().arn),
+        None => Caller::anonymous(),
+    };
+    let request = Request {
+        caller: &caller,
+        action,
+        resource: &resource,
+        context: &Context::new(),
+    };
+    let denial = Denial::Implicit(Kind::Resource);
+    Err(ApiError::access_denied(denial.message(&request)))
 }
 
 /// Refuses whoever may not do this: with the function, or as far as it is no function's. The caller is known already.

@@ -4,14 +4,15 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::{ApiError, Constraint};
+use super::error::ApiError;
 use super::incoming::{Incoming, decode};
 use crate::client::FunctionInfo;
+use crate::origin::LATEST;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Reserve {
-    reserved_concurrent_executions: Option<i64>,
+    reserved_concurrent_executions: u32,
 }
 
 /// The function itself: a version has no concurrency of its own (CFG-24).
@@ -19,6 +20,11 @@ pub(crate) fn unqualified(
     incoming: &Incoming<'_>,
     function: &str,
 ) -> Result<FunctionInfo, ApiError> {
+    found(incoming, function, "")
+}
+
+/// As `unqualified`. AWS names an unknown function alone in some operations, and with a suffix in others.
+fn found(incoming: &Incoming<'_>, function: &str, suffix: &str) -> Result<FunctionInfo, ApiError> {
     let name = decode(function)?;
     let target = incoming.target(&name)?;
     if target.qualifier.is_some() {
@@ -27,31 +33,18 @@ pub(crate) fn unqualified(
         ));
     }
     let arn = incoming.arn(&target);
-    // Without a qualifier AWS names the function alone here.
     incoming
         .function(&target)
-        .map_err(|_| ApiError::not_found(format!("Function not found: {arn}")))
+        .map_err(|_| ApiError::not_found(format!("Function not found: {arn}{suffix}")))
 }
 
 pub(crate) async fn put(
     incoming: &mut Incoming<'_>,
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
-    let info = unqualified(incoming, function)?;
+    let info = found(incoming, function, &format!(":{LATEST}"))?;
     let body: Reserve = incoming.json().await?;
-    let Some(wanted) = body.reserved_concurrent_executions else {
-        return Err(ApiError::validation(vec![
-            "Value null at 'reservedConcurrentExecutions' failed to satisfy constraint: Member must not be null".to_owned(),
-        ]));
-    };
-    let Ok(reserved) = u32::try_from(wanted) else {
-        let rule = match wanted < 0 {
-            true => Constraint::Min(0),
-            false => Constraint::Max(i64::from(u32::MAX)),
-        };
-        let broken = rule.broken_by("reservedConcurrentExecutions", wanted);
-        return Err(ApiError::validation(vec![broken]));
-    };
+    let reserved = body.reserved_concurrent_executions;
     set(incoming, &info, Some(reserved)).await?;
     Ok(HttpResponse::Ok().json(json!({ "ReservedConcurrentExecutions": reserved })))
 }

@@ -46,7 +46,7 @@ pub(crate) fn random_id() -> RequestId {
     uuid::Builder::from_random_bytes(bytes).into_uuid().into()
 }
 
-/// A rule of AWS's model that a value breaks.
+/// A constraint of AWS's model that a value breaks.
 pub(crate) enum Constraint<'a> {
     Pattern(&'a str),
     LengthMin(usize),
@@ -57,9 +57,15 @@ pub(crate) enum Constraint<'a> {
 }
 
 impl Constraint<'_> {
-    /// In AWS's words (NAM-04).
+    /// That a value breaks it, in AWS's words (NAM-04).
     pub(crate) fn broken_by(&self, field: &str, value: impl std::fmt::Display) -> String {
-        let rule = match self {
+        let rule = self.in_words();
+        format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
+    }
+
+    /// Itself, in AWS's words.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
             Self::Pattern(pattern) => {
                 format!("Member must satisfy regular expression pattern: {pattern}")
             }
@@ -70,8 +76,7 @@ impl Constraint<'_> {
             Self::Enum(values) => format!("Member must satisfy enum value set: [{values}]"),
             Self::Min(min) => format!("Member must have value greater than or equal to {min}"),
             Self::Max(max) => format!("Member must have value less than or equal to {max}"),
-        };
-        format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
+        }
     }
 }
 
@@ -187,10 +192,18 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message).unsaid()
     }
 
-    /// CFL-04, INV-26, INV-27
+    /// CFL-04, INV-27
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         let code = "RequestEntityTooLargeException";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, message)
+    }
+
+    /// INV-26: larger than any request of its kind. AWS refuses it before Lambda sees it, without a `Type`.
+    pub(crate) fn request_too_large(max: usize, operation: &str) -> Self {
+        Self::too_large(format!(
+            "Request must be smaller than {max} bytes for the {operation} operation"
+        ))
+        .unsaid()
     }
 
     /// ERR-05, ERR-06

@@ -15,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -214,19 +215,15 @@ impl<'a> Incoming<'a> {
 
     /// The body of a small request, read as a `T`; an empty one counts as `{}`.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        parsed(&self.small().await?)
+    }
+
+    /// As `json`, of any object; the body is there for whoever reads it next.
+    pub(crate) async fn object(&mut self) -> Result<Map<String, Value>, ApiError> {
         let bytes = self.small().await?;
-        let json = if bytes.is_empty() { b"{}" } else { &*bytes };
-        // A list would be taken for the members in their order.
-        if json.trim_ascii_start().first() == Some(&b'[') {
-            return Err(ApiError::serialization(
-                "a JSON object is expected, and this is an array",
-            ));
-        }
-        let mut json = serde_json::Deserializer::from_slice(json);
-        let read = serde_path_to_error::deserialize(&mut json);
-        let read = read.map_err(ApiError::serialization)?;
-        json.end().map_err(ApiError::serialization)?;
-        Ok(read)
+        let object = parsed(&bytes);
+        self.keep(bytes);
+        object
     }
 
     // --- the answer
@@ -255,6 +252,22 @@ impl<'a> Incoming<'a> {
         }
         response
     }
+}
+
+/// A body, read as a `T`; an empty one counts as `{}`.
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let json = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list would be taken for the members in their order.
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::serialization(
+            "a JSON object is expected, and this is an array",
+        ));
+    }
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let read = read.map_err(ApiError::serialization)?;
+    json.end().map_err(ApiError::serialization)?;
+    Ok(read)
 }
 
 /// How many bytes the client says that it sends.

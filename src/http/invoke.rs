@@ -78,9 +78,7 @@ pub(crate) async fn invoke_async(
     let bytes = incoming.bytes(INVOKE_ASYNC_MAX).await;
     let bytes = bytes.map_err(|unread| match unread {
         Unread::Failed(error) => error,
-        Unread::TooLarge(_) => ApiError::too_large(format!(
-            "Request must be smaller than {INVOKE_ASYNC_MAX} bytes for the InvokeAsync operation"
-        )),
+        Unread::TooLarge(_) => ApiError::request_too_large(INVOKE_ASYNC_MAX, "InvokeAsync"),
     })?;
     let invoke = described(incoming, &target, parsed(bytes)?);
     let (id, _) = accept(incoming, &target, invoke).await?;
@@ -167,7 +165,8 @@ fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiEr
 
 /// The body, as large as its type of invocation allows.
 pub(crate) async fn body(incoming: &mut Incoming<'_>) -> Result<Vec<u8>, ApiError> {
-    let kind = kind(incoming.http.headers())?;
+    // Another type than these is refused by and by, with all else that is wrong.
+    let kind = kind(incoming.http.headers()).unwrap_or(Type::RequestResponse);
     let max = kind.payload_max(&incoming.api.client);
     let bytes = incoming.bytes(max).await;
     bytes.map_err(|unread| match unread {
@@ -185,16 +184,13 @@ impl Type {
     }
 
     fn too_large(self, bytes: usize, max: usize) -> ApiError {
-        ApiError::too_large(match self {
+        match self {
             // INV-27
-            Self::Event => format!(
+            Self::Event => ApiError::too_large(format!(
                 "{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)"
-            ),
-            // INV-26
-            _ => {
-                format!("Request must be smaller than {max} bytes for the InvokeFunction operation")
-            }
-        })
+            )),
+            _ => ApiError::request_too_large(max, "InvokeFunction"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! destinations. [`LambdaApi`] mounts on an actix-web application, under any scope, or [serves](LambdaApi::bind) alone.
 //!
 //! ```text
-//! request ─▶ route.rs: which operation ─▶ access.rs: who may ─▶ invoke.rs, functions.rs, … ─▶ Client
+//! request ─▶ route.rs: which operation ─▶ access.rs: who may, model/: what may be asked ─▶ invoke.rs, functions.rs, … ─▶ Client
 //!                                                               admin/: status, cancel, dead letters, stats, health
 //! ```
 
@@ -24,6 +24,7 @@ mod incoming;
 mod invoke;
 mod listener;
 mod loopback;
+mod model;
 mod permissions;
 mod recursion;
 mod route;

@@ -5,9 +5,11 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::{ApiError, Constraint};
+use super::error::ApiError;
+use super::functions;
 use super::incoming::{Incoming, decode};
 use super::target::Target;
+use crate::client::FunctionInfo;
 use crate::configuration::{Configuration, Permissions};
 use crate::origin::LATEST;
 use crate::policy::{Permission, PolicyError, ResourcePolicy};
@@ -26,24 +28,21 @@ pub(crate) async fn add(
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let adding: Adding = incoming.json().await?;
-    let valid = ApiError::unless_empty(broken(&adding.permission));
-    let (target, ()) = ApiError::both(incoming.target(&name), valid)?;
+    let target = incoming.target(&name)?;
     let client = &incoming.api.client;
     if target.qualifier.as_deref() == Some(LATEST) {
         return Err(ApiError::invalid_parameter(
             "We currently do not support adding policies for $LATEST.",
         ));
     }
-    let arn = arn(incoming, &target);
-    incoming
-        .function(&target)
-        .map_err(|_| ApiError::not_found(format!("Function not found: {arn}")))?;
-    let statement = adding.permission.statement(&arn)?;
+    let mut info = owner(incoming, &target, "Function not found")?;
+    let statement = adding.permission.statement(&arn(incoming, &target))?;
     let told = statement.to_string();
     client
         .configure(target.name, |configuration| {
+            info.configuration = configuration.clone();
+            check_revision(&info, &target, adding.revision.as_deref())?;
             let permissions = current(configuration, &target);
-            check_revision(permissions, adding.revision.as_deref())?;
             let mut policy = match permissions {
                 None => ResourcePolicy::default(),
                 Some(permissions) => permissions.policy.parse()?,
@@ -75,18 +74,16 @@ pub(crate) async fn remove(
 ) -> Result<HttpResponse, ApiError> {
     let (name, sid) = (decode(function)?, decode(sid)?);
     let target = incoming.target(&name)?;
-    let arn = arn(incoming, &target);
-    incoming
-        .function(&target)
-        .map_err(|_| ApiError::not_found(format!("No policy found for: {arn}")))?;
+    let mut info = owner(incoming, &target, "No policy found for")?;
     let revision = incoming.query()?.remove("RevisionId");
     let client = &incoming.api.client;
     client
         .configure(target.name, |configuration| {
+            info.configuration = configuration.clone();
             let permissions = current(configuration, &target).ok_or_else(|| {
                 ApiError::not_found("No policy is associated with the given resource.")
             })?;
-            check_revision(Some(permissions), revision.as_deref())?;
+            check_revision(&info, &target, revision.as_deref())?;
             let mut policy: ResourcePolicy = permissions.policy.parse()?;
             policy.remove(&sid)?;
             keep(configuration, &target, &policy);
@@ -96,62 +93,30 @@ pub(crate) async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What breaks the rules of AWS's model (CFG-31).
-fn broken(permission: &Permission) -> Vec<String> {
-    let word = |text: &str| {
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        text.chars().all(legal)
-    };
-    let mut broken = Vec::new();
-    let mut check = |holds: bool, rule: Constraint<'_>, field, value: &str| {
-        if !holds {
-            broken.push(rule.broken_by(field, value));
+/// The function that a policy belongs to. AWS has different words for an unknown function, alias and version.
+fn owner(
+    incoming: &Incoming<'_>,
+    target: &Target<'_>,
+    unknown: &str,
+) -> Result<FunctionInfo, ApiError> {
+    let arn = arn(incoming, target);
+    let info = incoming.function(&target.unqualified());
+    let info = info.map_err(|_| ApiError::not_found(format!("{unknown}: {arn}")))?;
+    match &target.qualifier {
+        Some(qualifier) if !info.knows(qualifier) => {
+            let unknown = match is_alias(qualifier) {
+                true => "Cannot find alias arn",
+                false => "Function not found",
+            };
+            Err(ApiError::not_found(format!("{unknown}: {arn}")))
         }
-    };
-    let sid = &*permission.statement_id;
-    check(
-        !sid.is_empty(),
-        Constraint::LengthMin(1),
-        "statementId",
-        sid,
-    );
-    check(
-        sid.len() <= 100,
-        Constraint::LengthMax(100),
-        "statementId",
-        sid,
-    );
-    let pattern = Constraint::Pattern("([a-zA-Z0-9-_]+)");
-    check(word(sid), pattern, "statementId", sid);
-    let action = &*permission.action;
-    let name = action.strip_prefix("lambda:").unwrap_or_default();
-    let letters = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic());
-    let pattern = Constraint::Pattern("(lambda:[*]|lambda:[a-zA-Z]+|[*])");
-    check(
-        action == "*" || name == "*" || letters,
-        pattern,
-        "action",
-        action,
-    );
-    if let Some(account) = &permission.source_account {
-        let digits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        check(
-            digits,
-            Constraint::Pattern("\\d{12}"),
-            "sourceAccount",
-            account,
-        );
+        _ => Ok(info),
     }
-    if let Some(auth) = &permission.function_url_auth_type {
-        let known = matches!(&**auth, "NONE" | "AWS_IAM");
-        check(
-            known,
-            Constraint::Enum("NONE, AWS_IAM"),
-            "functionUrlAuthType",
-            auth,
-        );
-    }
-    broken
+}
+
+/// Could it be an alias's name (NAM-14)?
+fn is_alias(qualifier: &str) -> bool {
+    !qualifier.contains('$') && !qualifier.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Qualified if a qualifier was given (CFG-33).
@@ -183,16 +148,26 @@ fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &Resourc
     }
 }
 
-fn check_revision(permissions: Option<&Permissions>, given: Option<&str>) -> Result<(), ApiError> {
-    let latest = permissions.map(|permissions| permissions.revision.to_string());
-    match given {
-        Some(given) if Some(given) != latest.as_deref() => Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "PreconditionFailedException",
-            "The RevisionId provided does not match the latest RevisionId. Call the GetPolicy API to retrieve the latest RevisionId",
-        )),
-        _ => Ok(()),
+/// CFG-35, CFG-37: the revision is the policy's; while there is none, and at AWS always, it is that of what it belongs to.
+fn check_revision(
+    info: &FunctionInfo,
+    target: &Target<'_>,
+    given: Option<&str>,
+) -> Result<(), ApiError> {
+    let Some(given) = given else {
+        return Ok(());
+    };
+    let policy = current(&info.configuration, target);
+    let policy = policy.map(|permissions| permissions.revision.to_string());
+    let owner = functions::revision(info, target.qualifier.as_deref());
+    if policy.as_deref() == Some(given) || owner == given {
+        return Ok(());
     }
+    Err(ApiError::new(
+        StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest Revision Id",
+    ))
 }
 
 impl From<PolicyError> for ApiError {

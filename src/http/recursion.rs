@@ -5,14 +5,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::concurrency::unqualified;
-use super::error::{ApiError, Constraint};
+use super::error::ApiError;
 use super::incoming::Incoming;
 use crate::configuration::RecursiveLoop;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Loop {
-    recursive_loop: Option<String>,
+    recursive_loop: RecursiveLoop,
 }
 
 pub(crate) async fn put(
@@ -21,15 +21,7 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, ApiError> {
     let info = unqualified(incoming, function)?;
     let body: Loop = incoming.json().await?;
-    let wanted = match body.recursive_loop.as_deref() {
-        Some("Allow") => RecursiveLoop::Allow,
-        Some("Terminate") => RecursiveLoop::Terminate,
-        other => {
-            let rule = Constraint::Enum("Terminate, Allow");
-            let broken = rule.broken_by("recursiveLoop", other.unwrap_or("null"));
-            return Err(ApiError::validation(vec![broken]));
-        }
-    };
+    let wanted = body.recursive_loop;
     let client = &incoming.api.client;
     client
         .configure(info.name.as_str(), |configuration| {

@@ -125,6 +125,14 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// What the path ends with beyond the function, as the path has it.
+    pub(crate) fn last(self) -> Option<&'a str> {
+        match self {
+            Self::GetAlias(_, last) | Self::RemovePermission(_, last) => Some(last),
+            _ => None,
+        }
+    }
+
     /// Does the query's qualifier say what it is about? Others do the same with any, or refuse it.
     pub(crate) fn reads_qualifier(self) -> bool {
         matches!(

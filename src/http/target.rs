@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{ApiError, Constraint};
+pub(crate) use crate::identity::{is_account, is_region};
 
 /// What a function name in a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +19,85 @@ pub(crate) struct Target<'a> {
 
 /// AWS's partition that ARNs name here.
 const PARTITION: &str = "aws";
-/// NAM-03
-const NAME_MAX: usize = 256;
+const PUBLISHED: &str = "$LATEST.PUBLISHED";
 /// NAM-06
 const QUALIFIER_MAX: usize = 128;
-
 /// As AWS's model has it; answers quote it (NAM-04).
-const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
 const QUALIFIER_PATTERN: &str = "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
+
+/// The forms in which AWS's operations take a function's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// With a qualifier or not, and with dots.
+    Namespaced,
+    /// With a qualifier or not.
+    Plain,
+    Unqualified,
+}
+
+impl Names {
+    /// NAM-03
+    fn length_max(self) -> usize {
+        match self {
+            Self::Namespaced => 256,
+            Self::Plain | Self::Unqualified => 140,
+        }
+    }
+
+    /// As AWS's model has it; answers quote it (NAM-04).
+    fn pattern(self) -> &'static str {
+        match self {
+            Self::Namespaced => {
+                r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+            }
+            Self::Plain => {
+                r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+            }
+            Self::Unqualified => {
+                r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"
+            }
+        }
+    }
+
+    fn take(self, text: &str) -> bool {
+        parse(text).is_some_and(|target| match (self, &target.qualifier) {
+            (Self::Namespaced, _) => true,
+            (Self::Unqualified, Some(_)) => false,
+            (_, Some(qualifier)) if *qualifier == PUBLISHED => false,
+            _ => !target.name.contains('.'),
+        })
+    }
+
+    /// Checks a name, and adds a message for each constraint that it breaks.
+    pub(crate) fn check(self, field: &str, text: &str, broken: &mut Vec<String>) {
+        let mut told = |constraint: Constraint<'_>| broken.push(constraint.broken_by(field, text));
+        let max = self.length_max();
+        if text.is_empty() {
+            told(Constraint::LengthMin(1));
+        }
+        if text.len() > max && text.chars().count() > max {
+            told(Constraint::LengthMax(max));
+        }
+        if !self.take(text) {
+            told(Constraint::Pattern(self.pattern()));
+        }
+    }
+}
+
+/// Checks a qualifier, and adds a message for each constraint that it breaks (NAM-06).
+pub(crate) fn check_qualifier(field: &str, text: &str, broken: &mut Vec<String>) {
+    let mut told = |constraint: Constraint<'_>| broken.push(constraint.broken_by(field, text));
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '$' | '_' | '-');
+    if text.is_empty() {
+        told(Constraint::LengthMin(1));
+    }
+    if text.len() > QUALIFIER_MAX && text.chars().count() > QUALIFIER_MAX {
+        told(Constraint::LengthMax(QUALIFIER_MAX));
+    }
+    if text != PUBLISHED && (text.is_empty() || !text.chars().all(legal)) {
+        told(Constraint::Pattern(QUALIFIER_PATTERN));
+    }
+}
 
 impl<'a> Target<'a> {
     /// Reads a decoded path value and the query's qualifier.
@@ -37,18 +109,11 @@ impl<'a> Target<'a> {
         qualifier: Option<Cow<'a, str>>,
     ) -> Result<Self, ApiError> {
         let mut broken = Vec::new();
-        let parsed = parse(function).filter(|_| function.len() <= NAME_MAX);
-        if parsed.is_none() {
-            let rule = match function.len() > NAME_MAX {
-                true => Constraint::LengthMax(NAME_MAX),
-                false => Constraint::Pattern(NAME_PATTERN),
-            };
-            broken.push(rule.broken_by("functionName", function));
-        }
+        Names::Namespaced.check("functionName", function, &mut broken);
         if let Some(qualifier) = &qualifier {
-            broken.extend(qualifier_fault(qualifier));
+            check_qualifier("qualifier", qualifier, &mut broken);
         }
-        let Some(mut target) = parsed.filter(|_| broken.is_empty()) else {
+        let Some(mut target) = parse(function).filter(|_| broken.is_empty()) else {
             return Err(ApiError::validation(broken));
         };
         match (&target.qualifier, qualifier) {
@@ -60,6 +125,14 @@ impl<'a> Target<'a> {
                 Ok(target)
             }
             _ => Ok(target),
+        }
+    }
+
+    /// The function itself.
+    pub(crate) fn unqualified(&self) -> Self {
+        Self {
+            qualifier: None,
+            ..self.clone()
         }
     }
 
@@ -75,8 +148,13 @@ impl<'a> Target<'a> {
 
     /// Does it name another account than this one, or another partition?
     pub(crate) fn is_foreign(&self, account: &str) -> bool {
-        let other = |theirs: Option<&str>, ours| theirs.is_some_and(|theirs| theirs != ours);
-        other(self.account, account) || other(self.partition, PARTITION)
+        let partition = self.partition.is_some_and(|theirs| theirs != PARTITION);
+        partition || self.is_of_another_account(account)
+    }
+
+    /// Does it name another account than this one?
+    pub(crate) fn is_of_another_account(&self, account: &str) -> bool {
+        self.account.is_some_and(|theirs| theirs != account)
     }
 
     /// The ARN of the function that is asked for, unqualified.
@@ -90,18 +168,6 @@ impl<'a> Target<'a> {
             self.name
         )
     }
-}
-
-fn qualifier_fault(qualifier: &str) -> Option<String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '$' | '_' | '-');
-    let rule = match qualifier {
-        "" => Constraint::LengthMin(1),
-        long if long.len() > QUALIFIER_MAX => Constraint::LengthMax(QUALIFIER_MAX),
-        "$LATEST.PUBLISHED" => return None,
-        other if other.chars().all(legal) => return None,
-        _ => Constraint::Pattern(QUALIFIER_PATTERN),
-    };
-    Some(rule.broken_by("qualifier", qualifier))
 }
 
 /// NAM-02: every part but the name may be missing, and the longest reading counts.
@@ -161,9 +227,8 @@ fn name(text: &str) -> Option<(&str, Option<&str>)> {
         None => (text, None),
     };
     let is_name = !name.is_empty() && name.chars().all(|c| word(c) || c == '.');
-    let is_qualifier = |it: &str| {
-        matches!(it, "$LATEST" | "$LATEST.PUBLISHED") || !it.is_empty() && it.chars().all(word)
-    };
+    let is_qualifier =
+        |it: &str| matches!(it, "$LATEST" | PUBLISHED) || !it.is_empty() && it.chars().all(word);
     (is_name && qualifier.is_none_or(is_qualifier)).then_some((name, qualifier))
 }
 
@@ -171,26 +236,6 @@ pub(crate) fn is_partition(text: &str) -> bool {
     let rest = text.strip_prefix("aws");
     text.is_empty()
         || rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphabetic() || c == '-'))
-}
-
-/// `us-east-1`, `us-gov-west-1`
-pub(crate) fn is_region(text: &str) -> bool {
-    let lower = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
-    let digit = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
-    let Some((country, rest)) = text.split_once('-') else {
-        return false;
-    };
-    let ends = |rest: &str| {
-        let parts = rest.split_once('-');
-        parts.is_some_and(|(area, number)| lower(area) && digit(number))
-    };
-    country.len() == 2
-        && lower(country)
-        && (ends(rest) || rest.strip_prefix("gov-").is_some_and(ends))
-}
-
-pub(crate) fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.chars().all(|c| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -233,7 +278,6 @@ mod tests {
     #[test]
     fn what_is_no_name_is_a_validation_error() {
         for text in [
-            "",
             "f:",
             ":f",
             "f:$LATES",
@@ -262,7 +306,15 @@ mod tests {
     /// NAM-02
     #[test]
     fn regions_have_two_or_three_words_and_a_digit() {
-        for region in ["us-east-1", "us-gov-west-1", "us-gov-1"] {
+        for region in [
+            "us-east-1",
+            "us-gov-west-1",
+            "us-gov-1",
+            "us-iso-east-1",
+            "us-isob-east-1",
+            "eu-isoe-west-1",
+            "eusc-de-east-1",
+        ] {
             assert!(is_region(region), "{region}");
         }
         for text in [
@@ -272,7 +324,14 @@ mod tests {
             "us-east-",
             "us-east-1-",
             "us-gov-west-1-",
-            "us-iso-east-1",
+            "us-east-1-1",
+            "us-gov-west-1-1",
+            "us-isob1-east-1",
+            "us-isobb-east-1",
+            "us-isoB-east-1",
+            "us-other-east-1",
+            "eusc-east-1",
+            "eusc-",
             "us-east-11",
             "US-east-1",
             "usa-east-1",
@@ -301,19 +360,43 @@ mod tests {
     #[test]
     fn all_faults_are_told_at_once() {
         let long = "q".repeat(129);
-        for qualifier in ["a b", "", &long] {
+        for (qualifier, count) in [("a b", 2), ("", 3), (&long, 2)] {
             let error = Target::new("a b", Some(qualifier.into())).unwrap_err();
-            assert!(
-                error
-                    .message()
-                    .starts_with("2 validation errors detected: Value 'a b' at 'functionName'"),
-                "{}",
-                error.message()
-            );
+            let begins =
+                format!("{count} validation errors detected: Value 'a b' at 'functionName'");
+            assert!(error.message().starts_with(&begins), "{}", error.message());
             assert!(error.message().contains("; Value '"));
             assert!(error.message().contains("at 'qualifier'"));
         }
         Target::new("f", Some("$latest".into())).unwrap();
+        Target::new("f", Some("$LATEST.PUBLISHED".into())).unwrap();
+    }
+
+    /// NAM-01, NAM-02, NAM-03
+    #[test]
+    fn each_form_of_a_name_has_its_length_and_its_pattern() {
+        let broken = |names: Names, text: &str| {
+            let mut broken = Vec::new();
+            names.check("functionName", text, &mut broken);
+            broken.len()
+        };
+        use Names::{Namespaced, Plain, Unqualified};
+        let (long, bad) = ("f".repeat(141), "!".repeat(257));
+        for (text, faults) in [
+            ("f", [0, 0, 0]),
+            ("", [2, 2, 2]),
+            ("f:live", [0, 0, 1]),
+            ("f:$LATEST", [0, 0, 1]),
+            ("f:$LATEST.PUBLISHED", [0, 1, 1]),
+            ("name.space", [0, 1, 1]),
+            ("us-isob-east-1:000000000000:function:f", [0, 0, 0]),
+            ("function:f", [0, 0, 0]),
+            (&long, [0, 1, 1]),
+            (&bad, [2, 2, 2]),
+        ] {
+            let found = [Namespaced, Plain, Unqualified].map(|names| broken(names, text));
+            assert_eq!(found, faults, "{text}");
+        }
     }
 
     /// NAM-11

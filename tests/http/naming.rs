@@ -1,8 +1,9 @@
 //! Which function a path means, as AWS reads it.
 
+use redrive::BuildError;
 use serde_json::json;
 
-use crate::support::{invocations, serve};
+use crate::support::{builder, invocations, serve, serve_with};
 
 const ARN: &str = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction";
 
@@ -97,13 +98,6 @@ async fn what_is_unknown_is_named_in_full() {
         (&long, format!("{arn}:{long}:$LATEST")),
         (ARN, format!("{arn}:function:$LATEST")),
         (
-            "111111111111:function:echo",
-            format!(
-                "{}:echo:$LATEST",
-                arn.replace("000000000000", "111111111111")
-            ),
-        ),
-        (
             "arn:aws-cn:lambda:us-east-1:000000000000:function:echo",
             format!("{}:echo:$LATEST", arn.replace("aws", "aws-cn")),
         ),
@@ -133,6 +127,62 @@ async fn what_is_unknown_is_named_in_full() {
         far.message(),
         "Functions from 'us-west-2' are not reachable in this region ('us-east-1')"
     );
+}
+
+/// NAM-13: another account's functions can't be asked for here, whatever is asked.
+#[actix::test]
+async fn what_is_another_accounts_is_denied() {
+    let served = serve().await;
+    let arn = "arn:aws:lambda:us-east-1:111111111111:function:echo";
+    let functions = "/2015-03-31/functions";
+    for (method, path, action, resource) in [
+        (
+            "POST",
+            format!("{functions}/{arn}/invocations"),
+            "InvokeFunction",
+            arn.to_owned(),
+        ),
+        (
+            "GET",
+            format!("{functions}/{arn}:live"),
+            "GetFunction",
+            format!("{arn}:live"),
+        ),
+        (
+            "GET",
+            format!("{functions}/{arn}/policy?Qualifier=1"),
+            "GetPolicy",
+            format!("{arn}:1"),
+        ),
+    ] {
+        let answer = served.request(method, &path, &[], b"").await;
+        assert_eq!(answer.error(), (403, "AccessDeniedException"), "{path}");
+        let told = format!(
+            "User: anonymous is not authorized to perform: lambda:{action} on resource: {resource} because no resource-based policy allows the lambda:{action} action"
+        );
+        assert_eq!(answer.json(), json!({ "Message": told }));
+    }
+}
+
+/// NAM-02: the ARNs that records tell can be invoked, in each region that there may be.
+#[actix::test]
+async fn what_an_identity_names_can_be_invoked() {
+    for region in ["us-gov-west-1", "us-isob-east-1", "eusc-de-east-1"] {
+        let builder = builder().identity(region, "123456789012");
+        let served = serve_with(builder, |api| api).await;
+        let arn = served.runtime.client().arn("echo");
+        assert_eq!(served.invoke(&arn, "RequestResponse", b"7").await.json(), 7);
+    }
+    for (region, account) in [("mars", "123456789012"), ("us-east-1", "1234")] {
+        let refused = builder().identity(region, account).start().await.map(drop);
+        let Err(BuildError::Settings(faults)) = refused else {
+            panic!("{region} {account}: {refused:?}");
+        };
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].field, "identity");
+        let value = if region == "mars" { region } else { account };
+        assert!(faults[0].problem.contains(&format!("`{value}`")));
+    }
 }
 
 /// NAM-11

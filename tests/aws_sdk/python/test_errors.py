@@ -20,7 +20,7 @@ REFUSALS = [
     ("POST", wire.invocations("echo!"), {}, 400, "ValidationException", {}),
     ("POST", wire.invocations("echo:1", "live"), {}, 400, "InvalidParameterValueException", {"Type": "User"}),
     ("POST", INVOKE, b"{", 400, "InvalidRequestContentException", {"Type": "User"}),
-    ("POST", INVOKE, b"1" * 6291457, 413, "RequestEntityTooLargeException", {"Type": "User"}),
+    ("POST", INVOKE, b"1" * 6291457, 413, "RequestEntityTooLargeException", {}),
     ("GET", "/2015-03-31/functions/nobody", b"", 404, "ResourceNotFoundException", {"Type": "User"}),
     ("GET", "/2015-03-31/functions/?FunctionVersion=SOME", b"", 400, "ValidationException", {}),
     ("PUT", CONFIG, {}, 400, "InvalidParameterValueException", {"Type": "User"}),

@@ -1,0 +1,123 @@
+//! The constraints of AWS's model on each operation's request: on its members in the path, the query, the headers and the body.
+//!
+//! A request is checked against all of them before anything else, so that one answer names every violation (NAM-05), in the
+//! model's order. The code that reads a member afterwards relies on that.
+//!
+//! ```text
+//! members.rs: the members of an operation ─▶ rule.rs: the rule of each
+//! ```
+
+mod members;
+mod rule;
+
+use std::borrow::Cow;
+
+use actix_web::http::header::HeaderName;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use super::incoming::{Incoming, decode};
+use super::route::Operation;
+use members::members;
+use rule::{Rule, mismatch, wire_name};
+
+/// A member of a request that the model constrains.
+struct Member {
+    place: Place,
+    /// The name in AWS's errors: `maxItems`, or for a member of a member `vpcConfig.subnetIds`.
+    name: &'static str,
+    rule: Rule,
+    /// Must it be there, if the member that holds it is?
+    required: bool,
+}
+
+#[derive(PartialEq)]
+enum Place {
+    /// The function in the path.
+    Function,
+    /// The last part of the path: an alias, or a statement's id.
+    Last,
+    Query,
+    Header(HeaderName),
+    Body,
+}
+
+/// Checks a request against the model.
+///
+/// # Errors
+/// Every violation at once, or a value of another type than its member's.
+pub(crate) async fn check(
+    incoming: &mut Incoming<'_>,
+    operation: Operation<'_>,
+) -> Result<(), ApiError> {
+    let members = members(operation);
+    let has = |place| members.iter().any(|member| member.place == place);
+    let body = match has(Place::Body) {
+        true => incoming.object().await?,
+        false => Map::new(),
+    };
+    let query = match has(Place::Query) {
+        true => incoming.query()?,
+        false => Default::default(),
+    };
+    let mut broken = Vec::new();
+    for Member {
+        place,
+        name,
+        rule,
+        required,
+    } in members
+    {
+        let text = match place {
+            Place::Function => operation.function().map(decode).transpose()?,
+            Place::Last => operation.last().map(decode).transpose()?,
+            Place::Header(header) => {
+                let value = incoming.http.headers().get(header);
+                value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+            }
+            Place::Query if query.is_empty() => None,
+            Place::Query => query.get(&wire_name(name)).map(|it| Cow::Borrowed(&**it)),
+            Place::Body => {
+                match find(&body, name)? {
+                    Found::Value(value) => rule.check_json(name, value, &mut broken)?,
+                    Found::Nothing if *required => broken.push(missing(name)),
+                    Found::Nothing | Found::NothingToHoldIt => {}
+                }
+                continue;
+            }
+        };
+        if let Some(text) = text {
+            rule.check_text(name, &text, &mut broken)?;
+        }
+    }
+    ApiError::unless_empty(broken)
+}
+
+fn missing(name: &str) -> String {
+    format!("Value null at '{name}' failed to satisfy constraint: Member must not be null")
+}
+
+enum Found<'v> {
+    Value(&'v Value),
+    Nothing,
+    NothingToHoldIt,
+}
+
+/// The value of a member of a body. A null counts as a missing member.
+fn find<'v>(body: &'v Map<String, Value>, way: &str) -> Result<Found<'v>, ApiError> {
+    let mut map = body;
+    for (at, _) in way.match_indices('.') {
+        let step = &way[..at];
+        let name = step.rsplit('.').next().unwrap_or(step);
+        match map.get(&wire_name(name)) {
+            None | Some(Value::Null) => return Ok(Found::NothingToHoldIt),
+            Some(Value::Object(inner)) => map = inner,
+            Some(_) => return Err(mismatch(step, "an object")),
+        }
+    }
+    let name = way.rsplit('.').next().unwrap_or(way);
+    Ok(match map.get(&wire_name(name)) {
+        None | Some(Value::Null) => Found::Nothing,
+        Some(value) => Found::Value(value),
+    })
+}

@@ -1,0 +1,377 @@
+//! The constraints that AWS's model puts on a value, and AWS's words for a value that breaks one (NAM-04, NAM-05).
+//!
+//! `members.rs` says which member of a request has which rule.
+
+use std::sync::OnceLock;
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+use crate::http::error::{ApiError, Constraint};
+use crate::http::target::{Names, check_qualifier};
+
+/// The length of a text, in characters, and its pattern.
+pub(super) struct Text {
+    min: usize,
+    max: usize,
+    pattern: Option<&'static str>,
+    /// Made at the first use.
+    compiled: OnceLock<Option<Regex>>,
+}
+
+/// The constraints of a member.
+pub(super) enum Rule {
+    /// A function's name, in one of its forms.
+    Function(Names),
+    Qualifier,
+    Text(&'static Text),
+    /// In the order in which AWS names them.
+    Enum(&'static [&'static str]),
+    /// A number of 32 bits.
+    Integer {
+        min: i32,
+        max: i32,
+    },
+    Double {
+        min: i32,
+        max: i32,
+    },
+    /// At most so many texts.
+    List {
+        max: usize,
+        of: &'static Text,
+    },
+    /// At most so many structures; their members are not checked.
+    Structures {
+        max: usize,
+    },
+    /// A map with keys like this.
+    Keys(&'static Text),
+    Structure,
+}
+
+/// A name that is not a number: the regular expressions here can't look ahead.
+const NO_NUMBER: &str = "(?!^[0-9]+$)";
+
+impl Text {
+    pub(super) const fn new(min: usize, max: usize, pattern: &'static str) -> Self {
+        Self {
+            min,
+            max,
+            pattern: Some(pattern),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    pub(super) const fn any(min: usize, max: usize) -> Self {
+        Self {
+            min,
+            max,
+            pattern: None,
+            compiled: OnceLock::new(),
+        }
+    }
+
+    fn check(&self, field: &str, value: &str, broken: &mut Vec<String>) {
+        let constraints = self.broken_by(value);
+        broken.extend(constraints.map(|constraint| constraint.broken_by(field, value)));
+    }
+
+    fn broken_by(&self, value: &str) -> impl Iterator<Item = Constraint<'static>> {
+        let length = value.chars().count();
+        let short = (length < self.min).then_some(Constraint::LengthMin(self.min));
+        let long = (length > self.max).then_some(Constraint::LengthMax(self.max));
+        let other = self.pattern.filter(|_| !self.matches(value));
+        let other = other.map(Constraint::Pattern);
+        [short, long, other].into_iter().flatten()
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        let Some(pattern) = self.pattern else {
+            return true;
+        };
+        let (pattern, no_number) = match pattern.strip_prefix(NO_NUMBER) {
+            Some(rest) => (rest, true),
+            None => (pattern, false),
+        };
+        if no_number && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            return false;
+        }
+        let compile = || Regex::new(&format!("^(?:{pattern})$")).ok();
+        let compiled = self.compiled.get_or_init(compile);
+        compiled.as_ref().is_none_or(|it| it.is_match(value))
+    }
+
+    /// All its constraints, as AWS names them for the items of a list.
+    fn in_words(&self) -> String {
+        let mut rules = Vec::new();
+        if self.max < usize::MAX {
+            rules.push(Constraint::LengthMax(self.max).in_words());
+            rules.push(Constraint::LengthMin(self.min).in_words());
+        }
+        rules.extend(self.pattern.map(|it| Constraint::Pattern(it).in_words()));
+        format!("[{}]", rules.join(", "))
+    }
+}
+
+impl Rule {
+    /// Checks a value of a path, a query or a header, and adds a message for each violation.
+    ///
+    /// # Errors
+    /// When the text is not of the rule's type.
+    pub(super) fn check_text(
+        &self,
+        field: &str,
+        value: &str,
+        broken: &mut Vec<String>,
+    ) -> Result<(), ApiError> {
+        match self {
+            Self::Function(names) => names.check(field, value, broken),
+            Self::Qualifier => check_qualifier(field, value, broken),
+            Self::Text(text) => text.check(field, value, broken),
+            Self::Enum(values) if values.contains(&value) => {}
+            Self::Enum(values) => {
+                broken.push(Constraint::Enum(&values.join(", ")).broken_by(field, value));
+            }
+            Self::Integer { min, max } => {
+                let number: i32 = value.parse().map_err(|error| {
+                    let name = wire_name(field);
+                    ApiError::query(format!("{name} '{value}' is no number: {error}"))
+                })?;
+                check_range(field, number.into(), (*min, *max), broken);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks a value of a body, and adds a message for each violation.
+    ///
+    /// # Errors
+    /// When the value is not of the rule's type.
+    pub(super) fn check_json(
+        &self,
+        field: &str,
+        value: &Value,
+        broken: &mut Vec<String>,
+    ) -> Result<(), ApiError> {
+        match (self, value) {
+            (Self::Text(_) | Self::Enum(_), Value::String(text)) => {
+                self.check_text(field, text, broken)
+            }
+            (Self::Integer { min, max }, Value::Number(number)) => {
+                let number = number.as_i64().and_then(|it| i32::try_from(it).ok());
+                let number = number.ok_or_else(|| self.mismatch(field))?;
+                check_range(field, number.into(), (*min, *max), broken);
+                Ok(())
+            }
+            (Self::Double { min, max }, Value::Number(number)) => {
+                let number = number.as_f64().ok_or_else(|| self.mismatch(field))?;
+                check_range(field, number, (*min, *max), broken);
+                Ok(())
+            }
+            (Self::Structures { max }, Value::Array(items)) => {
+                if items.len() > *max {
+                    broken.push(Constraint::LengthMax(*max).broken_by(field, listed(items)));
+                }
+                Ok(())
+            }
+            (Self::List { max, of }, Value::Array(items)) => {
+                self.check_items(field, items, (*max, of), broken)
+            }
+            (Self::Keys(text), Value::Object(map)) => {
+                if map.keys().any(|key| text.broken_by(key).next().is_some()) {
+                    let rule = format!("Map keys must satisfy constraint: {}", text.in_words());
+                    broken.push(told(field, value, &rule));
+                }
+                Ok(())
+            }
+            (Self::Structure, Value::Object(_)) => Ok(()),
+            _ => Err(self.mismatch(field)),
+        }
+    }
+
+    fn check_items(
+        &self,
+        field: &str,
+        items: &[Value],
+        (max, of): (usize, &Text),
+        broken: &mut Vec<String>,
+    ) -> Result<(), ApiError> {
+        if items.len() > max {
+            broken.push(Constraint::LengthMax(max).broken_by(field, listed(items)));
+        }
+        let mut faulty = false;
+        for item in items {
+            let text = item.as_str().ok_or_else(|| self.mismatch(field))?;
+            faulty |= of.broken_by(text).next().is_some();
+        }
+        if faulty {
+            let rule = format!("Member must satisfy constraint: {}", of.in_words());
+            broken.push(told(field, listed(items), &rule));
+        }
+        Ok(())
+    }
+
+    /// The refusal of a value of another type.
+    fn mismatch(&self, field: &str) -> ApiError {
+        let wanted = match self {
+            Self::Integer { .. } => "an integer of 32 bits",
+            Self::Double { .. } => "a number",
+            Self::List { .. } => "a list of strings",
+            Self::Structures { .. } => "a list",
+            Self::Keys(_) | Self::Structure => "an object",
+            _ => "a string",
+        };
+        mismatch(field, wanted)
+    }
+}
+
+/// The refusal of a body that has something else where `wanted` is expected.
+pub(super) fn mismatch(field: &str, wanted: &str) -> ApiError {
+    let way: Vec<_> = field.split('.').map(wire_name).collect();
+    ApiError::serialization(format!("{}: {wanted} is expected", way.join(".")))
+}
+
+/// The name of a member in a request, which begins with a capital where the errors have a small letter.
+pub(super) fn wire_name(name: &str) -> String {
+    let mut chars = name.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
+}
+
+fn check_range(field: &str, value: f64, (min, max): (i32, i32), broken: &mut Vec<String>) {
+    if value < f64::from(min) {
+        broken.push(Constraint::Min(min.into()).broken_by(field, value));
+    } else if value > f64::from(max) {
+        broken.push(Constraint::Max(max.into()).broken_by(field, value));
+    }
+}
+
+fn told(field: &str, value: impl std::fmt::Display, rule: &str) -> String {
+    format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
+}
+
+/// `[a, b]`
+fn listed(items: &[Value]) -> String {
+    let items = items.iter().map(|item| match item {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+impl Text {
+    /// Can its pattern be tried at all?
+    pub(super) fn compiles(&self) -> bool {
+        self.matches("");
+        self.compiled.get().is_none_or(Option::is_some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    static TOKEN: Text = Text::new(2, 4, "[a-z]+");
+    static NAME: Text = Text::new(1, 128, "(?!^[0-9]+$)([a-zA-Z0-9-_]+)");
+
+    fn texts(rule: &Rule, value: &str) -> Vec<String> {
+        let mut broken = Vec::new();
+        rule.check_text("field", value, &mut broken).unwrap();
+        broken
+    }
+
+    fn jsons(rule: &Rule, value: &Value) -> Result<Vec<String>, ApiError> {
+        let mut broken = Vec::new();
+        rule.check_json("field", value, &mut broken)?;
+        Ok(broken)
+    }
+
+    /// NAM-04, NAM-05
+    #[test]
+    fn a_text_breaks_its_length_and_its_pattern_both() {
+        let begins = |value: &str| {
+            format!("Value '{value}' at 'field' failed to satisfy constraint: Member must")
+        };
+        assert_eq!(
+            texts(&Rule::Text(&TOKEN), "ABCDE"),
+            [
+                format!("{} have length less than or equal to 4", begins("ABCDE")),
+                format!(
+                    "{} satisfy regular expression pattern: [a-z]+",
+                    begins("ABCDE")
+                ),
+            ]
+        );
+        assert_eq!(
+            texts(&Rule::Text(&TOKEN), "").len(),
+            2,
+            "too short, and none of the pattern's"
+        );
+        // Characters count, not bytes.
+        assert_eq!(texts(&Rule::Text(&TOKEN), "ääää").len(), 1);
+        for legal in ["ab", "abcd"] {
+            assert!(texts(&Rule::Text(&TOKEN), legal).is_empty());
+        }
+        assert_eq!(texts(&Rule::Text(&TOKEN), "ab\n").len(), 1);
+    }
+
+    /// NAM-14
+    #[test]
+    fn an_aliass_name_is_no_number() {
+        for (name, faults) in [("live", 0), ("1a", 0), ("2024", 1), ("a b", 1), ("", 2)] {
+            assert_eq!(texts(&Rule::Text(&NAME), name).len(), faults, "{name}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_32_bits_and_a_range() {
+        let rule = Rule::Integer { min: 1, max: 50 };
+        for (value, faults) in [(0, 1), (1, 0), (50, 0), (51, 1), (-1, 1)] {
+            assert_eq!(texts(&rule, &value.to_string()).len(), faults);
+            assert_eq!(jsons(&rule, &json!(value)).unwrap().len(), faults);
+        }
+        for foreign in [
+            json!(2_147_483_648_i64),
+            json!(9_223_372_000_000_000_000_i64),
+            json!(1.5),
+            json!("1"),
+            json!(true),
+        ] {
+            let error = jsons(&rule, &foreign).unwrap_err();
+            assert_eq!(error.code(), "SerializationException", "{foreign}");
+        }
+        let mut broken = Vec::new();
+        let error = rule.check_text("maxItems", "2147483648", &mut broken);
+        assert!(
+            error
+                .unwrap_err()
+                .message()
+                .starts_with("MaxItems '2147483648' is no number")
+        );
+    }
+
+    #[test]
+    fn lists_and_maps_are_told_whole() {
+        let rule = Rule::List { max: 2, of: &TOKEN };
+        assert!(jsons(&rule, &json!(["ab", "cd"])).unwrap().is_empty());
+        assert_eq!(
+            jsons(&rule, &json!(["ab", "cd", "E"])).unwrap(),
+            [
+                "Value '[ab, cd, E]' at 'field' failed to satisfy constraint: Member must have length less than or equal to 2",
+                "Value '[ab, cd, E]' at 'field' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 4, Member must have length greater than or equal to 2, Member must satisfy regular expression pattern: [a-z]+]",
+            ]
+        );
+        jsons(&rule, &json!([1])).unwrap_err();
+        let keys = Rule::Keys(&TOKEN);
+        assert!(jsons(&keys, &json!({"ab": 1})).unwrap().is_empty());
+        assert!(
+            jsons(&keys, &json!({"A": 1})).unwrap()[0]
+                .contains("Map keys must satisfy constraint: [")
+        );
+    }
+}
