@@ -19,7 +19,7 @@ use super::loopback;
 use super::model;
 use super::route::Operation;
 use super::sigv4::{self, BodyHash, Credential, Verifier};
-use super::taggable;
+use super::tags;
 use crate::clock;
 use crate::configuration::Permissions;
 use crate::failure::DeadLetter;
@@ -91,7 +91,7 @@ pub(crate) async fn check_operation(
     let name = decode(function)?;
     // What is asked for is what will be done: a qualifier that the operation doesn't read opens nothing.
     let target = match operation.reads_qualifier() {
-        _ if operation.is_tagging() => taggable::target(incoming, &name)?,
+        _ if operation.is_tagging() => tags::target(incoming, &name)?,
         true => incoming.target(&name)?,
         false => incoming.target_of_path(&name)?,
     };

@@ -21,8 +21,6 @@ struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// What breaks the model's rules.
-    broken: Vec<String>,
     blame: Blame,
     reason: Option<&'static str>,
     retry_after: Option<Duration>,
@@ -90,7 +88,6 @@ impl ApiError {
             status,
             code,
             message: message.into(),
-            broken: Vec::new(),
             blame,
             reason: None,
             retry_after: None,
@@ -134,26 +131,13 @@ impl ApiError {
             "{count} validation {errors} detected: {}",
             broken.join("; ")
         );
-        let mut error = Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid();
-        error.0.broken = broken;
-        error
+        Self::new(StatusCode::BAD_REQUEST, "ValidationException", message).unsaid()
     }
 
     pub(crate) fn unless_empty(broken: Vec<String>) -> Result<(), Self> {
         match broken.is_empty() {
             true => Ok(()),
             false => Err(Self::validation(broken)),
-        }
-    }
-
-    /// What two parts of a request are, or all that is wrong with both as far as the model's rules go (NAM-05).
-    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
-        match (one, other) {
-            (Ok(one), Ok(other)) => Ok((one, other)),
-            (Err(one), Err(other)) if !one.0.broken.is_empty() && !other.0.broken.is_empty() => {
-                Err(Self::validation([one.0.broken, other.0.broken].concat()))
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::access;
-use super::error::{ApiError, Constraint};
+use super::error::ApiError;
 use super::incoming::{Incoming, decode, marked, marker};
-use super::target::{Target, is_account, is_region};
+use super::target::Target;
 use crate::clock;
 use crate::configuration::EventInvokeConfig;
 use crate::origin::LATEST;
@@ -43,12 +43,6 @@ impl Goal {
     }
 }
 
-/// CFG-18
-const DESTINATION_MAX: usize = 350;
-/// Characters of a Kafka topic's name.
-const KAFKA_MAX: usize = 249;
-const DESTINATION_PATTERN: &str = "$|kafka://([^.]([a-zA-Z0-9\\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)";
-
 // --- operations
 
 pub(crate) async fn put(
@@ -73,8 +67,7 @@ async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let wanted: Wanted = incoming.json().await?;
-    let valid = ApiError::unless_empty(wanted.broken());
-    let (target, ()) = ApiError::both(incoming.target(&name), valid)?;
+    let target = incoming.target(&name)?;
     if wanted.says_nothing() {
         // CFG-15: of a function that isn't there, too.
         return Err(ApiError::invalid_parameter(
@@ -134,15 +127,12 @@ pub(crate) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Most that a page has (CFG-11).
-const PAGE_MAX: i64 = 50;
-
 pub(crate) fn list(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
     let name = decode(function)?;
     let target = incoming.target(&name)?;
     check_exists(incoming, &target)?;
     let query = incoming.query()?;
-    let limit = super::functions::page_limit(&query, PAGE_MAX)?;
+    let limit = super::functions::page_limit(&query);
     let after = query.get("Marker").map(|it| marked(it)).transpose()?;
     let info = incoming.function(&target)?;
     let configs = &info.configuration.event_invoke;
@@ -224,40 +214,6 @@ impl Wanted {
             && self.destination_config.is_none()
     }
 
-    /// CFG-12, CFG-18
-    fn broken(&self) -> Vec<String> {
-        let mut broken = Vec::new();
-        let mut within = |value: Option<i64>, field, min, max| {
-            let rule = match value {
-                Some(value) if value < min => Constraint::Min(min),
-                Some(value) if value > max => Constraint::Max(max),
-                _ => return,
-            };
-            broken.push(rule.broken_by(field, value.unwrap_or_default()));
-        };
-        within(self.maximum_retry_attempts, "maximumRetryAttempts", 0, 2);
-        let age = self.maximum_event_age_in_seconds;
-        within(age, "maximumEventAgeInSeconds", 60, 21_600);
-        let destinations = self.destination_config.as_ref();
-        let goals = destinations.map(|it| {
-            [
-                ("destinationConfig.onSuccess.destination", &it.on_success),
-                ("destinationConfig.onFailure.destination", &it.on_failure),
-            ]
-        });
-        for (field, goal) in goals.into_iter().flatten() {
-            let arn = goal.as_ref().and_then(|goal| goal.destination.as_deref());
-            let Some(arn) = arn else { continue };
-            if arn.len() > DESTINATION_MAX {
-                broken.push(Constraint::LengthMax(DESTINATION_MAX).broken_by(field, arn));
-            }
-            if !is_destination(arn) {
-                broken.push(Constraint::Pattern(DESTINATION_PATTERN).broken_by(field, arn));
-            }
-        }
-        broken
-    }
-
     /// CFG-20 to CFG-22
     fn check_destinations(&self, incoming: &Incoming<'_>, own: &str) -> Result<(), ApiError> {
         let Some(destinations) = &self.destination_config else {
@@ -334,63 +290,5 @@ impl Wanted {
             }
         }
         after
-    }
-}
-
-/// CFG-18
-fn is_destination(arn: &str) -> bool {
-    if let Some(topic) = arn.strip_prefix("kafka://") {
-        let mut name = topic.chars();
-        let begins = name.next().is_some_and(|c| c != '.');
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        return begins && topic.chars().count() <= KAFKA_MAX && name.all(legal);
-    }
-    let parts: Vec<_> = arn.splitn(6, ':').collect();
-    let ["arn", partition, service, region, account, _] = *parts else {
-        return arn.is_empty();
-    };
-    let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    partition.starts_with("aws")
-        && word(partition)
-        && !service.is_empty()
-        && word(service)
-        && (region.is_empty() || is_region(region))
-        && (account.is_empty() || is_account(account))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// CFG-18
-    #[test]
-    fn a_destination_is_nothing_or_an_arn_or_a_kafka_topic() {
-        let long = format!("kafka://{}", "t".repeat(KAFKA_MAX + 1));
-        for (text, legal) in [
-            ("", true),
-            ("arn:aws:sqs:us-east-1:000000000000:q", true),
-            ("arn:aws-cn:s3:::bucket", true),
-            ("arn:aws:events:eu-central-1:000000000000:event-bus/b", true),
-            ("kafka://topic-1_a.b", true),
-            ("kafka://a", true),
-            (" ", false),
-            ("q", false),
-            ("arn:aws:sqs:mars:000000000000:q", false),
-            ("arn:aws:sqs:us-east-11:000000000000:q", false),
-            ("arn:aws:sqs:us-east-1:0:q", false),
-            ("arn:aws:sqs:us-east-1:000000000000", false),
-            (
-                "arn:aws:_-/!lambda:us-east-1:000000000000:function:f",
-                false,
-            ),
-            ("arn:aws::us-east-1:000000000000:q", false),
-            ("arn:gcp:sqs:us-east-1:000000000000:q", false),
-            ("kafka://", false),
-            ("kafka://.hidden", false),
-            ("kafka://a b", false),
-            (&long, false),
-        ] {
-            assert_eq!(is_destination(text), legal, "{text}");
-        }
     }
 }

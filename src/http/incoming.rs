@@ -121,6 +121,18 @@ impl<'a> Incoming<'a> {
             })
     }
 
+    /// All parameters of the query with this name.
+    pub(crate) fn queries(&self, wanted: &str) -> Result<Vec<String>, ApiError> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(self.http.query_string());
+        // It may hold a signature, so it isn't repeated.
+        let pairs = pairs.map_err(|error| {
+            ApiError::invalid_parameter(format!("the query can't be read: {error}"))
+        })?;
+        let pairs = pairs.into_inner().into_iter();
+        let found = pairs.filter_map(|(name, value)| (name == wanted).then_some(value));
+        Ok(found.collect())
+    }
+
     /// The function that a part of the path means, with the query's qualifier.
     pub(crate) fn target<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
         let qualifier = self.query()?.remove("Qualifier").map(Cow::Owned);

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::error::{ApiError, Constraint, REQUEST_ID};
+use super::error::{ApiError, REQUEST_ID};
 use super::incoming::{Incoming, Unread, decode};
 use super::target::Target;
 use crate::client::Client;
@@ -42,8 +42,8 @@ pub(crate) async fn invoke(
 ) -> Result<HttpResponse, ApiError> {
     let headers = incoming.http.headers();
     let name = decode(function)?;
-    let said = ApiError::both(kind(headers), wants_tail(headers));
-    let ((kind, tail), target) = ApiError::both(said, incoming.target(&name))?;
+    let (kind, tail) = (kind(headers), wants_tail(headers));
+    let target = incoming.target(&name)?;
     let context = client_context(incoming, kind)?;
     check_known(incoming, &target)?;
     let payload = parsed(body(incoming).await?)?;
@@ -96,30 +96,19 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // --- what is asked for
 
-fn kind(headers: &HeaderMap) -> Result<Type, ApiError> {
-    match header(headers, &KIND)? {
-        None | Some("RequestResponse") => Ok(Type::RequestResponse),
-        Some("Event") => Ok(Type::Event),
-        Some("DryRun") => Ok(Type::DryRun),
-        Some(other) => {
-            let rule = Constraint::Enum("Event, RequestResponse, DryRun");
-            Err(ApiError::validation(vec![
-                rule.broken_by("invocationType", other),
-            ]))
-        }
+// Other values than these are refused with all else that breaks the model.
+
+fn kind(headers: &HeaderMap) -> Type {
+    match headers.get(&KIND).map(HeaderValue::as_bytes) {
+        Some(b"Event") => Type::Event,
+        Some(b"DryRun") => Type::DryRun,
+        _ => Type::RequestResponse,
     }
 }
 
 /// INV-05
-fn wants_tail(headers: &HeaderMap) -> Result<bool, ApiError> {
-    match header(headers, &LOG_TYPE)? {
-        None | Some("None") => Ok(false),
-        Some("Tail") => Ok(true),
-        Some(other) => {
-            let rule = Constraint::Enum("None, Tail");
-            Err(ApiError::validation(vec![rule.broken_by("logType", other)]))
-        }
-    }
+fn wants_tail(headers: &HeaderMap) -> bool {
+    headers.get(&LOG_TYPE).is_some_and(|value| value == "Tail")
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
@@ -165,8 +154,7 @@ fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiEr
 
 /// The body, as large as its type of invocation allows.
 pub(crate) async fn body(incoming: &mut Incoming<'_>) -> Result<Vec<u8>, ApiError> {
-    // Another type than these is refused by and by, with all else that is wrong.
-    let kind = kind(incoming.http.headers()).unwrap_or(Type::RequestResponse);
+    let kind = kind(incoming.http.headers());
     let max = kind.payload_max(&incoming.api.client);
     let bytes = incoming.bytes(max).await;
     bytes.map_err(|unread| match unread {

@@ -30,7 +30,6 @@ mod recursion;
 mod route;
 mod server;
 pub mod sigv4;
-mod taggable;
 mod tags;
 mod target;
 mod unsupported;

@@ -148,7 +148,7 @@ fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &Resourc
     }
 }
 
-/// CFG-35, CFG-37: the revision is the policy's; while there is none, and at AWS always, it is that of what it belongs to.
+/// CFG-35, CFG-37: the revision of a policy, or of what has none yet.
 fn check_revision(
     info: &FunctionInfo,
     target: &Target<'_>,
@@ -157,10 +157,7 @@ fn check_revision(
     let Some(given) = given else {
         return Ok(());
     };
-    let policy = current(&info.configuration, target);
-    let policy = policy.map(|permissions| permissions.revision.to_string());
-    let owner = functions::revision(info, target.qualifier.as_deref());
-    if policy.as_deref() == Some(given) || owner == given {
+    if given == functions::revision(info, target.qualifier.as_deref()) {
         return Ok(());
     }
     Err(ApiError::new(

@@ -2,31 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access;
 use super::error::ApiError;
 use super::incoming::{Incoming, decode};
-use super::taggable;
 use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::clock;
-use crate::configuration::{TAG_KEY_MAX as KEY_MAX, TAG_VALUE_MAX as VALUE_MAX, TAGS_MAX};
-
-/// As AWS's model has it; refusals quote it.
-const WORD_PATTERN: &str = "([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)";
+use crate::configuration::TAGS_MAX;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Tagging {
-    tags: Option<BTreeMap<String, String>>,
+    tags: BTreeMap<String, String>,
 }
 
 pub(crate) fn list(incoming: &Incoming<'_>, resource: &str) -> Result<HttpResponse, ApiError> {
     let resource = decode(resource)?;
-    let target = taggable::target(incoming, &resource)?;
+    let target = target(incoming, &resource)?;
     let tags = function(incoming, &target)?.configuration.tags;
     Ok(HttpResponse::Ok().json(json!({ "Tags": tags })))
 }
@@ -38,7 +34,7 @@ pub(crate) async fn tag(
 ) -> Result<HttpResponse, ApiError> {
     let resource = decode(resource)?;
     let Tagging { tags } = incoming.json().await?;
-    let (target, tags) = ApiError::both(taggable::target(incoming, &resource), checked(tags))?;
+    let target = target(incoming, &resource)?;
     if tags.is_empty() {
         return Err(ApiError::invalid_parameter(
             "An error occurred and the request cannot be processed.",
@@ -53,7 +49,7 @@ pub(crate) async fn untag(
     resource: &str,
 ) -> Result<HttpResponse, ApiError> {
     let resource = decode(resource)?;
-    let (target, keys) = ApiError::both(taggable::target(incoming, &resource), keys(incoming))?;
+    let (target, keys) = (target(incoming, &resource)?, incoming.queries("tagKeys")?);
     change(incoming, &target, |kept| {
         kept.retain(|key, _| !keys.contains(key))
     })
@@ -69,6 +65,25 @@ pub(crate) fn show(incoming: &Incoming<'_>, info: &FunctionInfo, body: &mut Valu
     match access::check(incoming, "lambda:ListTags", Some(info.name.as_str())) {
         Ok(()) => body["Tags"] = json!(tags),
         Err(refused) => body["TagsError"] = refused.told(),
+    }
+}
+
+/// What a resource's ARN means.
+///
+/// # Errors
+/// When it is the ARN of something other than a function: there are none of these here.
+pub(crate) fn target<'a>(
+    incoming: &Incoming<'_>,
+    resource: &'a str,
+) -> Result<Target<'a>, ApiError> {
+    match resource.split(':').nth(5) {
+        Some("function") => incoming.target_of_path(resource),
+        Some("code-signing-config") => Err(ApiError::not_found(format!(
+            "The Lambda code signing configuration {resource} can not be found."
+        ))),
+        _ => Err(ApiError::not_found(
+            "The resource you requested does not exist.",
+        )),
     }
 }
 
@@ -108,89 +123,4 @@ async fn change(
         })
         .await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Tags that keep the rules of AWS's model.
-fn checked(tags: Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, ApiError> {
-    let Some(tags) = tags else {
-        return Err(missing("tags"));
-    };
-    let shown: Vec<_> = tags
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let shown = format!("{{{}}}", shown.join(", "));
-    let broken = |what: &str, min, max| {
-        let rules = rules(min, max);
-        format!(
-            "Value '{shown}' at 'tags' failed to satisfy constraint: Map {what} must satisfy constraint: {rules}"
-        )
-    };
-    let mut all = Vec::new();
-    if !tags.keys().all(|key| is_text(key, 1, KEY_MAX)) {
-        all.push(broken("keys", 1, KEY_MAX));
-    }
-    if !tags.values().all(|value| is_text(value, 0, VALUE_MAX)) {
-        all.push(broken("value", 0, VALUE_MAX));
-    }
-    ApiError::unless_empty(all).map(|()| tags)
-}
-
-/// The keys of the query, at least one.
-fn keys(incoming: &Incoming<'_>) -> Result<Vec<String>, ApiError> {
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(incoming.http.query_string());
-    // It may hold a signature, so it isn't repeated.
-    let pairs = pairs.map_err(|error| {
-        ApiError::invalid_parameter(format!("the query can't be read: {error}"))
-    })?;
-    let keys = pairs.into_inner().into_iter();
-    let keys: Vec<_> = keys
-        .filter_map(|(name, key)| (name == "tagKeys").then_some(key))
-        .collect();
-    if keys.is_empty() {
-        return Err(missing("tagKeys"));
-    }
-    if !keys.iter().all(|key| is_text(key, 1, KEY_MAX)) {
-        return Err(ApiError::validation(vec![format!(
-            "Value '[{}]' at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: {}",
-            keys.join(", "),
-            rules(1, KEY_MAX)
-        )]));
-    }
-    Ok(keys)
-}
-
-fn rules(min: usize, max: usize) -> String {
-    format!(
-        "[Member must have length less than or equal to {max}, Member must have length greater than or equal to {min}, Member must satisfy regular expression pattern: {WORD_PATTERN}, Member must not be null]"
-    )
-}
-
-fn is_text(text: &str, min: usize, max: usize) -> bool {
-    let legal = |c: char| {
-        let space = c.is_whitespace() && !c.is_control();
-        c.is_alphabetic() || c.is_numeric() || space || "_.:/=+-@".contains(c)
-    };
-    (min..=max).contains(&text.chars().count()) && text.chars().all(legal)
-}
-
-fn missing(field: &str) -> ApiError {
-    ApiError::validation(vec![format!(
-        "Value null at '{field}' failed to satisfy constraint: Member must not be null"
-    )])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_tags_are_letters_spaces_numbers_and_a_few_signs() {
-        for text in ["a", "Kosten stelle/ü", "日本 5", "a_.:/=+-@"] {
-            assert!(is_text(text, 1, KEY_MAX), "{text}");
-        }
-        for text in ["", "a\n", "a!", "{}", &"k".repeat(129)] {
-            assert!(!is_text(text, 1, KEY_MAX), "{text}");
-        }
-    }
 }

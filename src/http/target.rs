@@ -232,7 +232,7 @@ fn name(text: &str) -> Option<(&str, Option<&str>)> {
     (is_name && qualifier.is_none_or(is_qualifier)).then_some((name, qualifier))
 }
 
-pub(crate) fn is_partition(text: &str) -> bool {
+fn is_partition(text: &str) -> bool {
     let rest = text.strip_prefix("aws");
     text.is_empty()
         || rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphabetic() || c == '-'))

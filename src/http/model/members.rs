@@ -4,8 +4,10 @@
 
 use actix_web::http::header::HeaderName;
 
+use super::configuration::UPDATE_FUNCTION_CONFIGURATION;
 use super::rule::{Rule, Text};
 use super::{Member, Place};
+use crate::configuration::{TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::http::route::Operation;
 use crate::http::target::Names;
 
@@ -32,9 +34,9 @@ pub(super) fn members(operation: Operation<'_>) -> &'static [Member] {
         Operation::GetFunctionRecursionConfig(_) => &UNQUALIFIED,
         Operation::AddPermission(_) => &ADD_PERMISSION,
         Operation::RemovePermission(..) => &REMOVE_PERMISSION,
-        Operation::ListTags(_) | Operation::TagResource(_) | Operation::UntagResource(_) => {
-            &LIST_TAGS
-        }
+        Operation::ListTags(_) => &LIST_TAGS,
+        Operation::TagResource(_) => &TAG_RESOURCE,
+        Operation::UntagResource(_) => &UNTAG_RESOURCE,
         Operation::GetAccountSettings | Operation::Unsupported(..) => &[],
     }
 }
@@ -48,8 +50,12 @@ const fn member(place: Place, name: &'static str, rule: Rule) -> Member {
     }
 }
 
-const fn function(names: Names) -> Member {
+pub(super) const fn function(names: Names) -> Member {
     member(Place::Function, "functionName", Rule::Function(names))
+}
+
+const fn resource() -> Member {
+    member(Place::Function, "resource", Rule::Text(&TAGGABLE_RESOURCE))
 }
 
 const fn query(name: &'static str, rule: Rule) -> Member {
@@ -64,11 +70,11 @@ const fn header(header: &'static str, name: &'static str, rule: Rule) -> Member 
     member(Place::Header(HeaderName::from_static(header)), name, rule)
 }
 
-const fn body(name: &'static str, rule: Rule) -> Member {
+pub(super) const fn body(name: &'static str, rule: Rule) -> Member {
     member(Place::Body, name, rule)
 }
 
-const fn required(name: &'static str, rule: Rule) -> Member {
+pub(super) const fn required(name: &'static str, rule: Rule) -> Member {
     Member {
         place: Place::Body,
         name,
@@ -172,11 +178,29 @@ static REMOVE_PERMISSION: [Member; 3] = [
     ),
     QUALIFIER,
 ];
-static LIST_TAGS: [Member; 1] = [member(
-    Place::Function,
-    "resource",
-    Rule::Text(&TAGGABLE_RESOURCE),
-)];
+static LIST_TAGS: [Member; 1] = [resource()];
+static TAG_RESOURCE: [Member; 2] = [
+    resource(),
+    required(
+        "tags",
+        Rule::Map {
+            keys: &TAG_KEY,
+            values: Some(&TAG_VALUE),
+        },
+    ),
+];
+static UNTAG_RESOURCE: [Member; 2] = [
+    resource(),
+    Member {
+        place: Place::Queries("tagKeys"),
+        name: "tagKeys",
+        rule: Rule::List {
+            max: usize::MAX,
+            of: &TAG_KEY,
+        },
+        required: true,
+    },
+];
 
 static DURABLE_EXECUTION_NAME: Text = Text::new(1, 64, "[a-zA-Z0-9-_]+");
 static TENANT_ID: Text = Text::new(1, 256, r"[a-zA-Z0-9\._:\/=+\-@ ]+");
@@ -186,7 +210,7 @@ static MASTER_REGION: Text = Text::new(
     r"ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}",
 );
 static VERSION: Text = Text::new(1, 1024, r"(\$LATEST(\.PUBLISHED)?|[0-9]+)");
-static ALIAS: Text = Text::new(1, 128, "(?!^[0-9]+$)([a-zA-Z0-9-_]+)");
+static ALIAS: Text = Text::tested(1, 128, "(?!^[0-9]+$)([a-zA-Z0-9-_]+)", is_alias);
 /// CFG-18
 static DESTINATION: Text = Text::new(
     0,
@@ -211,217 +235,30 @@ static TAGGABLE_RESOURCE: Text = Text::new(
     r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(capacity-provider|network-connector):[a-zA-Z0-9-_]{1,64})",
 );
 
-// --- UpdateFunctionConfiguration
+/// As AWS's model has it for keys and values of tags.
+const TAG_PATTERN: &str = r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)";
+static TAG_KEY: Text = Text::tested(1, TAG_KEY_MAX, TAG_PATTERN, is_tag);
+static TAG_VALUE: Text = Text::tested(0, TAG_VALUE_MAX, TAG_PATTERN, is_tag);
 
-static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
-    function(Names::Plain),
-    body("role", Rule::Text(&ROLE)),
-    body("handler", Rule::Text(&HANDLER)),
-    body("description", Rule::Text(&DESCRIPTION)),
-    // The model's 5,400 s are for functions on instances of one's own (CON-06).
-    body("timeout", Rule::Integer { min: 1, max: 900 }),
-    body(
-        "memorySize",
-        Rule::Integer {
-            min: 128,
-            max: 32_768,
-        },
-    ),
-    body(
-        "vpcConfig.subnetIds",
-        Rule::List {
-            max: 16,
-            of: &SUBNET_ID,
-        },
-    ),
-    body(
-        "vpcConfig.securityGroupIds",
-        Rule::List {
-            max: 5,
-            of: &SECURITY_GROUP_ID,
-        },
-    ),
-    body("environment.variables", Rule::Keys(&VARIABLE)),
-    body("runtime", Rule::Enum(&RUNTIMES)),
-    body("deadLetterConfig.targetArn", Rule::Text(&RESOURCE_ARN)),
-    body("kMSKeyArn", Rule::Text(&RESOURCE_ARN)),
-    body("tracingConfig.mode", Rule::Enum(&["Active", "PassThrough"])),
-    body(
-        "layers",
-        Rule::List {
-            max: usize::MAX,
-            of: &LAYER,
-        },
-    ),
-    body("fileSystemConfigs", Rule::Structures { max: 1 }),
-    body(
-        "imageConfig.entryPoint",
-        Rule::List {
-            max: 1_500,
-            of: &ANY_TEXT,
-        },
-    ),
-    body(
-        "imageConfig.command",
-        Rule::List {
-            max: 1_500,
-            of: &ANY_TEXT,
-        },
-    ),
-    body(
-        "imageConfig.workingDirectory",
-        Rule::Text(&WORKING_DIRECTORY),
-    ),
-    required(
-        "ephemeralStorage.size",
-        Rule::Integer {
-            min: 512,
-            max: 32_768,
-        },
-    ),
-    body(
-        "snapStart.applyOn",
-        Rule::Enum(&["PublishedVersions", "None"]),
-    ),
-    body("loggingConfig.logFormat", Rule::Enum(&["JSON", "Text"])),
-    body(
-        "loggingConfig.applicationLogLevel",
-        Rule::Enum(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]),
-    ),
-    body(
-        "loggingConfig.systemLogLevel",
-        Rule::Enum(&["DEBUG", "INFO", "WARN"]),
-    ),
-    body("loggingConfig.logGroup", Rule::Text(&LOG_GROUP)),
-    required(
-        "capacityProviderConfig.lambdaManagedInstancesCapacityProviderConfig",
-        Rule::Structure,
-    ),
-    required(
-        "capacityProviderConfig.lambdaManagedInstancesCapacityProviderConfig.capacityProviderArn",
-        Rule::Text(&CAPACITY_PROVIDER),
-    ),
-    body(
-        "capacityProviderConfig.lambdaManagedInstancesCapacityProviderConfig.perExecutionEnvironmentMaxConcurrency",
-        Rule::Integer { min: 1, max: 1_600 },
-    ),
-    body(
-        "capacityProviderConfig.lambdaManagedInstancesCapacityProviderConfig.executionEnvironmentMemoryGiBPerVCpu",
-        Rule::Double { min: 2, max: 8 },
-    ),
-    body("durableConfig.kMSKeyArn", Rule::Text(&RESOURCE_ARN)),
-    body(
-        "durableConfig.retentionPeriodInDays",
-        Rule::Integer { min: 1, max: 90 },
-    ),
-    body(
-        "durableConfig.executionTimeout",
-        Rule::Integer {
-            min: 1,
-            max: 31_622_400,
-        },
-    ),
-    required("runtimeConfig.runtimeArn", Rule::Text(&RUNTIME_ARN)),
-    required("runtimeConfig.runtimeAlias", Rule::Text(&RUNTIME_ALIAS)),
-    required(
-        "acceleratorConfig.acceleratorMemorySize",
-        Rule::Integer {
-            min: i32::MIN,
-            max: i32::MAX,
-        },
-    ),
-];
+/// NAM-14
+fn is_alias(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.chars().all(legal) && !text.chars().all(|c| c.is_ascii_digit())
+}
 
-static ANY_TEXT: Text = Text::any(0, usize::MAX);
-static ROLE: Text = Text::new(
-    0,
-    10_000,
-    r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+",
-);
-static HANDLER: Text = Text::new(0, 128, r"[^\s]+");
-static DESCRIPTION: Text = Text::any(0, 256);
-static SUBNET_ID: Text = Text::new(0, 1_024, "subnet-[0-9a-z]*");
-static SECURITY_GROUP_ID: Text = Text::new(0, 1_024, "sg-[0-9a-zA-Z]*");
-static VARIABLE: Text = Text::new(0, usize::MAX, "[a-zA-Z]([a-zA-Z0-9_])+");
-static RESOURCE_ARN: Text = Text::new(0, 10_000, r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()");
-static LAYER: Text = Text::new(
-    1,
-    2_048,
-    r"((arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+))",
-);
-static WORKING_DIRECTORY: Text = Text::any(0, 1_000);
-static LOG_GROUP: Text = Text::new(1, 512, r"[\.\-_/#A-Za-z0-9]+");
-static CAPACITY_PROVIDER: Text = Text::new(
-    1,
-    140,
-    r"arn:aws[a-zA-Z-]*:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:capacity-provider:[a-zA-Z0-9-_]+",
-);
-static RUNTIME_ARN: Text = Text::new(
-    48,
-    2_048,
-    r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:runtime/.+",
-);
-static RUNTIME_ALIAS: Text = Text::any(1, 128);
-static RUNTIMES: [&str; 52] = [
-    "nodejs",
-    "nodejs4.3",
-    "nodejs6.10",
-    "nodejs8.10",
-    "nodejs10.x",
-    "nodejs12.x",
-    "nodejs14.x",
-    "nodejs16.x",
-    "nodejs18.x",
-    "nodejs20.x",
-    "nodejs22.x",
-    "nodejs24.x",
-    "java8",
-    "java8.al2",
-    "java11",
-    "java17",
-    "java21",
-    "java25",
-    "python2.7",
-    "python3.6",
-    "python3.7",
-    "python3.8",
-    "python3.9",
-    "python3.10",
-    "python3.11",
-    "python3.12",
-    "python3.13",
-    "python3.14",
-    "dotnetcore1.0",
-    "dotnetcore2.0",
-    "dotnetcore2.1",
-    "dotnetcore3.1",
-    "dotnet6",
-    "dotnet8",
-    "dotnet10",
-    "nodejs4.3-edge",
-    "go1.x",
-    "ruby2.5",
-    "ruby2.7",
-    "ruby3.2",
-    "ruby3.3",
-    "ruby3.4",
-    "ruby4.0",
-    "provided",
-    "provided.al2",
-    "provided.al2023",
-    "nodejs26.x",
-    "python3.15",
-    "java8.al2023",
-    "java11.al2023",
-    "java17.al2023",
-    "custom",
-];
+fn is_tag(text: &str) -> bool {
+    let legal = |c: char| {
+        let space = c.is_whitespace() && !c.is_control();
+        c.is_alphabetic() || c.is_numeric() || space || "_.:/=+-@".contains(c)
+    };
+    text.chars().all(legal)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONSTRAINED: [Operation<'static>; 19] = [
+    const CONSTRAINED: [Operation<'static>; 21] = [
         Operation::Invoke("f"),
         Operation::InvokeAsync("f"),
         Operation::ListFunctions,
@@ -441,14 +278,112 @@ mod tests {
         Operation::GetPolicy("f"),
         Operation::RemovePermission("f", "s"),
         Operation::ListTags("f"),
+        Operation::TagResource("f"),
+        Operation::UntagResource("f"),
     ];
 
     #[test]
     fn each_pattern_can_be_tried() {
         for member in CONSTRAINED.iter().flat_map(|it| members(*it)) {
-            if let Rule::Text(text) | Rule::Keys(text) | Rule::List { of: text, .. } = member.rule {
+            if let Rule::Text(text) | Rule::Map { keys: text, .. } | Rule::List { of: text, .. } =
+                member.rule
+            {
                 assert!(text.compiles(), "{}", member.name);
             }
+        }
+    }
+
+    /// CFG-18
+    #[test]
+    fn a_destination_is_nothing_or_an_arn_or_a_kafka_topic() {
+        let topic = |length| format!("kafka://{}", "t".repeat(length));
+        for legal in [
+            "",
+            "arn:aws:sqs:us-east-1:000000000000:q",
+            "arn:aws-cn:s3:::bucket",
+            "arn:aws:events:eusc-de-east-1:000000000000:event-bus/b",
+            "kafka://topic-1_a.b",
+            &topic(249),
+        ] {
+            assert!(DESTINATION.holds(legal), "{legal}");
+        }
+        for other in [
+            " ",
+            "q",
+            "arn:aws:sqs:mars:000000000000:q",
+            "arn:aws:sqs:us-east-11:000000000000:q",
+            "arn:aws:sqs:us-east-1:0:q",
+            "arn:aws:sqs:us-east-1:000000000000",
+            "arn:aws:_-/!lambda:us-east-1:000000000000:function:f",
+            "arn:aws::us-east-1:000000000000:q",
+            "arn:gcp:sqs:us-east-1:000000000000:q",
+            "kafka://",
+            "kafka://.hidden",
+            "kafka://a b",
+            &topic(250),
+        ] {
+            assert!(!DESTINATION.holds(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_whole_arns_of_resources_have_tags() {
+        let holds = |rest: &str| {
+            let arn = format!("arn:aws:lambda:us-east-1:000000000000:{rest}");
+            TAGGABLE_RESOURCE.holds(&arn)
+        };
+        for legal in [
+            "function:f",
+            "function:f:live",
+            "function:f:$LATEST",
+            "capacity-provider:c",
+            "event-source-mapping:a1b2c3d4-0000-4000-8000-A0b1c2d3e4f5",
+            "code-signing-config:csc-0123456789abcdefg",
+        ] {
+            assert!(holds(legal), "{legal}");
+        }
+        for other in [
+            "function:f:$LATES",
+            "function:f:1:2",
+            "function:a.b",
+            "function:",
+            "foobar:f",
+            "layer:l:1",
+            "event-source-mapping:x",
+            "code-signing-config:csc-0123456789ABCDEFG",
+        ] {
+            assert!(!holds(other), "{other}");
+        }
+        for text in [
+            "f",
+            "arn:aws:something",
+            "arn::lambda:us-east-1:000000000000:function:f",
+        ] {
+            assert!(!TAGGABLE_RESOURCE.holds(text), "{text}");
+        }
+    }
+
+    /// NAM-14
+    #[test]
+    fn an_aliass_name_is_no_number() {
+        for (name, legal) in [
+            ("live", true),
+            ("1a", true),
+            ("2024", false),
+            ("a b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_alias(name), legal, "{name}");
+        }
+    }
+
+    #[test]
+    fn words_of_tags_are_letters_spaces_numbers_and_a_few_signs() {
+        for text in ["", "a", "Kosten stelle/ü", "日本 5", "a_.:/=+-@"] {
+            assert!(is_tag(text), "{text}");
+        }
+        for text in ["a\n", "a!", "{}"] {
+            assert!(!is_tag(text), "{text}");
         }
     }
 

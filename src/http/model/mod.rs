@@ -7,6 +7,7 @@
 //! members.rs: the members of an operation ─▶ rule.rs: the rule of each
 //! ```
 
+mod configuration;
 mod members;
 mod rule;
 
@@ -38,6 +39,8 @@ enum Place {
     /// The last part of the path: an alias, or a statement's id.
     Last,
     Query,
+    /// All parameters of the query with this name.
+    Queries(&'static str),
     Header(HeaderName),
     Body,
 }
@@ -61,13 +64,10 @@ pub(crate) async fn check(
         false => Default::default(),
     };
     let mut broken = Vec::new();
-    for Member {
-        place,
-        name,
-        rule,
-        required,
-    } in members
-    {
+    for member in members {
+        let Member {
+            place, name, rule, ..
+        } = member;
         let text = match place {
             Place::Function => operation.function().map(decode).transpose()?,
             Place::Last => operation.last().map(decode).transpose()?,
@@ -77,13 +77,16 @@ pub(crate) async fn check(
             }
             Place::Query if query.is_empty() => None,
             Place::Query => query.get(&wire_name(name)).map(|it| Cow::Borrowed(&**it)),
+            Place::Queries(wanted) => {
+                let all: Vec<_> = incoming.queries(wanted)?;
+                let all = (!all.is_empty()).then(|| Value::from(all));
+                let found = all.as_ref().map_or(Found::Nothing, Found::Value);
+                check_found(member, found, &mut broken)?;
+                None
+            }
             Place::Body => {
-                match find(&body, name)? {
-                    Found::Value(value) => rule.check_json(name, value, &mut broken)?,
-                    Found::Nothing if *required => broken.push(missing(name)),
-                    Found::Nothing | Found::NothingToHoldIt => {}
-                }
-                continue;
+                check_found(member, find(&body, name)?, &mut broken)?;
+                None
             }
         };
         if let Some(text) = text {
@@ -93,8 +96,20 @@ pub(crate) async fn check(
     ApiError::unless_empty(broken)
 }
 
-fn missing(name: &str) -> String {
-    format!("Value null at '{name}' failed to satisfy constraint: Member must not be null")
+fn check_found(
+    member: &Member,
+    found: Found<'_>,
+    broken: &mut Vec<String>,
+) -> Result<(), ApiError> {
+    let name = member.name;
+    match found {
+        Found::Value(value) => member.rule.check_json(name, value, broken)?,
+        Found::Nothing if member.required => broken.push(format!(
+            "Value null at '{name}' failed to satisfy constraint: Member must not be null"
+        )),
+        Found::Nothing | Found::NothingToHoldIt => {}
+    }
+    Ok(())
 }
 
 enum Found<'v> {
