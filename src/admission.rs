@@ -10,6 +10,8 @@ pub(crate) mod configuring;
 mod fetching;
 pub(crate) mod lanes;
 mod proposing;
+#[cfg(feature = "http")]
+mod signatures;
 mod storing;
 
 use std::any::Any;

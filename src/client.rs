@@ -3,6 +3,8 @@
 mod call;
 mod functions;
 pub(crate) mod letters;
+#[cfg(feature = "http")]
+mod signatures;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -69,7 +69,8 @@ impl Admission {
             return;
         };
         let kept = self.ask(|store, reply| store.executions(reply)).await;
-        let kept = kept.unwrap_or_default().into_iter().map(|execution| {
+        let kept = kept.unwrap_or_default().into_iter();
+        let kept = kept.filter(|it| !is_signature(it)).map(|execution| {
             let function = self.heir(execution.function.clone());
             completed(Execution {
                 function,
@@ -286,6 +287,15 @@ pub(super) async fn ask<T: Send + 'static>(
     }
     let silent = |_| Err(StoreError::new("the store gave no answer"));
     receiver.await.unwrap_or_else(silent)
+}
+
+/// The function whose executions are signatures. No application has one of this name, which is not legal.
+pub(super) fn signatures() -> FunctionName {
+    FunctionName::new("$signatures")
+}
+
+pub(super) fn is_signature(execution: &Execution) -> bool {
+    execution.function == signatures()
 }
 
 fn execution(completed: Completed) -> Execution {

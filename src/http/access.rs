@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::Api;
@@ -18,8 +19,9 @@ use super::listener::Listener;
 use super::loopback;
 use super::model;
 use super::route::Operation;
-use super::sigv4::{self, BodyHash, Credential, Verifier};
+use super::sigv4::{self, BodyHash, Credential, UsedUp, Verifier};
 use super::tags;
+use crate::client::Client;
 use crate::clock;
 use crate::configuration::Permissions;
 use crate::failure::DeadLetter;
@@ -30,6 +32,8 @@ use crate::policy::{Caller, Context, Decision, Denial, Kind, Request, ResourcePo
 pub(crate) struct Guard {
     pub(crate) verifier: Verifier,
     read: Policies,
+    /// Set once the verifier knows which signatures earlier processes accepted.
+    recalled: OnceCell<()>,
 }
 
 /// Policies of functions that were read lately, by their revision.
@@ -44,7 +48,30 @@ impl Guard {
         Self {
             verifier,
             read: Policies::default(),
+            recalled: OnceCell::new(),
         }
+    }
+
+    /// Has the verifier learn, before its first decision, which signatures earlier processes accepted.
+    async fn recall(&self, client: &Client) -> Result<(), ApiError> {
+        if !self.verifier.refuses_replays() {
+            return Ok(());
+        }
+        let recall = async {
+            let kept = client.accepted_signatures().await.map_err(|error| {
+                ApiError::unavailable(format!(
+                    "Which signatures were accepted before can't be read, and replays are refused: {error}. Try again"
+                ))
+            })?;
+            for (signature, good_until) in kept {
+                self.verifier.recall(&UsedUp {
+                    signature,
+                    good_until,
+                });
+            }
+            Ok(())
+        };
+        self.recalled.get_or_try_init(|| recall).await.map(|&()| ())
     }
 }
 
@@ -221,7 +248,17 @@ async fn authenticate(
         false => incoming.small().await?,
     };
     let hash = BodyHash::of(&body);
-    guard.verifier.settle(claim, &hash, clock::wall_now())?;
+    let client = &incoming.api.client;
+    guard.recall(client).await?;
+    if let Some(used) = guard.verifier.use_up(claim, &hash, clock::wall_now())? {
+        // Kept before anything is done: after a crash the request must not be good again.
+        let kept = client.keep_signature(used.signature, used.good_until).await;
+        kept.map_err(|error| {
+            ApiError::unavailable(format!(
+                "Replays are refused, and the store did not keep that this signature is used up: {error}. Nothing was done. Sign the request anew"
+            ))
+        })?;
+    }
     incoming.keep(body);
     incoming.caller = Some(credential);
     Ok(())

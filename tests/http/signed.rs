@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use hmac_sha256::{HMAC, Hash};
-use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+use redrive::http::sigv4::{Credential, Principal, StaticCredentials, Verifier};
 use redrive::policy::Policies;
 use serde_json::{Value, json};
 
@@ -107,15 +107,74 @@ async fn only_what_is_signed_and_allowed_is_done() {
     ];
     let changed = served.request("POST", &path, &headers, b"5").await;
     assert_eq!(changed.error(), (403, "InvalidSignatureException"));
-    let once = served.request("POST", &path, &headers, b"4").await;
-    assert_eq!(once.status, 202);
-    let again = served.request("POST", &path, &headers, b"4").await;
-    assert_eq!(again.error().0, 403, "a replay");
+    for _ in 0..2 {
+        let again = served.request("POST", &path, &headers, b"4").await;
+        assert_eq!(again.status, 202, "as AWS has it");
+    }
     let nobody = ask(&served, "eve", "POST", &path, "6").await;
     assert_eq!(nobody.error(), (403, "UnrecognizedClientException"));
-    // Two of `echo` and one of `sleep`.
+    // Three of `echo` and one of `sleep`.
     let stats = served.runtime.client().stats();
-    assert_eq!(stats.async_events_received, 3);
+    assert_eq!(stats.async_events_received, 4);
+}
+
+/// A server that refuses replays, for `ada` alone.
+async fn serve_once(builder: redrive::Builder) -> Served {
+    let document = json!({"Version": "2012-10-17", "Statement": allow("*", "*")});
+    let policies = Policies::new().identity(document.to_string().parse().unwrap());
+    let ada = Credential::new("ada", Principal::new(principal("ada"))).policies(policies);
+    let keys = StaticCredentials::new().key("AKada", ada);
+    let verifier = Verifier::new("us-east-1", keys).refuse_replays();
+    serve_with(builder, |api| api.verifier(verifier)).await
+}
+
+/// SIG-04: be it a call or not, and whether the runtime was shut down in between or not.
+#[cfg(feature = "disk")]
+#[actix::test]
+async fn where_replays_are_refused_they_are_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [
+        invocations("echo"),
+        "/_redrive/functions/echo/pause".to_owned(),
+    ];
+    let mut sent: Vec<Vec<u8>> = Vec::new();
+    for number in 0..3 {
+        let served = serve_once(builder().disk(folder.path())).await;
+        for path in &paths {
+            for earlier in &sent {
+                let again = served.raw(earlier).await;
+                assert_eq!(again.error(), (403, "RequestReplayedException"));
+            }
+            let (date, authorization) = sign(&served, "ada", "POST", path, "");
+            let (address, body) = (served.address, "");
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: {address}\r\nX-Amz-Date: {date}\r\nAuthorization: {authorization}\r\nX-Amz-Invocation-Type: Event\r\nContent-Length: 0\r\n\r\n{body}"
+            );
+            let once = served.raw(request.as_bytes()).await;
+            assert!([200, 202].contains(&once.status), "{number}: {once:?}");
+            sent.push(request.into_bytes());
+        }
+        served.stop.stop(true).await;
+        let end = std::time::Duration::from_secs(30);
+        let _ = served.runtime.shutdown(end).await; // it is paused
+    }
+}
+
+/// SIG-04: what isn't kept as used up isn't done.
+#[cfg(feature = "testing")]
+#[actix::test]
+async fn a_signature_that_the_store_does_not_keep_does_nothing() {
+    use redrive::testing::{Call, FaultyStore, RecordingStore, StoreFault};
+    for call in [Call::Settle, Call::Sync] {
+        let store = FaultyStore::new(RecordingStore::new()).always(call, StoreFault::Fail);
+        let store = std::sync::Arc::new(store);
+        let served = serve_once(builder().store(store.clone())).await;
+        let refused = ask(&served, "ada", "POST", &invocations("echo"), "1").await;
+        assert_eq!(refused.error(), (503, "ServiceUnavailableException"));
+        assert!(refused.message().contains("Nothing was done"));
+        assert_eq!(store.calls(Call::Append), 0);
+        assert_eq!(served.runtime.client().stats().async_events_received, 0);
+    }
 }
 
 /// IAM-01: the API beyond AWS has actions of its own, and what is denied of a function is denied of its events.

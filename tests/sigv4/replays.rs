@@ -1,18 +1,44 @@
-//! A signature is good once.
+//! A signature is good for as long as AWS has it, and where replays are refused it is good once.
 
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use redrive::http::sigv4::SignatureError;
+use redrive::http::sigv4::{SignatureError, Verifier};
 
 use crate::sent::Sent;
-use crate::setting::{admit, vector, verifier, verify};
+use crate::setting::{admit, vector, verify};
+
+fn verifier() -> Verifier {
+    crate::setting::verifier().refuse_replays()
+}
 
 fn later(name: &str, seconds: u64) -> Sent {
     let mut sent = vector(name);
     sent.now += seconds;
     sent
+}
+
+/// SIG-04: as with AWS, for clients that can't tell equal calls within a second apart.
+#[test]
+fn unless_replays_are_refused_a_signature_is_good_again_within_its_window() {
+    for (name, last) in [
+        ("plain", 300),
+        ("declared", 300),
+        ("temporary", 300),
+        ("presigned", 600),
+    ] {
+        // What is not remembered needs no room.
+        let verifier = crate::setting::verifier().replays_max(0);
+        for seconds in [0, 0, 1, last / 2, last] {
+            verify(&verifier, &later(name, seconds)).unwrap();
+        }
+        let error = verify(&verifier, &later(name, last + 1)).unwrap_err();
+        assert!(
+            matches!(error, SignatureError::Expired { .. }),
+            "{name}: {error}"
+        );
+    }
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub enum SignatureError {
         /// What it lacks.
         parameter: &'static str,
     },
+    /// It doesn't say when it was signed (SIG-04).
+    #[error("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")]
+    Undated,
     /// A parameter or header isn't what it has to be (SIG-02).
     #[error("'{what}' must be {expected}.")]
     Malformed {
@@ -146,7 +149,8 @@ pub enum SignatureError {
         "The provided 'x-amz-content-sha256' header does not match the SHA-256 of the body that was received."
     )]
     BodyMismatch,
-    /// A request with this signature was accepted before. Sign it anew.
+    /// A request with this signature was accepted before, and the verifier [refuses
+    /// replays](super::Verifier::refuse_replays). Sign it anew.
     #[error("The request was accepted before and its signature is good only once. Sign it anew.")]
     Replayed,
     /// As many accepted signatures are remembered as may be. Try again later, or raise
@@ -169,6 +173,7 @@ impl SignatureError {
             | Self::Algorithm { .. }
             | Self::NotAPair { .. }
             | Self::Lacks { .. }
+            | Self::Undated
             | Self::Malformed { .. }
             | Self::Unsigned { .. }
             | Self::Absent { .. }

@@ -13,6 +13,11 @@ const HEADER: &str = "Authorization header";
 const PRESIGNED: &str = "AWS query-string authentication";
 /// The parameter of a presigned URL that isn't signed, for it is the signature.
 pub(super) const SIGNATURE: &str = "X-Amz-Signature";
+/// When the request was signed; `Date` counts where the other is not there.
+const AMZ_DATE: &str = "x-amz-date";
+const DATE: &str = "date";
+/// What the body hashes to.
+const BODY_HASH: &str = "x-amz-content-sha256";
 /// Bytes of an `Authorization` header.
 const AUTHORIZATION_MAX: usize = 8 * 1024;
 /// Bytes of the list of signed headers.
@@ -37,6 +42,8 @@ pub(super) struct Presented<'a> {
     /// `access key/YYYYMMDD/region/service/aws4_request`.
     credential: Cow<'a, str>,
     pub(super) signed_at: Timestamp,
+    /// The header that says so; it must be signed. A presigned URL has it in its query, which is signed as a whole.
+    dated_by: Option<&'static str>,
     /// Semicolons between lower-case names, sorted.
     signed_headers: Cow<'a, str>,
     pub(super) signature: [u8; 32],
@@ -51,6 +58,7 @@ struct Texts<'a> {
     name: &'static str,
     credential: Option<Cow<'a, str>>,
     date: Option<Cow<'a, str>>,
+    dated_by: Option<&'static str>,
     signed_headers: Option<Cow<'a, str>>,
     signature: Option<Cow<'a, str>>,
     session_token: Option<Cow<'a, str>>,
@@ -119,12 +127,9 @@ impl<'a> Presented<'a> {
                 expected: "a sorted list of different lower-case names, with semicolons between",
             });
         }
-        let mut needed = vec!["host"];
-        if self.form == Form::Header {
-            needed.push("x-amz-date");
-        }
+        let needed = ["host"].into_iter().chain(self.dated_by);
         let meaning = request.names().filter(|name| is_amz(name));
-        let unsigned = needed.into_iter().chain(meaning).find(|name| {
+        let unsigned = needed.chain(meaning).find(|name| {
             !signed
                 .iter()
                 .any(|signed| signed.eq_ignore_ascii_case(name))
@@ -151,11 +156,16 @@ impl<'a> Texts<'a> {
             .split_once([' ', '\t'])
             .unwrap_or((authorization, ""));
         check_algorithm(algorithm)?;
+        let (dated_by, date) = match request.single(AMZ_DATE)? {
+            Some(date) => (AMZ_DATE, Some(date)),
+            None => (DATE, request.single(DATE)?),
+        };
         let mut texts = Self {
             form: Form::Header,
             name: HEADER,
             credential: None,
-            date: request.single("x-amz-date")?.map(Cow::Borrowed),
+            date: date.map(Cow::Borrowed),
+            dated_by: Some(dated_by),
             signed_headers: None,
             signature: None,
             session_token: request.single("x-amz-security-token")?.map(Cow::Borrowed),
@@ -216,6 +226,7 @@ impl<'a> Texts<'a> {
             name: PRESIGNED,
             credential: query.single("X-Amz-Credential")?,
             date: query.single("X-Amz-Date")?,
+            dated_by: None,
             signed_headers: query.single("X-Amz-SignedHeaders")?,
             signature: query.single(SIGNATURE)?,
             session_token: token.or(other_token.map(Cow::Borrowed)),
@@ -230,7 +241,10 @@ impl<'a> Texts<'a> {
         let credential = needed(self.credential, "Credential")?;
         let signed_headers = needed(self.signed_headers, "SignedHeaders")?;
         let signature = needed(self.signature, "Signature")?;
-        let date = needed(self.date, "X-Amz-Date")?;
+        let date = match self.form {
+            Form::Header => self.date.ok_or(SignatureError::Undated)?,
+            Form::Presigned(_) => needed(self.date, "X-Amz-Date")?,
+        };
         if signed_headers.len() > SIGNED_HEADERS_MAX {
             return Err(SignatureError::TooLong {
                 what: "list of signed headers",
@@ -242,10 +256,8 @@ impl<'a> Texts<'a> {
         Ok(Presented {
             form: self.form,
             credential,
-            signed_at: Timestamp::parse(&date).ok_or(SignatureError::Malformed {
-                what: "X-Amz-Date",
-                expected: "a date such as 20150830T123600Z",
-            })?,
+            signed_at: read_date(&date, self.dated_by)?,
+            dated_by: self.dated_by,
             signed_headers,
             signature: digest(&signature).ok_or(SignatureError::Malformed {
                 what: "Signature",
@@ -255,6 +267,20 @@ impl<'a> Texts<'a> {
             body_hash: declared_body_hash(request)?,
         })
     }
+}
+
+/// `Date` may have the form that HTTP gives it, too.
+fn read_date(text: &str, by: Option<&str>) -> Result<Timestamp, SignatureError> {
+    let basic = Timestamp::parse(text);
+    let (date, what, expected) = match by {
+        Some(DATE) => (
+            basic.or_else(|| Timestamp::parse_http(text)),
+            "Date",
+            "a date such as 20150830T123600Z or Sun, 30 Aug 2015 12:36:00 GMT",
+        ),
+        _ => (basic, "X-Amz-Date", "a date such as 20150830T123600Z"),
+    };
+    date.ok_or(SignatureError::Malformed { what, expected })
 }
 
 fn check_algorithm(named: &str) -> Result<(), SignatureError> {
@@ -278,7 +304,7 @@ fn lifetime(expires: &str) -> Result<Span, SignatureError> {
 }
 
 fn declared_body_hash(request: &Request<'_>) -> Result<Option<[u8; 32]>, SignatureError> {
-    let Some(text) = request.single("x-amz-content-sha256")? else {
+    let Some(text) = request.single(BODY_HASH)? else {
         return Ok(None);
     };
     if text == "UNSIGNED-PAYLOAD" || text.starts_with("STREAMING-") {
@@ -302,10 +328,13 @@ fn digest(text: &str) -> Option<[u8; 32]> {
     (decoded.len() == 32).then_some(bytes)
 }
 
-/// Every `x-amz-*` header changes what the request does: `x-amz-invocation-type` above all.
+/// Every `x-amz-*` header changes what the request does, `x-amz-invocation-type` above all; but the body's hash, which the
+/// signature covers as the last line of the canonical request, whether the header is signed or not.
 fn is_amz(name: &str) -> bool {
-    name.get(..6)
-        .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+    let is_amz = name
+        .get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
+    is_amz && !name.eq_ignore_ascii_case(BODY_HASH)
 }
 
 /// The characters of a token (RFC 9110), lower case.

@@ -27,6 +27,9 @@ type Print = [u8; 16];
 /// The hash of a principal's name.
 type Signer = u64;
 
+/// Whose signatures those of earlier processes count as: no principal has this name.
+const EARLIER: &str = "";
+
 /// One signer may have this part of what is kept at most.
 const SHARE: usize = 2;
 
@@ -94,6 +97,27 @@ impl Replays {
                 self.remember(used, now)
             }
             other => other,
+        }
+    }
+
+    /// Remembers a signature that an earlier process accepted: no attempt with it is believed any more.
+    pub(super) fn recall(&self, signature: &[u8; 32], good_until: Timestamp) {
+        let signer = self.hasher.hash_one(EARLIER);
+        let (print, shard) = self.place(signature);
+        let mut shard = take(shard);
+        let period = good_until.0 / PERIOD;
+        if period < shard.first {
+            return;
+        }
+        let Period { uses, of } = shard.periods.entry(period).or_default();
+        let first = First {
+            at: Timestamp(0),
+            attempt: None,
+        };
+        if uses.insert(print, first).is_none() {
+            *of.entry(signer).or_default() += 1;
+            *self.of.entry(signer).or_default() += 1;
+            self.kept.fetch_add(1, Relaxed);
         }
     }
 
@@ -219,6 +243,18 @@ mod tests {
                 assert!(matches!(again, Err(SignatureError::Replayed)));
             }
         }
+    }
+
+    #[test]
+    fn what_an_earlier_process_accepted_is_refused_and_forgotten_in_time() {
+        let replays = replays(1_000);
+        for _ in 0..2 {
+            replays.recall(&signature(1), Timestamp(1_300));
+        }
+        let again = accept(&replays, 1, 1_300, 1_000);
+        assert!(matches!(again, Err(SignatureError::Replayed)));
+        accept(&replays, 65, 1_700, 1_400).unwrap();
+        assert_eq!((replays.of.len(), replays.kept.load(Relaxed)), (1, 1));
     }
 
     #[test]

@@ -5,6 +5,11 @@ use std::time::{Duration, SystemTime};
 /// The last second of the year 9999, the last that has this form.
 const LATEST: u64 = 253_402_300_799;
 
+const WEEKDAYS: [&str; 7] = ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 /// A length of time in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) u64);
@@ -30,6 +35,11 @@ impl Timestamp {
         Self(since.map_or(0, |since| since.as_secs()))
     }
 
+    /// The beginning of that second.
+    pub(super) fn time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LATEST))
+    }
+
     /// `None` unless it is a date of the calendar in exactly this form.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 16] = text.as_bytes().try_into().ok()?;
@@ -47,6 +57,24 @@ impl Timestamp {
         humantime::parse_rfc3339(&rfc3339).ok().map(Self::of)
     }
 
+    /// `Sun, 30 Aug 2015 12:36:00 GMT` (RFC 9110), and with the zones that mail gives it, as botocore does.
+    pub(super) fn parse_http(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let mut next = || words.next();
+        let (Some(weekday), Some(day), Some(month), Some(year), Some(time), Some(zone), None) =
+            (next(), next(), next(), next(), next(), next(), next())
+        else {
+            return None;
+        };
+        let is_utc = ["GMT", "UTC", "+0000", "-0000"].contains(&zone);
+        if !is_utc || !WEEKDAYS.contains(&weekday) {
+            return None;
+        }
+        let month = MONTHS.iter().position(|known| *known == month)? + 1;
+        let time = time.replace(':', "");
+        Self::parse(&format!("{year:0>4}{month:02}{day:0>2}T{time}Z"))
+    }
+
     pub(super) fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
@@ -58,8 +86,7 @@ impl Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LATEST));
-        let rfc3339 = humantime::format_rfc3339_seconds(time).to_string();
+        let rfc3339 = humantime::format_rfc3339_seconds(self.time()).to_string();
         f.write_str(&rfc3339.replace(['-', ':'], ""))
     }
 }
@@ -76,6 +103,31 @@ mod tests {
         }
         assert_eq!(Timestamp(1_440_938_160).to_string(), "20150830T123600Z");
         assert_eq!(Timestamp(u64::MAX).to_string(), "99991231T235959Z");
+    }
+
+    #[test]
+    fn the_date_of_http_is_read() {
+        for zone in ["GMT", "UTC", "+0000", "-0000"] {
+            let date = format!("Sun, 30 Aug 2015 12:36:00 {zone}");
+            let read = Timestamp::parse_http(&date);
+            assert_eq!(read, Some(Timestamp(1_440_938_160)), "{date}");
+        }
+        for wrong in [
+            "",
+            "Sun, 30 Aug 2015 12:36:00",
+            "Sun, 30 Aug 2015 12:36:00 +0200",
+            "Sun, 30 Aug 2015 12:36:00 GMT ",
+            "Sun,  30 Aug 2015 12:36:00 GMT",
+            "Sun 30 Aug 2015 12:36:00 GMT",
+            "Sun, 30 aug 2015 12:36:00 GMT",
+            "Sun, 31 Feb 2015 12:36:00 GMT",
+            "Sun, 30 Aug 2015 1:2:36:00 GMT",
+            "Sun, 30 Aug 2015 24:36:00 GMT",
+            "Sun, +3 Aug 2015 12:36:00 GMT",
+            "Sunday, 30-Aug-15 12:36:00 GMT",
+        ] {
+            assert_eq!(Timestamp::parse_http(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub struct Verifier {
     region: String,
     credentials: Box<dyn Credentials>,
     clock_window: Span,
+    refuses_replays: bool,
     replays: Replays,
     /// What an unknown access key is verified against, so that it takes as long as a known one.
     decoy: Credential,
@@ -41,6 +42,14 @@ pub struct Claim {
     signature: [u8; 32],
     attempt: Option<Attempt>,
     body: Body,
+}
+
+/// A signature that is used up, where replays are refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsedUp {
+    pub(crate) signature: [u8; 32],
+    /// The last second in which it would be good.
+    pub(crate) good_until: SystemTime,
 }
 
 /// What is open about the body.
@@ -66,20 +75,39 @@ impl Verifier {
             region: region.into(),
             credentials: Box::new(credentials),
             clock_window: CLOCK_WINDOW,
+            refuses_replays: false,
             replays: Replays::new(REPLAYS_MAX, REPEAT_WINDOW),
             decoy: Credential::new("decoy", Principal::new("")),
         }
     }
 
     /// How far the clocks of client and server may be apart, in whole seconds. Default: 5 minutes, as AWS has it (SIG-04). That
-    /// is how long a signature in the header form is good, and remembered.
+    /// is how long a signature in the header form is good.
     #[must_use]
     pub fn clock_window(mut self, window: Duration) -> Self {
         self.clock_window = Span(window.as_secs());
         self
     }
 
-    /// How many accepted signatures are remembered at most. Default: 4,000,000, at 35 to 80 bytes each, which is 11,000 requests
+    /// Refuses a signature that was accepted before, with `RequestReplayedException` (403). Unless this is said, it is accepted
+    /// again for as long as it is good, as AWS does: five minutes in a header, up to a week in a presigned URL.
+    ///
+    /// What it costs: signatures tell seconds apart, so of equal calls within one second by clients that are no AWS SDK (`curl
+    /// --aws-sigv4`, aws4fetch, aws4), or by two of them with one key, all but the first are refused; a presigned URL works
+    /// once; and each accepted signature takes [memory](Self::replays_max).
+    ///
+    /// In a [`LambdaApi`](crate::http::LambdaApi) whose runtime has a store, an accepted signature is kept there before the
+    /// request is carried out, so that it is refused after a restart too, be it after `kill -9` or a power cut: each request
+    /// waits for the disk, and for as long as it is good the signature takes about 150 bytes more. Without a store, and for
+    /// those who call [`settle`](Self::settle) themselves, what was accepted is forgotten when the process ends: a presigned
+    /// URL that is still good then works once more. Other processes with the same access keys know nothing of it.
+    #[must_use]
+    pub fn refuse_replays(mut self) -> Self {
+        self.refuses_replays = true;
+        self
+    }
+
+    /// Where [replays are refused](Self::refuse_replays): how many accepted signatures are remembered at most. Default: 4,000,000, at 35 to 80 bytes each, which is 11,000 requests
     /// a second all the time. When as many are, or half as many of one principal, requests are refused with
     /// `TooManyRequestsException` until some expire: to forget one would be to accept its replay.
     #[must_use]
@@ -88,8 +116,8 @@ impl Verifier {
         self
     }
 
-    /// For how long, in whole seconds, a signature may come again as another attempt. Default: 5 seconds. Zero refuses every
-    /// repetition.
+    /// Where [replays are refused](Self::refuse_replays): for how long, in whole seconds, a signature may come again as another
+    /// attempt. Default: 5 seconds. Zero refuses every repetition.
     ///
     /// botocore signs to the second and doesn't sign what tells its requests apart, so two equal calls within a second have
     /// one signature. They differ in `amz-sdk-invocation-id` or `amz-sdk-request`. Whoever intercepts a request can make such
@@ -154,12 +182,13 @@ impl Verifier {
         })
     }
 
-    /// The second step: the body is read, and hashes to this. From now on the signature is used up.
+    /// The second step: the body is read, and hashes to this. Where [replays are refused](Self::refuse_replays), the signature
+    /// is used up from now on.
     ///
     /// # Errors
     /// [`Mismatch`](SignatureError::Mismatch) or [`BodyMismatch`](SignatureError::BodyMismatch) if the body isn't what was
-    /// signed; [`Replayed`](SignatureError::Replayed); [`TooManyRequests`](SignatureError::TooManyRequests) at the
-    /// [bound](Self::replays_max); [`Expired`](SignatureError::Expired) if the body took so long that the signature is no
+    /// signed; where replays are refused, [`Replayed`](SignatureError::Replayed), and
+    /// [`TooManyRequests`](SignatureError::TooManyRequests) at the [bound](Self::replays_max); [`Expired`](SignatureError::Expired) if the body took so long that the signature is no
     /// longer good.
     pub fn settle(
         &self,
@@ -167,6 +196,17 @@ impl Verifier {
         body_sha256: &[u8; 32],
         now: SystemTime,
     ) -> Result<Arc<Principal>, SignatureError> {
+        let principal = claim.credential.principal().clone();
+        self.use_up(claim, body_sha256, now).map(|_| principal)
+    }
+
+    /// As `settle`. Returns the signature if it must not be good again.
+    pub(crate) fn use_up(
+        &self,
+        claim: Claim,
+        body_sha256: &[u8; 32],
+        now: SystemTime,
+    ) -> Result<Option<UsedUp>, SignatureError> {
         match claim.body {
             Body::Declared(hash) if hash == *body_sha256 => {}
             Body::Declared(_) => return Err(SignatureError::BodyMismatch),
@@ -179,6 +219,9 @@ impl Verifier {
         }
         let now = Timestamp::of(now);
         check_age(claim.signed_at, claim.good_for, now)?;
+        if !self.refuses_replays {
+            return Ok(None);
+        }
         let used = Use {
             signer: &claim.credential.principal().arn,
             signature: claim.signature,
@@ -186,7 +229,20 @@ impl Verifier {
             attempt: claim.attempt,
         };
         self.replays.accept(&used, now)?;
-        Ok(claim.credential.principal().clone())
+        Ok(Some(UsedUp {
+            signature: used.signature,
+            good_until: used.good_until.time(),
+        }))
+    }
+
+    pub(crate) fn refuses_replays(&self) -> bool {
+        self.refuses_replays
+    }
+
+    /// A signature was accepted before the process began.
+    pub(crate) fn recall(&self, used: &UsedUp) {
+        let until = Timestamp::of(used.good_until);
+        self.replays.recall(&used.signature, until);
     }
 
     /// SIG-03.
