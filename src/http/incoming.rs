@@ -23,6 +23,7 @@ use super::Api;
 use super::error::{ApiError, REQUEST_ID, random_id};
 use super::sigv4::Credential;
 use super::target::Target;
+use super::unwanted::Unwanted;
 use crate::client::FunctionInfo;
 use crate::event::RequestId;
 use crate::origin::LATEST;
@@ -260,6 +261,7 @@ impl<'a> Incoming<'a> {
             Body::Read(_) | Body::Gone => None,
         };
         if let Some(body) = unread.filter(|_| response.status().is_client_error()) {
+            Unwanted::say(self.http);
             discard(body).await;
         }
         response

@@ -6,21 +6,25 @@ use actix_web::http::header::{HOST, ORIGIN};
 
 use super::error::ApiError;
 use super::listener::Listener;
+use crate::excerpt::excerpt;
+
+/// Bytes of a host that a refusal repeats.
+const HOST_MAX: usize = 100;
 
 /// Refuses whoever isn't on this machine.
 pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
     // Where others can connect, a proxy on this machine may speak for them.
     let listener = Listener::of(http).address;
     if !listener.ip().to_canonical().is_loopback() {
-        return Err(ApiError::access_denied(format!(
-            "no authentication is configured, so only listeners on loopback addresses are served, and {listener} is none: bind 127.0.0.1, or configure it with LambdaApi::credentials"
+        return Err(refuse(&format!(
+            "on listeners of loopback addresses, and {listener} is not one: bind 127.0.0.1"
         )));
     }
     let peer = http.peer_addr();
     // A request that a test made has no peer.
     if let Some(peer) = peer.filter(|peer| !peer.ip().to_canonical().is_loopback()) {
-        return Err(ApiError::access_denied(format!(
-            "no authentication is configured, so only loopback addresses are served, and {} is none: configure it with LambdaApi::credentials",
+        return Err(refuse(&format!(
+            "from loopback addresses, and {} is not one: send it from this machine",
             peer.ip()
         )));
     }
@@ -32,8 +36,10 @@ pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
         (None, None) => "",
     };
     if !host.is_empty() && !is_loopback(host) {
-        return Err(ApiError::access_denied(format!(
-            "no authentication is configured, so only loopback hosts are served, and '{host}' is none: use localhost or 127.0.0.1, or configure it with LambdaApi::credentials"
+        let port = listener.port();
+        return Err(refuse(&format!(
+            "whose Host is a name of loopback, and '{}' is not one: send it to http://localhost:{port} or http://127.0.0.1:{port} (a proxy in front has to set that Host)",
+            excerpt(host, HOST_MAX)
         )));
     }
     match header(ORIGIN) {
@@ -50,6 +56,13 @@ pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
             origin.unwrap_or("?")
         ))),
     }
+}
+
+/// What is served, and how to ask so; or what to configure.
+fn refuse(served: &str) -> ApiError {
+    ApiError::access_denied(format!(
+        "This server has no credentials, so it serves only requests {served}; or give it credentials, so that requests from anywhere are served if they are signed: LambdaApi::credentials, --auth FILE of the example lambda_api"
+    ))
 }
 
 /// Is this host, with or without a port, a name of loopback?

@@ -33,8 +33,10 @@ pub mod sigv4;
 mod tags;
 mod target;
 mod unsupported;
+mod unwanted;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -78,6 +80,7 @@ use sigv4::{Credentials, Verifier};
 #[derive(Clone)]
 pub struct LambdaApi(Arc<Api>);
 
+#[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) client: Client,
     pub(crate) logs: Logs,
@@ -85,6 +88,10 @@ pub(crate) struct Api {
     pub(crate) guard: Option<Arc<Guard>>,
     /// As many connections as its own server serves at once, if that was set.
     pub(crate) connections_max: Option<usize>,
+    /// As many bytes as its own server holds for clients in each direction.
+    pub(crate) buffered_max: usize,
+    /// As long as the stop of its own server waits for answers.
+    pub(crate) stop_max: Duration,
     /// The server is about to stop, so that nobody should wait for something that is yet to come.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -105,8 +112,17 @@ impl LambdaApi {
             logs,
             guard: None,
             connections_max: None,
+            buffered_max: server::BUFFERED_MAX,
+            stop_max: server::STOP_MAX,
             stopping: watch::Sender::new(false),
         }))
+    }
+
+    fn set(self, set: impl FnOnce(&mut Api)) -> Self {
+        let mut api = Arc::unwrap_or_clone(self.0);
+        api.stopping = watch::Sender::new(false);
+        set(&mut api);
+        Self(Arc::new(api))
     }
 
     /// Demands that each request is signed (AWS Signature Version 4) with one of these credentials, and allowed by their
@@ -134,30 +150,38 @@ impl LambdaApi {
 
     /// As [`credentials`](Self::credentials), with a verifier of one's own making.
     pub fn verifier(self, verifier: Verifier) -> Self {
-        Self(Arc::new(Api {
-            client: self.0.client.clone(),
-            logs: self.0.logs.clone(),
-            guard: Some(Arc::new(Guard::new(verifier))),
-            connections_max: self.0.connections_max,
-            stopping: watch::Sender::new(false),
-        }))
+        self.set(|api| api.guard = Some(Arc::new(Guard::new(verifier))))
     }
 
     /// How many connections the server of [`bind`](Self::bind) serves at once, in all of its threads together; at least one
-    /// in each. A client beyond them waits in the system's backlog until a connection ends, which an idle one does after
-    /// 75 s.
+    /// in each. When there are so many, connections that wait for their client are ended to make room for others: at once
+    /// those that never had a request, TLS handshakes among them, and after 2 s those that are idle, or whose client stops
+    /// sending a body or taking an answer; in each kind those first that have waited longest. Where requests are carried out
+    /// on all of them, a client beyond them waits in the system's backlog.
     ///
     /// Unless it is set, it follows from the file descriptors that the process may have when it binds (`ulimit -n`): a
     /// quarter of them, at least 64, is kept back for the store, for threads and for the application, and the rest is for
     /// connections, at most 100,000. That is 768 of 1,024.
     pub fn connections_max(self, connections: usize) -> Self {
-        Self(Arc::new(Api {
-            client: self.0.client.clone(),
-            logs: self.0.logs.clone(),
-            guard: self.0.guard.clone(),
-            connections_max: Some(connections),
-            stopping: watch::Sender::new(false),
-        }))
+        self.set(|api| api.connections_max = Some(connections))
+    }
+
+    /// How many bytes the server of [`bind`](Self::bind) holds of answers that its clients haven't taken yet, of all
+    /// connections together; and how many of requests that aren't whole yet. 256 MiB each unless set.
+    ///
+    /// With more, connections are ended: first those whose clients have taken nothing yet beyond what the system holds for
+    /// them, then those that have taken, or sent, nothing for the longest time. A client that reads slowly and steadily gets
+    /// its answer whole. One connection may always hold the largest answer or request there is, beyond the bound too.
+    pub fn buffered_max(self, bytes: usize) -> Self {
+        self.set(|api| api.buffered_max = bytes)
+    }
+
+    /// How long a stop of the server of [`bind`](Self::bind) waits for answers: 10 s unless set, rounded up to whole seconds.
+    /// A synchronous call that isn't done one second before is cancelled and answered with a 503.
+    ///
+    /// What stops a process counts the time for server and runtime together: Kubernetes kills it 30 s after SIGTERM.
+    pub fn stop_max(self, stop_max: Duration) -> Self {
+        self.set(|api| api.stop_max = stop_max)
     }
 
     /// Answers all long polls at once, those that are yet to come too: before the server is stopped, which waits until

@@ -1,6 +1,9 @@
 //! The API as a server of its own, for programs that have none.
 
+mod buffered;
 mod connection;
+mod connections;
+mod framing;
 mod wire;
 
 use std::convert::Infallible;
@@ -8,26 +11,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZero;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use actix_http::ServiceConfig;
 use actix_rt::net::TcpStream;
 use actix_server::{GracefulShutdownSignal, ServerBuilder};
-use actix_service::{
-    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service,
-};
-use actix_tls::accept::TlsError;
-use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service};
+use actix_tls::accept::rustls_0_23::Acceptor;
 use actix_web::App;
 use actix_web::dev::{self, AppConfig};
-use futures_util::FutureExt;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use socket2::{Domain, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
+use self::buffered::Buffered;
+use self::connection::Part;
+use self::connections::Connections;
 use super::LambdaApi;
 use super::listener::Listener;
 use crate::signals::Signals;
@@ -79,7 +82,11 @@ pub enum ServerError {
 }
 
 /// How long a graceful stop waits for the answers.
-const STOP_MAX: Duration = Duration::from_secs(30);
+pub(super) const STOP_MAX: Duration = Duration::from_secs(10);
+/// Bytes of answers that are held for clients, of all connections together; and as many of requests.
+pub(super) const BUFFERED_MAX: usize = 256 << 20;
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// Connections at once, however many descriptors there are.
 const CONNECTIONS_MAX: usize = 100_000;
 /// Descriptors that connections never take, at least: the store, threads and the application need some.
@@ -94,8 +101,10 @@ impl LambdaApi {
     /// Listens on an address, for a server with nothing but this API. Port 0 picks one.
     ///
     /// Slow clients hold nothing: a request's head may take 10 s, its body 60 s and 10 s without a byte, an answer as long
-    /// to be taken, and a connection may be idle for 75 s. A client that hangs up cancels its synchronous call, within 2 s.
-    /// Many clients take no descriptor that something else needs: see [`connections_max`](Self::connections_max).
+    /// to be taken, a TLS handshake 3 s, and a connection may be idle for 75 s. A client that hangs up cancels its synchronous
+    /// call, within 2 s. Many clients take no descriptor that something else needs, and don't keep others out: see
+    /// [`connections_max`](Self::connections_max). Nor do they take all memory: see [`buffered_max`](Self::buffered_max).
+    /// Requests whose lines end in LF alone, or that could be read in two ways by other means, are refused with a 400.
     ///
     /// ```no_run
     /// # async fn serve(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -146,28 +155,29 @@ impl LambdaApi {
         let threads = thread::available_parallelism().map_or(2, NonZero::get);
         let connections = self.0.connections_max;
         let connections = connections.unwrap_or_else(|| connections_max(descriptors_max()));
+        let of_thread = (connections / threads).max(1);
+        let bounds = Bounds {
+            connections: Connections::new(of_thread * threads),
+            arriving: Buffered::new(self.0.buffered_max),
+            leaving: Buffered::new(self.0.buffered_max),
+            stop_max: self.0.stop_max,
+        };
         let mut server = ServerBuilder::new()
             .workers(threads)
-            .max_concurrent_connections((connections / threads).max(1))
-            .shutdown_timeout(STOP_MAX.as_secs())
+            .max_concurrent_connections(of_thread)
+            .shutdown_timeout(bounds.stop_max.as_secs_f64().ceil() as u64)
             .disable_signals();
         let mut addresses = Vec::new();
         for (socket, address) in sockets {
-            let (api, tls) = (self.clone(), tls.clone());
+            let (api, tls, bounds) = (self.clone(), tls.clone(), bounds.clone());
             let stopping = server.graceful_shutdown_signal();
             let listener = Listener {
                 address,
                 secure: tls.is_some(),
             };
-            let listening = match tls {
-                None => server.listen("lambda", socket, move || {
-                    plain().and_then(serve(&api, listener, &stopping))
-                }),
-                Some(tls) => server.listen("lambda", socket, move || {
-                    let served = serve(&api, listener, &stopping).map_err(TlsError::Service);
-                    secured(&tls).and_then(served)
-                }),
-            };
+            let listening = server.listen("lambda", socket, move || {
+                serve(&api, listener, &stopping, &bounds, tls.clone())
+            });
             server = listening.map_err(failed(address.to_string()))?;
             addresses.push(address);
         }
@@ -227,36 +237,79 @@ fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 // --- a connection: from the listener to the application
 
-/// A connection, and who is at its other end.
-type Accepted<S> = (S, Option<SocketAddr>);
-
-/// Connections as they come in.
-fn plain() -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = Accepted<TcpStream>,
-    Error = Infallible,
-    InitError = (),
-> {
-    fn_service(async |stream: TcpStream| {
-        let peer = meet(&stream);
-        Ok((stream, peer))
-    })
+/// What holds for all connections of a server together.
+#[derive(Clone)]
+struct Bounds {
+    connections: Arc<Connections>,
+    arriving: Arc<Buffered>,
+    leaving: Arc<Buffered>,
+    stop_max: Duration,
 }
 
-/// Connections once they are encrypted.
-fn secured(
-    tls: &ServerConfig,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = Accepted<TlsStream<TcpStream>>,
-    Error = TlsError<io::Error, Infallible>,
-    InitError = (),
-> + use<> {
-    Acceptor::new(tls.clone()).map(|stream: TlsStream<TcpStream>| {
-        let peer = meet(stream.get_ref().0);
-        (stream, peer)
+/// The API, for connections as they come in.
+fn serve(
+    api: &LambdaApi,
+    listener: Listener,
+    stopping: &GracefulShutdownSignal,
+    bounds: &Bounds,
+    tls: Option<ServerConfig>,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = Infallible, InitError = ()> + use<>
+{
+    let app = App::new()
+        .app_data(listener)
+        .configure(api.configure_alone());
+    let app = Rc::new(app.into_factory());
+    let (stopping, bounds) = (stopping.clone(), bounds.clone());
+    fn_factory(move || {
+        let (app, stopping, bounds, tls) =
+            (app.clone(), stopping.clone(), bounds.clone(), tls.clone());
+        async move {
+            let app = Rc::new(app.new_service(AppConfig::default()).await?);
+            let config = ServiceConfig::default();
+            let acceptor = match tls {
+                None => None,
+                Some(tls) => {
+                    let mut acceptor = Acceptor::new(tls);
+                    acceptor.set_handshake_timeout(HANDSHAKE_MAX);
+                    let made = ServiceFactory::<TcpStream>::new_service(&acceptor, ());
+                    Some(Rc::new(made.await?))
+                }
+            };
+            Ok(fn_service(move |stream: TcpStream| {
+                let end = Arc::new(Notify::new());
+                let part = Part {
+                    presence: bounds.connections.enter(end.clone()),
+                    shares: [
+                        bounds.arriving.share(end.clone()),
+                        bounds.leaving.share(end.clone()),
+                    ],
+                    stopping: stopping.clone(),
+                    stop_max: bounds.stop_max,
+                };
+                let (app, config, acceptor) = (app.clone(), config.clone(), acceptor.clone());
+                let served = async move {
+                    let peer = meet(&stream);
+                    match acceptor {
+                        None => connection::serve(stream, peer, app, config, part).await,
+                        // How many handshakes there may be is bounded as connections are, not by what the acceptor is
+                        // ready for: that would have good clients wait for bad ones.
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.call(stream).await {
+                                connection::serve(stream, peer, app, config, part).await;
+                            }
+                        }
+                    }
+                };
+                async move {
+                    tokio::select! {
+                        biased;
+                        () = end.notified() => {}
+                        () = served => {}
+                    }
+                    Ok(())
+                }
+            }))
+        }
     })
 }
 
@@ -266,30 +319,6 @@ fn meet(stream: &TcpStream) -> Option<SocketAddr> {
     stream.peer_addr().ok()
 }
 
-/// The API, for connections.
-fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    api: &LambdaApi,
-    listener: Listener,
-    stopping: &GracefulShutdownSignal,
-) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = Infallible, InitError = ()>
-+ use<S> {
-    let app = App::new()
-        .app_data(listener)
-        .configure(api.configure_alone());
-    let (app, stopping) = (Rc::new(app.into_factory()), stopping.clone());
-    fn_factory(move || {
-        let (app, stopping) = (app.clone(), stopping.clone());
-        async move {
-            let app = Rc::new(app.new_service(AppConfig::default()).await?);
-            let config = ServiceConfig::default();
-            Ok(fn_service(move |(stream, peer)| {
-                let stopping = stopping.clone();
-                connection::serve(stream, peer, app.clone(), config.clone(), stopping).map(Ok)
-            }))
-        }
-    })
-}
-
 impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -297,8 +326,8 @@ impl Server {
     }
 
     /// For stopping it from elsewhere: `handle().stop(true)` accepts nothing more, and waits until all that was accepted is
-    /// answered, for at most 30 s: a call that takes longer is cancelled, and answered with a 503; [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the
-    /// runtime is shut down.
+    /// answered, for at most 10 s ([`LambdaApi::stop_max`]): a call that takes longer is cancelled, and answered with a 503;
+    /// [`LambdaApi::end_polls`] keeps long polls from making it wait. Stop the server before the runtime is shut down.
     pub fn handle(&self) -> dev::ServerHandle {
         self.server.handle()
     }
@@ -311,7 +340,9 @@ impl Server {
         self.server.await
     }
 
-    /// Serves until the process is asked to end (SIGINT, SIGTERM) and all that was accepted is answered.
+    /// Serves until the process is asked to end (SIGINT, SIGTERM) and all that was accepted is answered, as a stop by its
+    /// [`handle`](Self::handle) does. With [`Runtime::serve`](crate::Runtime::serve), one grace period holds for the server
+    /// and the runtime together.
     ///
     /// # Errors
     /// As for `run`.

@@ -437,7 +437,7 @@ async fn a_call_that_outlasts_a_stop_is_told_so() {
             })
             .timeout(Duration::from_secs(600)),
         ),
-        |api| api,
+        |api| api.stop_max(Duration::from_secs(3)),
     )
     .await;
     let mut stream = connect(&served).await;
@@ -446,7 +446,7 @@ async fn a_call_that_outlasts_a_stop_is_told_so() {
     let (answer, ()) = tokio::join!(read_one(&mut stream), served.stop.stop(true));
     let answer = answer.expect("an answer");
     assert_eq!(answer.error(), (503, "ServiceUnavailableException"));
-    assert!(answer.message().contains("30 s"), "{}", answer.message());
+    assert!(answer.message().contains("3 s"), "{}", answer.message());
     assert_eq!(answer.header("connection"), Some("close"));
     running(&served, "endless", 0).await;
 }
@@ -478,6 +478,167 @@ async fn a_stop_begins_nothing_more() {
     }
     let stats = served.runtime.client().stats();
     assert_eq!(stats.events.accepted, 0);
+}
+
+/// A request must end where every reader sees it end, or a proxy in front and this server would see different requests.
+#[actix::test]
+async fn what_can_be_read_in_two_ways_is_refused() {
+    let served = serve().await;
+    let behind = "GET /_redrive/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let path = invocations("echo");
+    let post = |headers: &str, body: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}")
+    };
+    let chunked = |body: &str| post("Transfer-Encoding: chunked\r\n", body);
+    let length = |more: &str| post(&format!("Content-Length: 1\r\n{more}"), "7");
+    let mut requests = vec![
+        "GET / HTTP/1.1\nHost: localhost\n\n".to_owned(),
+        "GET / HTTP/1.1\nHost: localhost\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: localhost\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\n".to_owned(),
+        "\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "GET  / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1 \r\nHost: localhost\r\n\r\n".to_owned(),
+        "GET /\tHTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+    ];
+    requests.extend([
+        length("X-A: b\nX-C: d\r\n"),
+        length("X-A: b\rX-C: d\r\n"),
+        length("X-A: b\r\r\n"),
+        length("X-A: b\0c\r\n"),
+        length("X-A: b\x0bc\r\n"),
+        length("X-A : b\r\n"),
+        length("X A: b\r\n"),
+        length(" X-A: b\r\n"),
+        length("X-A: b\r\n folded\r\n"),
+        length("X-A: b\r\n\tfolded\r\n"),
+        length(": b\r\n"),
+        length("X-A\r\n"),
+        length("Transfer-Encoding : chunked\r\n"),
+        length("Transfer-Encoding:\x0bchunked\r\n"),
+        length("Content-Length: 1\r\n"),
+        length("Upgrade: websocket\r\nConnection: Upgrade\r\n"),
+        post(
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+        ),
+        post("Content-Length: 1,1\r\n", "7"),
+        post("Content-Length: 0x1\r\n", "7"),
+        post("Content-Length: 1 1\r\n", "7"),
+        post("Content-Length:\r\n", "7"),
+        chunked("1\n7\r\n0\r\n\r\n"),
+        chunked("1 \r\n7\r\n0\r\n\r\n"),
+        chunked("1;x\n7\r\n0\r\n\r\n"),
+        chunked("1;x\0\r\n7\r\n0\r\n\r\n"),
+        chunked("1\r\n7\n0\r\n\r\n"),
+        chunked("1\r\n7\r\n0\n\n"),
+        chunked("1\r\n7\r\n0\r\n\n"),
+        chunked("1\r\n7\r\n0\r\nX-A: b\n\n"),
+        chunked("1\r\n7\r\n0\r\nX-A: b\n\r\n"),
+        chunked("1\r\n7\r\n0\r\nX-A\r\n\r\n"),
+        chunked("1\r\n7\r\n0\r\nX-A : b\r\n\r\n"),
+        chunked("1\r\n7\r\n0\r\nX-A: b\r\n folded\r\n\r\n"),
+        chunked("0x1\r\n7\r\n0\r\n\r\n"),
+        chunked("+1\r\n7\r\n0\r\n\r\n"),
+    ]);
+    for request in requests {
+        let mut stream = connect(&served).await;
+        say(&mut stream, request.clone() + behind).await;
+        let refusal = read_one(&mut stream).await.expect("a refusal");
+        let error = refusal.error();
+        assert_eq!(
+            error,
+            (400, "InvalidRequestContentException"),
+            "{request:?}"
+        );
+        assert_eq!(refusal.header("connection"), Some("close"), "{request:?}");
+        ended(&mut stream).await;
+    }
+    let stats = served.runtime.client().stats();
+    assert_eq!((stats.events.accepted, stats.invocations), (0, 0));
+}
+
+/// However a client waits or has the server wait, it keeps nobody out: not before its first request, not after one, not in
+/// the middle of a body.
+#[actix::test]
+async fn clients_that_do_nothing_make_room() {
+    let body = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n7".to_owned();
+    let whole = post("echo", "RequestResponse", "7");
+    for said in ["", "GET / HT", &whole, &body, &(whole.clone() + "POST")] {
+        let served = serve_with(builder(), |api| api.connections_max(4)).await;
+        let mut idle = Vec::new();
+        for _ in 0..20 {
+            let mut stream = connect(&served).await;
+            say(&mut stream, said).await;
+            idle.push(stream);
+        }
+        let mut good = connect(&served).await;
+        say(&mut good, post("echo", "RequestResponse", "8")).await;
+        let answer = tokio::time::timeout(LONG, read_one(&mut good)).await;
+        assert_eq!(answer.unwrap().unwrap().json(), json!(8), "{said}");
+    }
+}
+
+/// What is carried out is not ended for it.
+#[actix::test]
+async fn a_call_goes_on_however_many_want_to_connect() {
+    let served = serve_with(builder(), |api| api.connections_max(4)).await;
+    let mut calling = connect(&served).await;
+    say(&mut calling, post("sleep", "RequestResponse", "2500")).await;
+    running(&served, "sleep", 1).await;
+    let mut others = Vec::new();
+    for _ in 0..50 {
+        others.push(connect(&served).await);
+    }
+    assert_eq!(read_one(&mut calling).await.unwrap().json(), json!(2500));
+}
+
+/// Whatever is held for clients has one bound, and who stands still longest goes first.
+#[actix::test]
+async fn bytes_that_wait_for_clients_are_bounded() {
+    const SIZE: usize = 5 << 20;
+    let big = Function::new("big", |_: Event<Value>| async {
+        Ok::<_, String>("x".repeat(SIZE))
+    });
+    let served = serve_with(builder().function(big), |api| api.buffered_max(4 * SIZE)).await;
+    let half = format!("\"{}", "x".repeat(SIZE));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        invocations("echo"),
+        SIZE + 2
+    );
+    let mut steady = connect(&served).await;
+    say(&mut steady, post("big", "RequestResponse", "7")).await;
+    let mut whole = vec![0; SIZE / 2];
+    steady.read_exact(&mut whole).await.unwrap();
+    let mut some = vec![0; 64 << 10];
+    let mut stalled = Vec::new();
+    for number in 0..24 {
+        let mut stream = connect(&served).await;
+        match number % 2 {
+            0 => say(&mut stream, post("big", "RequestResponse", "7")).await,
+            // It may be ended while it sends.
+            _ => drop(stream.write_all((head.clone() + &half).as_bytes()).await),
+        }
+        stalled.push(stream);
+        let read = tokio::time::timeout(LONG, steady.read(&mut some)).await;
+        whole.extend_from_slice(&some[..read.unwrap().unwrap()]);
+    }
+    while whole.len() < SIZE {
+        let read = tokio::time::timeout(LONG, steady.read(&mut some)).await;
+        let read = read.unwrap().unwrap();
+        assert_ne!(read, 0, "the steady one gets its answer whole");
+        whole.extend_from_slice(&some[..read]);
+    }
+    let answer = served.invoke("big", "RequestResponse", b"7").await;
+    assert_eq!(answer.body.len(), SIZE + 2);
+    // Of those that took nothing, no more are there than the bound has room for.
+    let mut whole = 0;
+    for stream in stalled.iter_mut().step_by(2) {
+        whole += usize::from(stream.read_exact(&mut vec![0; SIZE]).await.is_ok());
+    }
+    assert!(whole <= 4, "{whole} of 12 answers were held");
 }
 
 /// A client beyond the bound waits until a connection ends. Nobody else's descriptors are taken for it.

@@ -88,7 +88,9 @@ pub(crate) async fn serve_with(
     configure: impl FnOnce(LambdaApi) -> LambdaApi,
 ) -> Served {
     let runtime = builder.start().await.unwrap();
-    let api = configure(LambdaApi::new(runtime.client()));
+    // Longer than a test waits for what must not wait for the end of a stop.
+    let api = LambdaApi::new(runtime.client()).stop_max(Duration::from_secs(30));
+    let api = configure(api);
     let server = api.bind("127.0.0.1:0").unwrap();
     let (address, stop) = (server.addresses()[0], server.handle());
     actix_rt::spawn(server.run());

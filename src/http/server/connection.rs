@@ -27,7 +27,8 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
-use super::STOP_MAX;
+use super::buffered::Share;
+use super::connections::Presence;
 use super::wire::{Body, HEAD_BYTES_MAX, NoRequest, Wire};
 use crate::http::error::{ApiError, random_id};
 
@@ -45,12 +46,22 @@ const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 /// before, the refusal would be lost on the way.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const DISCARDED_MAX: usize = 32 << 20;
-/// How long a call may run on after the server's stop has begun: so long that there is time for an answer.
-const LAST_WORDS: Duration = STOP_MAX.saturating_sub(Duration::from_secs(1));
+/// How long before the end of the server's stop a call is cancelled, so that there is time for an answer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A response whose body comes in parts is sent when it has so many bytes.
 const SENT_TOGETHER: usize = 64 << 10;
 /// As many headers as actix-http reads.
 const HEADERS_MAX: usize = 96;
+
+/// What a connection takes part in.
+pub(super) struct Part {
+    pub(super) presence: Presence,
+    /// Of what it receives, and of what it sends.
+    pub(super) shares: [Share; 2],
+    pub(super) stopping: GracefulShutdownSignal,
+    /// How long a stop waits for answers.
+    pub(super) stop_max: Duration,
+}
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<S, A>(
@@ -58,16 +69,24 @@ pub(super) async fn serve<S, A>(
     peer: Option<SocketAddr>,
     app: Rc<A>,
     config: ServiceConfig,
-    stopping: GracefulShutdownSignal,
+    part: Part,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Service<Request, Response = ServiceResponse, Error = actix_web::Error>,
 {
+    let Part {
+        presence,
+        shares,
+        stopping,
+        stop_max,
+    } = part;
+    let wire = Wire::new(stream, config, presence, shares);
     let mut connection = Connection {
-        wire: Rc::new(RefCell::new(Wire::new(stream, config))),
+        wire: Rc::new(RefCell::new(wire)),
         stop: Stop {
             signal: Box::pin(async move { stopping.notified().await }),
             begun: false,
+            max: stop_max,
         },
     };
     // An error is a client that is gone: there is nobody to tell.
@@ -83,6 +102,8 @@ struct Connection<S> {
 struct Stop {
     signal: Pin<Box<dyn Future<Output = ()>>>,
     begun: bool,
+    /// How long it waits for answers.
+    max: Duration,
 }
 
 /// What a connection waits for before it can serve.
@@ -160,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         A: Service<Request, Response = ServiceResponse, Error = actix_web::Error>,
     {
         let Self { wire, stop } = self;
+        let stop_max = stop.max;
         let left = async {
             let end = poll_fn(|task| wire.borrow_mut().poll_end(task)).await;
             if end.is_ok() {
@@ -168,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         };
         let stopped = async {
             poll_fn(|task| stop.poll(task)).await;
-            sleep(LAST_WORDS).await;
+            sleep(stop_max.saturating_sub(LAST_WORDS).max(stop_max / 2)).await;
         };
         tokio::select! {
             biased;
@@ -177,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                 Err(error) => error.error_response(),
             }),
             () = left => None,
-            () = stopped => Some(unfinished().respond(random_id())),
+            () = stopped => Some(unfinished(stop_max).respond(random_id())),
         }
     }
 
@@ -242,8 +264,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         }
         let all = async {
             loop {
+                wire.borrow_mut().waits_to_send();
                 let some = poll_fn(|task| wire.borrow_mut().poll_send_some(task));
                 if timeout(STALL_MAX, some).await?? {
+                    wire.borrow_mut().serves();
                     return Ok(());
                 }
             }
@@ -268,6 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
     }
 
     async fn shutdown(&self) -> io::Result<()> {
+        self.wire.borrow_mut().waits();
         let shut = poll_fn(|task| self.wire.borrow_mut().poll_shutdown(task));
         timeout(LINGER_MAX, shut).await?
     }
@@ -309,6 +334,7 @@ impl From<Result<Request, NoRequest>> for Next {
             Err(NoRequest::Gone) => Self::Close,
             Err(NoRequest::BrokenOff) => Self::Refuse(malformed("it breaks off")),
             Err(NoRequest::Malformed(error)) => Self::Refuse(unreadable(&error)),
+            Err(NoRequest::Unclear(why)) => Self::Refuse(malformed(why)),
         }
     }
 }
@@ -335,10 +361,10 @@ fn malformed(why: &str) -> ApiError {
     ApiError::invalid_content(message)
 }
 
-fn unfinished() -> ApiError {
+fn unfinished(stop_max: Duration) -> ApiError {
     ApiError::unavailable(format!(
         "The server stops, which waits {} s for answers, and this one isn't there yet: a synchronous call is cancelled, and what else was asked for may have been done",
-        STOP_MAX.as_secs()
+        stop_max.as_secs()
     ))
 }
 

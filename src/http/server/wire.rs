@@ -11,9 +11,15 @@ use actix_codec::{Decoder, Encoder, poll_read_buf};
 use actix_http::body::BodySize;
 use actix_http::error::{ParseError, PayloadError};
 use actix_http::h1::{Codec, Message, MessageType};
-use actix_http::{Request, Response, ServiceConfig};
+use actix_http::{HttpMessage, Request, Response, ServiceConfig};
+use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::buffered::Share;
+use super::connections::Presence;
+use super::framing::{Chunks, Unclear, check_head};
+use crate::http::unwanted::Unwanted;
 
 pub(super) struct Wire<S> {
     stream: S,
@@ -23,6 +29,19 @@ pub(super) struct Wire<S> {
     /// What came since the codec said that a head isn't whole may be the rest of it.
     may_be_whole: bool,
     body: Body,
+    /// Of a body that comes in chunks.
+    chunks: Option<Chunks>,
+    /// Bytes of the body that were handed on and are kept until it is whole.
+    handed_on: usize,
+    /// The body is read to be thrown away.
+    unwanted: Unwanted,
+    /// Bytes that came since the client was last seen to go on.
+    came: usize,
+    /// Bytes that the answer took when it was largest.
+    largest: usize,
+    presence: Presence,
+    arriving: Share,
+    leaving: Share,
     /// How many more bytes that are no data the body may have: sizes of chunks, their extensions, trailers.
     framing: usize,
 }
@@ -47,8 +66,11 @@ pub(super) enum NoRequest {
     /// It left within one.
     BrokenOff,
     Malformed(ParseError),
+    /// Others could read it differently.
+    Unclear(Unclear),
 }
 
+const NO_OTHER_PROTOCOL: Unclear = "it asks for a tunnel or a WebSocket, which aren't served";
 /// Largest head, in bytes: the codec's own bound.
 pub(super) const HEAD_BYTES_MAX: usize = 131_072;
 /// Of a body, so many bytes may be framing beyond one for each byte of data. Whatever is beyond costs time and brings nothing.
@@ -56,11 +78,18 @@ const FRAMING_SPARE: usize = 64 << 10;
 /// Room for what comes: so much is made when less than the least is left.
 const ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
+/// A client goes on with a request when it has sent so many bytes more of it.
+const PROGRESS_MIN: usize = 16 << 10;
 /// A buffer that has grown beyond this for one answer is given back.
 const KEPT_MAX: usize = 128 << 10;
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S, config: ServiceConfig) -> Self {
+    pub(super) fn new(
+        stream: S,
+        config: ServiceConfig,
+        presence: Presence,
+        [arriving, leaving]: [Share; 2],
+    ) -> Self {
         Self {
             stream,
             codec: Codec::new(config),
@@ -68,8 +97,29 @@ impl<S> Wire<S> {
             sending: BytesMut::new(),
             may_be_whole: true,
             body: Body::Over,
+            chunks: None,
+            handed_on: 0,
+            unwanted: Unwanted::default(),
+            came: 0,
+            largest: 0,
+            presence,
+            arriving,
+            leaving,
             framing: 0,
         }
+    }
+
+    /// The client has done all that its request needs.
+    pub(super) fn serves(&mut self) {
+        self.presence.serves();
+        self.arriving.hold(0);
+        self.leaving.hold(0);
+        (self.came, self.largest) = (0, 0);
+    }
+
+    /// The connection waits for its client to end it.
+    pub(super) fn waits(&mut self) {
+        self.presence.waits();
     }
 
     pub(super) fn body(&self) -> Body {
@@ -120,16 +170,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ) -> Poll<Result<Request, NoRequest>> {
         loop {
             if std::mem::take(&mut self.may_be_whole) {
+                if let Err(why) = check_head(&self.received) {
+                    return Poll::Ready(Err(NoRequest::Unclear(why)));
+                }
                 match self.codec.decode(&mut self.received) {
                     Ok(Some(Message::Item(request))) => {
-                        self.may_be_whole = true;
-                        self.framing = FRAMING_SPARE;
-                        self.body = match self.codec.message_type() {
-                            MessageType::None => Body::Over,
-                            _ if request.head().expect() => Body::Held,
-                            MessageType::Payload | MessageType::Stream => Body::Coming,
-                        };
-                        return Poll::Ready(Ok(request));
+                        return Poll::Ready(self.begin_request(request));
                     }
                     Ok(None) => {}
                     // A part of a body, where none can be.
@@ -140,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
             let known = self.received.len();
-            match ready!(self.poll_receive(task)) {
+            match ready!(self.poll_await(task)) {
                 Ok(0) | Err(_) if known == 0 => return Poll::Ready(Err(NoRequest::Gone)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(NoRequest::BrokenOff)),
                 // Heads that come byte by byte aren't read anew for each.
@@ -151,6 +197,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
         }
+    }
+
+    /// A head is whole: the client is served from now on, and what follows is its body.
+    fn begin_request(&mut self, request: Request) -> Result<Request, NoRequest> {
+        self.arriving.hold(0);
+        if !self.presence.serves() {
+            return Err(NoRequest::Gone);
+        }
+        self.may_be_whole = true;
+        self.framing = FRAMING_SPARE;
+        self.handed_on = 0;
+        self.unwanted = Unwanted::default();
+        request.extensions_mut().insert(self.unwanted.clone());
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        self.chunks = is_chunked.then(Chunks::new);
+        self.body = match self.codec.message_type() {
+            MessageType::None => Body::Over,
+            // Whoever doesn't change the protocol sees another request where this one sees a body without end.
+            MessageType::Stream => return Err(NoRequest::Unclear(NO_OTHER_PROTOCOL)),
+            MessageType::Payload if request.head().expect() => Body::Held,
+            MessageType::Payload => Body::Coming,
+        };
+        Ok(request)
     }
 
     /// The next part of the body, which is asked for if its sender waits for that.
@@ -172,8 +241,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return self.broken(PayloadError::Incomplete(None));
         }
         loop {
+            if let Some(chunks) = &mut self.chunks
+                && let Err(why) = chunks.check(&self.received)
+            {
+                return self.malformed_chunk(why);
+            }
             let known = self.received.len();
             let decoded = self.codec.decode(&mut self.received);
+            if let Some(chunks) = &mut self.chunks {
+                chunks.read(known - self.received.len());
+            }
             let data = match &decoded {
                 Ok(Some(Message::Chunk(Some(part)))) => part.len(),
                 _ => 0,
@@ -187,28 +264,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
             match decoded {
-                Ok(Some(Message::Chunk(Some(part)))) => return Poll::Ready(Some(Ok(part))),
+                Ok(Some(Message::Chunk(Some(part)))) => {
+                    self.handed_on += part.len();
+                    return Poll::Ready(Some(Ok(part)));
+                }
                 Ok(Some(Message::Chunk(None))) => {
                     self.body = Body::Over;
+                    self.serves();
                     return Poll::Ready(None);
                 }
                 Ok(None) => {}
                 Ok(Some(Message::Item(_))) => return self.broken(PayloadError::EncodingCorrupted),
-                Err(error) => {
-                    let told = match error {
-                        ParseError::Io(error) => error.to_string(),
-                        error => error.to_string(),
-                    };
-                    let told = format!("a chunk is malformed: {told}");
-                    return self.broken(PayloadError::Io(io::Error::other(told)));
-                }
+                Err(ParseError::Io(error)) => return self.malformed_chunk(error),
+                Err(error) => return self.malformed_chunk(error),
             }
-            match ready!(self.poll_receive(task)) {
+            match ready!(self.poll_await(task)) {
                 Ok(0) => return self.broken(PayloadError::Incomplete(None)),
                 Ok(_) => {}
                 Err(error) => return self.broken(PayloadError::Incomplete(Some(error))),
             }
         }
+    }
+
+    fn malformed_chunk(
+        &mut self,
+        why: impl std::fmt::Display,
+    ) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        let told = format!("a chunk is malformed: {why}");
+        self.broken(PayloadError::Io(io::Error::other(told)))
     }
 
     fn broken(&mut self, error: PayloadError) -> Poll<Option<Result<Bytes, PayloadError>>> {
@@ -248,13 +331,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.received.capacity() - self.received.len() < ROOM_MIN {
             self.received.reserve(ROOM);
         }
-        poll_read_buf(Pin::new(&mut self.stream), task, &mut self.received)
+        let received = poll_read_buf(Pin::new(&mut self.stream), task, &mut self.received);
+        if let Poll::Ready(Ok(bytes)) = received {
+            self.came += bytes;
+        }
+        received
+    }
+
+    /// As `poll_receive`, for what the request can't go on without.
+    fn poll_await(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let received = self.poll_receive(task);
+        if received.is_pending() {
+            self.presence.waits();
+            // Byte by byte is no way to go on.
+            if self.came >= PROGRESS_MIN {
+                self.came = 0;
+                self.presence.goes_on();
+                let kept = match self.unwanted.is_so() {
+                    true => 0,
+                    false => self.handed_on,
+                };
+                self.arriving.hold(self.received.len() + kept);
+            }
+        }
+        received
     }
 }
 
 // --- what is sent
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// The client has to take some of what is to be sent, and has just done so, or it is the beginning.
+    pub(super) fn waits_to_send(&mut self) {
+        self.presence.waits();
+        self.presence.goes_on();
+        // What was sent is given back with the rest.
+        self.largest = self.largest.max(self.sending.capacity());
+        self.leaving.hold(self.largest);
+    }
+
     /// Sends all that is to be sent.
     pub(super) fn poll_send(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !ready!(self.poll_send_some(task))? {}
