@@ -16,7 +16,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redrive::http::LambdaApi;
-use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+use redrive::http::sigv4::{Credential, Principal, StaticCredentials, Verifier};
 use redrive::policy::Policies;
 use redrive::{Event, Function, Logs, RetryPolicy, Runtime, Stateful};
 use serde::{Deserialize, Serialize};
@@ -193,8 +193,11 @@ impl Stateful for Never {
     }
 }
 
+/// How long server and runtime may take together to stop: Kubernetes kills a container 30 s after it asked it to end.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
 /// Name, value and meaning of each flag.
-const FLAGS: [(&str, &str, &str); 9] = [
+const FLAGS: [(&str, &str, &str); 10] = [
     ("port", "P", "where to listen on 127.0.0.1 (9000)"),
     (
         "retry-delays",
@@ -219,6 +222,11 @@ const FLAGS: [(&str, &str, &str); 9] = [
         "auth",
         "FILE",
         "demand signatures by the credentials in this file",
+    ),
+    (
+        "replays",
+        "refuse",
+        "refuse signatures that were accepted before (accept)",
     ),
 ];
 
@@ -271,9 +279,17 @@ fn flags() -> Result<HashMap<String, String>, String> {
         let value = words.next().ok_or(format!("--{name} has no value"))?;
         flags.insert(name.to_owned(), value);
     }
-    match (flags.get("cert"), flags.get("key")) {
-        (Some(_), None) | (None, Some(_)) => Err("--cert and --key need each other".to_owned()),
-        _ => Ok(flags),
+    let flag = |name| flags.get(name).map(String::as_str);
+    match (flag("cert"), flag("key")) {
+        (Some(_), None) | (None, Some(_)) => {
+            return Err("--cert and --key need each other".to_owned());
+        }
+        _ => {}
+    }
+    match (flag("replays"), flag("auth")) {
+        (Some("refuse"), None) => Err("--replays refuse needs --auth".to_owned()),
+        (None | Some("refuse" | "accept"), _) => Ok(flags),
+        (Some(other), _) => Err(format!("--replays '{other}': refuse or accept")),
     }
 }
 
@@ -350,7 +366,11 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let mut api = LambdaApi::new(runtime.client());
     if let Some(file) = flag("auth") {
-        api = api.credentials(credentials(file)?);
+        let verifier = Verifier::new(runtime.client().region(), credentials(file)?);
+        api = api.verifier(match flag("replays") {
+            Some("refuse") => verifier.refuse_replays(),
+            _ => verifier,
+        });
     }
     let address = ("127.0.0.1", number("port", flag("port").unwrap_or("9000"))?);
     let tls = flag("cert").zip(flag("key"));
@@ -361,8 +381,12 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("listening on {scheme}://{}", server.addresses()[0]);
 
-    server.run_until_signal().await?;
-    let report = runtime.shutdown(Duration::from_secs(30)).await;
+    let handle = server.handle();
+    let stop = || {
+        api.end_polls();
+        handle.stop(true)
+    };
+    let report = runtime.serve(server.run(), stop, STOP_MAX).await?;
     eprintln!("{} events did not finish", report.unfinished.len());
     Ok(())
 }
