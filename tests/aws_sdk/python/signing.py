@@ -65,7 +65,7 @@ class Request:
     def __init__(self, server, method="POST", path=None, body=b"{}", headers=()):
         self.server, self.method, self.body = server, method, body
         self.path = path or wire.invocations("echo")
-        # Two requests of one second would have the same signature, and the second be taken for a replay.
+        # Two requests of one second have the same signature; where replays are refused, this tells them apart.
         self.headers = dict(headers) | {"amz-sdk-invocation-id": str(uuid.uuid4())}
 
     def aws(self):

@@ -173,6 +173,33 @@ class Framing(Served):
                 self.assertIn(answer.status, (400, 413), answer)
                 self.assert_aws_shape(answer)
 
+    def test_a_line_that_ends_in_lf_alone_is_refused(self):
+        """ASY-01: or a proxy in front would see another request than we do."""
+        path = wire.invocations("echo").encode()
+        head = b"POST " + path + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nx-amz-invocation-type: Event\r\n"
+        chunked = head + b"transfer-encoding: chunked\r\n\r\n"
+        inner = head + b"content-length: 1\r\n\r\n7"
+        for sent in (
+            head.replace(b"\r\n", b"\n") + b"content-length: 1\n\n7",
+            head + b"content-length: 1\n\r\n7",
+            head + b"content-length: 1\r\n\n7",
+            head + b"x-a: b\ncontent-length: 1\r\n\r\n7",
+            head + b"x-a: b\rcontent-length: 1\r\n\r\n7",
+            head + b"content-length: 1\r\nx-a: \0\r\n\r\n7",
+            head + b"content-length : 1\r\n\r\n7",
+            head + b"content-length: 1\r\n x-a: b\r\n\r\n7",
+            chunked + b"1\n7\r\n0\r\n\r\n",
+            chunked + b"1\r\n7\n0\r\n\r\n",
+            chunked + b"1\r\n7\r\n0\n\r\n",
+            chunked + b"1\r\n7\r\n0\r\n\n",
+            chunked + b"1\r\n7\r\n0\r\nx-a: b\n\n" + inner,
+        ):
+            with self.subTest(sent=sent), wire.connect(self.server) as connection:
+                connection.sendall(sent)
+                self.assert_refused(wire.answer(connection), "InvalidRequestContentException", 400)
+                self.assertEqual(connection.recv(1), b"", "nothing more is answered")
+        self.assertEqual(self.ask("GET", "functions/echo/stats")["Events"]["accepted"], 0)
+
     def test_a_connection_serves_several_requests(self):
         """INV-19: also after a refusal, and each answer with an id of its own."""
         with wire.connect(self.server) as connection:
@@ -302,6 +329,22 @@ class Headers(Served):
             with self.assertRaises(OSError, msg="it read 64 MiB of one header"):
                 for _ in range(64):
                     connection.sendall(b"x" * (1 << 20))
+
+
+class Hosts(Served):
+    def test_a_host_that_is_not_loopback_is_told_what_to_do(self):
+        """SIG-01: without credentials this machine alone is served, by a name of its own."""
+        port = self.server.address[1]
+        for host in ("redrive", f"redrive:{port}", "10.0.0.1", "x" * 1000):
+            with self.subTest(host=host[:20]):
+                sent = wire.head("GET", "/2015-03-31/functions", [("host", host)])
+                answer = wire.exchange_bytes(self.server, sent, "GET")
+                self.assert_refused(answer, "AccessDeniedException", 403)
+                said = answer.json()
+                said = said.get("Message") or said.get("message")
+                for part in (host[:90], f"http://localhost:{port}", "LambdaApi::credentials", "--auth FILE"):
+                    self.assertIn(part, said)
+                self.assertLess(len(said), 700)
 
 
 class Paths(Served):
