@@ -223,7 +223,7 @@ pub(crate) fn is_virtual() -> bool {
     tokio_now() == told
 }
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "http"))]
 pub(crate) fn tokio_now() -> Instant {
     Instant::now()
 }

@@ -18,7 +18,7 @@ impl Runtime {
     ///
     /// ```no_run
     /// # async fn run(runtime: redrive::Runtime) {
-    /// let report = runtime.until_signal(std::time::Duration::from_secs(30)).await;
+    /// let report = runtime.until_signal(std::time::Duration::from_secs(20)).await;
     /// println!("{} events unfinished", report.unfinished_count);
     /// # }
     /// ```
@@ -30,15 +30,19 @@ impl Runtime {
 
     /// Runs a server beside the runtime until SIGINT or SIGTERM comes, or the server ends by itself. Then `stop` has the
     /// server finish its requests, and the runtime shuts down, all within the one grace period of `shutdown`. A second signal
-    /// ends that period.
+    /// ends that period. Where something kills the process after a while, as Kubernetes does 30 s after SIGTERM, let the grace
+    /// period be well below that.
     ///
     /// With actix-web, where `disable_signals` has requests finished on Ctrl-C too:
     ///
     /// ```ignore
     /// let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:8080")?.run();
     /// let handle = server.handle();
-    /// runtime.serve(server, || handle.stop(true), Duration::from_secs(30)).await?;
+    /// runtime.serve(server, || handle.stop(true), Duration::from_secs(20)).await?;
     /// ```
+    ///
+    /// A stop of actix-web's own server waits 30 s for requests unless `shutdown_timeout` says less; one of the Lambda API's
+    /// server waits 10 s.
     ///
     /// With axum, `stop` sends to a channel that `with_graceful_shutdown` waits for. A panic in the server or in `stop` is not
     /// caught: it drops the runtime.

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::clock::tokio_now;
 use crate::lock::take;
 
 /// What a client takes or sends so soon after the beginning may be its system's doing, and says nothing of what it will do.
@@ -89,7 +90,7 @@ impl Share {
             return;
         }
         held.last += 1;
-        let now = Instant::now();
+        let now = tokio_now();
         let since = before.map_or(now, |before| before.since);
         let part = Place {
             has_gone_on: now >= since + BEGINNING,

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::clock::tokio_now;
 use crate::lock::take;
 
 /// A connection that had a request is ended once it has waited so long. One that had none, at once.
@@ -67,7 +68,7 @@ impl Connections {
     /// One more, which waits for its first request, or the handshake before it. `end` is notified when it has to go.
     pub(super) fn enter(self: &Arc<Self>, end: Arc<Notify>) -> Presence {
         take(&self.all).count += 1;
-        self.make_room(Instant::now());
+        self.make_room(tokio_now());
         self.watch();
         let mut presence = Presence {
             among: self.clone(),
@@ -114,7 +115,7 @@ impl Connections {
         actix_rt::spawn(async move {
             loop {
                 sleep(WAIT_MIN).await;
-                connections.make_room(Instant::now());
+                connections.make_room(tokio_now());
                 let mut all = take(&connections.all);
                 if all.count - all.ending <= connections.max {
                     all.is_watched = false;
@@ -138,7 +139,7 @@ impl Presence {
             number: all.last,
         };
         let waiting = Waiting {
-            since: Instant::now(),
+            since: tokio_now(),
             end: self.end.clone(),
         };
         all.waiting.insert(place, waiting);

@@ -182,7 +182,7 @@ mod tests {
         let (mut chunks, mut taken) = (Chunks::new(), 0);
         for end in 1..=body.len() {
             let step = chunks.check(&body.as_bytes()[taken..end]);
-            assert_eq!(step.is_err() && end < body.len(), false, "{body:?}");
+            assert!(step.is_ok() || end == body.len(), "{body:?}");
             if let Err(why) = step {
                 assert_eq!(at_once, Err(why));
                 return Err(why);
@@ -199,7 +199,7 @@ mod tests {
         for body in [
             "0\r\n\r\n",
             "2\r\n[1\r\n3;x=y\r\n,2]\r\n0\r\n\r\n",
-            "00a;n=\"v\"\r\n0123\n\r\0\r9\r\n0\r\nX-Sum: 7\r\nY:\r\n\r\n",
+            "00a;n=\"v\"\r\n0123\n\r\0\r89\r\n0\r\nX-Sum: 7\r\nY:\r\n\r\n",
         ] {
             assert_eq!(check(body), Ok(At::End), "{body:?}");
         }

@@ -71,8 +71,12 @@ impl Timestamp {
             return None;
         }
         let month = MONTHS.iter().position(|known| *known == month)? + 1;
+        let two = |text: &str| text.len() == 2;
+        if year.len() != 4 || !two(day) || time.len() != 8 || !time.split(':').all(two) {
+            return None;
+        }
         let time = time.replace(':', "");
-        Self::parse(&format!("{year:0>4}{month:02}{day:0>2}T{time}Z"))
+        Self::parse(&format!("{year}{month:02}{day}T{time}Z"))
     }
 
     pub(super) fn after(self, span: Span) -> Self {
@@ -124,6 +128,7 @@ mod tests {
             "Sun, 30 Aug 2015 1:2:36:00 GMT",
             "Sun, 30 Aug 2015 24:36:00 GMT",
             "Sun, +3 Aug 2015 12:36:00 GMT",
+            "Sun, 3 Aug 2015 12:36:00 GMT",
             "Sunday, 30-Aug-15 12:36:00 GMT",
         ] {
             assert_eq!(Timestamp::parse_http(wrong), None, "{wrong}");
