@@ -63,8 +63,8 @@ fn what_botocore_signs_is_accepted_once_and_never_when_changed() {
     let count = requests();
     let mut signer = Signer::start(count, 4);
     let setting = signer.setting();
-    let verifier = setting.verifier();
-    // One that has accepted nothing: to it no changed request is a replay.
+    let verifier = setting.verifier().refuse_replays();
+    // To one that accepts replays no changed request is one.
     let other = setting.verifier();
     let mut chance = SmallRng::seed_from_u64(4);
     let (mut accepted, mut refused) = (0, 0);
