@@ -2,6 +2,7 @@
 //! qualifier the function was invoked.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::event::RequestId;
@@ -9,7 +10,7 @@ use crate::time::Time;
 use crate::trace;
 
 /// The caller's words. Most events have none; the others share one allocation, whatever of it is said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) trace_header: Option<Arc<str>>,
     pub(crate) traceparent: Option<Arc<str>>,
@@ -23,6 +24,18 @@ pub(crate) struct Origin {
 
 /// The version of what is registered now.
 pub(crate) const LATEST: &str = "$LATEST";
+
+impl fmt::Debug for Origin {
+    /// Without the client's context, which is the caller's as a payload is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin")
+            .field("trace_header", &self.trace_header)
+            .field("traceparent", &self.traceparent)
+            .field("qualifier", &self.qualifier)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Origin {
     /// A header that is longer than `max` bytes, by name, and how long it is.

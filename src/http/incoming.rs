@@ -118,7 +118,8 @@ impl<'a> Incoming<'a> {
         web::Query::from_query(query)
             .map(web::Query::into_inner)
             .map_err(|error| {
-                ApiError::invalid_parameter(format!("the query '{query}' can't be read: {error}"))
+                // It may hold a signature, so it isn't repeated.
+                ApiError::invalid_parameter(format!("the query can't be read: {error}"))
             })
     }
 

@@ -1,5 +1,7 @@
 //! What is known of a request beside who, what and on what: the values of condition keys.
 
+use std::fmt;
+
 /// A condition key that policies may name. Case says nothing in their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(usize);
@@ -36,8 +38,17 @@ impl Key {
 }
 
 /// The values of condition keys that a request has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// `Debug` shows which keys have one, and no value: a token may be among them.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Context(Vec<(Key, String)>);
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.0.iter().map(|(key, _)| KEYS[key.0]);
+        f.debug_set().entries(keys).finish()
+    }
+}
 
 impl Context {
     /// None yet.

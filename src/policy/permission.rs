@@ -1,5 +1,7 @@
 //! A permission, as AWS's `AddPermission` takes it, and the statement that comes of it (CFG-31 to CFG-35).
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -7,7 +9,9 @@ use super::PolicyError;
 use super::principal::{is_account, is_aws_service, is_principal_arn};
 
 /// Who is allowed what, in AWS's parameters.
-#[derive(Clone, Debug, Default, Deserialize)]
+///
+/// No output of `Debug` has the token.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Permission {
@@ -30,6 +34,18 @@ pub struct Permission {
     /// The organisation that the caller must be of.
     #[serde(rename = "PrincipalOrgID")]
     pub principal_org_id: Option<String>,
+}
+
+impl fmt::Debug for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permission")
+            .field("statement_id", &self.statement_id)
+            .field("action", &self.action)
+            .field("principal", &self.principal)
+            .field("source_arn", &self.source_arn)
+            .field("source_account", &self.source_account)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Permission {

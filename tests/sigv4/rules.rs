@@ -522,6 +522,33 @@ fn neither_errors_nor_debug_show_a_secret() {
     assert!(!shown.contains("s3cret"), "{shown}");
 }
 
+/// Whoever logs requests logs no signature and no token, in whichever form they came.
+#[test]
+fn debug_of_a_request_shows_neither_signature_nor_token() {
+    for name in [
+        "plain",
+        "declared",
+        "temporary",
+        "presigned",
+        "presigned temporary",
+    ] {
+        let sent = vector(name);
+        let request = sent.request();
+        let claim = admit(&verifier(), &sent).unwrap();
+        let shown = format!("{request:?}{request:#?}{claim:?}{claim:#?}");
+        assert!(shown.contains(&sent.path), "{shown}");
+        let values = sent.headers.iter().map(|(_, value)| value.clone());
+        let parameters = sent.query.split('&').map(|part| {
+            let value = part.split_once('=').map_or("", |(_, value)| value);
+            value.to_owned()
+        });
+        for secret in values.chain(parameters).filter(|value| value.len() > 8) {
+            assert!(!shown.contains(&secret), "{secret} in {shown}");
+        }
+        assert!(!shown.contains("signature"), "{shown}");
+    }
+}
+
 /// A source of credentials that is down.
 struct Down;
 

@@ -36,7 +36,6 @@ pub(super) enum Form {
 }
 
 /// A signature and what it claims, all of the right form.
-#[derive(Debug)]
 pub(super) struct Presented<'a> {
     pub(super) form: Form,
     /// `access key/YYYYMMDD/region/service/aws4_request`.

@@ -1,5 +1,7 @@
 //! A request as the verifier sees it: method, path, query and headers as they came over the wire, without the body.
 
+use std::fmt;
+
 use super::error::SignatureError;
 
 /// Bytes of a path: a function's ARN with every byte escaped takes a few hundred.
@@ -12,12 +14,26 @@ const HEADERS_MAX: usize = 100;
 /// The head of an HTTP request, borrowed, exactly as it was sent: nothing decoded, normalised or removed.
 ///
 /// A request of HTTP/2 has `:authority` where another has `host`: pass it as `host`.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows the method, the path and the names of the headers: values, and the query, may hold a signature or a session
+/// token.
+#[derive(Clone)]
 pub struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     headers: Vec<(&'a str, &'a [u8])>,
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.names().collect();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Request<'a> {
