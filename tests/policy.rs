@@ -51,6 +51,56 @@ fn theirs(document: &Value, action: &str, resource: &str, context: &[(&str, &str
     )
 }
 
+/// May this user by the policy of a function, which lets everybody in but for a deny of all but some?
+fn all_but(but: &[&str], user: &str, ours: bool) -> bool {
+    let document = document(&[
+        json!({ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" }),
+        json!({ "Effect": "Deny", "NotPrincipal": { "AWS": but }, "Action": "*", "Resource": "*" }),
+    ]);
+    let (action, function) = ("lambda:InvokeFunction", RESOURCES[1]);
+    if ours {
+        let request = Request {
+            caller: &Caller::principal(user),
+            action,
+            resource: function,
+            context: &Context::new(),
+        };
+        let policy = document.to_string().parse().unwrap();
+        return request.decide(&Policies::new(), Some(&policy)) == Decision::Allowed;
+    }
+    let policy: IAMPolicy = serde_json::from_value(document).unwrap();
+    let user = Principal::Aws(PrincipalId::String(user.to_owned()));
+    let request = IAMRequest::new_with_context(
+        user,
+        action,
+        Arn::parse(function).unwrap(),
+        TheirContext::new(),
+    );
+    matches!(
+        iam_rs::evaluate_policy(&policy, &request),
+        Ok(iam_rs::Decision::Allow)
+    )
+}
+
+/// A user that a deny excepts is the one that is named, whatever else is named beside it.
+#[test]
+fn a_deny_for_all_but_some_says_what_another_evaluator_says() {
+    let user = |name: &str| format!("arn:aws:iam::000000000000:user/{name}");
+    let (ada, bob, root) = (user("ada"), user("bob"), "arn:aws:iam::000000000000:root");
+    for but in [
+        vec![&*ada],
+        vec![&*ada, root],
+        vec![&*ada, &*bob, root],
+        vec![root],
+    ] {
+        for user in [&*ada, &*bob, &*user("eve"), root] {
+            let (own, other) = (all_but(&but, user, true), all_but(&but, user, false));
+            assert_eq!(own, other, "{user}, all but {but:?}");
+            assert_eq!(own, but.contains(&user), "{user}, all but {but:?}");
+        }
+    }
+}
+
 fn document(statements: &[Value]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }

@@ -162,6 +162,16 @@ impl Principal {
             }
         }
     }
+
+    /// Is the caller excepted where this stands in `NotPrincipal`? AWS has the account named beside whom it excepts: that
+    /// excepts the account's root, and nobody else of it.
+    pub(super) fn excepts(&self, caller: &Caller) -> bool {
+        let named = self.names(caller);
+        match self {
+            Self::Account(_) => named == Some(Named::Directly),
+            _ => named.is_some(),
+        }
+    }
 }
 
 fn without_path(arn: &str) -> Option<String> {
@@ -193,7 +203,7 @@ pub(super) fn is_principal_arn(arn: &str) -> bool {
     };
     let kinds: &[&str] = match service {
         "iam" => &["user/", "role/", "root"],
-        "sts" => &["assumed-role/"],
+        "sts" => &["assumed-role/", "federated-user/"],
         _ => return false,
     };
     let known = kinds.iter().any(|kind| resource.starts_with(kind));

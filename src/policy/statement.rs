@@ -132,8 +132,8 @@ impl Statement {
             None => Some(Named::Directly),
             Some(Set::These(these)) => these.iter().filter_map(|it| it.names(caller)).max(),
             Some(Set::Not(not)) => {
-                let spared = not.iter().any(|it| it.names(caller).is_some());
-                (!spared).then_some(Named::Directly)
+                let excepted = not.iter().any(|it| it.excepts(caller));
+                (!excepted).then_some(Named::Directly)
             }
         };
         let Some(named) = named else {

@@ -170,6 +170,94 @@ fn identity_and_function_answer_for_each_other_as_aws_has_it() {
     assert!(!allowed(&session, all(), Some(&but_ada)));
 }
 
+/// IAM-08: in the form that AWS's documentation asks for, the account stands beside whom is excepted. It excepts its root, and
+/// nobody else.
+#[test]
+fn a_deny_for_all_but_some_excepts_nobody_by_account() {
+    let arn = |kind: &str| Caller::principal(format!("arn:aws:iam::444455556666:{kind}"));
+    let sts = |kind: &str| Caller::principal(format!("arn:aws:sts::444455556666:{kind}"));
+    let (bob, eve, root) = (arn("user/Bob"), arn("user/Eve"), arn("root"));
+    let audit = sts("assumed-role/audit/app");
+    let other_audit = sts("assumed-role/audit/other");
+    let other_role = sts("assumed-role/other/app");
+    let federated = sts("federated-user/Fay");
+    let foreign = Caller::principal("arn:aws:iam::777788889999:user/Bob");
+    let (s3, sns) = (
+        Caller::service("s3.amazonaws.com"),
+        Caller::service("sns.amazonaws.com"),
+    );
+    let everybody = [
+        &bob,
+        &eve,
+        &root,
+        &audit,
+        &other_audit,
+        &other_role,
+        &federated,
+        &foreign,
+        &s3,
+        &sns,
+    ];
+    let account = "arn:aws:iam::444455556666:root";
+    let session = "arn:aws:sts::444455556666:assumed-role/audit/app";
+    let role = "arn:aws:iam::444455556666:role/path/audit";
+    for (but, excepted) in [
+        (json!({ "AWS": [bob.name(), account] }), vec![&bob, &root]),
+        (
+            json!({ "AWS": [bob.name(), "444455556666"] }),
+            vec![&bob, &root],
+        ),
+        (json!({ "AWS": bob.name() }), vec![&bob]),
+        (json!({ "AWS": account }), vec![&root]),
+        (json!({ "AWS": [session, account] }), vec![&audit, &root]),
+        (
+            json!({ "AWS": [session, role, account] }),
+            vec![&audit, &other_audit, &root],
+        ),
+        (
+            json!({ "AWS": [federated.name(), account] }),
+            vec![&federated, &root],
+        ),
+        (
+            json!({ "Service": "s3.amazonaws.com", "AWS": account }),
+            vec![&s3, &root],
+        ),
+        (json!({ "AWS": "777788889999" }), vec![]),
+    ] {
+        let function = on_function(json!([
+            { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" },
+            { "Effect": "Deny", "NotPrincipal": but, "Action": "lambda:*", "Resource": "*" },
+        ]));
+        for caller in everybody {
+            let all = Policies::new().identity(policy(allow("*", "*")));
+            let decision = decide(caller, FUNCTION, &all, Some(&function));
+            let expected = excepted.contains(&caller);
+            let who = caller.name();
+            assert_eq!(
+                decision == Decision::Allowed,
+                expected,
+                "{who}, all but {but}"
+            );
+        }
+    }
+}
+
+/// A token that the caller must know is a secret, and logs are read by others.
+#[test]
+fn no_debug_shows_a_token() {
+    let permission = Permission {
+        event_source_token: Some("hush-hush".to_owned()),
+        ..Permission::default()
+    };
+    assert!(!format!("{permission:?}").contains("hush"));
+    let context = Context::new().with("lambda:EventSourceToken", "hush-hush");
+    let shown = format!("{context:?}");
+    assert!(
+        !shown.contains("hush") && shown.contains("eventsourcetoken"),
+        "{shown}"
+    );
+}
+
 /// IAM-06
 #[test]
 fn a_qualified_grant_is_for_that_qualifier_alone() {
