@@ -30,6 +30,8 @@ use crate::telemetry;
 use kept::{Kept, LOOKS_MAX, Span, size};
 use subscribers::Subscribers;
 
+#[cfg(feature = "http")]
+pub(crate) use letters::Find;
 pub use letters::{Filter, Get, List, Page, Purge};
 pub use redrive::{Redrive, Redriven};
 pub use subscribers::{Subscribe, Unsubscribe};
@@ -92,9 +94,9 @@ pub struct DeadLetterQueue {
     post: Post,
     bounds: DeadLetterBounds,
     kept: Kept,
-    /// Letters whose redrive is under way. They keep their places until their events are accepted, and until then nobody
-    /// else sends, drops or purges them.
-    sending: HashSet<RequestId>,
+    /// The places of letters whose redrive is under way. They keep them until their events are accepted, and until then
+    /// nobody else sends, drops or purges them.
+    sending: HashSet<u64>,
     /// The place of the last letter that came.
     arrivals: u64,
     /// Came when it was full; their mailboxes still have them. Their places are higher than those of all that are kept.
@@ -166,10 +168,10 @@ impl DeadLetterQueue {
     }
 
     /// Drops a letter for good, in the store too.
-    fn discard(&mut self, id: RequestId) -> Option<DeadLetter> {
-        let letter = self.kept.remove(id)?;
+    fn discard(&mut self, place: u64) -> Option<DeadLetter> {
+        let letter = self.kept.remove(place)?;
         if letter.stored {
-            self.forget(id);
+            self.forget(letter.request_id);
         }
         Some(letter)
     }
@@ -209,14 +211,14 @@ impl DeadLetterQueue {
     /// Answers whether there was one to drop.
     fn drop_oldest(&mut self) -> bool {
         let mut oldest = None;
-        self.kept.look(&Filter::new(), Span::ALL, |_, letter| {
-            if self.sending.contains(&letter.request_id) {
+        self.kept.look(&Filter::new(), Span::ALL, |place, _| {
+            if self.sending.contains(&place) {
                 return ControlFlow::Continue(());
             }
-            oldest = Some(letter.request_id);
+            oldest = Some(place);
             ControlFlow::Break(())
         });
-        let Some(oldest) = oldest.and_then(|id| self.discard(id)) else {
+        let Some(oldest) = oldest.and_then(|place| self.discard(place)) else {
             return false;
         };
         self.count_dropped(&oldest, "the oldest letter was dropped");
@@ -306,18 +308,18 @@ impl DeadLetterQueue {
         let now = clock.wall(clock.now());
         let mut old = Vec::new();
         let mut young = false;
-        let looked = self.kept.look(&Filter::new(), Span::ALL, |_, letter| {
+        let looked = self.kept.look(&Filter::new(), Span::ALL, |place, letter| {
             let age = now.duration_since(letter.died_at);
             if !age.is_ok_and(|age| age > age_max) {
                 young = true;
                 return ControlFlow::Break(());
             }
-            old.push(letter.request_id);
+            old.push(place);
             ControlFlow::Continue(())
         });
-        old.retain(|id| !self.sending.contains(id));
-        for &id in &old {
-            if let Some(letter) = self.discard(id) {
+        old.retain(|place| !self.sending.contains(place));
+        for &place in &old {
+            if let Some(letter) = self.discard(place) {
                 self.count_dropped(&letter, "the letter was too old and was dropped");
             }
         }

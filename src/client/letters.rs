@@ -7,7 +7,7 @@ use crate::actor::dead_letter::{DeadLetterQueue, Get};
 use crate::failure::DeadLetter;
 
 #[cfg(feature = "http")]
-pub(crate) use crate::actor::dead_letter::{Filter, List, Purge, Redrive, Redriven};
+pub(crate) use crate::actor::dead_letter::{Filter, Find, List, Purge, Redrive, Redriven};
 
 impl Client {
     /// Asks the dead-letter queue: [`List`](crate::List), [`Get`](crate::Get), [`Redrive`](crate::Redrive),

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
 
+use smallvec::SmallVec;
+
 use super::letters::Filter;
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter, Failure};
@@ -17,7 +19,8 @@ pub(super) const LOOKS_MAX: usize = 5_000;
 pub(super) struct Kept {
     /// By place, which is the order of arrival.
     letters: BTreeMap<u64, DeadLetter>,
-    places: HashMap<RequestId, u64>,
+    /// Oldest first. An id that was forgotten may have been proposed again, for another function, and its event died too.
+    places: HashMap<RequestId, SmallVec<[u64; 1]>>,
     functions: HashMap<FunctionName, OfFunction>,
     conditions: Count,
     bytes: u64,
@@ -84,14 +87,28 @@ impl Kept {
         self.letters.last_key_value().map_or(0, |(&place, _)| place)
     }
 
-    pub(super) fn get(&self, id: RequestId) -> Option<&DeadLetter> {
-        self.letters.get(self.places.get(&id)?)
+    /// The newest letter of this id that is meant, and its place.
+    pub(super) fn find(
+        &self,
+        id: RequestId,
+        is_meant: impl Fn(u64, &DeadLetter) -> bool,
+    ) -> Option<(u64, &DeadLetter)> {
+        let places = self.places.get(&id)?.iter().rev();
+        let mut letters = places.filter_map(|&place| Some((place, self.letters.get(&place)?)));
+        letters.find(|(place, letter)| is_meant(*place, letter))
+    }
+
+    pub(super) fn at(&self, place: u64) -> Option<&DeadLetter> {
+        self.letters.get(&place)
     }
 
     /// Keeps a letter at a place that is higher than all that are taken.
     pub(super) fn put(&mut self, place: u64, letter: DeadLetter) {
         self.bytes += size(&letter);
-        self.places.insert(letter.request_id, place);
+        self.places
+            .entry(letter.request_id)
+            .or_default()
+            .push(place);
         *self.conditions.entry(letter.condition).or_default() += 1;
         let of_function = self.functions.entry(letter.function.clone()).or_default();
         of_function.places.insert(place);
@@ -99,9 +116,14 @@ impl Kept {
         self.letters.insert(place, letter);
     }
 
-    pub(super) fn remove(&mut self, id: RequestId) -> Option<DeadLetter> {
-        let place = self.places.remove(&id)?;
+    pub(super) fn remove(&mut self, place: u64) -> Option<DeadLetter> {
         let letter = self.letters.remove(&place)?;
+        if let Some(places) = self.places.get_mut(&letter.request_id) {
+            places.retain(|other| *other != place);
+            if places.is_empty() {
+                self.places.remove(&letter.request_id);
+            }
+        }
         self.bytes -= size(&letter);
         discount(&mut self.conditions, letter.condition);
         if let Some(of_function) = self.functions.get_mut(&letter.function) {
@@ -177,9 +199,9 @@ impl Kept {
 
     /// Takes out the oldest letters, so many at most.
     pub(super) fn take_oldest(&mut self, most: usize) -> Vec<DeadLetter> {
-        let ids = self.letters.values().map(|letter| letter.request_id);
-        let ids: Vec<_> = ids.take(most).collect();
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+        let places: Vec<_> = self.letters.keys().copied().take(most).collect();
+        let places = places.into_iter();
+        places.filter_map(|place| self.remove(place)).collect()
     }
 }
 

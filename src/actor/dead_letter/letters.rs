@@ -135,7 +135,25 @@ impl Handler<Get> for DeadLetterQueue {
 
     fn handle(&mut self, Get(id): Get, ctx: &mut Self::Context) -> Self::Result {
         self.turn.spend(1, ctx);
-        self.kept.get(id).cloned()
+        let found = self.kept.find(id, |_, _| true);
+        found.map(|(_, letter)| letter.clone())
+    }
+}
+
+/// As [`Get`], of those letters of the id that the filter matches.
+#[cfg(feature = "http")]
+#[derive(Debug, Message)]
+#[rtype(result = "Option<DeadLetter>")]
+pub(crate) struct Find(pub(crate) RequestId, pub(crate) Filter);
+
+#[cfg(feature = "http")]
+impl Handler<Find> for DeadLetterQueue {
+    type Result = Option<DeadLetter>;
+
+    fn handle(&mut self, Find(id, filter): Find, ctx: &mut Self::Context) -> Self::Result {
+        self.turn.spend(filter.cost(), ctx);
+        let found = self.kept.find(id, |_, letter| filter.matches(letter));
+        found.map(|(_, letter)| letter.clone())
     }
 }
 
@@ -284,10 +302,13 @@ impl DeadLetterQueue {
         span: Span,
         ctx: &mut Context<Self>,
     ) -> (usize, Option<u64>) {
-        let (mut ids, looks, next) = self.ids(filter, span);
-        ids.retain(|id| !self.sending.contains(id));
+        let (mut places, looks, next) = self.places(filter, span);
+        places.retain(|place| !self.sending.contains(place));
         let admission = self.post.admission.clone();
-        let discard = || ids.iter().map(|&id| self.discard(id)).collect::<Vec<_>>();
+        let discard = || {
+            let places = places.iter();
+            places.map(|&place| self.discard(place)).collect::<Vec<_>>()
+        };
         // Past the end, the next process would have the letters again.
         let Some(discarded) = admission.before_end(discard) else {
             return (0, None);
@@ -295,16 +316,17 @@ impl DeadLetterQueue {
         drop(discarded);
         self.take_held(ctx);
         self.turn.spend(looks, ctx);
-        (ids.len(), next)
+        (places.len(), next)
     }
 
-    /// Some of the letters of the span that match; how many were looked at for it, and after which place to go on.
-    pub(super) fn ids(&self, filter: &Filter, span: Span) -> (Vec<RequestId>, usize, Option<u64>) {
-        let mut ids = Vec::new();
-        let looked = self.kept.look(filter, span, |_, letter| {
-            ids.push(letter.request_id);
+    /// The places of some of the letters of the span that match; how many were looked at for it, and after which place to
+    /// go on.
+    pub(super) fn places(&self, filter: &Filter, span: Span) -> (Vec<u64>, usize, Option<u64>) {
+        let mut places = Vec::new();
+        let looked = self.kept.look(filter, span, |place, _| {
+            places.push(place);
             ControlFlow::Continue(())
         });
-        (ids, looked.looks, looked.next)
+        (places, looked.looks, looked.next)
     }
 }

@@ -30,7 +30,7 @@ pub struct Redrive {
 
 #[derive(Debug)]
 enum Which {
-    One(RequestId),
+    One(RequestId, Filter),
     All(Filter),
 }
 
@@ -46,12 +46,18 @@ impl Redrive {
 
     /// One letter.
     pub fn one(id: RequestId) -> Self {
-        Self::of(Which::One(id))
+        Self::of(Which::One(id, Filter::new()))
     }
 
     /// Those that the filter matches now.
     pub fn filter(filter: Filter) -> Self {
         Self::of(Which::All(filter))
+    }
+
+    /// One letter, of those of the id that the filter matches.
+    #[cfg(feature = "http")]
+    pub(crate) fn one_of(id: RequestId, filter: Filter) -> Self {
+        Self::of(Which::One(id, filter))
     }
 
     /// Every letter that is in the queue now.
@@ -122,12 +128,13 @@ impl Handler<Redrive> for DeadLetterQueue {
                 ..
             } = redrive;
             let mut redriven = Redriven::default();
-            for (index, id) in meant(&queue, which, span).await.into_iter().enumerate() {
+            let meant = meant(&queue, which, span).await;
+            for (index, (place, id)) in meant.into_iter().enumerate() {
                 if let Some(pause) = pause.filter(|_| index > 0 && !dry_run) {
                     tokio::time::sleep(pause).await;
                 }
                 let one = RedriveOne {
-                    id,
+                    place,
                     payload: payload.clone(),
                     dry_run,
                     faulty: faulty.clone(),
@@ -143,29 +150,58 @@ impl Handler<Redrive> for DeadLetterQueue {
     }
 }
 
-/// The letters that are to be sent.
-async fn meant(queue: &Addr<DeadLetterQueue>, which: Which, mut span: Span) -> Vec<RequestId> {
+/// The places and ids of the letters that are to be sent. One that isn't there has none.
+async fn meant(
+    queue: &Addr<DeadLetterQueue>,
+    which: Which,
+    mut span: Span,
+) -> Vec<(Option<u64>, RequestId)> {
     let filter = match which {
-        Which::One(id) => return vec![id],
+        Which::One(id, filter) => {
+            let place = queue.send(MeantOne { id, filter }).await;
+            return vec![(place.ok().flatten(), id)];
+        }
         Which::All(filter) => filter,
     };
-    let mut ids = Vec::new();
+    let mut all = Vec::new();
     loop {
         let filter = filter.clone();
         let Ok((some, next)) = queue.send(Meant { filter, span }).await else {
-            return ids;
+            return all;
         };
-        ids.extend(some);
+        all.extend(some.into_iter().map(|(place, id)| (Some(place), id)));
         match next {
             Some(after) => span.after = after,
-            None => return ids,
+            None => return all,
         }
     }
 }
 
-/// A piece of the question which letters match. Answers them, and after which place the next piece begins.
+/// The question where the letter of an id is that the filter matches, unless it is being sent.
 #[derive(Message)]
-#[rtype(result = "(Vec<RequestId>, Option<u64>)")]
+#[rtype(result = "Option<u64>")]
+struct MeantOne {
+    id: RequestId,
+    filter: Filter,
+}
+
+impl Handler<MeantOne> for DeadLetterQueue {
+    type Result = Option<u64>;
+
+    fn handle(
+        &mut self,
+        MeantOne { id, filter }: MeantOne,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        self.turn.spend(0, ctx);
+        let is_meant = |place, letter: &_| !self.sending.contains(&place) && filter.matches(letter);
+        self.kept.find(id, is_meant).map(|(place, _)| place)
+    }
+}
+
+/// A piece of the question which letters match. Answers their places and ids, and after which place the next piece begins.
+#[derive(Message)]
+#[rtype(result = "(Vec<(u64, RequestId)>, Option<u64>)")]
 struct Meant {
     filter: Filter,
     span: Span,
@@ -175,16 +211,19 @@ impl Handler<Meant> for DeadLetterQueue {
     type Result = MessageResult<Meant>;
 
     fn handle(&mut self, Meant { filter, span }: Meant, ctx: &mut Self::Context) -> Self::Result {
-        let (ids, looks, next) = self.ids(&filter, span);
+        let (places, looks, next) = self.places(&filter, span);
         self.turn.spend(looks, ctx);
-        MessageResult((ids, next))
+        let letters = places.into_iter();
+        let letters = letters.filter_map(|place| Some((place, self.kept.at(place)?.request_id)));
+        MessageResult((letters.collect(), next))
     }
 }
 
 #[derive(Message)]
 #[rtype(result = "Option<Result<RequestId, InvokeError>>")]
 struct RedriveOne {
-    id: RequestId,
+    /// None if it isn't in the queue.
+    place: Option<u64>,
     payload: Option<Payload>,
     dry_run: bool,
     /// The pace can't be kept, for this reason: the letter is refused.
@@ -196,8 +235,9 @@ impl Handler<RedriveOne> for DeadLetterQueue {
 
     fn handle(&mut self, one: RedriveOne, ctx: &mut Self::Context) -> Self::Result {
         self.turn.spend(0, ctx);
-        let letter = self.kept.get(one.id);
-        let Some(letter) = letter.filter(|_| !self.sending.contains(&one.id)) else {
+        let place = one.place.filter(|place| !self.sending.contains(place));
+        let letter = place.and_then(|place| Some((place, self.kept.at(place)?)));
+        let Some((place, letter)) = letter else {
             // At a shutdown the letters have left with the report: they are elsewhere, not missing.
             let closed = self.post.admission.ask_door().err();
             return Response::reply(closed.map(Err));
@@ -211,25 +251,26 @@ impl Handler<RedriveOne> for DeadLetterQueue {
             return Response::reply(Some(Err(InvokeError::Setting(fault))));
         }
         let admission = &self.post.admission;
+        let id = letter.request_id;
         let function = admission.heir(letter.function.clone());
         let invoke = successor(letter, &function, one.payload);
         if one.dry_run {
             let checked = admission.dry_run(invoke);
-            return Response::reply(Some(checked.map(|()| one.id)));
+            return Response::reply(Some(checked.map(|()| id)));
         }
         match admission.accept(&invoke.function, invoke.payload, invoke.options) {
             Admitting::Over(result) => {
-                self.sent(one.id, result.is_ok(), ctx);
+                self.sent(place, result.is_ok(), ctx);
                 Response::reply(Some(result.map(|receipt| receipt.request_id)))
             }
             storing => {
-                self.sending.insert(one.id);
+                self.sending.insert(place);
                 let queue = ctx.address();
                 Response::fut(async move {
                     let result = storing.wait().await;
-                    let (id, accepted) = (one.id, result.is_ok());
+                    let accepted = result.is_ok();
                     // If the queue is gone, so are its letters.
-                    let _ = queue.send(Sent { id, accepted }).await;
+                    let _ = queue.send(Sent { place, accepted }).await;
                     Some(result.map(|receipt| receipt.request_id))
                 })
             }
@@ -241,16 +282,16 @@ impl Handler<RedriveOne> for DeadLetterQueue {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Sent {
-    id: RequestId,
+    place: u64,
     accepted: bool,
 }
 
 impl Handler<Sent> for DeadLetterQueue {
     type Result = ();
 
-    fn handle(&mut self, Sent { id, accepted }: Sent, ctx: &mut Self::Context) {
+    fn handle(&mut self, Sent { place, accepted }: Sent, ctx: &mut Self::Context) {
         self.turn.spend(0, ctx);
-        self.sent(id, accepted, ctx);
+        self.sent(place, accepted, ctx);
     }
 }
 
@@ -267,10 +308,10 @@ fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Paylo
 
 impl DeadLetterQueue {
     /// A letter that was accepted again leaves the queue.
-    fn sent(&mut self, id: RequestId, accepted: bool, ctx: &mut Context<Self>) {
-        self.sending.remove(&id);
+    fn sent(&mut self, place: u64, accepted: bool, ctx: &mut Context<Self>) {
+        self.sending.remove(&place);
         if accepted {
-            self.kept.remove(id);
+            self.kept.remove(place);
             self.take_held(ctx);
         }
     }
