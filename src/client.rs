@@ -201,6 +201,23 @@ pub struct EventStatus {
     pub accepted_at: SystemTime,
     /// Where it is.
     pub status: Status,
+    /// Under which qualifier it was invoked, as far as that is known: the store keeps it of pending events to itself.
+    #[serde(skip)]
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "the HTTP API asks for it")
+    )]
+    pub(crate) qualifier: Option<Arc<str>>,
+}
+
+/// Who has a request id.
+#[cfg(feature = "http")]
+pub(crate) struct Holder {
+    pub(crate) function: FunctionName,
+    /// As given, as far as that is known.
+    pub(crate) qualifier: Option<Arc<str>>,
+    /// Whether somebody waits for the result.
+    pub(crate) kind: InvocationType,
 }
 
 /// Which events [`Client::events`] lists.
@@ -382,26 +399,62 @@ impl Client {
     ///
     /// Answers at once of what is in memory, and reads what is only in the store.
     pub async fn status(&self, id: RequestId) -> Option<Status> {
-        if let Some(mailbox) = self.admission.locate(id)
+        self.status_of(id, None).await
+    }
+
+    /// As `status`, unless the event is of another function than `function`, if one is given.
+    pub(crate) async fn status_of(
+        &self,
+        id: RequestId,
+        function: Option<&FunctionName>,
+    ) -> Option<Status> {
+        if let Some(mailbox) = self.locate_of(id, function)
             && let Some(view) = mailbox.view(id)
         {
             return Some(status(&mailbox, &view));
         }
-        Some(self.stored_status(self.admission.look(id).await?).1)
+        if !self.is_stored_of(id, function) {
+            return None;
+        }
+        let (_, status) = self.stored_status(self.admission.look(id).await?);
+        Some(status)
     }
 
-    /// Whose a request id is, and whether somebody waits for that result. `None` as long as nothing is kept under it.
+    /// The mailbox that has an event, if it is that of `function` or of any.
+    fn locate_of(&self, id: RequestId, function: Option<&FunctionName>) -> Option<Arc<Mailbox>> {
+        let mailbox = self.admission.locate(id)?;
+        let is_own = function.is_none_or(|function| function == mailbox.name());
+        is_own.then_some(mailbox)
+    }
+
+    /// Does the store have the event, of `function` or of any?
+    fn is_stored_of(&self, id: RequestId, function: Option<&FunctionName>) -> bool {
+        function.is_none_or(|function| self.admission.stored(id).as_ref() == Some(function))
+    }
+
+    /// Whose a request id is. `None` as long as nothing is kept under it.
     #[cfg(feature = "http")]
-    pub(crate) async fn holder(&self, id: RequestId) -> Option<(FunctionName, InvocationType)> {
+    pub(crate) async fn holder(&self, id: RequestId) -> Option<Holder> {
         if let Some(mailbox) = self.admission.locate(id)
             && let Some(view) = mailbox.view(id)
         {
-            return Some((mailbox.name().clone(), view.kind));
+            return Some(Holder {
+                function: mailbox.name().clone(),
+                qualifier: view.qualifier,
+                kind: view.kind,
+            });
         }
         let function = self.admission.stored(id)?;
-        self.admission.look(id).await?;
-        // Calls are not stored.
-        Some((function, InvocationType::Event))
+        let qualifier = match self.admission.look(id).await?.state {
+            KnownState::Dead(letter) => letter.qualifier.clone(),
+            _ => None,
+        };
+        Some(Holder {
+            function,
+            qualifier,
+            // Calls are not stored.
+            kind: InvocationType::Event,
+        })
     }
 
     /// When an event was accepted, as long as that is known.
@@ -421,20 +474,31 @@ impl Client {
     /// `None` if nothing is known of the event (an unknown id, or one that finished too long ago), or if the runtime goes
     /// away first. Dropping the future changes nothing for the event.
     pub async fn wait(&self, id: RequestId) -> Option<Status> {
-        let Some(mailbox) = self.admission.locate(id) else {
-            return self.wait_stored(id).await;
+        self.wait_of(id, None).await
+    }
+
+    /// As `wait`, unless the event is of another function than `function`, if one is given.
+    pub(crate) async fn wait_of(
+        &self,
+        id: RequestId,
+        function: Option<&FunctionName>,
+    ) -> Option<Status> {
+        let Some(mailbox) = self.locate_of(id, function) else {
+            return self.wait_stored(id, function).await;
         };
         let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
         let end = mailbox.watch(id, false)?.await.ok()?;
         Some(ended(&mailbox, id, end, attempts))
     }
 
-    /// As `wait`, for an event that only the store knows.
-    async fn wait_stored(&self, id: RequestId) -> Option<Status> {
+    /// As `wait_of`, for an event that only the store knows.
+    async fn wait_stored(&self, id: RequestId, function: Option<&FunctionName>) -> Option<Status> {
         let mailbox = self.admission.stored_with(id);
+        let mailbox =
+            mailbox.filter(|mailbox| function.is_none_or(|function| function == mailbox.name()));
         let end = mailbox.as_ref().and_then(|mailbox| mailbox.watch(id, true));
         // Asked after the watch began: it may have ended before.
-        let now = self.status(id).await?;
+        let now = self.status_of(id, function).await?;
         match (now.is_finished(), mailbox.zip(end)) {
             (true, _) => Some(now),
             (false, Some((mailbox, end))) => Some(ended(&mailbox, id, end.await.ok()?, 0)),
@@ -460,9 +524,15 @@ impl Client {
     /// cancellation is not kept and the next process may run it: the runtime has ended ([`is_open`](Self::is_open) is false
     /// then), or the store refused it ([`store_health`](Self::store_health)), and only this process doesn't run it.
     pub async fn cancel(&self, id: RequestId) -> bool {
+        self.cancel_of(id, None).await
+    }
+
+    /// As `cancel`, unless the event is of another function than `function`, if one is given.
+    pub(crate) async fn cancel_of(&self, id: RequestId, function: Option<&FunctionName>) -> bool {
         match self.admission.locate(id) {
+            Some(mailbox) if function.is_some_and(|function| function != mailbox.name()) => false,
             Some(mailbox) => self.cancel_here(&mailbox, id),
-            None => self.admission.cancel_parked(id).await,
+            None => self.is_stored_of(id, function) && self.admission.cancel_parked(id).await,
         }
     }
 
@@ -522,6 +592,7 @@ impl Client {
             invocation_type: view.kind,
             accepted_at: mailbox.clock.wall(view.accepted),
             status: status(&mailbox, view),
+            qualifier: view.qualifier.clone(),
         });
         let parked = (waits && mailbox.has_parked()).then_some(PARKED);
         Some(EventPage {
@@ -540,6 +611,7 @@ impl Client {
                 invocation_type: InvocationType::Event,
                 accepted_at,
                 status,
+                qualifier: None,
             }
         });
         let delayed = |status: &Status| matches!(status, Status::Delayed { .. });

@@ -71,6 +71,9 @@ pub struct Failure {
     pub causes: Vec<String>,
     #[serde(skip)]
     pub(crate) directive: Option<Directive>,
+    /// Where a panic happened, for the log of the process it happened in.
+    #[serde(skip)]
+    pub(crate) place: Option<String>,
 }
 
 /// What an error is called of which only its text is known.
@@ -106,6 +109,7 @@ impl Failure {
             message: excerpt(message, MESSAGE_MAX),
             causes: Vec::new(),
             directive: None,
+            place: None,
         }
     }
 
@@ -226,8 +230,11 @@ impl Failure {
 }
 
 impl From<Panicked> for Failure {
-    fn from(Panicked { message }: Panicked) -> Self {
-        Self::new(FailureKind::Panic, "Panic", message)
+    fn from(Panicked { message, place }: Panicked) -> Self {
+        Self {
+            place,
+            ..Self::new(FailureKind::Panic, "Panic", message)
+        }
     }
 }
 
@@ -713,6 +720,7 @@ mod tests {
         assert_eq!(of(text.clone()).message, text);
         let panic = Panicked {
             message: "y".repeat(1 << 20),
+            place: None,
         };
         assert!(Failure::from(panic).message.ends_with(CUT));
     }

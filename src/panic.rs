@@ -1,7 +1,9 @@
 //! Panics of user code: where they are caught, and how what they carry is got rid of.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
+use std::sync::Once;
 
 use crate::excerpt::excerpt;
 
@@ -10,6 +12,9 @@ use crate::excerpt::excerpt;
 pub(crate) struct Panicked {
     /// In the words of AWS's Rust runtime (INV-25).
     pub(crate) message: String,
+    /// Where, as `file:line:column`; none before `note_places`, or after the application has set a hook of its own that
+    /// doesn't call the one before it.
+    pub(crate) place: Option<String>,
 }
 
 /// Longest text that is kept of a panic, in bytes.
@@ -21,17 +26,60 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(panicked)
 }
 
+thread_local! {
+    /// The text of the thread's last panic, and its place.
+    static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+}
+
+/// From now on panics leave their places. What was to hear of a panic still does.
+pub(crate) fn note_places() {
+    static ONCE: Once = Once::new();
+    // While it panics, a thread may not set hooks.
+    if std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            note_place(panic);
+            before(panic);
+        }));
+    });
+}
+
+fn note_place(panic: &PanicHookInfo<'_>) {
+    let Some(place) = panic.location().map(ToString::to_string) else {
+        return;
+    };
+    let text = excerpt(text(panic.payload()), TEXT_MAX);
+    // A thread that ends has none any more.
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            *last = Some((text, place));
+        }
+    });
+}
+
+fn text(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is no text")
+}
+
 /// What is left of a panic that was caught elsewhere.
 #[cold]
 pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
+    let text = excerpt(text(&*payload), TEXT_MAX);
+    let last = LAST.try_with(RefCell::take).ok().flatten();
+    // One that was resumed is no news to the hook: then the last is another.
+    let place = last.filter(|(last, _)| *last == text);
     let message = excerpt(format_args!("panicked: {text}"), TEXT_MAX);
     discard(payload);
-    Panicked { message }
+    Panicked {
+        message,
+        place: place.map(|(_, place)| place),
+    }
 }
 
 /// A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked: dropped, it
@@ -92,7 +140,7 @@ impl<T> Drop for Caged<T> {
             return;
         }
         let value = self.0.take();
-        if let Err(Panicked { message }) = catch(|| drop(value)) {
+        if let Err(Panicked { message, .. }) = catch(|| drop(value)) {
             let type_name = std::any::type_name::<T>();
             // So does one of whoever hears of it.
             let _ = catch(|| tracing::error!(value = type_name, "{message} while it was dropped"));
@@ -109,6 +157,23 @@ mod tests {
         let panicked = catch(|| std::panic::resume_unwind(Box::new("overboard"))).unwrap_err();
         assert_eq!(panicked.message, "panicked: overboard");
         assert_eq!(catch(|| 1), Ok(1));
+    }
+
+    #[test]
+    fn a_panic_leaves_its_place() {
+        note_places();
+        let line = line!() + 1;
+        let place = catch(|| panic!("here")).unwrap_err().place.unwrap();
+        assert!(
+            place.starts_with(&format!("{}:{line}:", file!())),
+            "{place}"
+        );
+        let number = catch(|| std::panic::panic_any(7)).unwrap_err();
+        assert!(number.place.is_some());
+        // Caught by the user, and another one resumed: its place is not known.
+        let _ = catch_unwind(|| panic!("elsewhere"));
+        let resumed = catch(|| resume_unwind(Box::new("resumed"))).unwrap_err();
+        assert_eq!(resumed.place, None);
     }
 
     /// Its drop panics.

@@ -215,7 +215,7 @@ impl Builder {
         self
     }
 
-    /// Keeps what invocations log, for whoever asks for it by request id.
+    /// Keeps what invocations log, for whoever asks for it by function and request id.
     pub fn logs(mut self, logs: Logs) -> Self {
         self.logs = Some(logs);
         self

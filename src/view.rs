@@ -2,6 +2,8 @@
 //!
 //! Copies, taken under the mailbox's lock: they hold for that moment, and nobody can change an event through them.
 
+use std::sync::Arc;
+
 use crate::event::{InvocationType, RequestId};
 use crate::failure::{DeadLetter, Failure};
 use crate::payload::Payload;
@@ -20,6 +22,12 @@ pub(crate) struct View {
     pub(crate) result: Option<Payload>,
     pub(crate) letter: Option<DeadLetter>,
     pub(crate) failure: Option<Failure>,
+    /// Under which it was invoked, as given.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "the HTTP API asks for it")
+    )]
+    pub(crate) qualifier: Option<Arc<str>>,
 }
 
 impl View {
@@ -37,6 +45,9 @@ impl View {
             failure: side
                 .and_then(|side| side.attempts.last())
                 .map(|attempt| attempt.failure.clone()),
+            qualifier: side
+                .and_then(|side| side.origin.as_ref())
+                .and_then(|origin| origin.qualifier.clone()),
         }
     }
 

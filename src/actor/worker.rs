@@ -22,14 +22,14 @@ use crate::destination::{Destination, InvocationRecord};
 use crate::event::InvocationType;
 use crate::failure::{Failure, FailureKind};
 use crate::handler::Instance;
-use crate::logs::{Logs, Report};
+use crate::logs::{Logs, Owner, Report};
 use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::notice::Failed;
 use crate::origin;
 use crate::panic;
 use crate::payload::Payload;
 use crate::restart::Crash;
-use crate::slot::Taken;
+use crate::slot::{Taken, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
 use crate::time::Time;
@@ -248,11 +248,13 @@ impl Shift {
             if let Some(lane) = &mut lane {
                 lane.run(&taken, brisk, self.mailbox());
             }
-            let logs = self.admission.logs.get();
-            if let Some(logs) = logs {
-                let origin = taken.origin.as_ref();
-                logs.start(taken.ticket.id, origin.and_then(|it| it.version.as_ref()));
-            }
+            let log = self.admission.logs.get().map(|logs| {
+                let Ticket { id, attempt, .. } = taken.ticket;
+                let owner = Owner::new(self.mailbox().name().clone(), id);
+                let version = taken.origin.as_ref().and_then(|it| it.version.as_ref());
+                logs.start(&owner, attempt, version);
+                (logs, owner)
+            });
             let (ran, waited) = self
                 .run(instance, &mut taken, run, brisk, now, &mut timer)
                 .await;
@@ -260,8 +262,8 @@ impl Shift {
             if waited {
                 *arbiter_turn = ArbiterTurn::begin(self.now());
             }
-            if let Some(logs) = logs {
-                self.report(logs, &taken, now, init.take(), &ran);
+            if let Some((logs, owner)) = log {
+                self.report(logs, &owner, now, init.take(), &ran);
             }
             if let Some(lane) = lane.as_mut().filter(|_| alone.is_some()) {
                 lane.rest();
@@ -321,7 +323,7 @@ impl Shift {
     }
 
     /// What AWS's REPORT line says of the attempt that began at `started`.
-    fn report(&self, logs: &Logs, taken: &Taken, started: Time, init: Option<Duration>, ran: &Ran) {
+    fn report(&self, logs: &Logs, owner: &Owner, started: Time, init: Option<Duration>, ran: &Ran) {
         let now = self.now();
         let failure = match ran {
             Ran::Badly(failure) => Some(failure),
@@ -333,7 +335,7 @@ impl Shift {
             failure,
             now: self.mailbox().clock.wall(now),
         };
-        logs.end(taken.ticket.id, &report);
+        logs.end(owner, &report);
     }
 
     /// One attempt. A timer is set only if the handler waits for something.

@@ -263,6 +263,6 @@ impl Storing {
     }
 }
 
-fn refused(Panicked { message }: Panicked) -> Result<(), StoreError> {
+fn refused(Panicked { message, .. }: Panicked) -> Result<(), StoreError> {
     Err(StoreError::new(format!("the store {message}")))
 }

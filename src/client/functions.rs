@@ -104,6 +104,12 @@ impl Client {
         self.admission.knows(function)
     }
 
+    /// What the function is called now that was once called so: what a dead letter of it goes back to.
+    #[cfg(feature = "http")]
+    pub(crate) fn heir(&self, function: &FunctionName) -> FunctionName {
+        self.admission.heir(function.clone())
+    }
+
     /// What is known of a function. `None` if it isn't registered. Doesn't wait.
     pub fn function(&self, function: &str) -> Option<FunctionInfo> {
         let mailbox = self.admission.mailbox(function)?;

@@ -24,7 +24,6 @@ use super::tags;
 use crate::client::Client;
 use crate::clock;
 use crate::configuration::Permissions;
-use crate::failure::DeadLetter;
 use crate::origin::LATEST;
 use crate::policy::{Caller, Context, Decision, Denial, Kind, Request, ResourcePolicy};
 
@@ -182,36 +181,66 @@ pub(crate) fn check_target(
     function: &str,
     qualifier: Option<&str>,
 ) -> Result<(), ApiError> {
-    let Some(asker) = Asker::of(incoming)? else {
-        return Ok(());
-    };
-    let client = &incoming.api.client;
-    let arn = client.arn(function);
-    let arn = match qualifier {
-        Some(qualifier) => format!("{arn}:{qualifier}"),
-        None => arn,
-    };
-    let permissions = client.permissions(function, qualifier.unwrap_or(LATEST));
-    asker.check(action, &arn, permissions)
+    match Asker::of(incoming)? {
+        None => Ok(()),
+        Some(asker) => asker.check_target(action, function, qualifier),
+    }
 }
 
-/// Says of a dead letter whether the caller may do this with it; none if everybody may.
+/// As `check`, of what was invoked under this qualifier: who is granted the function may, unless that is denied under which it
+/// was invoked.
+pub(crate) fn check_invoked(
+    incoming: &Incoming<'_>,
+    action: &str,
+    function: &str,
+    qualifier: Option<&str>,
+) -> Result<(), ApiError> {
+    match Asker::of(incoming)? {
+        None => Ok(()),
+        Some(asker) => asker.check_invoked(action, function, qualifier),
+    }
+}
+
+/// Says of what was invoked, by function and qualifier, whether the caller may do this with it; none if everybody may.
 pub(crate) fn rule(
     incoming: &Incoming<'_>,
     action: &'static str,
-) -> Result<Option<impl Fn(&DeadLetter) -> bool + Send + Sync + 'static>, ApiError> {
+) -> Result<Option<impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static>, ApiError> {
     let asker = Asker::of(incoming)?;
     Ok(asker.map(|asker| {
-        let decided = Mutex::new(HashMap::new());
-        move |letter: &DeadLetter| {
-            let of = (letter.function.clone(), letter.qualifier.clone());
-            let mut decided = decided.lock();
-            *decided.entry(of).or_insert_with(|| {
-                let qualifier = letter.qualifier.as_deref();
-                asker.may_touch(action, letter.function.as_str(), qualifier)
-            })
-        }
+        once_each(move |function, qualifier| {
+            asker.check_invoked(action, function, qualifier).is_ok()
+        })
     }))
+}
+
+/// Says of what was invoked, by function and qualifier, whether the caller may invoke it; none if everybody may.
+pub(crate) fn rule_to_invoke(
+    incoming: &Incoming<'_>,
+) -> Result<Option<impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static>, ApiError> {
+    let asker = Asker::of(incoming)?;
+    Ok(asker.map(|asker| {
+        once_each(move |function, qualifier| {
+            asker.check_target(INVOKE, function, qualifier).is_ok()
+        })
+    }))
+}
+
+/// The action that lets somebody have a function run with a payload of theirs, by whichever operation.
+pub(crate) const INVOKE: &str = "lambda:InvokeFunction";
+
+/// Decides once for each function and qualifier.
+fn once_each(
+    decide: impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static,
+) -> impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static {
+    let decided = Mutex::new(HashMap::new());
+    move |function: &str, qualifier: Option<&str>| {
+        let of = (function.to_owned(), qualifier.map(str::to_owned));
+        let mut decided = decided.lock();
+        *decided
+            .entry(of)
+            .or_insert_with(|| decide(function, qualifier))
+    }
 }
 
 /// Finds out who asks, for what is decided later, or is nothing: only whoever is known learns that.
@@ -329,23 +358,43 @@ impl Asker {
         }
     }
 
-    /// May what was invoked as this be touched? Who is granted the function may; a denial of what was invoked counts.
-    fn may_touch(&self, action: &str, function: &str, qualifier: Option<&str>) -> bool {
+    fn check_target(
+        &self,
+        action: &str,
+        function: &str,
+        qualifier: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let (resource, permissions) = self.target(function, qualifier);
+        self.check(action, &resource, permissions)
+    }
+
+    fn check_invoked(
+        &self,
+        action: &str,
+        function: &str,
+        qualifier: Option<&str>,
+    ) -> Result<(), ApiError> {
+        self.check_target(action, function, None)?;
+        if qualifier.is_none() {
+            return Ok(());
+        }
+        let (resource, permissions) = self.target(function, qualifier);
+        match self.ask(action, &resource, permissions) {
+            Ok(()) | Err((_, true)) => Ok(()),
+            Err((refused, false)) => Err(refused),
+        }
+    }
+
+    /// The ARN of what is meant, and its policy.
+    fn target(&self, function: &str, qualifier: Option<&str>) -> (String, Option<Permissions>) {
         let client = &self.api.client;
         let arn = client.arn(function);
-        let permissions = client.permissions(function, LATEST);
-        if self.check(action, &arn, permissions).is_err() {
-            return false;
-        }
-        let Some(qualifier) = qualifier else {
-            return true;
+        let arn = match qualifier {
+            Some(qualifier) => format!("{arn}:{qualifier}"),
+            None => arn,
         };
-        let permissions = client.permissions(function, qualifier);
-        let asked = self.ask(action, &format!("{arn}:{qualifier}"), permissions);
-        match asked {
-            Ok(()) => true,
-            Err((_, for_want)) => for_want,
-        }
+        let permissions = client.permissions(function, qualifier.unwrap_or(LATEST));
+        (arn, permissions)
     }
 }
 
@@ -358,6 +407,7 @@ fn context(incoming: &Incoming<'_>, credential: &Credential) -> Context {
     let (kind, name) = match name.split_once('/') {
         Some(("user", path)) => ("User", path.rsplit('/').next()),
         Some(("assumed-role", _)) => ("AssumedRole", None),
+        Some(("federated-user", _)) => ("FederatedUser", None),
         _ => ("Account", None),
     };
     let secure = Listener::of(http).secure;

@@ -63,7 +63,7 @@ pub(crate) async fn invoke(
             incoming.api.client.dry_call(invoke)?;
             Ok(HttpResponse::NoContent().finish())
         }
-        Type::RequestResponse => call(incoming, invoke, tail).await,
+        Type::RequestResponse => call(incoming, target.name, invoke, tail).await,
     }
 }
 
@@ -230,7 +230,9 @@ async fn accept(
         Err(refused) => return Err(refused.into()),
     };
     match client.holder(incoming.id).await {
-        Some((function, InvocationType::Event)) if function.as_str() == target.name => {
+        Some(holder)
+            if holder.kind == InvocationType::Event && holder.function.as_str() == target.name =>
+        {
             let first = client.accepted_at(incoming.id).await;
             Ok((incoming.id, first.unwrap_or_else(clock::wall_now)))
         }
@@ -254,6 +256,7 @@ fn trace<'a>(incoming: &Incoming<'a>, id: RequestId, accepted: SystemTime) -> Co
 /// INV-14 to INV-25
 async fn call(
     incoming: &mut Incoming<'_>,
+    function: &str,
     invoke: Invoke,
     tail: bool,
 ) -> Result<HttpResponse, ApiError> {
@@ -282,7 +285,7 @@ async fn call(
         response.insert_header(("x-amz-function-error", "Unhandled"));
     }
     if tail {
-        let log = incoming.api.logs.of(id).unwrap_or_default();
+        let log = incoming.api.logs.of(function, id).unwrap_or_default();
         let log = STANDARD.encode(last(log.as_bytes(), TAIL_MAX));
         response.insert_header(("x-amz-log-result", log));
     }

@@ -9,9 +9,11 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::Logs;
+use super::line::OneLine;
+use super::{Logs, Owner};
 use crate::clock;
 use crate::event::RequestId;
+use crate::settings::FunctionName;
 use crate::telemetry;
 
 /// Adds what handlers log to the logs of their events; from [`Logs::layer`].
@@ -20,7 +22,8 @@ pub struct LogLayer(Logs);
 
 impl Logs {
     /// A layer for `tracing-subscriber`: what a handler logs becomes part of its event's log, as
-    /// `[LEVEL]`, time, request id and text, with tabs between them.
+    /// `[LEVEL]`, time, request id and text, with tabs between them. A text of several lines becomes one, with `\n` between
+    /// them, so that it can't pass for a line of the runtime's.
     ///
     /// It needs the spans of attempts, which are of level `INFO` and target `redrive`: a filter that drops those drops all.
     ///
@@ -38,7 +41,7 @@ impl Logs {
 }
 
 /// The event that a span's attempt is of.
-struct Attempt(RequestId);
+struct Attempt(Owner);
 
 impl<S> Layer<S> for LogLayer
 where
@@ -48,20 +51,20 @@ where
         if !telemetry::is_attempt(attributes.metadata()) {
             return;
         }
-        let mut found = Found(None);
+        let mut found = Found::default();
         attributes.record(&mut found);
-        if let (Some(event), Some(span)) = (found.0, context.span(id)) {
-            span.extensions_mut().insert(Attempt(event));
+        if let (Some(owner), Some(span)) = (found.owner(), context.span(id)) {
+            span.extensions_mut().insert(Attempt(owner));
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let attempt = |span: tracing_subscriber::registry::SpanRef<'_, S>| {
             let extensions = span.extensions();
-            extensions.get::<Attempt>().map(|attempt| attempt.0)
+            extensions.get::<Attempt>().map(|it| it.0.clone())
         };
         let mut scope = context.event_scope(event).into_iter().flatten();
-        let Some(request_id) = scope.find_map(attempt) else {
+        let Some(owner) = scope.find_map(attempt) else {
             return;
         };
         let mut line = Line::default();
@@ -69,18 +72,31 @@ where
         let level = event.metadata().level();
         let time = humantime::format_rfc3339_millis(clock::wall_now());
         let Line { message, fields } = line;
-        self.0.shard(request_id).lock().add(request_id, |log| {
-            let _ = writeln!(log, "[{level}]\t{time}\t{request_id}\t{message}{fields}");
+        let (request_id, said) = (owner.event, OneLine(message + &fields));
+        self.0.shard(&owner).lock().add(&owner, |log| {
+            let _ = writeln!(log, "[{level}]\t{time}\t{request_id}\t{said}");
         });
     }
 }
 
-struct Found(Option<RequestId>);
+#[derive(Default)]
+struct Found {
+    function: Option<FunctionName>,
+    event: Option<RequestId>,
+}
+
+impl Found {
+    fn owner(self) -> Option<Owner> {
+        Some(Owner::new(self.function?, self.event?))
+    }
+}
 
 impl Visit for Found {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "request_id" {
-            self.0 = format!("{value:?}").parse().ok();
+        match field.name() {
+            "function" => self.function = Some(FunctionName::new(&format!("{value:?}"))),
+            "request_id" => self.event = format!("{value:?}").parse().ok(),
+            _ => {}
         }
     }
 }

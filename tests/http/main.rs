@@ -8,6 +8,7 @@ mod configuring;
 mod connections;
 mod described;
 mod grammar;
+mod event_shape;
 mod invoking;
 mod naming;
 mod outcomes;

@@ -14,7 +14,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn principal(name: &str) -> String {
+pub(crate) fn principal(name: &str) -> String {
     format!("arn:aws:iam::000000000000:user/{name}")
 }
 
@@ -35,7 +35,13 @@ fn allow(action: &str, resource: &str) -> Value {
 }
 
 /// Signs a request as `name`, in the way of AWS's documentation, and sends it.
-async fn ask(served: &Served, name: &str, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) async fn ask(
+    served: &Served,
+    name: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Answer {
     let (date, authorization) = sign(served, name, method, path, body);
     let headers = [
         ("X-Amz-Date", &*date),
@@ -54,6 +60,7 @@ fn sign(served: &Served, name: &str, method: &str, path: &str, body: &str) -> (S
     let scope = format!("{day}/us-east-1/lambda/aws4_request");
     let signed = "host;x-amz-date;x-amz-invocation-type";
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let path = path.replace(':', "%3A");
     let body = hex(&Hash::hash(body.as_bytes()));
     let canonical = format!(
         "{method}\n{path}\n{query}\nhost:{host}\nx-amz-date:{date}\nx-amz-invocation-type:Event\n\n{signed}\n{body}"
@@ -71,7 +78,7 @@ fn sign(served: &Served, name: &str, method: &str, path: &str, body: &str) -> (S
     (date, authorization)
 }
 
-const REFUSED: (u16, &str) = (403, "AccessDeniedException");
+pub(crate) const REFUSED: (u16, &str) = (403, "AccessDeniedException");
 
 /// SIG-01, SIG-07, IAM-01: what is signed and allowed, and nothing else.
 #[actix::test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::events::{request_id, stored};
 use super::functions::{limit, number};
-use crate::client::letters::{Filter, List, Purge, Redrive, Redriven};
+use crate::client::letters::{Filter, Find, List, Purge, Redrive, Redriven};
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter};
 use crate::http::access;
@@ -69,18 +69,19 @@ async fn allowed(
     action: &'static str,
     id: RequestId,
 ) -> Result<DeadLetter, ApiError> {
-    let letter = incoming.api.client.dead_letter(id).await;
-    let Some(letter) = letter else {
+    let client = &incoming.api.client;
+    // The id may be that of several functions' events, one after the other: it is the caller's that is meant.
+    let find = Find(id, allowing(incoming, action, false)?);
+    if let Some(Some(letter)) = client.ask_dead_letters(find).await {
+        return Ok(letter);
+    }
+    let Some(letter) = client.dead_letter(id).await else {
         access::check(incoming, action, None)?;
         return Err(missing(id));
     };
-    access::check(incoming, action, Some(letter.function.as_str()))?;
-    match access::rule(incoming, action)? {
-        Some(rule) if !rule(&letter) => Err(ApiError::access_denied(format!(
-            "what the event {id} was sent to is denied to the caller"
-        ))),
-        _ => Ok(letter),
-    }
+    let qualifier = letter.qualifier.as_deref();
+    access::check_invoked(incoming, action, letter.function.as_str(), qualifier)?;
+    Ok(letter)
 }
 
 pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
@@ -93,7 +94,7 @@ pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiErr
         since: take("since"),
         until: take("until"),
     };
-    let filter = which.filter(incoming, "redrive:ListDeadLetters")?;
+    let filter = which.filter(incoming, "redrive:ListDeadLetters", false)?;
     let list = List::new(filter).limit(limit(incoming)?);
     let mut list = list.bytes_max(PAGE_BYTES_MAX);
     if let Some(cursor) = number(incoming, "cursor")? {
@@ -118,12 +119,19 @@ pub(crate) async fn redrive(incoming: &mut Incoming<'_>) -> Result<HttpResponse,
     let action = "redrive:RedriveDeadLetters";
     let sending: Sending = incoming.json().await?;
     let one = sending.request_id;
+    // With a payload of the caller's it is an invocation like any other.
+    let invokes = sending.payload.is_some();
     let mut redrive = match (one, sending.filter) {
         (Some(id), None) => {
-            allowed(incoming, action, id).await?;
-            Redrive::one(id)
+            let letter = allowed(incoming, action, id).await?;
+            if invokes {
+                let runs = incoming.api.client.heir(&letter.function);
+                let qualifier = letter.qualifier.as_deref();
+                access::check_target(incoming, access::INVOKE, runs.as_str(), qualifier)?;
+            }
+            Redrive::one_of(id, allowing(incoming, action, invokes)?)
         }
-        (None, Some(which)) => Redrive::filter(which.filter(incoming, action)?),
+        (None, Some(which)) => Redrive::filter(which.filter(incoming, action, invokes)?),
         (None, None) => {
             return Err(ApiError::invalid_parameter(
                 "say which letters are meant, by request_id or by filter: an empty filter means all",
@@ -164,7 +172,7 @@ pub(crate) async fn purge(incoming: &mut Incoming<'_>) -> Result<HttpResponse, A
             "say which letters are meant, by filter: an empty one means all",
         ));
     };
-    let filter = which.filter(incoming, "redrive:PurgeDeadLetters")?;
+    let filter = which.filter(incoming, "redrive:PurgeDeadLetters", false)?;
     let client = &incoming.api.client;
     let purged = match throwing.dry_run {
         true => {
@@ -212,14 +220,42 @@ fn gone() -> ApiError {
     ApiError::unavailable("the runtime is gone, and its dead-letter queue with it")
 }
 
+/// The letters with which the caller may do this, and, if it `invokes`, which the caller may invoke.
+fn allowing(
+    incoming: &Incoming<'_>,
+    action: &'static str,
+    invokes: bool,
+) -> Result<Filter, ApiError> {
+    let Some(may_touch) = access::rule(incoming, action)? else {
+        return Ok(Filter::new());
+    };
+    let may_invoke = match invokes {
+        true => access::rule_to_invoke(incoming)?,
+        false => None,
+    };
+    let client = incoming.api.client.clone();
+    Ok(Filter::new().only(move |letter| {
+        let qualifier = letter.qualifier.as_deref();
+        may_touch(letter.function.as_str(), qualifier)
+            && may_invoke
+                .as_ref()
+                .is_none_or(|may| may(client.heir(&letter.function).as_str(), qualifier))
+    }))
+}
+
 impl Which {
-    /// Of those, the letters with which the caller may do this.
-    fn filter(self, incoming: &Incoming<'_>, action: &'static str) -> Result<Filter, ApiError> {
+    /// Of those, the letters with which the caller may do this, and, if it `invokes`, which the caller may invoke.
+    fn filter(
+        self,
+        incoming: &Incoming<'_>,
+        action: &'static str,
+        invokes: bool,
+    ) -> Result<Filter, ApiError> {
         access::check(incoming, action, self.function.as_deref())?;
-        let mut filter = Filter::new();
-        if let Some(rule) = access::rule(incoming, action)? {
-            filter = filter.only(rule);
+        if invokes {
+            access::check(incoming, access::INVOKE, self.function.as_deref())?;
         }
+        let mut filter = allowing(incoming, action, invokes)?;
         if let Some(function) = self.function {
             filter = filter.function(function);
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::client::State;
 use crate::configuration::Configuration;
 use crate::error::ConfigureError;
+use crate::http::access;
 use crate::http::error::{ApiError, Constraint};
 use crate::http::incoming::Incoming;
 
@@ -31,8 +32,10 @@ pub(crate) fn stats(incoming: &Incoming<'_>, function: &str) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(stats))
 }
 
+/// A page of a function's events, without those invoked under a qualifier that is denied to the caller.
 pub(crate) async fn events(
     incoming: &Incoming<'_>,
+    action: &'static str,
     function: &str,
 ) -> Result<HttpResponse, ApiError> {
     let query = incoming.query()?;
@@ -50,7 +53,11 @@ pub(crate) async fn events(
     let limit = limit(incoming)?;
     let client = &incoming.api.client;
     let page = client.events(function, state, cursor, limit).await;
-    let page = page.ok_or_else(|| unknown(incoming, function))?;
+    let mut page = page.ok_or_else(|| unknown(incoming, function))?;
+    if let Some(may) = access::rule(incoming, action)? {
+        page.events
+            .retain(|event| may(function, event.qualifier.as_deref()));
+    }
     Ok(HttpResponse::Ok().json(page))
 }
 

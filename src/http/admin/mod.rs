@@ -101,41 +101,48 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
     }
     let function = asked.function().map(decode).transpose()?;
     let function = function.as_deref();
-    match asked.action() {
-        None => access::check_open(incoming)?,
-        Some(action) => {
-            access::check_known(incoming).await?;
-            match asked {
-                Asked::Event(id) | Asked::Cancel(id) | Asked::Log(id) => {
-                    events::check(incoming, action, id).await?;
-                }
-                // Of whose letters it is, only the letters tell.
-                Asked::DeadLetters | Asked::DeadLetter(_) | Asked::Redrive | Asked::Purge => {}
-                _ => access::check(incoming, action, function)?,
-            }
+    let Some(action) = asked.action() else {
+        access::check_open(incoming)?;
+        return open(incoming, asked);
+    };
+    access::check_known(incoming).await?;
+    let mut of = None;
+    match asked {
+        Asked::Event(id) | Asked::Cancel(id) | Asked::Log(id) => {
+            of = events::check(incoming, action, id).await?;
         }
+        // Of whose letters it is, only the letters tell.
+        Asked::DeadLetters | Asked::DeadLetter(_) | Asked::Redrive | Asked::Purge => {}
+        _ => access::check(incoming, action, function)?,
     }
     let function = function.unwrap_or_default();
     match asked {
-        Asked::Live => Ok(health::live()),
-        Asked::Ready => Ok(health::ready(incoming)),
-        Asked::OpenApi => Ok(HttpResponse::Ok()
-            .content_type("application/json")
-            .body(OPENAPI)),
+        Asked::Live | Asked::Ready | Asked::OpenApi => open(incoming, asked),
         Asked::Stats => Ok(HttpResponse::Ok().json(incoming.api.client.stats())),
         Asked::Functions => Ok(functions::list(incoming)),
         Asked::Unregistered => Ok(functions::unregistered(incoming)),
         Asked::Function(_) => functions::stats(incoming, function),
-        Asked::Events(_) => functions::events(incoming, function).await,
+        Asked::Events(_) => functions::events(incoming, action, function).await,
         Asked::Pause(_) => functions::hold(incoming, function, true).await,
         Asked::Resume(_) => functions::hold(incoming, function, false).await,
-        Asked::Event(id) => events::get(incoming, id).await,
-        Asked::Cancel(id) => events::cancel(incoming, id).await,
-        Asked::Log(id) => events::log(incoming, id).await,
+        Asked::Event(id) => events::get(incoming, id, of).await,
+        Asked::Cancel(id) => events::cancel(incoming, id, of).await,
+        Asked::Log(id) => events::log(incoming, id, of),
         Asked::DeadLetters => dead_letters::list(incoming).await,
         Asked::DeadLetter(id) => dead_letters::get(incoming, id).await,
         Asked::Redrive => dead_letters::redrive(incoming).await,
         Asked::Purge => dead_letters::purge(incoming).await,
+    }
+}
+
+/// What anybody may know who can reach the server.
+fn open(incoming: &Incoming<'_>, asked: Asked<'_>) -> Result<HttpResponse, ApiError> {
+    match asked {
+        Asked::Live => Ok(health::live()),
+        Asked::Ready => Ok(health::ready(incoming)),
+        _ => Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .body(OPENAPI)),
     }
 }
 
