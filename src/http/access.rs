@@ -349,13 +349,26 @@ impl Asker {
             resource,
             context: &context,
         };
-        match request.decide(self.credential.granted(), policy.as_deref()) {
+        let decision = match request.decide(self.credential.granted(), policy.as_deref()) {
+            // What is no function's is this account's, and only functions have policies that let others in.
+            Decision::Allowed if resource == "*" && !self.is_at_home() => {
+                Decision::Denied(Denial::Implicit(Kind::Resource))
+            }
+            decided => decided,
+        };
+        match decision {
             Decision::Allowed => Ok(()),
             Decision::Denied(denial) => {
                 let refused = ApiError::access_denied(denial.message(&request));
                 Err((refused, matches!(denial, Denial::Implicit(_))))
             }
         }
+    }
+
+    /// Is the caller of the account whose functions these are?
+    fn is_at_home(&self) -> bool {
+        let account = self.credential.principal().arn.split(':').nth(4);
+        account == Some(self.api.client.account())
     }
 
     fn check_target(
