@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod admin;
+mod authorised;
 mod bad_input;
 mod configuring;
 mod connections;

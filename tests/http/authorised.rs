@@ -1,0 +1,601 @@
+//! The whole table of routes: which action each demands on what. Without that right it is refused, with exactly that right it
+//! passes, and with every other right it is refused. An operation without a row here fails the first test.
+
+use std::time::Duration;
+
+use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
+use redrive::policy::Policies;
+use redrive::{Client, Event, Function, Invoke, RetryPolicy, Runtime, Status};
+use serde_json::{Value, json};
+
+use crate::signed::{REFUSED, ask};
+use crate::support::{Served, serve_with};
+
+const HOME: &str = "000000000000";
+const INVOKE: &str = "lambda:InvokeFunction";
+
+fn function(name: &str) -> String {
+    format!("arn:aws:lambda:us-east-1:{HOME}:function:{name}")
+}
+
+/// A way to ask for an operation, and all that it demands.
+struct Route {
+    /// The operation's name in the source.
+    operation: &'static str,
+    method: &'static str,
+    /// `{pending}` is an event of `echo:live` that waits, `{dead}` one of `fail:live` that is a dead letter: new ones each.
+    path: &'static str,
+    body: &'static str,
+    /// The actions, and on what. `*` is what is no function's.
+    needs: Vec<(&'static str, String)>,
+    /// What it answers to those who may.
+    passes: u16,
+}
+
+impl Route {
+    fn new(operation: &'static str, method: &'static str, path: &'static str) -> Self {
+        Self {
+            operation,
+            method,
+            path,
+            body: "",
+            needs: Vec::new(),
+            passes: 200,
+        }
+    }
+
+    /// Demands an action on a function, under its qualifier if it has one, or on `*`.
+    fn needs(mut self, action: &'static str, on: &str) -> Self {
+        let resource = if on == "*" {
+            on.to_owned()
+        } else {
+            function(on)
+        };
+        self.needs.push((action, resource));
+        self
+    }
+
+    fn body(mut self, body: &'static str) -> Self {
+        self.body = body;
+        self
+    }
+
+    fn passes(mut self, status: u16) -> Self {
+        self.passes = status;
+        self
+    }
+
+    /// Is it about an event that was invoked under an alias?
+    fn is_of_an_event(&self) -> bool {
+        format!("{}{}", self.path, self.body).contains("{pending}")
+            || format!("{}{}", self.path, self.body).contains("{dead}")
+    }
+}
+
+/// Every operation of AWS's that is here.
+fn aws() -> Vec<Route> {
+    let at = Route::new;
+    let config = "/2019-09-25/functions/echo/event-invoke-config";
+    let live = "/2019-09-25/functions/echo/event-invoke-config?Qualifier=live";
+    let to_fail = r#"{"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:lambda:us-east-1:000000000000:function:fail:live"}}}"#;
+    let to_other = r#"{"DestinationConfig":{"OnSuccess":{"Destination":"arn:aws:lambda:us-east-1:000000000000:function:sleep"}}}"#;
+    let permission =
+        r#"{"StatementId":"s","Action":"lambda:InvokeFunction","Principal":"000000000000"}"#;
+    vec![
+        at("Invoke", "POST", "/2015-03-31/functions/echo/invocations")
+            .body("1")
+            .needs(INVOKE, "echo")
+            .passes(202),
+        at(
+            "Invoke",
+            "POST",
+            "/2015-03-31/functions/echo/invocations?Qualifier=live",
+        )
+        .body("2")
+        .needs(INVOKE, "echo:live")
+        .passes(202),
+        at(
+            "InvokeAsync",
+            "POST",
+            "/2014-11-13/functions/echo/invoke-async",
+        )
+        .body("3")
+        .needs("lambda:InvokeAsync", "echo")
+        .passes(202),
+        at("ListFunctions", "GET", "/2015-03-31/functions").needs("lambda:ListFunctions", "*"),
+        at("GetFunction", "GET", "/2015-03-31/functions/echo").needs("lambda:GetFunction", "echo"),
+        at(
+            "GetFunction",
+            "GET",
+            "/2015-03-31/functions/echo?Qualifier=live",
+        )
+        .needs("lambda:GetFunction", "echo:live"),
+        at(
+            "GetFunctionConfiguration",
+            "GET",
+            "/2015-03-31/functions/echo/configuration",
+        )
+        .needs("lambda:GetFunctionConfiguration", "echo"),
+        at(
+            "UpdateFunctionConfiguration",
+            "PUT",
+            "/2015-03-31/functions/echo/configuration",
+        )
+        .body(r#"{"Timeout":5}"#)
+        .needs("lambda:UpdateFunctionConfiguration", "echo"),
+        at(
+            "ListVersionsByFunction",
+            "GET",
+            "/2015-03-31/functions/echo/versions",
+        )
+        .needs("lambda:ListVersionsByFunction", "echo"),
+        at("ListAliases", "GET", "/2015-03-31/functions/echo/aliases")
+            .needs("lambda:ListAliases", "echo"),
+        at("GetAlias", "GET", "/2015-03-31/functions/echo/aliases/live")
+            .needs("lambda:GetAlias", "echo"),
+        at("PutFunctionEventInvokeConfig", "PUT", config)
+            .body(r#"{"MaximumRetryAttempts":1}"#)
+            .needs("lambda:PutFunctionEventInvokeConfig", "echo"),
+        at("PutFunctionEventInvokeConfig", "PUT", live)
+            .body(to_fail)
+            .needs("lambda:PutFunctionEventInvokeConfig", "echo:live")
+            .needs(INVOKE, "fail:live"),
+        at("UpdateFunctionEventInvokeConfig", "POST", config)
+            .body(to_other)
+            .needs("lambda:UpdateFunctionEventInvokeConfig", "echo")
+            .needs(INVOKE, "sleep"),
+        at("GetFunctionEventInvokeConfig", "GET", config)
+            .needs("lambda:GetFunctionEventInvokeConfig", "echo"),
+        at(
+            "ListFunctionEventInvokeConfigs",
+            "GET",
+            "/2019-09-25/functions/echo/event-invoke-config/list",
+        )
+        .needs("lambda:ListFunctionEventInvokeConfigs", "echo"),
+        at("DeleteFunctionEventInvokeConfig", "DELETE", config)
+            .needs("lambda:DeleteFunctionEventInvokeConfig", "echo")
+            .passes(204),
+        at(
+            "PutFunctionConcurrency",
+            "PUT",
+            "/2017-10-31/functions/echo/concurrency",
+        )
+        .body(r#"{"ReservedConcurrentExecutions":3}"#)
+        .needs("lambda:PutFunctionConcurrency", "echo"),
+        at(
+            "GetFunctionConcurrency",
+            "GET",
+            "/2019-09-30/functions/echo/concurrency",
+        )
+        .needs("lambda:GetFunctionConcurrency", "echo"),
+        at(
+            "DeleteFunctionConcurrency",
+            "DELETE",
+            "/2017-10-31/functions/echo/concurrency",
+        )
+        .needs("lambda:DeleteFunctionConcurrency", "echo")
+        .passes(204),
+        at(
+            "PutFunctionRecursionConfig",
+            "PUT",
+            "/2024-08-31/functions/echo/recursion-config",
+        )
+        .body(r#"{"RecursiveLoop":"Allow"}"#)
+        .needs("lambda:PutFunctionRecursionConfig", "echo"),
+        at(
+            "GetFunctionRecursionConfig",
+            "GET",
+            "/2024-08-31/functions/echo/recursion-config",
+        )
+        .needs("lambda:GetFunctionRecursionConfig", "echo"),
+        at("AddPermission", "POST", "/2015-03-31/functions/echo/policy")
+            .body(permission)
+            .needs("lambda:AddPermission", "echo")
+            .passes(201),
+        at("GetPolicy", "GET", "/2015-03-31/functions/echo/policy")
+            .needs("lambda:GetPolicy", "echo"),
+        at(
+            "RemovePermission",
+            "DELETE",
+            "/2015-03-31/functions/echo/policy/s",
+        )
+        .needs("lambda:RemovePermission", "echo")
+        .passes(204),
+        at("GetAccountSettings", "GET", "/2016-08-19/account-settings")
+            .needs("lambda:GetAccountSettings", "*"),
+        at(
+            "ListTags",
+            "GET",
+            "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo",
+        )
+        .needs("lambda:ListTags", "echo"),
+    ]
+}
+
+/// Every operation beyond AWS's.
+fn own() -> Vec<Route> {
+    let at = Route::new;
+    let redrive = "/_redrive/dead-letters/redrive";
+    let purge = "/_redrive/dead-letters/purge";
+    vec![
+        at("Stats", "GET", "/_redrive/stats").needs("redrive:GetStats", "*"),
+        at("Functions", "GET", "/_redrive/functions").needs("redrive:ListFunctions", "*"),
+        at("Unregistered", "GET", "/_redrive/unregistered").needs("redrive:ListFunctions", "*"),
+        at("Function", "GET", "/_redrive/functions/echo/stats").needs("redrive:GetStats", "echo"),
+        at("Events", "GET", "/_redrive/functions/echo/events").needs("redrive:ListEvents", "echo"),
+        at("Pause", "POST", "/_redrive/functions/sleep/pause")
+            .needs("redrive:PauseFunction", "sleep"),
+        at("Resume", "POST", "/_redrive/functions/sleep/resume")
+            .needs("redrive:ResumeFunction", "sleep"),
+        at("Event", "GET", "/_redrive/events/{pending}").needs("redrive:GetEvent", "echo"),
+        at("Event", "GET", "/_redrive/events/{dead}").needs("redrive:GetEvent", "fail"),
+        at(
+            "Event",
+            "GET",
+            "/_redrive/events/5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a01",
+        )
+        .needs("redrive:GetEvent", "*")
+        .passes(404),
+        at("Cancel", "DELETE", "/_redrive/events/{pending}").needs("redrive:CancelEvent", "echo"),
+        at("Log", "GET", "/_redrive/events/{dead}/log").needs("redrive:GetEventLog", "fail"),
+        at("DeadLetters", "GET", "/_redrive/dead-letters").needs("redrive:ListDeadLetters", "*"),
+        at("DeadLetters", "GET", "/_redrive/dead-letters?function=fail")
+            .needs("redrive:ListDeadLetters", "fail"),
+        at("DeadLetter", "GET", "/_redrive/dead-letters/{dead}")
+            .needs("redrive:GetDeadLetter", "fail"),
+        at(
+            "DeadLetter",
+            "GET",
+            "/_redrive/dead-letters/5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a01",
+        )
+        .needs("redrive:GetDeadLetter", "*")
+        .passes(404),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"request_id":"{dead}"}"#)
+            .needs("redrive:RedriveDeadLetters", "fail"),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"request_id":"{dead}","payload":{"message":"x"}}"#)
+            .needs("redrive:RedriveDeadLetters", "fail")
+            .needs(INVOKE, "fail:live"),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"request_id":"{dead}","payload":null,"dry_run":true}"#)
+            .needs("redrive:RedriveDeadLetters", "fail")
+            .needs(INVOKE, "fail:live"),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"filter":{"function":"fail"}}"#)
+            .needs("redrive:RedriveDeadLetters", "fail"),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"filter":{"function":"fail"},"payload":{"message":"y"}}"#)
+            .needs("redrive:RedriveDeadLetters", "fail")
+            .needs(INVOKE, "fail"),
+        at("Redrive", "POST", redrive)
+            .body(r#"{"filter":{},"payload":7}"#)
+            .needs("redrive:RedriveDeadLetters", "*")
+            .needs(INVOKE, "*"),
+        at("Purge", "POST", purge)
+            .body(r#"{"filter":{"function":"fail"}}"#)
+            .needs("redrive:PurgeDeadLetters", "fail"),
+        at("Purge", "POST", purge)
+            .body(r#"{"filter":{}}"#)
+            .needs("redrive:PurgeDeadLetters", "*"),
+    ]
+}
+
+/// What anybody may ask for who can reach the server.
+const OPEN: [&str; 3] = ["Live", "Ready", "OpenApi"];
+
+/// The variants of an enum in a source.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let body = source.split(name).nth(1).unwrap();
+    let body = &body[body.find('{').unwrap() + 1..body.find("\n}").unwrap()];
+    let lines = body.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .map(|line| line.split(['(', ',']).next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_operation_has_a_row() {
+    let source = include_str!("../../src/http/route.rs");
+    for operation in variants(source, "enum Operation") {
+        let known = aws().iter().any(|route| route.operation == operation);
+        assert!(
+            known || operation == "Unsupported",
+            "{operation} has no row"
+        );
+    }
+    let source = include_str!("../../src/http/admin/mod.rs");
+    for operation in variants(source, "enum Asked") {
+        let known = own().iter().any(|route| route.operation == operation);
+        assert!(
+            known || OPEN.contains(&&*operation),
+            "{operation} has no row"
+        );
+    }
+}
+
+// --- who asks
+
+fn statement(effect: &str, member: &str, action: &Value, resource: &Value) -> Value {
+    json!({ "Effect": effect, member: action, "Resource": resource })
+}
+
+fn allow(action: &str, resource: &str) -> Value {
+    statement("Allow", "Action", &json!(action), &json!(resource))
+}
+
+fn deny(action: &str, resource: &str) -> Value {
+    statement("Deny", "Action", &json!(action), &json!(resource))
+}
+
+fn all_but(action: &str) -> Value {
+    statement("Allow", "NotAction", &json!(action), &json!("*"))
+}
+
+fn policy(statements: Vec<Value>) -> redrive::policy::Policy {
+    let document = json!({ "Version": "2012-10-17", "Statement": statements });
+    document.to_string().parse().unwrap()
+}
+
+/// Somebody, and whether they may. They have a key of their own, so that nobody asks the same twice.
+struct Asker {
+    case: String,
+    arn: String,
+    policies: Policies,
+    may: bool,
+}
+
+fn askers(route: &Route) -> Vec<Asker> {
+    let mut all = Vec::new();
+    let mut add = |case: String, arn: &str, policies: Policies, may: bool| {
+        all.push(Asker {
+            case,
+            arn: arn.to_owned(),
+            policies,
+            may,
+        });
+    };
+    let identity = |statements: Vec<Value>| Policies::new().identity(policy(statements));
+    let everything = || identity(vec![allow("*", "*")]);
+    let ada = "arn:aws:iam::000000000000:user/ada";
+    add("no right".to_owned(), ada, identity(vec![]), false);
+    for (index, (action, resource)) in route.needs.iter().enumerate() {
+        let others = || {
+            let others = route.needs.iter().enumerate();
+            let others = others.filter(move |&(other, _)| other != index);
+            others.map(|(_, (action, resource))| allow(action, resource))
+        };
+        let case = |case: &str| format!("{case} {action} on {resource}");
+        add(
+            case("all rights but"),
+            ada,
+            identity(vec![all_but(action)]),
+            false,
+        );
+        let elsewhere = match resource.as_str() {
+            "*" => function("*"),
+            _ => function("elsewhere"),
+        };
+        let mut statements: Vec<_> = others().collect();
+        statements.push(allow(action, &elsewhere));
+        add(case("elsewhere"), ada, identity(statements), false);
+        let denied = identity(vec![allow("*", "*"), deny(action, resource)]);
+        add(case("an explicit deny of"), ada, denied, false);
+        let in_session = everything().session(policy(vec![all_but(action)]));
+        let session = "arn:aws:sts::000000000000:assumed-role/r/s";
+        add(case("a session without"), session, in_session, false);
+        let bounded = everything().boundary(policy(vec![all_but(action)]));
+        add(case("a boundary without"), ada, bounded, false);
+        if route.is_of_an_event() && index == 0 {
+            let alias = deny(action, &format!("{resource}:live"));
+            let denied = identity(vec![allow("*", "*"), alias]);
+            add(case("the alias denied:"), ada, denied, false);
+        }
+    }
+    let eve = "arn:aws:iam::111111111111:user/eve";
+    add("a foreigner".to_owned(), eve, everything(), false);
+    let root = "arn:aws:iam::111111111111:root";
+    add("a foreign root".to_owned(), root, everything(), false);
+    let exact: Vec<_> = route
+        .needs
+        .iter()
+        .map(|(action, on)| allow(action, on))
+        .collect();
+    add(
+        "exactly that right".to_owned(),
+        ada,
+        identity(exact.clone()),
+        true,
+    );
+    let in_session = everything().session(policy(exact));
+    add("a session with it".to_owned(), ada, in_session, true);
+    all
+}
+
+// --- asking
+
+fn functions() -> [Function; 3] {
+    let quick = RetryPolicy::delays([Duration::from_millis(1)]);
+    let echo = |event: Event<Value>| async move { Ok::<_, String>(event.payload().clone()) };
+    let fail = |_: Event<Value>| async move { Err::<(), _>("as ever".to_owned()) };
+    let sleep = |_: Event<Value>| async move { Ok::<_, String>(()) };
+    [
+        Function::new("echo", echo).version(1).alias("live", 1),
+        Function::new("fail", fail)
+            .version(1)
+            .alias("live", 1)
+            .retry(quick),
+        Function::new("sleep", sleep),
+    ]
+}
+
+async fn pending(client: &Client) -> String {
+    let event = Invoke::event("echo", 1).qualifier("live");
+    client.send(event).await.unwrap().request_id.to_string()
+}
+
+async fn dead(client: &Client) -> String {
+    let event = Invoke::event("fail", json!({})).qualifier("live");
+    let id = client.send(event).await.unwrap().request_id;
+    assert!(matches!(client.wait(id).await, Some(Status::Dead(_))));
+    id.to_string()
+}
+
+async fn check_all(routes: Vec<Route>) {
+    let mut credentials = StaticCredentials::new();
+    let all: Vec<_> = routes.iter().map(askers).collect();
+    for (row, askers) in all.iter().enumerate() {
+        for (column, asker) in askers.iter().enumerate() {
+            let name = format!("{row}x{column}");
+            let credential = Credential::new(&*name, Principal::new(&*asker.arn));
+            let credential = credential.policies(asker.policies.clone());
+            credentials = credentials.key(format!("AK{name}"), credential);
+        }
+    }
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder(), |it, function| it.function(function));
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let client = served.runtime.client();
+    client.pause("echo");
+    for (row, (route, askers)) in routes.iter().zip(&all).enumerate() {
+        for (column, asker) in askers.iter().enumerate() {
+            check(&served, &client, route, asker, &format!("{row}x{column}")).await;
+        }
+    }
+}
+
+async fn check(served: &Served, client: &Client, route: &Route, asker: &Asker, name: &str) {
+    let filled = async |text: &str| {
+        let mut text = text.to_owned();
+        if text.contains("{pending}") {
+            text = text.replace("{pending}", &pending(client).await);
+        }
+        if text.contains("{dead}") {
+            text = text.replace("{dead}", &dead(client).await);
+        }
+        text
+    };
+    let (path, body) = (filled(route.path).await, filled(route.body).await);
+    let answer = ask(served, name, route.method, &path, &body).await;
+    let case = format!("{} {path} {body}: {}: {answer:?}", route.method, asker.case);
+    if !asker.may {
+        assert_eq!(answer.error(), REFUSED, "{case}");
+        return;
+    }
+    // The first to do it may have undone it for the second.
+    let second = asker.case.starts_with("a session") && answer.status != 403;
+    assert!(answer.status == route.passes || second, "{case}");
+}
+
+#[actix::test]
+async fn each_operation_of_awss_demands_its_right_and_no_other() {
+    check_all(aws()).await;
+}
+
+#[actix::test]
+async fn each_operation_beyond_awss_demands_its_right_and_no_other() {
+    check_all(own()).await;
+}
+
+/// Operations that nothing here can do are no hint for whoever may not do them either.
+#[actix::test]
+async fn what_is_not_supported_is_refused_first() {
+    let mut credentials = StaticCredentials::new();
+    for (name, statements) in [("none", vec![]), ("all", vec![allow("*", "*")])] {
+        let principal = Principal::new("arn:aws:iam::000000000000:user/ada");
+        let credential = Credential::new(name, principal);
+        let policies = Policies::new().identity(policy(statements));
+        credentials = credentials.key(format!("AK{name}"), credential.policies(policies));
+    }
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder(), |it, function| it.function(function));
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    for (method, path) in [
+        ("POST", "/2015-03-31/functions"),
+        ("DELETE", "/2015-03-31/functions/echo"),
+        ("PUT", "/2015-03-31/functions/echo/code"),
+        ("POST", "/2015-03-31/functions/echo/versions"),
+        ("PUT", "/2015-03-31/functions/echo/aliases/live"),
+        (
+            "POST",
+            "/2021-11-15/functions/echo/response-streaming-invocations",
+        ),
+        ("GET", "/2015-03-31/event-source-mappings"),
+        ("GET", "/2018-10-31/layers"),
+    ] {
+        let refused = ask(&served, "none", method, path, "").await;
+        assert_eq!(refused.error(), REFUSED, "{method} {path}");
+        let known = ask(&served, "all", method, path, "").await;
+        assert_ne!(known.status, 403, "{method} {path}");
+        assert!(known.status >= 400, "{method} {path}");
+    }
+}
+
+/// A foreign account is let in by a function's policy, to that function alone.
+#[actix::test]
+async fn a_functions_policy_lets_foreigners_in_and_no_further() {
+    let eve = Principal::new("arn:aws:iam::111111111111:user/eve");
+    let everything = || Policies::new().identity(policy(vec![allow("*", "*")]));
+    let ada = Principal::new("arn:aws:iam::000000000000:user/ada");
+    let credentials = StaticCredentials::new()
+        .key("AKada", Credential::new("ada", ada).policies(everything()))
+        .key("AKeve", Credential::new("eve", eve).policies(everything()));
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder(), |it, function| it.function(function));
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let permission = json!({"StatementId": "eve", "Action": "*", "Principal": "111111111111"});
+    let path = "/2015-03-31/functions/echo/policy";
+    let added = ask(&served, "ada", "POST", path, &permission.to_string()).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    let may = async |method: &str, path: &str, body: &str| {
+        ask(&served, "eve", method, path, body).await.status != 403
+    };
+    assert!(may("POST", "/2015-03-31/functions/echo/invocations", "1").await);
+    assert!(may("GET", "/2015-03-31/functions/echo", "").await);
+    assert!(may("GET", "/_redrive/functions/echo/stats", "").await);
+    for (method, path) in [
+        ("POST", "/2015-03-31/functions/fail/invocations"),
+        ("GET", "/2015-03-31/functions"),
+        ("GET", "/2016-08-19/account-settings"),
+        ("GET", "/_redrive/stats"),
+        ("GET", "/_redrive/functions"),
+        ("GET", "/_redrive/unregistered"),
+        ("GET", "/_redrive/dead-letters"),
+        ("POST", "/2015-03-31/functions"),
+    ] {
+        assert!(!may(method, path, "").await, "{method} {path}");
+    }
+}
+
+/// Of a page of events, those that were invoked as what is denied are left out.
+#[actix::test]
+async fn a_page_of_events_has_none_of_a_denied_alias() {
+    let denied = vec![allow("*", "*"), deny("redrive:*", &function("echo:live"))];
+    let mut credentials = StaticCredentials::new();
+    for (name, statements) in [("all", vec![allow("*", "*")]), ("most", denied)] {
+        let principal = Principal::new("arn:aws:iam::000000000000:user/ada");
+        let policies = Policies::new().identity(policy(statements));
+        let credential = Credential::new(name, principal).policies(policies);
+        credentials = credentials.key(format!("AK{name}"), credential);
+    }
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder(), |it, function| it.function(function));
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let client = served.runtime.client();
+    client.pause("echo");
+    pending(&client).await;
+    let plain = client.invoke("echo", 1).await.unwrap().request_id;
+    let listed = async |name: &str| {
+        let page = ask(&served, name, "GET", "/_redrive/functions/echo/events", "").await;
+        let events = page.json()["events"].as_array().unwrap().clone();
+        let ids = events.iter().map(|event| event["request_id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(listed("all").await.len(), 2);
+    assert_eq!(listed("most").await, [json!(plain)]);
+}
