@@ -201,21 +201,31 @@ pub struct EventStatus {
     pub accepted_at: SystemTime,
     /// Where it is.
     pub status: Status,
-    /// Under which qualifier it was invoked, as far as that is known: the store keeps it of pending events to itself.
     #[serde(skip)]
     #[cfg_attr(
         not(feature = "http"),
         allow(dead_code, reason = "the HTTP API asks for it")
     )]
-    pub(crate) qualifier: Option<Arc<str>>,
+    pub(crate) invoked_as: InvokedAs,
+}
+
+/// Under which qualifier an event was invoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, reason = "the HTTP API asks for it")
+)]
+pub(crate) enum InvokedAs {
+    Known(Option<Arc<str>>),
+    /// Only the store has the event, and keeps this to itself.
+    Unknown,
 }
 
 /// Who has a request id.
 #[cfg(feature = "http")]
 pub(crate) struct Holder {
     pub(crate) function: FunctionName,
-    /// As given, as far as that is known.
-    pub(crate) qualifier: Option<Arc<str>>,
+    pub(crate) invoked_as: InvokedAs,
     /// Whether somebody waits for the result.
     pub(crate) kind: InvocationType,
 }
@@ -440,18 +450,18 @@ impl Client {
         {
             return Some(Holder {
                 function: mailbox.name().clone(),
-                qualifier: view.qualifier,
+                invoked_as: InvokedAs::Known(view.qualifier),
                 kind: view.kind,
             });
         }
         let function = self.admission.stored(id)?;
-        let qualifier = match self.admission.look(id).await?.state {
-            KnownState::Dead(letter) => letter.qualifier.clone(),
-            _ => None,
+        let invoked_as = match self.admission.look(id).await?.state {
+            KnownState::Dead(letter) => InvokedAs::Known(letter.qualifier.clone()),
+            _ => InvokedAs::Unknown,
         };
         Some(Holder {
             function,
-            qualifier,
+            invoked_as,
             // Calls are not stored.
             kind: InvocationType::Event,
         })
@@ -592,7 +602,7 @@ impl Client {
             invocation_type: view.kind,
             accepted_at: mailbox.clock.wall(view.accepted),
             status: status(&mailbox, view),
-            qualifier: view.qualifier.clone(),
+            invoked_as: InvokedAs::Known(view.qualifier.clone()),
         });
         let parked = (waits && mailbox.has_parked()).then_some(PARKED);
         Some(EventPage {
@@ -611,7 +621,7 @@ impl Client {
                 invocation_type: InvocationType::Event,
                 accepted_at,
                 status,
-                qualifier: None,
+                invoked_as: InvokedAs::Unknown,
             }
         });
         let delayed = |status: &Status| matches!(status, Status::Delayed { .. });

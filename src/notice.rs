@@ -35,6 +35,8 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
     pub(crate) started: Time,
     pub(crate) ended: Time,
+    /// Its worker has told it to the event's log, if there is one.
+    pub(crate) logged: bool,
 }
 
 /// What became of a failed attempt.

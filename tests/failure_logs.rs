@@ -139,6 +139,46 @@ async fn a_timeout_is_told_in_awss_words_alone() {
     assert!(!hung.concat().contains("[ERROR]"), "{hung:?}");
 }
 
+/// LOG-07: an attempt that takes its worker with it is told too.
+#[actix::test]
+async fn a_worker_that_is_lost_is_told() {
+    let logs = Logs::new();
+    let stopper = |_: Event<u32>| async move {
+        actix::Arbiter::current().stop();
+        std::future::pending::<Result<(), String>>().await
+    };
+    let stopper = Function::new("stopper", stopper).retry(RetryPolicy::none());
+    let builder = Runtime::builder().arbiters(1).function(stopper);
+    let runtime = builder.logs(logs.clone()).start().await.unwrap();
+    let client = runtime.client();
+    let lost = said(&client, &logs, "stopper").await;
+    let text = "[ERROR] Runtime.ExitError: the worker went away while it ran the event";
+    assert_eq!(lost, [text]);
+}
+
+/// LOG-09: so is one that was given up because it holds its thread.
+#[actix::test]
+async fn an_attempt_that_is_out_of_reach_is_told() {
+    let logs = Logs::new();
+    let (free, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let blocker = move |_: Event<u32>| {
+        let _ = held.lock().map(|held| held.recv());
+        async move { Ok::<_, String>(()) }
+    };
+    let timeout = Duration::from_millis(50);
+    let blocker = Function::new("blocker", blocker).retry(RetryPolicy::none());
+    let builder = Runtime::builder().function(blocker.timeout(timeout));
+    let runtime = builder.logs(logs.clone()).start().await.unwrap();
+    let client = runtime.client();
+    let given_up = said(&client, &logs, "blocker").await;
+    assert!(
+        given_up[0].ends_with(" Task timed out after 0.05 seconds"),
+        "{given_up:?}"
+    );
+    drop(free);
+}
+
 /// LOG-11: an id that is proposed again, for another function or for the same, has nothing of the event before.
 #[actix::test]
 async fn a_log_is_of_one_event_of_one_function() {

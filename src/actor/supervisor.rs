@@ -22,13 +22,15 @@ use crate::admission::Admission;
 use crate::admission::configuring::Outcome;
 use crate::destination::{Destination, InvocationRecord};
 use crate::failure::{DeadLetter, Failure};
+use crate::logs::{Owner, Report};
 use crate::mailbox::Mailbox;
 use crate::notice::{Failed, Judgement, Notice, Overseer};
 use crate::origin::Origin;
-use crate::slot::Ticket;
+use crate::slot::{Phase, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
 use crate::time::Time;
+use crate::view::View;
 
 pub(crate) struct Supervisor {
     post: Post,
@@ -177,6 +179,9 @@ impl Supervisor {
 
     fn judge(&mut self, failed: Failed) {
         let ticket = failed.ticket;
+        if !failed.logged {
+            self.log(&failed);
+        }
         match self.mailbox.judge(failed, self.now()) {
             Judgement::Superseded | Judgement::Answered => {}
             Judgement::Bury(ticket, letter) => self.bury(ticket, letter),
@@ -198,6 +203,37 @@ impl Supervisor {
                 let delay = at.since(self.now());
                 telemetry::retried(self.mailbox.name(), ticket.id, &attempt, delay);
             }
+        }
+    }
+
+    /// Tells the event's log of an attempt whose worker can't, unless another attempt has begun.
+    fn log(&self, failed: &Failed) {
+        let Failed {
+            ticket,
+            failure,
+            started,
+            ended,
+            ..
+        } = failed;
+        let is_present =
+            |view: &View| view.attempt == ticket.attempt && matches!(view.phase, Phase::Running);
+        let Some(logs) = self.post.admission.logs.get() else {
+            return;
+        };
+        if self
+            .mailbox
+            .view(ticket.id)
+            .as_ref()
+            .is_some_and(is_present)
+        {
+            let report = Report {
+                duration: ended.since(*started),
+                init: None,
+                failure: Some(failure),
+                now: self.mailbox.clock.wall(*ended),
+            };
+            let owner = Owner::new(self.mailbox.name().clone(), ticket.id);
+            logs.end(&owner, &report);
         }
     }
 
@@ -305,6 +341,7 @@ impl Supervisor {
                     failure,
                     started,
                     ended,
+                    logged: false,
                 }))
             });
         }

@@ -310,6 +310,7 @@ impl Shift {
             failure,
             started,
             ended: self.now(),
+            logged: true,
         });
         !panicked
     }

@@ -1,6 +1,8 @@
 //! What a client can know of functions, and do to them as a whole.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "http")]
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -59,6 +61,20 @@ impl FunctionInfo {
                 .versions
                 .iter()
                 .any(|version| version.to_string() == qualifier)
+    }
+}
+
+#[cfg(feature = "http")]
+impl FunctionInfo {
+    /// All under which it can be invoked.
+    pub(crate) fn qualifiers(&self) -> Vec<Arc<str>> {
+        let versions = self
+            .versions
+            .iter()
+            .map(|version| version.to_string().into());
+        let aliases = self.aliases.iter().map(|alias| alias.name.as_str().into());
+        let all = std::iter::once("$LATEST".into());
+        all.chain(versions).chain(aliases).collect()
     }
 }
 

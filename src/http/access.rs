@@ -21,7 +21,7 @@ use super::model;
 use super::route::Operation;
 use super::sigv4::{self, BodyHash, Credential, UsedUp, Verifier};
 use super::tags;
-use crate::client::Client;
+use crate::client::{Client, InvokedAs};
 use crate::clock;
 use crate::configuration::Permissions;
 use crate::origin::LATEST;
@@ -187,17 +187,17 @@ pub(crate) fn check_target(
     }
 }
 
-/// As `check`, of what was invoked under this qualifier: who is granted the function may, unless that is denied under which it
-/// was invoked.
+/// As `check`, of what was invoked as this: who is granted the function may, unless that is denied under which it was invoked,
+/// or under which it may have been.
 pub(crate) fn check_invoked(
     incoming: &Incoming<'_>,
     action: &str,
     function: &str,
-    qualifier: Option<&str>,
+    invoked_as: &InvokedAs,
 ) -> Result<(), ApiError> {
     match Asker::of(incoming)? {
         None => Ok(()),
-        Some(asker) => asker.check_invoked(action, function, qualifier),
+        Some(asker) => asker.check_invoked(action, function, invoked_as),
     }
 }
 
@@ -205,11 +205,11 @@ pub(crate) fn check_invoked(
 pub(crate) fn rule(
     incoming: &Incoming<'_>,
     action: &'static str,
-) -> Result<Option<impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static>, ApiError> {
+) -> Result<Option<impl Fn(&str, &InvokedAs) -> bool + Send + Sync + 'static>, ApiError> {
     let asker = Asker::of(incoming)?;
     Ok(asker.map(|asker| {
-        once_each(move |function, qualifier| {
-            asker.check_invoked(action, function, qualifier).is_ok()
+        once_each(move |function, invoked_as| {
+            asker.check_invoked(action, function, invoked_as).is_ok()
         })
     }))
 }
@@ -217,11 +217,15 @@ pub(crate) fn rule(
 /// Says of what was invoked, by function and qualifier, whether the caller may invoke it; none if everybody may.
 pub(crate) fn rule_to_invoke(
     incoming: &Incoming<'_>,
-) -> Result<Option<impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static>, ApiError> {
+) -> Result<Option<impl Fn(&str, &InvokedAs) -> bool + Send + Sync + 'static>, ApiError> {
     let asker = Asker::of(incoming)?;
     Ok(asker.map(|asker| {
-        once_each(move |function, qualifier| {
-            asker.check_target(INVOKE, function, qualifier).is_ok()
+        once_each(move |function, invoked_as| match invoked_as {
+            InvokedAs::Known(qualifier) => {
+                let qualifier = qualifier.as_deref();
+                asker.check_target(INVOKE, function, qualifier).is_ok()
+            }
+            InvokedAs::Unknown => false,
         })
     }))
 }
@@ -231,15 +235,15 @@ pub(crate) const INVOKE: &str = "lambda:InvokeFunction";
 
 /// Decides once for each function and qualifier.
 fn once_each(
-    decide: impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static,
-) -> impl Fn(&str, Option<&str>) -> bool + Send + Sync + 'static {
+    decide: impl Fn(&str, &InvokedAs) -> bool + Send + Sync + 'static,
+) -> impl Fn(&str, &InvokedAs) -> bool + Send + Sync + 'static {
     let decided = Mutex::new(HashMap::new());
-    move |function: &str, qualifier: Option<&str>| {
-        let of = (function.to_owned(), qualifier.map(str::to_owned));
+    move |function: &str, invoked_as: &InvokedAs| {
+        let of = (function.to_owned(), invoked_as.clone());
         let mut decided = decided.lock();
         *decided
             .entry(of)
-            .or_insert_with(|| decide(function, qualifier))
+            .or_insert_with(|| decide(function, invoked_as))
     }
 }
 
@@ -385,16 +389,28 @@ impl Asker {
         &self,
         action: &str,
         function: &str,
-        qualifier: Option<&str>,
+        invoked_as: &InvokedAs,
     ) -> Result<(), ApiError> {
         self.check_target(action, function, None)?;
-        if qualifier.is_none() {
-            return Ok(());
-        }
-        let (resource, permissions) = self.target(function, qualifier);
-        match self.ask(action, &resource, permissions) {
-            Ok(()) | Err((_, true)) => Ok(()),
-            Err((refused, false)) => Err(refused),
+        let refused = self.qualifiers(function, invoked_as).into_iter();
+        let mut refused = refused.filter_map(|qualifier| {
+            let (resource, permissions) = self.target(function, Some(&qualifier));
+            match self.ask(action, &resource, permissions) {
+                Ok(()) | Err((_, true)) => None,
+                Err((refused, false)) => Some(refused),
+            }
+        });
+        refused.next().map_or(Ok(()), Err)
+    }
+
+    /// The qualifiers under one of which it may have been invoked.
+    fn qualifiers(&self, function: &str, invoked_as: &InvokedAs) -> Vec<Arc<str>> {
+        match invoked_as {
+            InvokedAs::Known(qualifier) => qualifier.iter().cloned().collect(),
+            InvokedAs::Unknown => {
+                let info = self.api.client.function(function);
+                info.map_or_else(Vec::new, |info| info.qualifiers())
+            }
         }
     }
 

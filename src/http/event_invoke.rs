@@ -13,6 +13,7 @@ use super::target::Target;
 use crate::clock;
 use crate::configuration::EventInvokeConfig;
 use crate::origin::LATEST;
+use crate::settings::FunctionName;
 
 /// CFG-12
 #[derive(Deserialize)]
@@ -254,10 +255,12 @@ impl Wanted {
                 ));
             }
             if service == "lambda" {
-                // Whoever may not invoke it gets nobody else to.
+                // Here functions have no role that would have to be allowed to invoke it, so the caller must be: whoever may
+                // not invoke it gets nobody else to. What runs is what the function is called now.
                 let target = Target::new(arn, None)?;
+                let runs = incoming.api.client.heir(&FunctionName::new(target.name));
                 let qualifier = target.qualifier.as_deref();
-                access::check_target(incoming, "lambda:InvokeFunction", target.name, qualifier)?;
+                access::check_target(incoming, access::INVOKE, runs.as_str(), qualifier)?;
             }
             if !incoming.api.client.has_destination(arn) {
                 let hint = match service {

@@ -181,6 +181,7 @@ impl Drop for Seat {
                 failure,
                 started,
                 ended,
+                logged: false,
             })));
         }
         if attend {

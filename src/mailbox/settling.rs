@@ -41,6 +41,7 @@ impl Mailbox {
             failure,
             started,
             ended,
+            logged: _,
         } = failed;
         let rules = self.rules();
         let chance = self.clock.chance();

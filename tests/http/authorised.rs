@@ -571,6 +571,82 @@ async fn a_functions_policy_lets_foreigners_in_and_no_further() {
     }
 }
 
+/// CFG-22: a destination under a function's former name runs the function, and needs the right to.
+#[actix::test]
+async fn a_former_name_is_no_way_around_a_denial() {
+    let statements = vec![
+        allow("*", "*"),
+        deny("lambda:InvokeFunction", &function("renamed")),
+    ];
+    let principal = Principal::new("arn:aws:iam::000000000000:user/ada");
+    let policies = Policies::new().identity(policy(statements));
+    let credential = Credential::new("ada", principal).policies(policies);
+    let credentials = StaticCredentials::new().key("AKada", credential);
+    let sleep = |_: Event<Value>| async move { Ok::<_, String>(()) };
+    let renamed = Function::new("renamed", sleep).formerly("old");
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder().function(renamed), |it, function| {
+            it.function(function)
+        });
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let path = "/2019-09-25/functions/echo/event-invoke-config";
+    for (name, status) in [("renamed", 403), ("old", 403), ("fail", 200)] {
+        let goal = json!({ "OnSuccess": { "Destination": function(name) } });
+        let body = json!({ "DestinationConfig": goal }).to_string();
+        let answer = ask(&served, "ada", "PUT", path, &body).await;
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+    }
+}
+
+/// Of an event that only the store has, nobody says under which qualifier it was invoked: a denial of any counts.
+#[cfg(feature = "testing")]
+#[actix::test]
+async fn an_event_in_the_store_alone_may_be_of_a_denied_alias() {
+    use redrive::testing::RecordingStore;
+
+    let mut credentials = StaticCredentials::new();
+    let denied = vec![allow("*", "*"), deny("redrive:*", &function("echo:live"))];
+    for (name, statements) in [("all", vec![allow("*", "*")]), ("most", denied)] {
+        let principal = Principal::new("arn:aws:iam::000000000000:user/ada");
+        let policies = Policies::new().identity(policy(statements));
+        let credential = Credential::new(name, principal).policies(policies);
+        credentials = credentials.key(format!("AK{name}"), credential);
+    }
+    let echo = |event: Event<Value>| async move { Ok::<_, String>(event.payload().clone()) };
+    let echo = Function::new("echo", echo)
+        .version(1)
+        .alias("live", 1)
+        .window(1);
+    let builder = Runtime::builder()
+        .function(echo)
+        .store(RecordingStore::new());
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let client = served.runtime.client();
+    client.pause("echo");
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(pending(&client).await);
+    }
+    for id in &ids {
+        let path = format!("/_redrive/events/{id}");
+        let refused = ask(&served, "most", "GET", &path, "").await;
+        assert_eq!(refused.error(), REFUSED, "{refused:?}");
+        let allowed = ask(&served, "all", "GET", &path, "").await;
+        assert_eq!(allowed.status, 200, "{allowed:?}");
+    }
+    let mut cursor = 0;
+    loop {
+        let path = format!("/_redrive/functions/echo/events?cursor={cursor}");
+        let page = ask(&served, "most", "GET", &path, "").await.json();
+        assert_eq!(page["events"], json!([]));
+        match page["next"].as_u64() {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+}
+
 /// Of a page of events, those that were invoked as what is denied are left out.
 #[actix::test]
 async fn a_page_of_events_has_none_of_a_denied_alias() {

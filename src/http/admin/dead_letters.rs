@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::events::{request_id, stored};
 use super::functions::{limit, number};
+use crate::client::InvokedAs;
 use crate::client::letters::{Filter, Find, List, Purge, Redrive, Redriven};
 use crate::event::RequestId;
 use crate::failure::{Condition, DeadLetter};
@@ -15,6 +16,7 @@ use crate::http::access;
 use crate::http::error::ApiError;
 use crate::http::incoming::Incoming;
 use crate::payload::Payload;
+use crate::settings::FunctionName;
 
 /// Which letters are meant: those of which all that is said is true.
 #[derive(Deserialize, Default)]
@@ -79,8 +81,8 @@ async fn allowed(
         access::check(incoming, action, None)?;
         return Err(missing(id));
     };
-    let qualifier = letter.qualifier.as_deref();
-    access::check_invoked(incoming, action, letter.function.as_str(), qualifier)?;
+    let (function, invoked_as) = (letter.function.as_str(), invoked_as(&letter));
+    access::check_invoked(incoming, action, function, &invoked_as)?;
     Ok(letter)
 }
 
@@ -235,12 +237,20 @@ fn allowing(
     };
     let client = incoming.api.client.clone();
     Ok(Filter::new().only(move |letter| {
-        let qualifier = letter.qualifier.as_deref();
-        may_touch(letter.function.as_str(), qualifier)
+        let invoked_as = invoked_as(letter);
+        // What it is of, and what would run.
+        let runs = client.heir(&letter.function);
+        let may_touch = |function: &FunctionName| may_touch(function.as_str(), &invoked_as);
+        may_touch(&letter.function)
+            && (runs == letter.function || may_touch(&runs))
             && may_invoke
                 .as_ref()
-                .is_none_or(|may| may(client.heir(&letter.function).as_str(), qualifier))
+                .is_none_or(|may| may(runs.as_str(), &invoked_as))
     }))
+}
+
+fn invoked_as(letter: &DeadLetter) -> InvokedAs {
+    InvokedAs::Known(letter.qualifier.clone())
 }
 
 impl Which {

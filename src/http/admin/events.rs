@@ -35,8 +35,8 @@ pub(crate) async fn check(
         access::check(incoming, action, None)?;
         return Ok(None);
     };
-    let qualifier = holder.qualifier.as_deref();
-    access::check_invoked(incoming, action, holder.function.as_str(), qualifier)?;
+    let function = holder.function.as_str();
+    access::check_invoked(incoming, action, function, &holder.invoked_as)?;
     Ok(Some(holder.function))
 }
 

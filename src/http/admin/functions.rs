@@ -55,8 +55,7 @@ pub(crate) async fn events(
     let page = client.events(function, state, cursor, limit).await;
     let mut page = page.ok_or_else(|| unknown(incoming, function))?;
     if let Some(may) = access::rule(incoming, action)? {
-        page.events
-            .retain(|event| may(function, event.qualifier.as_deref()));
+        page.events.retain(|event| may(function, &event.invoked_as));
     }
     Ok(HttpResponse::Ok().json(page))
 }
