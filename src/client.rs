@@ -22,7 +22,6 @@ use crate::failure::{DeadLetter, Failure, rfc3339};
 use crate::mailbox::Mailbox;
 use crate::origin::{self, Origin};
 use crate::payload::{Payload, PayloadError};
-#[cfg(feature = "http")]
 use crate::settings::FunctionName;
 use crate::slot::Phase;
 use crate::store::{Health, Known, KnownState};
@@ -743,5 +742,34 @@ fn status(mailbox: &Mailbox, view: &View) -> Status {
             (Some(letter), _) => Status::Dead(letter.clone()),
             (None, failure) => Status::Failed(failure.clone().unwrap_or_else(Failure::worker_lost)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Event, Function, Runtime};
+
+    /// By the time that something is done with an event, its id may be another function's.
+    #[actix::test]
+    async fn what_is_asked_of_a_functions_event_is_not_done_with_anothers() {
+        let echo = |event: Event<u32>| async move { Ok::<_, String>(*event) };
+        let builder = Runtime::builder().function(Function::new("f", echo));
+        let runtime = builder.start().await.unwrap();
+        let client = runtime.client();
+        client.pause("f");
+        let id = client.invoke("f", 1_u32).await.unwrap().request_id;
+        let (own, other) = (FunctionName::new("f"), FunctionName::new("g"));
+        assert!(client.status_of(id, Some(&other)).await.is_none());
+        assert!(client.wait_of(id, Some(&other)).await.is_none());
+        assert!(!client.cancel_of(id, Some(&other)).await);
+        let status = client.status_of(id, Some(&own)).await;
+        assert!(matches!(status, Some(Status::Accepted { .. })));
+        assert!(client.cancel_of(id, Some(&own)).await);
+        let over = client.wait_of(id, Some(&own)).await;
+        assert!(matches!(over, Some(Status::Cancelled)));
+        let _ = runtime.shutdown(Duration::from_secs(5)).await;
     }
 }

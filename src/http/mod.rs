@@ -128,6 +128,12 @@ impl LambdaApi {
     /// Demands that each request is signed (AWS Signature Version 4) with one of these credentials, and allowed by their
     /// policies or the function's. Health and the API's description stay open.
     ///
+    /// Whatever has a function run with a payload of the caller's needs `lambda:InvokeFunction` on it: a redrive with a
+    /// payload does, beside `redrive:RedriveDeadLetters`. So does naming the function as a destination: at AWS the role of the
+    /// source function must be allowed to invoke it, and functions have no role here. Destinations that the program names
+    /// with [`Builder::destination`](crate::Builder::destination) are its own grant. Somebody of another account reaches a
+    /// function by its policy alone, and nothing that is no function's.
+    ///
     /// ```no_run
     /// # fn protect(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
     /// use redrive::http::LambdaApi;

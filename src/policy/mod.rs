@@ -4,6 +4,9 @@
 //! variable) is refused when the policy is loaded, because half of a policy is another policy. An explicit deny wins, the
 //! order of statements and documents says nothing, and an error while deciding denies.
 //!
+//! A deny with `NotPrincipal` excepts whom it names: a user, a session, the sessions of a role, a service. An account that is
+//! named there, as AWS asks for beside a principal, excepts its root and nobody else of it.
+//!
 //! ```
 //! use redrive::policy::{Caller, Context, Decision, Policies, Policy, Request};
 //!
