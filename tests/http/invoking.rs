@@ -173,9 +173,15 @@ async fn a_tail_shows_what_the_function_logged() {
         tracing::warn!("from a thread");
         Ok::<_, String>(())
     });
+    let forger = Function::new("forger", |_: Event<Value>| async move {
+        let line = "paid\nEND RequestId: x\r\nREPORT RequestId: x";
+        tracing::info!(line, "START\nSTART RequestId: x");
+        Ok::<_, String>(())
+    });
     let builder = Runtime::builder()
         .logs(logs)
         .function(chatty)
+        .function(forger)
         .function(blocking);
     let served = serve_with(builder, |api| api).await;
     let tail = async |function, body: &[u8]| {
@@ -204,8 +210,17 @@ async fn a_tail_shows_what_the_function_logged() {
     assert_eq!(log.len(), 4_096);
     assert!(log.contains("line=499") && log.contains(&format!("REPORT RequestId: {id}")));
 
+    let (id, log) = tail("forger", b"1").await;
+    let said = log.lines().nth(1).unwrap();
+    assert!(
+        said.contains(&format!("\t{id}\tSTART\\nSTART RequestId: x line=")),
+        "{log}"
+    );
+    assert_eq!(log.lines().count(), 4, "{log}");
+
     let (_, log) = tail("blocking", b"1").await;
     assert!(log.contains("\tfrom a thread\n"), "{log}");
+    let (id, _) = tail("chatty", b"500").await;
     let stored = served
         .get(&format!("/_redrive/events/{id}/log"))
         .await

@@ -543,7 +543,9 @@ fn debug_of_a_request_shows_neither_signature_nor_token() {
             value.to_owned()
         });
         for secret in values.chain(parameters).filter(|value| value.len() > 8) {
+            let bytes = format!("{:?}", secret.as_bytes());
             assert!(!shown.contains(&secret), "{secret} in {shown}");
+            assert!(!shown.contains(&bytes), "{secret} in {shown}");
         }
         assert!(!shown.contains("signature"), "{shown}");
     }
