@@ -72,6 +72,8 @@ impl Route {
     }
 }
 
+const ECHOS_TAGS: &str = "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo";
+
 /// Every operation of AWS's that is here.
 fn aws() -> Vec<Route> {
     let at = Route::new;
@@ -203,12 +205,18 @@ fn aws() -> Vec<Route> {
         .passes(204),
         at("GetAccountSettings", "GET", "/2016-08-19/account-settings")
             .needs("lambda:GetAccountSettings", "*"),
+        at("TagResource", "POST", ECHOS_TAGS)
+            .body(r#"{"Tags":{"a":"b"}}"#)
+            .needs("lambda:TagResource", "echo")
+            .passes(204),
+        at("ListTags", "GET", ECHOS_TAGS).needs("lambda:ListTags", "echo"),
         at(
-            "ListTags",
-            "GET",
-            "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo",
+            "UntagResource",
+            "DELETE",
+            "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo?tagKeys=a",
         )
-        .needs("lambda:ListTags", "echo"),
+        .needs("lambda:UntagResource", "echo")
+        .passes(204),
     ]
 }
 
