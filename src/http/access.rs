@@ -35,9 +35,10 @@ pub(crate) struct Guard {
     recalled: OnceCell<()>,
 }
 
-/// Policies of functions that were read lately, by their revision.
+/// Policies of functions that were read lately, by their revision, each with its text: a program may change the text alone, or
+/// give one function's policy to another.
 #[derive(Default)]
-struct Policies(Mutex<HashMap<Uuid, Arc<ResourcePolicy>>>);
+struct Policies(Mutex<HashMap<Uuid, (String, Arc<ResourcePolicy>)>>);
 
 /// Policies that are kept read.
 const READ_MAX: usize = 1_024;
@@ -76,7 +77,9 @@ impl Guard {
 
 impl Policies {
     fn get(&self, permissions: &Permissions) -> Result<Arc<ResourcePolicy>, ApiError> {
-        if let Some(known) = self.0.lock().get(&permissions.revision) {
+        if let Some((text, known)) = self.0.lock().get(&permissions.revision)
+            && *text == permissions.policy
+        {
             return Ok(known.clone());
         }
         // What can't be read can't allow anything, and might deny.
@@ -88,7 +91,8 @@ impl Policies {
         if all.len() >= READ_MAX {
             all.clear();
         }
-        all.insert(permissions.revision, policy.clone());
+        let text = permissions.policy.clone();
+        all.insert(permissions.revision, (text, policy.clone()));
         Ok(policy)
     }
 }

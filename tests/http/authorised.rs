@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
 use redrive::policy::Policies;
-use redrive::{Client, Event, Function, Invoke, RetryPolicy, Runtime, Status};
+use redrive::{
+    Client, ConfigureError, Event, Function, Invoke, Permissions, RetryPolicy, Runtime, Status,
+};
 use serde_json::{Value, json};
 
 use crate::signed::{REFUSED, ask};
@@ -653,6 +655,55 @@ async fn an_event_in_the_store_alone_may_be_of_a_denied_alias() {
             None => break,
         }
     }
+}
+
+/// IAM-08: the program denies everybody but Bob, and names his account beside him as AWS asks for. What counts is the policy as
+/// it is, whatever its revision.
+#[actix::test]
+async fn a_policy_that_excepts_one_user_excepts_no_other() {
+    let mut credentials = StaticCredentials::new();
+    let user = |name: &str| format!("arn:aws:iam::000000000000:user/{name}");
+    for name in ["bob", "eve"] {
+        let policies = Policies::new().identity(policy(vec![allow("*", "*")]));
+        let credential = Credential::new(name, Principal::new(user(name))).policies(policies);
+        credentials = credentials.key(format!("AK{name}"), credential);
+    }
+    let builder = functions()
+        .into_iter()
+        .fold(Runtime::builder(), |it, function| it.function(function));
+    let served = serve_with(builder, |api| api.credentials(credentials)).await;
+    let client = served.runtime.client();
+    let but = |name: &str| {
+        let but = json!({ "AWS": [user(name), "arn:aws:iam::000000000000:root"] });
+        let deny =
+            json!({ "Effect": "Deny", "NotPrincipal": but, "Action": "lambda:*", "Resource": "*" });
+        json!({ "Version": "2012-10-17", "Statement": [deny] }).to_string()
+    };
+    let invoke = async |name: &str, body: &str| {
+        let path = "/2015-03-31/functions/echo/invocations";
+        ask(&served, name, "POST", path, body).await.status
+    };
+    let set = Permissions::new(but("bob"));
+    let set = client.configure("echo", |it| -> Result<(), ConfigureError> {
+        it.permissions.insert("$LATEST".to_owned(), set);
+        Ok(())
+    });
+    set.await.unwrap();
+    assert_eq!(
+        (invoke("bob", "1").await, invoke("eve", "1").await),
+        (202, 403)
+    );
+    let change = client.configure("echo", |it| -> Result<(), ConfigureError> {
+        if let Some(permissions) = it.permissions.get_mut("$LATEST") {
+            permissions.policy = but("eve");
+        }
+        Ok(())
+    });
+    change.await.unwrap();
+    assert_eq!(
+        (invoke("bob", "2").await, invoke("eve", "2").await),
+        (403, 202)
+    );
 }
 
 /// Of a page of events, those that were invoked as what is denied are left out.
