@@ -9,9 +9,11 @@
 //! destinations. [`LambdaApi`] mounts on an actix-web application, under any scope, or [serves](LambdaApi::bind) alone.
 //!
 //! ```text
-//! request ─▶ route.rs: which operation ─▶ access.rs: who may, model/: what may be asked ─▶ invoke.rs, functions.rs, … ─▶ Client
-//!                                                               admin/: status, cancel, dead letters, stats, health
+//! request ─▶ route.rs: which operation ─▶ access.rs: who may ─▶ invoke.rs, functions.rs, … ─▶ Client
+//!                                         model/: what may be asked      admin/: status, cancel, dead letters, stats, health
 //! ```
+
+#![doc = include_str!("differences.md")]
 
 mod access;
 mod account;
