@@ -220,10 +220,23 @@ pub(crate) enum InvokedAs {
     Unknown,
 }
 
+#[cfg(feature = "http")]
+impl InvokedAs {
+    /// May it have been invoked under this qualifier?
+    pub(crate) fn may_be(&self, qualifier: Option<&str>) -> bool {
+        match self {
+            Self::Known(known) => known.as_deref() == qualifier,
+            Self::Unknown => true,
+        }
+    }
+}
+
 /// Who has a request id.
 #[cfg(feature = "http")]
 pub(crate) struct Holder {
     pub(crate) function: FunctionName,
+    /// What the function was called when the event was sent to it, if that is another name.
+    pub(crate) formerly: Option<FunctionName>,
     pub(crate) invoked_as: InvokedAs,
     /// Whether somebody waits for the result.
     pub(crate) kind: InvocationType,
@@ -449,16 +462,21 @@ impl Client {
         {
             return Some(Holder {
                 function: mailbox.name().clone(),
+                formerly: None,
                 invoked_as: InvokedAs::Known(view.qualifier),
                 kind: view.kind,
             });
         }
         let function = self.admission.stored(id)?;
-        let invoked_as = match self.admission.look(id).await?.state {
-            KnownState::Dead(letter) => InvokedAs::Known(letter.qualifier.clone()),
-            _ => InvokedAs::Unknown,
+        let (sent_to, invoked_as) = match self.admission.look(id).await?.state {
+            KnownState::Dead(letter) => (
+                letter.function.clone(),
+                InvokedAs::Known(letter.qualifier.clone()),
+            ),
+            _ => (function.clone(), InvokedAs::Unknown),
         };
         Some(Holder {
+            formerly: (sent_to != function).then_some(sent_to),
             function,
             invoked_as,
             // Calls are not stored.

@@ -130,6 +130,11 @@ impl Logs {
         begun.map(|begun| begun.log.read(event).into_owned())
     }
 
+    /// Forgets what this event has logged.
+    pub(crate) fn forget(&self, owner: &Owner) {
+        self.shard(owner).lock().forget(owner);
+    }
+
     /// This attempt begins, of a version that has a number or of `$LATEST` (LOG-03).
     pub(crate) fn start(&self, owner: &Owner, attempt: u32, version: Option<&Arc<str>>) {
         self.shard(owner).lock().start(owner, attempt, version);
@@ -219,6 +224,12 @@ impl Shard {
         if let Some(before) = self.logs.insert(owner.clone(), Begun { number, log }) {
             self.bytes -= before.log.len();
         }
+    }
+
+    /// Its place in the order stays until it is the oldest.
+    fn forget(&mut self, owner: &Owner) {
+        let gone = self.logs.remove(owner);
+        self.bytes -= gone.map_or(0, |begun| begun.log.len());
     }
 
     fn forget_oldest(&mut self) {

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use redrive::{
-    Client, Event, Filter, Function, Get, Invoke, InvokeError, List, Purge, Redrive, RequestId,
-    RetryPolicy, Runtime,
+    Client, Event, Filter, Function, Get, Invoke, InvokeError, List, Logs, Purge, Redrive,
+    RequestId, RetryPolicy, Runtime,
 };
 
 async fn fail(_: Event<u32>) -> Result<(), String> {
@@ -101,4 +101,30 @@ async fn a_shutdown_reports_both_letters() {
         .iter()
         .filter(|letter| letter.request_id == id);
     assert_eq!(own.count(), 2);
+}
+
+/// The log of an event that is forgotten is no later event's, though that has its id.
+#[actix::test]
+async fn an_id_that_is_proposed_again_has_an_empty_log() {
+    let logs = Logs::new();
+    let function = Function::new("one", fail).retry(RetryPolicy::none());
+    let function = function.retain(0, Duration::ZERO, 0);
+    let builder = Runtime::builder().logs(logs.clone()).function(function);
+    let runtime = builder.start().await.unwrap();
+    let client = runtime.client();
+    let id = client.invoke("one", 1_u32).await.unwrap().request_id;
+    client.wait(id).await;
+    while !logs.of("one", id).is_some_and(|log| log.contains("END")) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(client.pause("one"));
+    loop {
+        let again = Invoke::event("one", 2_u32).request_id(id);
+        match client.send(again).await {
+            Ok(_) => break,
+            Err(InvokeError::RequestIdTaken { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(logs.of("one", id), None);
 }

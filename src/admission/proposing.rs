@@ -3,6 +3,7 @@
 use super::{Admission, refusal};
 use crate::error::InvokeError;
 use crate::event::RequestId;
+use crate::logs::Owner;
 use crate::mailbox::Mailbox;
 use crate::queue::Unadmitted;
 use crate::slot::Entry;
@@ -27,6 +28,10 @@ impl Admission {
         let is_known = self.locate(request_id).is_some() || self.stored(request_id).is_some();
         if is_known || !self.proposals.take(request_id, mailbox.number) {
             return Err(InvokeError::RequestIdTaken { request_id });
+        }
+        // What an earlier event under this id has logged isn't this one's, and may be nobody's to read who asks for this one.
+        if let Some(logs) = self.logs.get() {
+            logs.forget(&Owner::new(mailbox.name().clone(), request_id));
         }
         Ok(Some(request_id))
     }

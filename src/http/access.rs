@@ -234,7 +234,7 @@ pub(crate) fn rule_to_invoke(
     }))
 }
 
-/// The action that lets somebody have a function run with a payload of theirs, by whichever operation.
+/// The action that lets somebody have a function run with a payload of theirs. `InvokeAsync` has its own, as at AWS (IAM-07).
 pub(crate) const INVOKE: &str = "lambda:InvokeFunction";
 
 /// Decides once for each function and qualifier.

@@ -231,7 +231,9 @@ async fn accept(
     };
     match client.holder(incoming.id).await {
         Some(holder)
-            if holder.kind == InvocationType::Event && holder.function.as_str() == target.name =>
+            if holder.kind == InvocationType::Event
+                && holder.function.as_str() == target.name
+                && holder.invoked_as.may_be(target.qualifier.as_deref()) =>
         {
             let first = client.accepted_at(incoming.id).await;
             Ok((incoming.id, first.unwrap_or_else(clock::wall_now)))

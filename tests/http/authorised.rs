@@ -16,7 +16,7 @@ use crate::support::{Served, serve_with};
 const HOME: &str = "000000000000";
 const INVOKE: &str = "lambda:InvokeFunction";
 
-fn function(name: &str) -> String {
+pub(crate) fn function(name: &str) -> String {
     format!("arn:aws:lambda:us-east-1:{HOME}:function:{name}")
 }
 
@@ -331,11 +331,11 @@ fn statement(effect: &str, member: &str, action: &Value, resource: &Value) -> Va
     json!({ "Effect": effect, member: action, "Resource": resource })
 }
 
-fn allow(action: &str, resource: &str) -> Value {
+pub(crate) fn allow(action: &str, resource: &str) -> Value {
     statement("Allow", "Action", &json!(action), &json!(resource))
 }
 
-fn deny(action: &str, resource: &str) -> Value {
+pub(crate) fn deny(action: &str, resource: &str) -> Value {
     statement("Deny", "Action", &json!(action), &json!(resource))
 }
 
@@ -343,7 +343,7 @@ fn all_but(action: &str) -> Value {
     statement("Allow", "NotAction", &json!(action), &json!("*"))
 }
 
-fn policy(statements: Vec<Value>) -> redrive::policy::Policy {
+pub(crate) fn policy(statements: Vec<Value>) -> redrive::policy::Policy {
     let document = json!({ "Version": "2012-10-17", "Statement": statements });
     document.to_string().parse().unwrap()
 }
@@ -425,7 +425,7 @@ fn askers(route: &Route) -> Vec<Asker> {
 
 // --- asking
 
-fn functions() -> [Function; 3] {
+pub(crate) fn functions() -> [Function; 3] {
     let quick = RetryPolicy::delays([Duration::from_millis(1)]);
     let echo = |event: Event<Value>| async move { Ok::<_, String>(event.payload().clone()) };
     let fail = |_: Event<Value>| async move { Err::<(), _>("as ever".to_owned()) };

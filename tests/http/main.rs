@@ -17,3 +17,4 @@ mod permitting;
 mod serving;
 mod signed;
 mod support;
+mod withheld;

@@ -81,9 +81,23 @@ async fn allowed(
         access::check(incoming, action, None)?;
         return Err(missing(id));
     };
-    let (function, invoked_as) = (letter.function.as_str(), invoked_as(&letter));
-    access::check_invoked(incoming, action, function, &invoked_as)?;
-    Ok(letter)
+    // Why it isn't found for the caller.
+    check(incoming, action, &letter)?;
+    Err(missing(id))
+}
+
+/// Refuses whoever may not do this with a letter: with the function that it was sent to, and with what that is called now.
+pub(super) fn check(
+    incoming: &Incoming<'_>,
+    action: &str,
+    letter: &DeadLetter,
+) -> Result<(), ApiError> {
+    let (heir, invoked_as) = (
+        incoming.api.client.heir(&letter.function),
+        invoked_as(letter),
+    );
+    access::check_invoked(incoming, action, letter.function.as_str(), &invoked_as)?;
+    access::check_invoked(incoming, action, heir.as_str(), &invoked_as)
 }
 
 pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {

@@ -35,8 +35,12 @@ pub(crate) async fn check(
         access::check(incoming, action, None)?;
         return Ok(None);
     };
-    let function = holder.function.as_str();
-    access::check_invoked(incoming, action, function, &holder.invoked_as)?;
+    for function in [Some(&holder.function), holder.formerly.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        access::check_invoked(incoming, action, function.as_str(), &holder.invoked_as)?;
+    }
     Ok(Some(holder.function))
 }
 
@@ -69,7 +73,11 @@ pub(crate) async fn get(
     }
     let status = status.ok_or_else(|| unknown(id))?;
     // As text: a payload that is nested too deep for a value is told all the same.
-    let told = serde_json::to_string(&Told::of(id, &function, &status))
+    let mut told = Told::of(id, &function, &status);
+    told.letter = told.letter.filter(|letter| {
+        super::dead_letters::check(incoming, "redrive:GetDeadLetter", letter).is_ok()
+    });
+    let told = serde_json::to_string(&told)
         .map_err(|error| ApiError::service(format!("the status can't be told: {error}")))?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
