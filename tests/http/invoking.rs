@@ -354,6 +354,10 @@ async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
         );
     }
     served.wait(id).await;
+    // Under another qualifier it is another event, whose id is taken.
+    let latest = format!("{}?Qualifier=$LATEST", invocations("echo"));
+    let other = served.request("POST", &latest, &headers, b"1").await;
+    assert_eq!(other.error(), (409, "ResourceConflictException"));
     let stats = served.get("/_redrive/stats").await.json();
     assert_eq!(stats["AsyncEventsReceived"], 1);
     let call = [("X-Amzn-RequestId", id)];
