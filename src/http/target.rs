@@ -59,17 +59,22 @@ impl Names {
         }
     }
 
-    fn take(self, text: &str) -> bool {
-        parse(text).is_some_and(|target| match (self, &target.qualifier) {
+    fn takes(self, target: &Target<'_>) -> bool {
+        match (self, &target.qualifier) {
             (Self::Namespaced, _) => true,
             (Self::Unqualified, Some(_)) => false,
             (_, Some(qualifier)) if *qualifier == PUBLISHED => false,
             _ => !target.name.contains('.'),
-        })
+        }
     }
 
-    /// Checks a name, and adds a message for each constraint that it breaks.
-    pub(crate) fn check(self, field: &str, text: &str, broken: &mut Vec<String>) {
+    /// Reads a name, and adds a message for each constraint that it breaks. `None` if it isn't of this form.
+    pub(crate) fn read<'a>(
+        self,
+        field: &str,
+        text: &'a str,
+        broken: &mut Vec<String>,
+    ) -> Option<Target<'a>> {
         let mut told = |constraint: Constraint<'_>| broken.push(constraint.broken_by(field, text));
         let max = self.length_max();
         if text.is_empty() {
@@ -78,9 +83,11 @@ impl Names {
         if text.len() > max && text.chars().count() > max {
             told(Constraint::LengthMax(max));
         }
-        if !self.take(text) {
+        let target = parse(text).filter(|target| self.takes(target));
+        if target.is_none() {
             told(Constraint::Pattern(self.pattern()));
         }
+        target
     }
 }
 
@@ -109,11 +116,11 @@ impl<'a> Target<'a> {
         qualifier: Option<Cow<'a, str>>,
     ) -> Result<Self, ApiError> {
         let mut broken = Vec::new();
-        Names::Namespaced.check("functionName", function, &mut broken);
+        let target = Names::Namespaced.read("functionName", function, &mut broken);
         if let Some(qualifier) = &qualifier {
             check_qualifier("qualifier", qualifier, &mut broken);
         }
-        let Some(mut target) = parse(function).filter(|_| broken.is_empty()) else {
+        let Some(mut target) = target.filter(|_| broken.is_empty()) else {
             return Err(ApiError::validation(broken));
         };
         match (&target.qualifier, qualifier) {
@@ -377,7 +384,7 @@ mod tests {
     fn each_form_of_a_name_has_its_length_and_its_pattern() {
         let broken = |names: Names, text: &str| {
             let mut broken = Vec::new();
-            names.check("functionName", text, &mut broken);
+            let _ = names.read("functionName", text, &mut broken);
             broken.len()
         };
         use Names::{Namespaced, Plain, Unqualified};

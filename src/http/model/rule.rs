@@ -147,7 +147,7 @@ impl Rule {
         broken: &mut Vec<String>,
     ) -> Result<(), ApiError> {
         match self {
-            Self::Function(names) => names.check(field, value, broken),
+            Self::Function(names) => drop(names.read(field, value, broken)),
             Self::Qualifier => check_qualifier(field, value, broken),
             Self::Text(text) => text.check(field, value, broken),
             Self::Enum(values) if values.contains(&value) => {}
