@@ -1,6 +1,8 @@
 """Signed requests by hand: botocore's own signer, which can be told to do it wrong."""
 
 import datetime
+import json
+import tempfile
 import uuid
 from unittest import mock
 
@@ -9,7 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import wire
-from server import ACCOUNT, REGION
+from server import ACCOUNT, REGION, Server
 
 
 def user(name):
@@ -45,6 +47,14 @@ class Person:
 
     def credentials(self):
         return Credentials(self.access_key, self.secret_key, self.token)
+
+
+def guarded(people, *flags):
+    """A running server that lets in these people."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"credentials": [person.entry() for person in people]}, file)
+        file.flush()
+        return Server("--auth", file.name, *flags)
 
 
 class Signer(SigV4Auth):

@@ -2,13 +2,12 @@
 
 import base64
 import json
-import tempfile
 import uuid
 
 import wire
 from served import Served, client
-from server import Server, arn
-from signing import Person, Request, allow
+from server import arn
+from signing import Person, Request, allow, guarded
 
 INVOKE = "lambda:InvokeFunction"
 REDRIVE = "redrive:RedriveDeadLetters"
@@ -43,10 +42,7 @@ class Authorised(Served):
 
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"credentials": [person.entry() for person in PEOPLE]}, file)
-            file.flush()
-            cls.open(Server("--auth", file.name, "--retry-delays", "1", "--concurrency", "50"))
+        cls.open(guarded(PEOPLE, "--retry-delays", "1", "--concurrency", "50"))
         cls.addClassCleanup(cls.server.kill)
 
     def by(self, person, method, path, body=None, headers=()):

@@ -2,13 +2,12 @@
 differences, whose ids the checks bear."""
 
 import json
-import tempfile
 import urllib.parse
 
 import wire
 from served import Served, ServedAfresh, client, is_uuid
-from server import Server, arn
-from signing import Person, allow
+from server import arn
+from signing import Person, allow, guarded
 
 NOBODY = arn("nobody")
 ELSEWHERE = "arn:aws:lambda:us-west-2:000000000000:function:echo"
@@ -353,10 +352,7 @@ class GuardedTags(Served):
     @classmethod
     def setUpClass(cls):
         people = [cls.OWNER, cls.READER, cls.TAGGER, cls.DENIED]
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"credentials": [person.entry() for person in people]}, file)
-            file.flush()
-            cls.open(Server("--auth", file.name))
+        cls.open(guarded(people))
         cls.addClassCleanup(cls.server.kill)
 
     def of(self, person):

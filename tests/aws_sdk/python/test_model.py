@@ -4,7 +4,6 @@ import functools
 import gzip
 import json
 import re
-import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -12,8 +11,8 @@ import botocore
 
 import wire
 from served import Served
-from server import ROOT, Server, arn
-from signing import Person, Request, allow
+from server import ROOT, arn
+from signing import Person, Request, allow, guarded
 
 MODEL = Path(botocore.__file__).parent / "data/lambda/2015-03-31/service-2.json.gz"
 # CON-06: the model's 5,400 s are for functions on instances of one's own.
@@ -318,10 +317,7 @@ class SignedModel(Served):
 
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"credentials": [cls.alice.entry(), cls.bob.entry()]}, file)
-            file.flush()
-            cls.open(Server("--auth", file.name))
+        cls.open(guarded([cls.alice, cls.bob]))
         cls.addClassCleanup(cls.server.kill)
 
     def test_all_that_is_wrong_is_told_at_once(self):

@@ -3,13 +3,12 @@
 import concurrent.futures
 import json
 import signal
-import tempfile
 import time
 
 import wire
 from served import Served, ServedAfresh
-from server import Server, arn
-from signing import Person, Request, allow
+from server import arn
+from signing import Person, Request, allow, guarded
 
 ADMIN = Person("admin", allow("*"))
 BARRED = Person("barred", allow("*"), allow("*", resource=[arn("fail"), arn("fail", "*")], effect="Deny"))
@@ -21,10 +20,7 @@ class Barred(Served):
 
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"credentials": [person.entry() for person in (ADMIN, BARRED, GRANTED)]}, file)
-            file.flush()
-            cls.open(Server("--auth", file.name, "--retry-delays", "1"))
+        cls.open(guarded((ADMIN, BARRED, GRANTED), "--retry-delays", "1"))
         cls.addClassCleanup(cls.server.kill)
 
     def by(self, person, method, path, body=None):

@@ -7,7 +7,7 @@ import tempfile
 import wire
 from served import Asserting, Served, client
 from server import FUNCTIONS, DidNotStart, Server, arn
-from signing import Person, Request, allow
+from signing import Person, Request, allow, guarded
 
 ALICE = Person("alice", allow("*"))
 BOB = Person("bob")
@@ -24,10 +24,7 @@ class Guarded(Served):
 
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"credentials": [person.entry() for person in PEOPLE]}, file)
-            file.flush()
-            cls.open(Server("--auth", file.name, "--retry-delays", "10,20"))
+        cls.open(guarded(PEOPLE, "--retry-delays", "10,20"))
         cls.addClassCleanup(cls.server.kill)
 
     def request(self, *parameters, **named):
