@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::event::RequestId;
-use crate::failure::Failure;
-use crate::payload::PayloadError;
-use crate::settings::Fault;
+use crate::event::failure::Failure;
+use crate::event::payload::PayloadError;
+use crate::event::request_id::RequestId;
+use crate::function::settings::Fault;
 
 /// Why an invocation was refused. Nothing of a refused event is kept.
 #[derive(Clone, Debug, thiserror::Error)]

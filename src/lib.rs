@@ -123,105 +123,63 @@
 
 mod actor;
 mod admission;
-mod backlog;
-mod claims;
+mod base;
 mod client;
-mod clock;
-mod configuration;
-mod context;
-mod destination;
 mod error;
-mod error_type;
 mod event;
-mod excerpt;
-mod failure;
 mod function;
-mod handler;
 #[cfg(feature = "http")]
 pub mod http;
 mod idempotency;
-mod idempotent;
-mod identity;
-mod inbox;
-mod keys;
-mod lock;
-mod logs;
 mod mailbox;
-mod measure;
-mod memory;
-mod notice;
-mod origin;
-mod panic;
-mod parked;
-mod payload;
 #[cfg(feature = "http")]
 pub mod policy;
-mod proposals;
 mod queue;
-mod registry;
-mod restart;
-mod retry;
 mod runtime;
-mod seats;
-mod seclusion;
-mod settings;
-mod signals;
-mod slab;
-mod slot;
 pub mod store;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod threads;
-mod time;
-#[cfg_attr(
-    not(feature = "http"),
-    allow(dead_code, reason = "what only the HTTP API reads")
-)]
-mod trace;
-mod tuning;
-mod verdict;
-mod versions;
-mod view;
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 
-pub use configuration::{Configuration, EventInvokeConfig, Permissions, RecursiveLoop};
+pub use event::function_name::FunctionName;
+pub use event::retry_policy::{Jitter, RetryPolicy};
 pub use function::Function;
-pub use handler::{Handler, HandlerError, Stateful};
+pub use function::configuration::{Configuration, EventInvokeConfig, Permissions, RecursiveLoop};
+pub use function::crash_loop::RestartIntensity;
+pub use function::handler::{Handler, HandlerError, Stateful};
+pub use function::versions::Alias;
 pub use idempotency::Idempotency;
-pub use restart::RestartIntensity;
-pub use retry::{Jitter, RetryPolicy};
-pub use settings::FunctionName;
-pub use versions::Alias;
 
 pub use client::{Call, Client, EventPage, EventStatus, FunctionInfo, State, Status, Unregistered};
-pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt, RequestId};
-pub use payload::{Payload, PayloadError};
+pub use event::payload::{Payload, PayloadError};
+pub use event::request_id::RequestId;
+pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt};
 
-pub use context::{Context, Event};
-pub use failure::{Coded, Final, RetryAfter, Throttled};
+pub use event::failure::{Coded, Final, RetryAfter, Throttled};
+pub use function::context::{Context, Event};
 
-pub use actor::dead_letter::{
+pub use actor::dead_letters::{
     DeadLetterBounds, DeadLetterQueue, Filter, Get, List, Page, Purge, Redrive, Redriven,
     Subscribe, Unsubscribe, WhenFull,
 };
 pub use actor::router::Router;
-pub use destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
-pub use failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+pub use event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+pub use function::destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
 
 pub use error::{
     Bound, BuildError, CallError, ConfigureError, InvokeError, StoreError, StoreErrorKind,
 };
-pub use settings::Fault;
+pub use function::settings::Fault;
 
 #[cfg(feature = "disk")]
 pub use store::disk::Disk;
 
+pub use event::ledger::Ledger;
 #[cfg(feature = "http")]
-pub use logs::LogLayer;
-pub use logs::Logs;
-pub use queue::Ledger;
+pub use telemetry::logs::LogLayer;
+pub use telemetry::logs::Logs;
 pub use telemetry::{Percentiles, Stats};
 
 /// Compiles and runs the programs of the README. Some of them need features, and a file is included whole or not at all:

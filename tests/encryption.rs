@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redrive::store::seal::{KeyFile, MasterKey};
+use redrive::store::encryption::{KeyFile, MasterKey};
 use redrive::{
     BuildError, Disk, Event, Function, RequestId, RetryPolicy, Runtime, Status, StoreErrorKind,
 };

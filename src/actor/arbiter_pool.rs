@@ -1,7 +1,7 @@
 //! The arbiters (threads) that user code runs on, and which function's workers live on which.
 //!
 //! Functions share the pool's arbiters. A function whose handlers hold their thread (they compute, or block it) moves to
-//! arbiters of its own (decided in `seclusion.rs`): tasks on one thread wait for each other, but the
+//! arbiters of its own (decided in `function/seclusion.rs`): tasks on one thread wait for each other, but the
 //! operating system shares the processors out between threads. What happens on an arbiter that a handler never lets go
 //! of is decided in `arbiter_watch.rs`.
 
@@ -16,8 +16,8 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 
 use crate::actor::held::{HeldLately, Stopwatch};
+use crate::base::time::Time;
 use crate::telemetry;
-use crate::time::Time;
 
 /// Most arbiters that functions have of their own, over all functions; beyond, they share these.
 const OWN_MAX: usize = 64;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::actor::arbiter_pool::{Pool, PoolArbiter};
 use crate::admission::Admission;
 use crate::mailbox::Mailbox;
-use crate::notice::Notice;
+use crate::mailbox::notice::Notice;
 use crate::telemetry;
 
 /// How often the watch looks within the time that counts as blocked.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::admission::Admission;
-use crate::admission::configuring::Unreachable;
-use crate::destination::{Destination, InvocationRecord, Kind};
+use crate::admission::configurations::Unreachable;
+use crate::base::panic;
 use crate::error::InvokeError;
-use crate::event::{Options, RequestId};
-use crate::failure::Condition;
+use crate::event::Options;
+use crate::event::caller::Origin;
+use crate::event::failure::Condition;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::function::destination::{Destination, InvocationRecord, Kind};
 use crate::mailbox::Mailbox;
-use crate::origin::Origin;
-use crate::panic;
-use crate::payload::Payload;
 use crate::telemetry;
 
 /// The event that the record is about, as far as its successor inherits from it.

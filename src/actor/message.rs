@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::failure::DeadLetter;
+use crate::event::failure::DeadLetter;
 use crate::mailbox::Mailbox;
-use crate::notice::Notice;
-use crate::slot::Ticket;
+use crate::mailbox::notice::Notice;
+use crate::queue::entry::Ticket;
 
 impl Message for Notice {
     type Result = ();

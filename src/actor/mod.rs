@@ -17,17 +17,17 @@
 //! may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`). Workers live on the arbiters
 //! of the pool.
 //!
-//! Who may write which transition of an event (`queue.rs`): admission takes in; a worker takes out and settles
+//! Who may write which transition of an event (`queue/mod.rs`): admission takes in; a worker takes out and settles
 //! successes; the supervisor alone retries; the dead-letter queue alone buries, once it has the letter; a client may
 //! cancel. Each does so under the mailbox's lock and with a ticket, so that whoever comes late changes nothing.
 
 pub(crate) mod arbiter_pool;
 pub(crate) mod arbiter_watch;
-pub(crate) mod dead_letter;
+pub(crate) mod dead_letters;
 mod delivery;
 mod held;
+pub(crate) mod lost_actor;
 pub(crate) mod message;
-mod post;
 pub(crate) mod router;
 pub(crate) mod supervisor;
 mod turn;

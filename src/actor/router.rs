@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::actor::post::Post;
+use crate::actor::lost_actor::Post;
 use crate::actor::turn::Turn;
 use crate::admission::{Admission, Admitting};
 use crate::error::InvokeError;

@@ -1,6 +1,6 @@
 //! The supervisor: the actor that owns a function's life. It starts workers when they are wanted, hears of
 //! every failure, and sends what is beyond help to the dead-letter queue. What to do is decided elsewhere, in
-//! pure files (`retry.rs`, `restart.rs`) and under the mailbox's lock; here it is done.
+//! pure files (`event/retry_policy.rs`, `function/crash_loop.rs`) and under the mailbox's lock; here it is done.
 //!
 //! All functions' supervisors share an arbiter, so each message does bounded work (`turn.rs`): many burials and many new
 //! workers come in pieces.
@@ -12,25 +12,25 @@ use actix::prelude::*;
 use tokio::task::JoinHandle;
 
 use crate::actor::arbiter_pool::{Home, Placement, Pool};
-use crate::actor::dead_letter::DeadLetterQueue;
+use crate::actor::dead_letters::DeadLetterQueue;
 use crate::actor::delivery;
+use crate::actor::lost_actor::Post;
 use crate::actor::message::{Bury, Removed};
-use crate::actor::post::Post;
 use crate::actor::turn::Turn;
 use crate::actor::worker::{Shift, Worker, station};
 use crate::admission::Admission;
-use crate::admission::configuring::Outcome;
-use crate::destination::{Destination, InvocationRecord};
-use crate::failure::{DeadLetter, Failure};
-use crate::logs::{Owner, Report};
+use crate::admission::configurations::Outcome;
+use crate::base::time::Time;
+use crate::event::caller::Origin;
+use crate::event::failure::{DeadLetter, Failure};
+use crate::function::destination::{Destination, InvocationRecord};
 use crate::mailbox::Mailbox;
-use crate::notice::{Failed, Judgement, Notice, Overseer};
-use crate::origin::Origin;
-use crate::slot::{Phase, Ticket};
+use crate::mailbox::notice::{Failed, Judgement, Notice, Overseer};
+use crate::mailbox::snapshot::View;
+use crate::queue::entry::{Phase, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
-use crate::time::Time;
-use crate::view::View;
+use crate::telemetry::logs::{Owner, Report};
 
 pub(crate) struct Supervisor {
     post: Post,

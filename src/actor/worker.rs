@@ -16,23 +16,23 @@ use tracing::Span;
 use crate::actor::arbiter_pool::Placement;
 use crate::actor::delivery;
 use crate::admission::Admission;
-use crate::admission::configuring::Outcome;
-use crate::context::{Context, Station};
-use crate::destination::{Destination, InvocationRecord};
+use crate::admission::configurations::Outcome;
+use crate::base::panic;
+use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::failure::{Failure, FailureKind};
-use crate::handler::Instance;
-use crate::logs::{Logs, Owner, Report};
+use crate::event::caller;
+use crate::event::failure::{Failure, FailureKind};
+use crate::event::payload::Payload;
+use crate::function::context::{Context, Station};
+use crate::function::crash_loop::Crash;
+use crate::function::destination::{Destination, InvocationRecord};
+use crate::function::handler::Instance;
+use crate::mailbox::notice::Failed;
 use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
-use crate::notice::Failed;
-use crate::origin;
-use crate::panic;
-use crate::payload::Payload;
-use crate::restart::Crash;
-use crate::slot::{Taken, Ticket};
+use crate::queue::entry::{Taken, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
-use crate::time::Time;
+use crate::telemetry::logs::{Logs, Owner, Report};
 
 /// How long a worker goes on before it lets the others on its arbiter have a turn, and after how many events at most.
 const TURN_MAX: Duration = Duration::from_micros(200);
@@ -490,7 +490,7 @@ impl Shift {
                 let arn = self
                     .admission
                     .identity
-                    .qualified_arn(mailbox.name(), origin::qualifier(origin));
+                    .qualified_arn(mailbox.name(), caller::qualifier(origin));
                 let record = InvocationRecord::success(
                     arn,
                     (id, taken.ticket.attempt),
@@ -509,7 +509,7 @@ impl Shift {
         let ancestor = delivery::Ancestor {
             request_id: taken.ticket.id,
             hops: taken.hops,
-            traces: origin::traces(taken.origin.as_deref(), taken.ticket.id, taken.accepted),
+            traces: caller::traces(taken.origin.as_deref(), taken.ticket.id, taken.accepted),
         };
         let run = |closure: Box<dyn FnOnce() + Send>| {
             let _ = self.guarded(closure);

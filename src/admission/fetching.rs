@@ -7,21 +7,21 @@ use tokio::sync::oneshot;
 
 use super::lanes::Lane;
 use super::{Admission, Stored};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::panic;
+use crate::base::time::Time;
 use crate::error::StoreError;
-use crate::event::RequestId;
+use crate::event::caller::Origin;
+use crate::event::function_name::FunctionName;
+use crate::event::request_id::RequestId;
 use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
-use crate::origin::Origin;
-use crate::panic;
-use crate::settings::FunctionName;
-use crate::slot::{Entry, Returning, Side};
+use crate::queue::entry::{Entry, Returning, Side};
 use crate::store::{
     Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters, Reply,
     Retained, Settlement, StoredEvent,
 };
 use crate::telemetry;
-use crate::time::Time;
 
 /// Bytes of payloads that are fetched at once.
 const FETCH_BYTES_MAX: u64 = 32 << 20;

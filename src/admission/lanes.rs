@@ -5,9 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
-use crate::slot::Taken;
+use crate::queue::entry::Taken;
 use crate::store::{EventStore, LANE_EVENTS_MAX};
 use crate::telemetry;
 
@@ -80,7 +80,7 @@ impl Lane {
     }
 
     fn record(&mut self, mailbox: Option<&Mailbox>) {
-        let recorded = crate::panic::catch(|| self.store.begin(self.number, &self.told));
+        let recorded = crate::base::panic::catch(|| self.store.begin(self.number, &self.told));
         let problem = match recorded {
             Ok(Ok(())) => {
                 self.fails = false;

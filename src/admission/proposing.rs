@@ -2,11 +2,11 @@
 
 use super::{Admission, refusal};
 use crate::error::InvokeError;
-use crate::event::RequestId;
-use crate::logs::Owner;
+use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
 use crate::queue::Unadmitted;
-use crate::slot::Entry;
+use crate::queue::entry::Entry;
+use crate::telemetry::logs::Owner;
 
 impl Admission {
     /// Takes a proposed id for this function, so that no other event can have it.

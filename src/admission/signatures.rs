@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::Admission;
 use super::fetching::{ask, is_signature, signatures};
-use crate::clock;
+use crate::base::clock;
+use crate::base::panic;
 use crate::error::StoreError;
-use crate::panic;
 use crate::store::Execution;
 
 /// How long a signature is kept beyond its last second.

@@ -9,14 +9,15 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Admission, Stored, Wish, keys_full, refusal};
+use crate::base::panic::{self, Panicked};
+use crate::base::time::Time;
 use crate::error::{InvokeError, StoreError};
-use crate::event::{Durability, Receipt, RequestId};
+use crate::event::request_id::RequestId;
+use crate::event::{Durability, Receipt};
 use crate::mailbox::Mailbox;
-use crate::panic::{self, Panicked};
-use crate::slot::{Entry, Ticket};
+use crate::queue::entry::{Entry, Ticket};
 use crate::store::{Appended, Reply, Settled, Settlement, StoredEvent};
 use crate::telemetry;
-use crate::time::Time;
 
 /// Mostly it is one event.
 pub(crate) type Few<T> = SmallVec<[T; 1]>;

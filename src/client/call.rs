@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use super::Client;
 use crate::admission::Calling;
 use crate::error::CallError;
-use crate::event::RequestId;
-use crate::failure::Failure;
-use crate::origin;
-use crate::payload::Payload;
-use crate::view::End;
+use crate::event::caller;
+use crate::event::failure::Failure;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::mailbox::snapshot::End;
 
 /// A call under way, from [`Client::begin_call`]. Dropping it cancels the call.
 #[must_use = "a call that is dropped is cancelled"]
@@ -49,7 +49,7 @@ impl Call {
 
     /// The version that runs: `$LATEST`, or the one that the qualifier stands for (INV-17).
     pub fn version(&self) -> &str {
-        origin::version(self.calling.origin.as_ref())
+        caller::version(self.calling.origin.as_ref())
     }
 
     /// Its trace header, as its handler sees it: [`Context::trace_header`](crate::Context::trace_header).
@@ -60,7 +60,7 @@ impl Call {
             accepted,
             ..
         } = &self.calling;
-        origin::trace_header(origin.as_deref(), *request_id, *accepted)
+        caller::trace_header(origin.as_deref(), *request_id, *accepted)
     }
 
     /// Waits for the result. Dropping the future cancels the call.

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::Client;
-use crate::configuration::Configuration;
-#[cfg(feature = "http")]
-use crate::configuration::Permissions;
 use crate::error::ConfigureError;
-use crate::logs::Logs;
-use crate::settings::FunctionName;
-use crate::versions::Alias;
+use crate::event::function_name::FunctionName;
+use crate::function::configuration::Configuration;
+#[cfg(feature = "http")]
+use crate::function::configuration::Permissions;
+use crate::function::versions::Alias;
+use crate::telemetry::logs::Logs;
 
 /// A function, as it is registered now.
 #[derive(Clone, Debug)]

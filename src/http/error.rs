@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::sigv4::SignatureError;
 use crate::error::{CallError, ConfigureError, InvokeError};
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::telemetry;
 
 /// A refusal.

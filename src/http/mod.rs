@@ -15,27 +15,16 @@
 
 #![doc = include_str!("differences.md")]
 
-mod access;
-mod account;
 mod admin;
-mod concurrency;
+mod auth;
 mod error;
-mod event_invoke;
-mod functions;
-mod incoming;
-mod invoke;
-mod listener;
-mod loopback;
+mod function_ref;
+mod lambda;
 mod model;
-mod permissions;
-mod recursion;
+mod request;
 mod route;
 mod server;
 pub mod sigv4;
-mod tags;
-mod target;
-mod unsupported;
-mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +33,14 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::client::Client;
-use crate::logs::Logs;
+use crate::telemetry::logs::Logs;
 use tokio::sync::watch;
 
 pub use server::{Server, ServerError};
 
-use access::Guard;
+use auth::Guard;
 use error::ApiError;
-use incoming::Incoming;
+use request::Incoming;
 use route::Operation;
 use sigv4::{Credentials, Verifier};
 
@@ -245,39 +234,43 @@ async fn serve_aws(
 async fn answer(incoming: &mut Incoming<'_>, date: &str) -> Result<HttpResponse, ApiError> {
     incoming.take_proposed_id()?;
     let (api, http) = (incoming.api, incoming.http);
-    let path = incoming::raw_tail(http);
+    let path = request::raw_tail(http);
     let Some(operation) = Operation::at(http.method(), date, path, http.query_string()) else {
-        access::check_known(incoming).await?;
+        auth::check_known(incoming).await?;
         return Err(ApiError::unknown_operation(http));
     };
-    access::check_operation(incoming, operation).await?;
+    auth::check_operation(incoming, operation).await?;
     match operation {
-        Operation::Invoke(f) => invoke::invoke(incoming, f).await,
-        Operation::InvokeAsync(f) => invoke::invoke_async(incoming, f).await,
-        Operation::ListFunctions => functions::list(incoming),
-        Operation::GetFunction(f) => functions::get(incoming, f),
-        Operation::GetFunctionConfiguration(f) => functions::configuration(incoming, f),
-        Operation::UpdateFunctionConfiguration(f) => functions::update(incoming, f).await,
-        Operation::ListVersionsByFunction(f) => functions::versions(incoming, f),
-        Operation::ListAliases(f) => functions::aliases(incoming, f),
-        Operation::GetAlias(f, alias) => functions::alias(incoming, f, alias),
-        Operation::PutFunctionEventInvokeConfig(f) => event_invoke::put(incoming, f).await,
-        Operation::UpdateFunctionEventInvokeConfig(f) => event_invoke::update(incoming, f).await,
-        Operation::GetFunctionEventInvokeConfig(f) => event_invoke::get(incoming, f),
-        Operation::DeleteFunctionEventInvokeConfig(f) => event_invoke::delete(incoming, f).await,
-        Operation::ListFunctionEventInvokeConfigs(f) => event_invoke::list(incoming, f),
-        Operation::PutFunctionConcurrency(f) => concurrency::put(incoming, f).await,
-        Operation::GetFunctionConcurrency(f) => concurrency::get(incoming, f),
-        Operation::DeleteFunctionConcurrency(f) => concurrency::delete(incoming, f).await,
-        Operation::PutFunctionRecursionConfig(f) => recursion::put(incoming, f).await,
-        Operation::GetFunctionRecursionConfig(f) => recursion::get(incoming, f),
-        Operation::AddPermission(f) => permissions::add(incoming, f).await,
-        Operation::GetPolicy(f) => permissions::get(incoming, f),
-        Operation::RemovePermission(f, sid) => permissions::remove(incoming, f, sid).await,
-        Operation::GetAccountSettings => Ok(account::settings(api)),
-        Operation::ListTags(arn) => tags::list(incoming, arn),
-        Operation::TagResource(arn) => tags::tag(incoming, arn).await,
-        Operation::UntagResource(arn) => tags::untag(incoming, arn).await,
+        Operation::Invoke(f) => lambda::invoke::invoke(incoming, f).await,
+        Operation::InvokeAsync(f) => lambda::invoke::invoke_async(incoming, f).await,
+        Operation::ListFunctions => lambda::functions::list(incoming),
+        Operation::GetFunction(f) => lambda::functions::get(incoming, f),
+        Operation::GetFunctionConfiguration(f) => lambda::functions::configuration(incoming, f),
+        Operation::UpdateFunctionConfiguration(f) => lambda::functions::update(incoming, f).await,
+        Operation::ListVersionsByFunction(f) => lambda::functions::versions(incoming, f),
+        Operation::ListAliases(f) => lambda::functions::aliases(incoming, f),
+        Operation::GetAlias(f, alias) => lambda::functions::alias(incoming, f, alias),
+        Operation::PutFunctionEventInvokeConfig(f) => lambda::event_invoke::put(incoming, f).await,
+        Operation::UpdateFunctionEventInvokeConfig(f) => {
+            lambda::event_invoke::update(incoming, f).await
+        }
+        Operation::GetFunctionEventInvokeConfig(f) => lambda::event_invoke::get(incoming, f),
+        Operation::DeleteFunctionEventInvokeConfig(f) => {
+            lambda::event_invoke::delete(incoming, f).await
+        }
+        Operation::ListFunctionEventInvokeConfigs(f) => lambda::event_invoke::list(incoming, f),
+        Operation::PutFunctionConcurrency(f) => lambda::concurrency::put(incoming, f).await,
+        Operation::GetFunctionConcurrency(f) => lambda::concurrency::get(incoming, f),
+        Operation::DeleteFunctionConcurrency(f) => lambda::concurrency::delete(incoming, f).await,
+        Operation::PutFunctionRecursionConfig(f) => lambda::recursion::put(incoming, f).await,
+        Operation::GetFunctionRecursionConfig(f) => lambda::recursion::get(incoming, f),
+        Operation::AddPermission(f) => lambda::permissions::add(incoming, f).await,
+        Operation::GetPolicy(f) => lambda::permissions::get(incoming, f),
+        Operation::RemovePermission(f, sid) => lambda::permissions::remove(incoming, f, sid).await,
+        Operation::GetAccountSettings => Ok(lambda::account::settings(api)),
+        Operation::ListTags(arn) => lambda::tags::list(incoming, arn),
+        Operation::TagResource(arn) => lambda::tags::tag(incoming, arn).await,
+        Operation::UntagResource(arn) => lambda::tags::untag(incoming, arn).await,
         Operation::Unsupported(operation) => operation.refuse(incoming).await,
     }
 }
@@ -285,7 +278,7 @@ async fn answer(incoming: &mut Incoming<'_>, date: &str) -> Result<HttpResponse,
 /// What is neither AWS's nor ours, where there is no other application.
 async fn serve_unknown(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
-    let answer = match access::check_known(&mut incoming).await {
+    let answer = match auth::check_known(&mut incoming).await {
         Ok(()) => ApiError::unknown_operation(&http),
         Err(refused) => refused,
     };

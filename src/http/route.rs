@@ -2,8 +2,8 @@
 
 use actix_web::http::Method;
 
-use super::incoming::parts;
-use super::unsupported::Unsupported;
+use super::lambda::unsupported::Unsupported;
+use super::request::parts;
 
 /// What a request asks for, with the variable parts of its path as they are in there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 
 use serde_json::Value;
 
-use crate::settings::FunctionName;
+use crate::event::function_name::FunctionName;
 
 /// An execution's name (IDM-02).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

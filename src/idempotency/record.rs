@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::key::{Digest, Key};
-use crate::event::RequestId;
-use crate::payload::Payload;
-use crate::time::Time;
+use crate::base::time::Time;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
 
 /// How long an execution whose lease has run out is left to its owner, if nobody claims it.
 const ABANDONED: Duration = Duration::from_secs(3_600);

@@ -1,13 +1,13 @@
-//! How events come in without the mailbox's lock (`inbox.rs`), as far as the mailbox has a say: how many may, and until when
+//! How events come in without the mailbox's lock (`mailbox/intake.rs`), as far as the mailbox has a say: how many may, and until when
 //! nobody has to be woken for them.
 //!
 //! Whoever changes what callers were told last says so before it lets go of the lock: a worker that begins to run
 //! something, or goes to sleep; the supervisor once it has attended.
 
 use super::{Inner, Mailbox, Wake};
-use crate::seats;
-use crate::time::Time;
-use crate::tuning::Rules;
+use crate::base::time::Time;
+use crate::function::live_settings::Rules;
+use crate::mailbox::workers;
 
 /// Most events that may arrive without the mailbox's lock, in a row. Their callers' side holds that many slots.
 const GRANT_MAX: u32 = 256;
@@ -65,7 +65,8 @@ impl Mailbox {
     pub(super) fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
         let until = inner.quiet_until(self.rules());
         let sooner = until < inner.published;
-        if inner.granted == 0 || !sooner && until <= inner.published.after(seats::SEARCH_MAX / 2) {
+        if inner.granted == 0 || !sooner && until <= inner.published.after(workers::SEARCH_MAX / 2)
+        {
             return Wake::default();
         }
         inner.published = until;
@@ -127,14 +128,15 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::context::{Event, Station};
-    use crate::event::{InvocationType, RequestId};
+    use crate::base::clock::Clock;
+    use crate::event::InvocationType;
+    use crate::event::payload::Payload;
+    use crate::event::request_id::RequestId;
     use crate::function::Function;
+    use crate::function::context::{Event, Station};
     use crate::mailbox::{Done, Pace, Seat, Turn};
-    use crate::payload::Payload;
+    use crate::queue::entry::{Entry, Taken};
     use crate::queue::{Refused, Unadmitted};
-    use crate::slot::{Entry, Taken};
 
     /// Time stands still here.
     const NOW: Time = Time(1_000_000);
@@ -154,7 +156,7 @@ mod tests {
             clock: mailbox.clock.clone(),
             home: Arc::new(()),
             abort: Default::default(),
-            claims: Arc::new(crate::claims::Claims::new(Default::default())),
+            claims: Arc::new(crate::idempotency::lease::Claims::new(Default::default())),
             threads: mailbox.threads.clone(),
         };
         let seat = mailbox.seat(Arc::new(station), 0);

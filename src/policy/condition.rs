@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::PolicyError;
 use super::context::{Context, Key};
-use super::json::Node;
 use super::pattern::{Pattern, Wild};
+use super::strict_json::Node;
 
 /// One key under one operator.
 #[derive(Clone, Debug)]

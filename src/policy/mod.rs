@@ -35,11 +35,11 @@
 mod condition;
 mod context;
 mod decision;
-mod json;
 mod pattern;
 mod permission;
 mod principal;
 mod statement;
+mod strict_json;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub use decision::{Decision, Denial, Kind, Request};
 pub use permission::Permission;
 pub use principal::Caller;
 
-use json::Node;
 use statement::{Side, Statement};
+use strict_json::Node;
 
 /// Why a policy is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

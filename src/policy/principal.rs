@@ -1,7 +1,7 @@
 //! Who asks, and whom a function's policy names.
 
 use super::PolicyError;
-use super::json::Node;
+use super::strict_json::Node;
 
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::PolicyError;
 use super::condition::{Condition, Mismatch};
 use super::context::Context;
-use super::json::Node;
 use super::pattern::{Pattern, Wild};
 use super::principal::{Caller, Named, Principal};
+use super::strict_json::Node;
 
 /// Whose policy a statement stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Statement {
                 return Err(PolicyError::faulty(format!("{place}.Effect"), problem));
             }
         };
-        let set = |members: &mut super::json::Members, name: &str| {
+        let set = |members: &mut super::strict_json::Members, name: &str| {
             let these = members.take(name);
             let not = members.take(&format!("Not{name}"));
             match (these, not) {

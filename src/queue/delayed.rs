@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::slab::Slab;
-use crate::slot::{Phase, Slot};
-use crate::time::Time;
+use crate::base::time::Time;
+use crate::queue::entry::{Phase, Slot};
+use crate::queue::slab::Slab;
 
 /// The delayed events, the next one first.
 ///

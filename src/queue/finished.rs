@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::failure::{Attempt, Failure};
-use crate::payload::Payload;
-use crate::settings::Retention;
-use crate::slab::Slab;
-use crate::slot::{Side, Slot};
-use crate::time::Time;
+use crate::base::time::Time;
+use crate::event::failure::{Attempt, Failure};
+use crate::event::payload::Payload;
+use crate::function::settings::Retention;
+use crate::queue::entry::{Side, Slot};
+use crate::queue::slab::Slab;
 
 /// The finished events, the oldest first, and for how long they are remembered.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::failure::{Attempt, Failure};
+use crate::event::failure::{Attempt, Failure};
 
 const BOUNDS: Bounds = Bounds {
     events_max: 12,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 
 use super::{Runtime, Shutdown, ShutdownReport};
-use crate::signals::Signals;
+use crate::base::signals::Signals;
 
 impl Runtime {
     /// Waits for SIGINT or SIGTERM (Ctrl-C where there are no signals), then shuts down as [`shutdown`](Self::shutdown)

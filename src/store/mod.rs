@@ -33,20 +33,20 @@
 
 #[cfg(feature = "disk")]
 pub mod disk;
-
 #[cfg(feature = "encryption")]
-pub mod seal;
+pub mod encryption;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::base::panic;
 use crate::error::StoreError;
-use crate::event::{Deduplicate, Durability, RequestId};
-use crate::failure::{Attempt, DeadLetter};
-use crate::panic;
-use crate::payload::Payload;
-use crate::retry::RetryPolicy;
-use crate::settings::FunctionName;
+use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::retry_policy::RetryPolicy;
+use crate::event::{Deduplicate, Durability};
 use crate::telemetry;
 
 /// Events of which a lane may be told at once.
@@ -129,7 +129,7 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// The present on the time line of the store.
     fn now(&self) -> SystemTime {
-        crate::clock::wall_now()
+        crate::base::clock::wall_now()
     }
 
     /// Makes everything that was told durable, so that the next start finds it. Nothing is told afterwards.

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
-use crate::event::{Deduplicate, Durability, RequestId};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
-use crate::payload::Payload;
-use crate::retry::RetryPolicy;
-use crate::settings::FunctionName;
+use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::retry_policy::RetryPolicy;
+use crate::event::{Deduplicate, Durability};
 use crate::store::{
     Appended, EventStore, Execution, Fetch, Fetched, Health, KnownState, LANE_EVENTS_MAX, Reply,
     Retained, Settled, Settlement, StoredEvent,

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::error::StoreError;
-use crate::event::RequestId;
-use crate::settings::FunctionName;
+use crate::event::function_name::FunctionName;
+use crate::event::request_id::RequestId;
 use crate::store::{
     Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
     Reply, Retained, Settled, StoredEvent,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::base::clock;
 
 /// Real time without any progress after which the clock may jump.
 const PATIENCE: Duration = Duration::from_millis(300);

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::error::StoreError;
-use crate::event::RequestId;
-use crate::failure::DeadLetter;
-use crate::payload::Payload;
-use crate::settings::FunctionName;
+use crate::event::failure::DeadLetter;
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
 use crate::store::{
     Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, KnownState,
     Letters, Reply, Retained, Settled, Settlement, StoredEvent,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::error::StoreError;
 use crate::store::EventStore;
 use crate::store::disk::simulated::{Call, Simulated};

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::events::{request_id, stored};
 use super::functions::{limit, number};
 use crate::client::InvokedAs;
-use crate::client::letters::{Filter, Find, List, Purge, Redrive, Redriven};
-use crate::event::RequestId;
-use crate::failure::{Condition, DeadLetter};
-use crate::http::access;
+use crate::client::dead_letters::{Filter, Find, List, Purge, Redrive, Redriven};
+use crate::event::failure::{Condition, DeadLetter};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::http::auth;
 use crate::http::error::ApiError;
-use crate::http::incoming::Incoming;
-use crate::payload::Payload;
-use crate::settings::FunctionName;
+use crate::http::request::Incoming;
 
 /// Which letters are meant: those of which all that is said is true.
 #[derive(Deserialize, Default)]
@@ -78,7 +78,7 @@ async fn allowed(
         return Ok(letter);
     }
     let Some(letter) = client.dead_letter(id).await else {
-        access::check(incoming, action, None)?;
+        auth::check(incoming, action, None)?;
         return Err(missing(id));
     };
     // Why it isn't found for the caller.
@@ -96,8 +96,8 @@ pub(super) fn check(
         incoming.api.client.heir(&letter.function),
         invoked_as(letter),
     );
-    access::check_invoked(incoming, action, letter.function.as_str(), &invoked_as)?;
-    access::check_invoked(incoming, action, heir.as_str(), &invoked_as)
+    auth::check_invoked(incoming, action, letter.function.as_str(), &invoked_as)?;
+    auth::check_invoked(incoming, action, heir.as_str(), &invoked_as)
 }
 
 pub(crate) async fn list(incoming: &Incoming<'_>) -> Result<HttpResponse, ApiError> {
@@ -143,7 +143,7 @@ pub(crate) async fn redrive(incoming: &mut Incoming<'_>) -> Result<HttpResponse,
             if invokes {
                 let runs = incoming.api.client.heir(&letter.function);
                 let qualifier = letter.qualifier.as_deref();
-                access::check_target(incoming, access::INVOKE, runs.as_str(), qualifier)?;
+                auth::check_target(incoming, auth::INVOKE, runs.as_str(), qualifier)?;
             }
             Redrive::one_of(id, allowing(incoming, action, invokes)?)
         }
@@ -242,11 +242,11 @@ fn allowing(
     action: &'static str,
     invokes: bool,
 ) -> Result<Filter, ApiError> {
-    let Some(may_touch) = access::rule(incoming, action)? else {
+    let Some(may_touch) = auth::rule(incoming, action)? else {
         return Ok(Filter::new());
     };
     let may_invoke = match invokes {
-        true => access::rule_to_invoke(incoming)?,
+        true => auth::rule_to_invoke(incoming)?,
         false => None,
     };
     let client = incoming.api.client.clone();
@@ -275,9 +275,9 @@ impl Which {
         action: &'static str,
         invokes: bool,
     ) -> Result<Filter, ApiError> {
-        access::check(incoming, action, self.function.as_deref())?;
+        auth::check(incoming, action, self.function.as_deref())?;
         if invokes {
-            access::check(incoming, access::INVOKE, self.function.as_deref())?;
+            auth::check(incoming, auth::INVOKE, self.function.as_deref())?;
         }
         let mut filter = allowing(incoming, action, invokes)?;
         if let Some(function) = self.function {

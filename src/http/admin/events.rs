@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::functions::number;
 use crate::client::{Client, Status};
-use crate::event::RequestId;
-use crate::failure::{DeadLetter, Failure, rfc3339};
-use crate::http::access;
+use crate::event::failure::{DeadLetter, Failure, rfc3339};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::http::auth;
 use crate::http::error::{ApiError, Constraint};
-use crate::http::incoming::Incoming;
-use crate::payload::Payload;
-use crate::settings::FunctionName;
+use crate::http::request::Incoming;
 
 /// Longest wait of a long poll, in seconds.
 const WAIT_MAX: u64 = 60;
@@ -32,14 +32,14 @@ pub(crate) async fn check(
         Err(_) => None,
     };
     let Some(holder) = holder else {
-        access::check(incoming, action, None)?;
+        auth::check(incoming, action, None)?;
         return Ok(None);
     };
     for function in [Some(&holder.function), holder.formerly.as_ref()]
         .into_iter()
         .flatten()
     {
-        access::check_invoked(incoming, action, function.as_str(), &holder.invoked_as)?;
+        auth::check_invoked(incoming, action, function.as_str(), &holder.invoked_as)?;
     }
     Ok(Some(holder.function))
 }

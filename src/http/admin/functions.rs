@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use serde_json::json;
 
 use crate::client::State;
-use crate::configuration::Configuration;
 use crate::error::ConfigureError;
-use crate::http::access;
+use crate::function::configuration::Configuration;
+use crate::http::auth;
 use crate::http::error::{ApiError, Constraint};
-use crate::http::incoming::Incoming;
+use crate::http::request::Incoming;
 
 /// Events of a page unless the client says otherwise, and at most.
 const PAGE: usize = 100;
@@ -54,7 +54,7 @@ pub(crate) async fn events(
     let client = &incoming.api.client;
     let page = client.events(function, state, cursor, limit).await;
     let mut page = page.ok_or_else(|| unknown(incoming, function))?;
-    if let Some(may) = access::rule(incoming, action)? {
+    if let Some(may) = auth::rule(incoming, action)? {
         page.events.retain(|event| may(function, &event.invoked_as));
     }
     Ok(HttpResponse::Ok().json(page))

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::http::incoming::Incoming;
+use crate::http::request::Incoming;
 use crate::store::Health;
 
 /// It answers, so it lives.

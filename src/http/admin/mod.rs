@@ -9,9 +9,9 @@ mod health;
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 
-use super::access;
+use super::auth;
 use super::error::ApiError;
-use super::incoming::{Incoming, decode, parts, raw_tail};
+use super::request::{Incoming, decode, parts, raw_tail};
 
 /// The description of all of this, in OpenAPI 3.1.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
 pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, ApiError> {
     let http = incoming.http;
     let Some(asked) = Asked::at(http.method(), raw_tail(http)) else {
-        access::check_known(incoming).await?;
+        auth::check_known(incoming).await?;
         return Err(ApiError::unknown_operation(http));
     };
     if asked == Asked::Redrive {
@@ -102,10 +102,10 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
     let function = asked.function().map(decode).transpose()?;
     let function = function.as_deref();
     let Some(action) = asked.action() else {
-        access::check_open(incoming)?;
+        auth::check_open(incoming)?;
         return open(incoming, asked);
     };
-    access::check_known(incoming).await?;
+    auth::check_known(incoming).await?;
     let mut of = None;
     match asked {
         Asked::Event(id) | Asked::Cancel(id) | Asked::Log(id) => {
@@ -113,7 +113,7 @@ pub(crate) async fn answer(incoming: &mut Incoming<'_>) -> Result<HttpResponse, 
         }
         // Of whose letters it is, only the letters tell.
         Asked::DeadLetters | Asked::DeadLetter(_) | Asked::Redrive | Asked::Purge => {}
-        _ => access::check(incoming, action, function)?,
+        _ => auth::check(incoming, action, function)?,
     }
     let function = function.unwrap_or_default();
     match asked {

@@ -7,9 +7,9 @@ use actix_web::http::header::HeaderName;
 use super::configuration::UPDATE_FUNCTION_CONFIGURATION;
 use super::rule::{Rule, Text};
 use super::{Member, Place};
-use crate::configuration::{TAG_KEY_MAX, TAG_VALUE_MAX};
+use crate::function::configuration::{TAG_KEY_MAX, TAG_VALUE_MAX};
+use crate::http::function_ref::Names;
 use crate::http::route::Operation;
-use crate::http::target::Names;
 
 pub(super) fn members(operation: Operation<'_>) -> &'static [Member] {
     match operation {

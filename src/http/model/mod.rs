@@ -17,7 +17,7 @@ use actix_web::http::header::HeaderName;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use super::incoming::{Incoming, decode};
+use super::request::{Incoming, decode};
 use super::route::Operation;
 use members::members;
 use rule::{Rule, mismatch, wire_name};

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::tokio_now;
-use crate::lock::take;
+use crate::base::clock::tokio_now;
+use crate::base::spin_lock::take;
 
 /// What a client takes or sends so soon after the beginning may be its system's doing, and says nothing of what it will do.
 const BEGINNING: Duration = Duration::from_millis(500);

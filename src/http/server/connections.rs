@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::clock::tokio_now;
-use crate::lock::take;
+use crate::base::clock::tokio_now;
+use crate::base::spin_lock::take;
 
 /// A connection that had a request is ended once it has waited so long. One that had none, at once.
 const WAIT_MIN: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::buffered::Share;
 use super::connections::Presence;
 use super::framing::{Chunks, Unclear, check_head};
-use crate::http::unwanted::Unwanted;
+use crate::http::lambda::unwanted::Unwanted;
 
 pub(super) struct Wire<S> {
     stream: S,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::error::SignatureError;
 use super::principal::Principal;
 use super::timestamp::Timestamp;
-use crate::lock::take;
+use crate::base::spin_lock::take;
 use crate::policy::Policies;
 
 /// What an application knows of an access key. The secret is wiped from memory when the credential is dropped, and no output

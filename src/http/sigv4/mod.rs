@@ -60,17 +60,17 @@
 //! twice; it also wants the whole body before it looks at the signature, fixes the clock window at 15 minutes and knows no
 //! replay. The cryptography here is that of `hmac`, `sha2` and `subtle`.
 
-mod attempt;
+mod authorization;
 mod body;
 mod canonical;
 mod credential;
 mod credentials;
 mod error;
-mod presented;
 mod principal;
 mod query;
 mod replays;
 mod request;
+mod sdk_retry;
 mod timestamp;
 mod verifier;
 

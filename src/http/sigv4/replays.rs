@@ -11,10 +11,10 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 
-use super::attempt::Attempt;
 use super::error::SignatureError;
+use super::sdk_retry::Attempt;
 use super::timestamp::{Span, Timestamp};
-use crate::lock::take;
+use crate::base::spin_lock::take;
 
 /// Locks, so that threads rarely meet at one.
 const SHARDS: usize = 64;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::attempt::Attempt;
+use super::authorization::{Form, Presented, SIGNATURE, Scope};
 use super::canonical::Canonical;
 use super::credential::{Credential, KeyScope};
 use super::credentials::Credentials;
 use super::error::{SignatureError, excerpt};
-use super::presented::{Form, Presented, SIGNATURE, Scope};
 use super::principal::Principal;
 use super::query::Query;
 use super::replays::{Replays, Use};
 use super::request::Request;
+use super::sdk_retry::Attempt;
 use super::timestamp::{Span, Timestamp};
 
 const SERVICE: &str = "lambda";

@@ -7,18 +7,19 @@ use std::time::Duration;
 use serde::Serialize;
 use smallvec::SmallVec;
 
+use super::cipher::{Secret, Vault};
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{
     self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, Schedule, SideRecord, nanos,
 };
-use super::vault::{Secret, Vault};
+use crate::base::time::Time;
 use crate::error::StoreError;
-use crate::event::{Deduplicate, Durability, RequestId};
-use crate::failure::{Attempt, DeadLetter};
-use crate::payload::Payload;
+use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::{Deduplicate, Durability};
 use crate::store::{Appended, Execution, Settled, Settlement, StoredEvent};
-use crate::time::Time;
 
 /// What the index is to learn, from the record at which place, of how many bytes.
 pub(super) type Facts = Vec<(Fact, Place, u32)>;

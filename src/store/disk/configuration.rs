@@ -8,8 +8,8 @@
 //! The header of each segment says whether there is one. One that holds nothing but the document is taken as it is: that is
 //! how it was written before, and how it can be made by hand.
 
+use super::atomic_file;
 use super::files::Files;
-use super::replaced;
 use crate::error::{StoreError, StoreErrorKind};
 
 pub(super) const NAME: &str = "configuration";
@@ -20,12 +20,12 @@ const GO_ON: &str = "Restore it from a backup, or, to go on without anything tha
 /// Keeps the document in place of the one before; durable on return.
 pub(super) fn write(files: &dyn Files, document: &str) -> Result<(), StoreError> {
     let head = format!("{MAGIC}{:08x}\n", crc32fast::hash(document.as_bytes()));
-    replaced::write(files, NAME, (head + document).as_bytes())
+    atomic_file::write(files, NAME, (head + document).as_bytes())
 }
 
 /// The document, if there is one.
 pub(super) fn read(files: &dyn Files) -> Result<Option<String>, StoreError> {
-    let Some(bytes) = replaced::read(files, NAME)? else {
+    let Some(bytes) = atomic_file::read(files, NAME)? else {
         return Ok(None);
     };
     let document = String::from_utf8(bytes)

@@ -17,12 +17,12 @@ use super::log::Log;
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
 use super::reserve::Reserve;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::store::{Appended, Execution, Fetch, Fetched, Health, Reply, Settled, StoredEvent};
 use crate::telemetry;
-use crate::time::Time;
 
 /// Something to be done, in the order in which it was told.
 pub(super) enum Op {

@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::FxHashMap;
 
+use super::expiring::{Kept, Lasting};
 use super::frame::Place;
-use super::lasting::{Kept, Lasting};
-use super::shelf::{Parked, Shelf};
-use super::tables::{Entry, ExecutionKey, Key, State, Tables};
-use crate::event::RequestId;
-use crate::settings::FunctionName;
+use super::function_index::{Parked, Shelf};
+use super::segment_table::{Entry, ExecutionKey, Key, State, Tables};
+use crate::event::function_name::FunctionName;
+use crate::event::request_id::RequestId;
 use crate::store::Retained;
 
 /// What a record says, as far as the index needs to know.
@@ -766,7 +766,7 @@ fn key_weight((_, key): &Key) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::disk::shelf;
+    use crate::store::disk::function_index;
 
     const AT: Place = Place {
         segment: 1,
@@ -881,8 +881,8 @@ mod tests {
             index.unpark(seq);
         }
         let shelf = &index.shelves[0];
-        assert!(shelf.delayed.len() <= shelf::STALE as usize + 1);
-        assert!(shelf.ready.len() <= shelf::STALE as usize + 1);
+        assert!(shelf.delayed.len() <= function_index::STALE as usize + 1);
+        assert!(shelf.ready.len() <= function_index::STALE as usize + 1);
     }
 
     #[test]

@@ -26,11 +26,11 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use super::atomic_file;
 use super::files::{self, File, Files};
 use super::frame::{self, Place};
 use super::header::{self, HEADER, Header};
 use super::record::{Opened, Record};
-use super::replaced;
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::telemetry;
@@ -611,7 +611,7 @@ impl Log {
         frame::append(&mut bytes, place, |buffer| Record::Emptied.write(buffer)).map_err(
             |error| StoreError::new(format!("an empty segment can't be encoded: {error}")),
         )?;
-        replaced::write(&*self.files, &name(number), &bytes)?;
+        atomic_file::write(&*self.files, &name(number), &bytes)?;
         self.segments.close(number);
         let length = self.lengths.entry(number).or_default();
         self.sealed_bytes -= u64::from(std::mem::replace(length, bytes.len() as u32));

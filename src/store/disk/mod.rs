@@ -21,36 +21,35 @@
 //! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into
 //! another folder (`salvage.rs`).
 
+mod atomic_file;
 mod batch;
+mod cipher;
+mod compaction;
 mod configuration;
+mod crash_marks;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod engine;
+mod expiring;
 pub(crate) mod files;
 mod frame;
+mod function_index;
 mod header;
 mod index;
-mod lasting;
 mod log;
 mod reader;
 mod record;
 mod recovery;
-mod replaced;
 mod reserve;
-mod running;
 mod salvage;
+mod segment_table;
 mod segments;
-mod shelf;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
 pub(crate) mod simulated;
-mod tables;
 #[cfg(test)]
 mod tests;
-mod tidy;
-mod vault;
 mod verify;
-
-#[cfg(feature = "encryption")]
-mod sealing;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -61,10 +60,10 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::RequestId;
-use crate::settings::FunctionName;
+use crate::event::function_name::FunctionName;
+use crate::event::request_id::RequestId;
 use crate::store::{
     Appended, Backlog, EventStore, Execution, Fetch, Fetched, Health, Known, KnownPage, Letters,
     Reply, Retained, Settled, StoredEvent,
@@ -75,12 +74,12 @@ pub use salvage::{Lost, Salvage};
 pub use verify::{Extent, Verification, VerifiedFile, verify};
 
 use batch::Payloads;
+use cipher::Unlock;
+use crash_marks::Running;
 use engine::{Engine, Op};
 use files::{Files, Folder};
 use reader::Reader;
 use recovery::Recovered;
-use running::Running;
-use vault::Unlock;
 
 /// A folder that events are kept in, and how: for [`Builder::disk`](crate::Builder::disk).
 ///
@@ -487,7 +486,7 @@ impl EventStore for DiskStore {
         self.running.begin(lane, events).map_err(|error| {
             log::io_error(
                 &*self.shared.reader.files,
-                running::NAME,
+                crash_marks::NAME,
                 "write to",
                 &error,
             )
@@ -603,7 +602,7 @@ impl EventStore for DiskStore {
     fn close(&self, reply: Reply<()>) {
         // Whoever runs at this moment was told to stop: that is no death.
         if let Err(error) = self.running.close() {
-            telemetry::store_error(&format!("can't clear `{}`: {error}", running::NAME));
+            telemetry::store_error(&format!("can't clear `{}`: {error}", crash_marks::NAME));
         }
         let shared = Arc::downgrade(&self.shared);
         self.ask(Op::Close(Reply::new(move |closed| {

@@ -10,20 +10,21 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::cipher::{Secret, Vault};
 use super::configuration;
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log;
 use super::record::{self, Blob, EventRecord, FinishedRecord, Record, Schedule, text, time};
+use super::segment_table::{Entry, State};
 use super::segments::Segments;
-use super::tables::{Entry, State};
-use super::vault::{Secret, Vault};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::{Deduplicate, Durability, RequestId};
-use crate::failure::{Attempt, Condition, DeadLetter, Letter, remember};
-use crate::payload::Payload;
-use crate::settings::FunctionName;
+use crate::event::failure::{Attempt, Condition, DeadLetter, Letter, remember};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::{Deduplicate, Durability};
 use crate::store::{Execution, Fetched, Known, KnownPage, KnownState, Letters, StoredEvent};
 
 pub(super) struct Reader {

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Place;
-use crate::event::RequestId;
-use crate::failure::{Attempt, Condition, Failure};
-use crate::retry::RetryPolicy;
-use crate::time::Time;
+use crate::base::time::Time;
+use crate::event::failure::{Attempt, Condition, Failure};
+use crate::event::request_id::RequestId;
+use crate::event::retry_policy::RetryPolicy;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Record<'a> {

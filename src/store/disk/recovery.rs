@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::batch::Batch;
+use super::cipher::{Keys, Unlock};
 use super::configuration;
+use super::crash_marks::{self, Running};
 use super::engine::{Engine, boot};
 use super::files::Files;
 use super::header::HEADER;
@@ -15,14 +17,12 @@ use super::log::{self, Log};
 use super::reader::Reader;
 use super::record::{Boot, Opened, Record};
 use super::reserve::{self, Reserve};
-use super::running::{self, Running};
-use super::tables::State;
-use super::vault::{Keys, Unlock};
-use crate::clock::Clock;
+use super::segment_table::State;
+use crate::base::clock::Clock;
+use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Health;
 use crate::telemetry;
-use crate::time::Time;
 
 /// The file that keeps other processes out.
 pub(super) const LOCK: &str = "lock";
@@ -108,7 +108,7 @@ pub(super) fn recover(
     };
     let log = Log::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
     let (mut running, ran) = Running::open(&*files, line.counted..incarnation)
-        .map_err(|error| failed(running::NAME, "open", &error))?;
+        .map_err(|error| failed(crash_marks::NAME, "open", &error))?;
     if !log.is_over() {
         index.begin_segment(log.end().segment, opened.base);
     } else {
@@ -127,7 +127,7 @@ pub(super) fn recover(
     if engine.died(&ran)? {
         running
             .clear()
-            .map_err(|error| failed(running::NAME, "clear", &error))?;
+            .map_err(|error| failed(crash_marks::NAME, "clear", &error))?;
     }
     engine.fill_reserve();
     Ok(Recovered {
@@ -170,7 +170,7 @@ pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<boo
 pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
     let names = files.list();
     let names = names.map_err(|error| log::io_error(files, "", "list", &error))?;
-    let beside = [running::NAME, configuration::NAME, reserve::NAME];
+    let beside = [crash_marks::NAME, configuration::NAME, reserve::NAME];
     let Some(orphan) = names.iter().find(|name| beside.contains(&name.as_str())) else {
         return Ok(());
     };
@@ -194,7 +194,7 @@ impl Engine {
 
     /// These ran when the process died. Answers whether that is on record: on a full disk it may have to wait for the next
     /// opening, and is known to this one alone.
-    fn died(&mut self, ran: &[crate::event::RequestId]) -> Result<bool, StoreError> {
+    fn died(&mut self, ran: &[crate::event::request_id::RequestId]) -> Result<bool, StoreError> {
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         let mut batch = Batch::new(&reader.vault, self.log.end(), index.next);

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Disk;
+use super::atomic_file;
+use super::cipher::{self, KEYS, Ring};
 use super::configuration;
 use super::files::{Files, Folder};
 use super::frame::{self, Place};
@@ -15,8 +17,6 @@ use super::header::{self, HEADER};
 use super::log;
 use super::record::{Opened, Record};
 use super::recovery;
-use super::replaced;
-use super::vault::{self, KEYS, Ring};
 use super::verify::{Verification, verify_files};
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -104,7 +104,7 @@ pub(super) fn salvage(from: &dyn Files, into: &Arc<dyn Files>) -> Result<Salvage
         previous = Some((number, length));
     }
     for (name, bytes) in &source.companions {
-        replaced::write(&**into, name, bytes)?;
+        atomic_file::write(&**into, name, bytes)?;
     }
     let saved = verify_files(into)?;
     Ok(Salvage { lost, saved })
@@ -176,7 +176,7 @@ impl Source {
         let sealed = source.near(0, |opened| opened.ring.is_some());
         let sealed = sealed.and_then(|(since, opened)| opened.ring.map(|id| Ring { id, since }));
         source.ring = sealed;
-        match vault::claimed(files, sealed) {
+        match cipher::claimed(files, sealed) {
             Ok(Some(ring)) => source.ring = Some(ring),
             Ok(None) if sealed.is_none() => {}
             _ => lost.push(companion(
@@ -196,7 +196,7 @@ impl Source {
     }
 
     fn keep(&mut self, files: &dyn Files, name: &'static str) -> Result<(), StoreError> {
-        let bytes = replaced::read(files, name)?;
+        let bytes = atomic_file::read(files, name)?;
         self.companions.extend(bytes.map(|bytes| (name, bytes)));
         Ok(())
     }

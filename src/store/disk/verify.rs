@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::cipher::{self, Ring, Vault};
 use super::configuration;
 use super::files::{Files, Folder};
 use super::header::HEADER;
@@ -14,9 +15,8 @@ use super::log;
 use super::reader::{Reader, Window};
 use super::record::Opened;
 use super::recovery::{self, Line};
+use super::segment_table::State;
 use super::segments::Segments;
-use super::tables::State;
-use super::vault::{self, Ring, Vault};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What [`verify`] found in a folder.
@@ -237,15 +237,15 @@ impl Survey {
         let sealed = opened
             .iter()
             .find_map(|(&since, opened)| opened.ring.map(|id| Ring { id, since }));
-        let ring = vault::claimed(files, sealed);
+        let ring = cipher::claimed(files, sealed);
         let checked = ring.and_then(|ring| {
             let headers = opened.iter();
             let mut checks = headers
-                .map(|(&number, opened)| vault::check(files, ring.as_ref(), number, opened.ring));
+                .map(|(&number, opened)| cipher::check(files, ring.as_ref(), number, opened.ring));
             checks.try_for_each(|check| check)
         });
         if let Err(error) = checked {
-            self.damaged(vault::KEYS.to_owned(), error.to_string());
+            self.damaged(cipher::KEYS.to_owned(), error.to_string());
         }
         Ok(sealed.map(|ring| ring.since))
     }

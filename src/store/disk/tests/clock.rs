@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{advance, at, event, fetch, keep, kill, tiny, virtual_time};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::store::EventStore;
 use crate::store::disk::DiskStore;
 use crate::store::disk::simulated::Simulated;

@@ -7,7 +7,7 @@ use super::{
     Disk, DiskStore, Simulated, append, ask, at, event, fetch, filler, forgetful, keep, open,
     succeed, tiny, virtual_time,
 };
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::store::disk::files::Files;
 use crate::store::disk::header::HEADER;
 use crate::store::disk::record::Record;
@@ -100,7 +100,7 @@ fn emptied_segments_are_whole_and_salvaged_without_a_loss() {
 #[cfg(feature = "encryption")]
 #[test]
 fn emptied_segments_of_a_sealed_folder_are_whole_and_salvaged_too() {
-    use crate::store::seal::KeyFile;
+    use crate::store::encryption::KeyFile;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
     KeyFile::generate(&path).unwrap();
@@ -112,7 +112,7 @@ fn emptied_segments_of_a_sealed_folder_are_whole_and_salvaged_too() {
 #[cfg(feature = "encryption")]
 #[test]
 fn keys_are_changed_on_a_full_disk_too() {
-    use crate::store::seal::KeyFile;
+    use crate::store::encryption::KeyFile;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
     KeyFile::generate(&path).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{at, event, fetch, keep, tiny, virtual_time};
 use crate::error::StoreErrorKind;
-use crate::failure::{Attempt, Failure, FailureKind};
+use crate::event::failure::{Attempt, Failure, FailureKind};
 use crate::store::disk::Disk;
 use crate::store::disk::files::Files;
 use crate::store::disk::frame::{self, Place};
@@ -16,8 +16,8 @@ use crate::store::disk::record::{Blob, Opened, Record};
 use crate::store::disk::salvage::salvage;
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::verify::{Verification, verify_files};
-use crate::store::seal::KeyFile;
-use crate::store::seal::keyring::Keyring;
+use crate::store::encryption::KeyFile;
+use crate::store::encryption::keyring::Keyring;
 use crate::store::{EventStore, Fetched, Settled, Settlement};
 
 const LOG: &str = "00000001.log";

@@ -23,11 +23,12 @@ use std::time::{Duration, SystemTime};
 
 use super::simulated::Simulated;
 use super::{Disk, DiskStore};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::error::StoreError;
-use crate::event::{Durability, RequestId};
-use crate::payload::Payload;
-use crate::settings::FunctionName;
+use crate::event::Durability;
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
 use crate::store::{
     Appended, EventStore, Fetch, Fetched, Reply, Retained, Settled, Settlement, StoredEvent,
 };

@@ -6,7 +6,7 @@ use super::world::World;
 use super::{Disk, DiskStore, append, at, event, fetch, filler, keep, kill, open, tiny};
 use super::{succeed, virtual_time};
 use crate::error::StoreErrorKind;
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::store::disk::Folder;
 use crate::store::disk::files::Files;
 use crate::store::disk::simulated::Simulated;

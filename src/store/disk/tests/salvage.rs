@@ -9,8 +9,8 @@ use super::{
 };
 use super::{ask, virtual_time};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::RequestId;
-use crate::failure::{Attempt, Failure, FailureKind};
+use crate::event::failure::{Attempt, Failure, FailureKind};
+use crate::event::request_id::RequestId;
 use crate::store::disk::files::Files;
 use crate::store::disk::salvage::{Salvage, salvage};
 use crate::store::{EventStore, Settled, Settlement, StoredEvent};

@@ -9,7 +9,7 @@ use super::{
     tiny, virtual_time,
 };
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
 use crate::store::disk::segments::OPEN_MAX;
 use crate::store::disk::simulated::{Call, Simulated};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::{Simulated, append, ask, at, event, fetch, filler, keep, open, succeed, tiny};
 use super::{kill, virtual_time};
 use crate::error::StoreErrorKind;
-use crate::event::RequestId;
+use crate::event::request_id::RequestId;
 use crate::store::disk::files::Files;
 use crate::store::disk::verify::verify_files;
 use crate::store::{EventStore, KnownState};

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{at, event, fetch, filler, forgetful, keep, open, succeed, tiny, virtual_time};
-use crate::event::{Deduplicate, RequestId};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
-use crate::settings::FunctionName;
+use crate::event::Deduplicate;
+use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+use crate::event::function_name::FunctionName;
+use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
 use crate::store::disk::simulated::Simulated;
 use crate::store::{EventStore, Settled, Settlement};
@@ -82,7 +83,7 @@ fn long_histories_are_moved_once_and_not_for_ever() {
             let letter = DeadLetter::new(Letter {
                 request_id: id,
                 function: FunctionName::new("charge"),
-                payload: crate::payload::Payload::null(),
+                payload: crate::event::payload::Payload::null(),
                 condition: Condition::RetriesExhausted,
                 attempts,
                 attempt_count: 3,

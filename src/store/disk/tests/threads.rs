@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::{append, ask, at, event, fetch, filler, keep, succeed, tiny};
-use crate::clock::Clock;
-use crate::event::RequestId;
+use crate::base::clock::Clock;
+use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
 use crate::store::disk::simulated::{Call, Simulated};
 use crate::store::{Appended, EventStore, Health};

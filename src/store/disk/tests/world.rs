@@ -9,11 +9,14 @@ use rand::{Rng, SeedableRng};
 
 use super::{append, ask, at, due, event, fetch, filler, open};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::{Deduplicate, Durability, RequestId};
-use crate::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember};
-use crate::payload::Payload;
-use crate::retry::RetryPolicy;
-use crate::settings::FunctionName;
+use crate::event::failure::{
+    Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember,
+};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::retry_policy::RetryPolicy;
+use crate::event::{Deduplicate, Durability};
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{

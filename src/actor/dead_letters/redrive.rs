@@ -1,0 +1,320 @@
+//! Sending dead letters back.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::kept::Span;
+use super::{DeadLetterQueue, Filter};
+use crate::admission::Admitting;
+use crate::error::InvokeError;
+use crate::event::Invoke;
+use crate::event::failure::DeadLetter;
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::function::settings::Fault;
+
+/// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
+/// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
+/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that
+/// is refused stays.
+///
+/// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
+#[derive(Debug, Message)]
+#[rtype(result = "Redriven")]
+pub struct Redrive {
+    which: Which,
+    per_second: Option<f64>,
+    payload: Option<Payload>,
+    dry_run: bool,
+}
+
+#[derive(Debug)]
+enum Which {
+    One(RequestId, Filter),
+    All(Filter),
+}
+
+impl Redrive {
+    fn of(which: Which) -> Self {
+        Self {
+            which,
+            per_second: None,
+            payload: None,
+            dry_run: false,
+        }
+    }
+
+    /// One letter.
+    pub fn one(id: RequestId) -> Self {
+        Self::of(Which::One(id, Filter::new()))
+    }
+
+    /// Those that the filter matches now.
+    pub fn filter(filter: Filter) -> Self {
+        Self::of(Which::All(filter))
+    }
+
+    /// One letter, of those of the id that the filter matches.
+    #[cfg(feature = "http")]
+    pub(crate) fn one_of(id: RequestId, filter: Filter) -> Self {
+        Self::of(Which::One(id, filter))
+    }
+
+    /// Every letter that is in the queue now.
+    pub fn all() -> Self {
+        Self::filter(Filter::new())
+    }
+
+    /// At most so many per second; 0.1 is one in ten seconds. A pace that is no positive number gets every letter refused
+    /// with [`InvokeError::Setting`].
+    pub fn per_second(mut self, letters: f64) -> Self {
+        self.per_second = Some(letters);
+        self
+    }
+
+    /// With this payload in place of the letter's own; every letter that is meant gets it.
+    pub fn payload(mut self, payload: Payload) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
+    /// Only says what would be sent: nothing is changed.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// The pause between two letters, or what is wrong with the pace.
+    fn pause(&self) -> Result<Option<Duration>, String> {
+        let Some(pace) = self.per_second else {
+            return Ok(None);
+        };
+        let pause = Duration::try_from_secs_f64(1.0 / pace).ok();
+        let pause = pause.filter(|_| pace > 0.0);
+        let faulty = || format!("is {pace:?}: use a positive number, such as 0.1");
+        pause.map(Some).ok_or_else(faulty)
+    }
+}
+
+/// What a redrive came to.
+#[derive(Debug, Default, MessageResponse)]
+#[non_exhaustive]
+pub struct Redriven {
+    /// Letters that were sent, with the request ids of their new events; after a dry run, those that would be, with their own.
+    pub sent: Vec<(RequestId, RequestId)>,
+    /// Letters that were refused, and why. They are still in the queue; at a shutdown they are in its report, and in the
+    /// store if there is one.
+    pub refused: Vec<(RequestId, InvokeError)>,
+    /// Letters that were not in the queue, or not any more when their turn came: purged, dropped, or taken by another
+    /// redrive.
+    pub missing: Vec<RequestId>,
+}
+
+impl Handler<Redrive> for DeadLetterQueue {
+    type Result = ResponseFuture<Redriven>;
+
+    fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
+        let (queue, span) = (ctx.address(), self.present());
+        self.turn.spend(0, ctx);
+        Box::pin(async move {
+            let (pause, faulty) = match redrive.pause() {
+                Ok(pause) => (pause, None),
+                Err(problem) => (None, Some(problem)),
+            };
+            let Redrive {
+                which,
+                payload,
+                dry_run,
+                ..
+            } = redrive;
+            let mut redriven = Redriven::default();
+            let meant = meant(&queue, which, span).await;
+            for (index, (place, id)) in meant.into_iter().enumerate() {
+                if let Some(pause) = pause.filter(|_| index > 0 && !dry_run) {
+                    tokio::time::sleep(pause).await;
+                }
+                let one = RedriveOne {
+                    place,
+                    payload: payload.clone(),
+                    dry_run,
+                    faulty: faulty.clone(),
+                };
+                match queue.send(one).await {
+                    Ok(Some(Ok(new))) => redriven.sent.push((id, new)),
+                    Ok(Some(Err(refused))) => redriven.refused.push((id, refused)),
+                    Ok(None) | Err(_) => redriven.missing.push(id),
+                }
+            }
+            redriven
+        })
+    }
+}
+
+/// The places and ids of the letters that are to be sent. One that isn't there has none.
+async fn meant(
+    queue: &Addr<DeadLetterQueue>,
+    which: Which,
+    mut span: Span,
+) -> Vec<(Option<u64>, RequestId)> {
+    let filter = match which {
+        Which::One(id, filter) => {
+            let place = queue.send(MeantOne { id, filter }).await;
+            return vec![(place.ok().flatten(), id)];
+        }
+        Which::All(filter) => filter,
+    };
+    let mut all = Vec::new();
+    loop {
+        let filter = filter.clone();
+        let Ok((some, next)) = queue.send(Meant { filter, span }).await else {
+            return all;
+        };
+        all.extend(some.into_iter().map(|(place, id)| (Some(place), id)));
+        match next {
+            Some(after) => span.after = after,
+            None => return all,
+        }
+    }
+}
+
+/// The question where the letter of an id is that the filter matches, unless it is being sent.
+#[derive(Message)]
+#[rtype(result = "Option<u64>")]
+struct MeantOne {
+    id: RequestId,
+    filter: Filter,
+}
+
+impl Handler<MeantOne> for DeadLetterQueue {
+    type Result = Option<u64>;
+
+    fn handle(
+        &mut self,
+        MeantOne { id, filter }: MeantOne,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        self.turn.spend(0, ctx);
+        let is_meant = |place, letter: &_| !self.sending.contains(&place) && filter.matches(letter);
+        self.kept.find(id, is_meant).map(|(place, _)| place)
+    }
+}
+
+/// A piece of the question which letters match. Answers their places and ids, and after which place the next piece begins.
+#[derive(Message)]
+#[rtype(result = "(Vec<(u64, RequestId)>, Option<u64>)")]
+struct Meant {
+    filter: Filter,
+    span: Span,
+}
+
+impl Handler<Meant> for DeadLetterQueue {
+    type Result = MessageResult<Meant>;
+
+    fn handle(&mut self, Meant { filter, span }: Meant, ctx: &mut Self::Context) -> Self::Result {
+        let (places, looks, next) = self.places(&filter, span);
+        self.turn.spend(looks, ctx);
+        let letters = places.into_iter();
+        let letters = letters.filter_map(|place| Some((place, self.kept.at(place)?.request_id)));
+        MessageResult((letters.collect(), next))
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "Option<Result<RequestId, InvokeError>>")]
+struct RedriveOne {
+    /// None if it isn't in the queue.
+    place: Option<u64>,
+    payload: Option<Payload>,
+    dry_run: bool,
+    /// The pace can't be kept, for this reason: the letter is refused.
+    faulty: Option<String>,
+}
+
+impl Handler<RedriveOne> for DeadLetterQueue {
+    type Result = Response<Option<Result<RequestId, InvokeError>>>;
+
+    fn handle(&mut self, one: RedriveOne, ctx: &mut Self::Context) -> Self::Result {
+        self.turn.spend(0, ctx);
+        let place = one.place.filter(|place| !self.sending.contains(place));
+        let letter = place.and_then(|place| Some((place, self.kept.at(place)?)));
+        let Some((place, letter)) = letter else {
+            // At a shutdown the letters have left with the report: they are elsewhere, not missing.
+            let closed = self.post.admission.ask_door().err();
+            return Response::reply(closed.map(Err));
+        };
+        if let Some(problem) = one.faulty {
+            let fault = Fault {
+                function: letter.function.to_string(),
+                field: "per_second",
+                problem,
+            };
+            return Response::reply(Some(Err(InvokeError::Setting(fault))));
+        }
+        let admission = &self.post.admission;
+        let id = letter.request_id;
+        let function = admission.heir(letter.function.clone());
+        let invoke = successor(letter, &function, one.payload);
+        if one.dry_run {
+            let checked = admission.dry_run(invoke);
+            return Response::reply(Some(checked.map(|()| id)));
+        }
+        match admission.accept(&invoke.function, invoke.payload, invoke.options) {
+            Admitting::Over(result) => {
+                self.sent(place, result.is_ok(), ctx);
+                Response::reply(Some(result.map(|receipt| receipt.request_id)))
+            }
+            storing => {
+                self.sending.insert(place);
+                let queue = ctx.address();
+                Response::fut(async move {
+                    let result = storing.wait().await;
+                    let accepted = result.is_ok();
+                    // If the queue is gone, so are its letters.
+                    let _ = queue.send(Sent { place, accepted }).await;
+                    Some(result.map(|receipt| receipt.request_id))
+                })
+            }
+        }
+    }
+}
+
+/// The store has answered whether the event that takes the place of this letter is kept.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Sent {
+    place: u64,
+    accepted: bool,
+}
+
+impl Handler<Sent> for DeadLetterQueue {
+    type Result = ();
+
+    fn handle(&mut self, Sent { place, accepted }: Sent, ctx: &mut Self::Context) {
+        self.turn.spend(0, ctx);
+        self.sent(place, accepted, ctx);
+    }
+}
+
+/// The event that a letter becomes when it is redriven.
+fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Payload>) -> Invoke {
+    let payload = payload.unwrap_or_else(|| letter.payload.clone());
+    Invoke::event(function.to_string(), payload).option(|options| {
+        options.redriven_from = Some(letter.request_id);
+        options.origin = letter.origin();
+        options.retry.clone_from(&letter.retry);
+        options.event_age_max = letter.event_age_max;
+    })
+}
+
+impl DeadLetterQueue {
+    /// A letter that was accepted again leaves the queue.
+    fn sent(&mut self, place: u64, accepted: bool, ctx: &mut Context<Self>) {
+        self.sending.remove(&place);
+        if accepted {
+            self.kept.remove(place);
+            self.take_held(ctx);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What every folder builds on, and what knows nothing of events: time, locks, threads, panics, signals.
+
+pub(crate) mod clock;
+pub(crate) mod excerpt;
+pub(crate) mod panic;
+pub(crate) mod process_memory;
+pub(crate) mod signals;
+pub(crate) mod spin_lock;
+pub(crate) mod threads;
+pub(crate) mod time;

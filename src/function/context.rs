@@ -1,0 +1,167 @@
+//! The event as its handler sees it: the payload, and around it who asks, how often, and until when.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use crate::base::clock::Clock;
+use crate::base::threads::Threads;
+use crate::base::time::Time;
+use crate::event::caller::{self, Origin};
+use crate::event::function_name::FunctionName;
+use crate::event::payload::Typed;
+use crate::event::request_id::RequestId;
+use crate::idempotency::lease::{Claim, Claims};
+
+/// An event, given to a handler. Dereferences to the payload.
+///
+/// The payload is shared: the event is kept for its next attempt until this one succeeds.
+pub struct Event<T> {
+    payload: Arc<Typed<T>>,
+    context: Context,
+}
+
+impl<T> Event<T> {
+    pub(crate) fn new(payload: Arc<Typed<T>>, context: Context) -> Self {
+        Self { payload, context }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &T {
+        self.payload.get()
+    }
+
+    /// Which attempt of which event this is, and how much time it has.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<T> Deref for Event<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.payload.get()
+    }
+}
+
+impl<T> fmt::Debug for Event<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a handler may know of the attempt it runs.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) request_id: RequestId,
+    pub(crate) attempt: u32,
+    pub(crate) hops: u8,
+    pub(crate) accepted: Time,
+    pub(crate) deadline: Time,
+    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) station: Arc<Station>,
+    /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
+    pub(crate) claim: Option<Weak<Claim>>,
+}
+
+/// What all attempts of one worker share.
+pub(crate) struct Station {
+    pub(crate) function: FunctionName,
+    pub(crate) clock: Clock,
+    /// The runtime that a client of the context talks to; `client/mod.rs` knows its type.
+    pub(crate) home: Arc<dyn Any + Send + Sync>,
+    /// The number of the run that is to be given up, if it is still going on.
+    pub(crate) abort: AtomicU64,
+    pub(crate) claims: Arc<Claims>,
+    /// For a function that blocks.
+    pub(crate) threads: Arc<Threads>,
+}
+
+impl Context {
+    /// The event's request id, the same on every attempt (ASY-04).
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// 1 for the first attempt.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The function that runs.
+    pub fn function(&self) -> &FunctionName {
+        &self.station.function
+    }
+
+    /// How many invocations stand before this one in its chain; 0 if it came from outside.
+    pub fn hops(&self) -> u8 {
+        self.hops
+    }
+
+    /// The trace header (`X-Amzn-Trace-Id`): the caller's as given, or that of the trace which begins with this event
+    /// (XRY-04). The same on every attempt.
+    pub fn trace_header(&self) -> Cow<'_, str> {
+        caller::trace_header(self.origin.as_deref(), self.request_id, self.accepted)
+    }
+
+    /// The trace header to send with a request that the handler makes, to AWS's services or to a
+    /// [`LambdaApi`](crate::http::LambdaApi): it says how long this chain of invocations is, so that a loop is noticed
+    /// (REC-02).
+    #[cfg(feature = "http")]
+    pub fn onward_trace_header(&self) -> String {
+        crate::event::trace::onward(&self.trace_header(), self.hops)
+    }
+
+    /// The caller's W3C `traceparent`, as given.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.origin.as_ref()?.traceparent.as_deref()
+    }
+
+    /// The client's context, as JSON. Calls alone have one (INV-06).
+    pub fn client_context(&self) -> Option<&str> {
+        self.origin.as_ref()?.client_context.as_deref()
+    }
+
+    /// The version or alias that was invoked, as the caller gave it (NAM-16).
+    pub fn qualifier(&self) -> Option<&str> {
+        caller::qualifier(self.origin.as_ref())
+    }
+
+    /// The version that runs: `$LATEST`, or the one that the qualifier stands for.
+    pub fn version(&self) -> &str {
+        caller::version(self.origin.as_ref())
+    }
+
+    /// When the event was accepted.
+    pub fn accepted_at(&self) -> SystemTime {
+        self.station.clock.wall(self.accepted)
+    }
+
+    /// When this attempt will be given up.
+    pub fn deadline(&self) -> SystemTime {
+        self.station.clock.wall(self.deadline)
+    }
+
+    /// How long this attempt may still run.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.since(self.station.clock.now())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("function", self.function())
+            .field("request_id", &self.request_id)
+            .field("attempt", &self.attempt)
+            .field("hops", &self.hops)
+            .finish_non_exhaustive()
+    }
+}

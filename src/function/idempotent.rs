@@ -1,0 +1,251 @@
+//! A worker's instance of an idempotent function: it claims an event's key before the handler runs and keeps the result
+//! after.
+//!
+//! It stands around the handler's own instance, so a function that is not idempotent knows nothing of it. Like all of an
+//! instance it is run under the worker's guard: what the closures of an [`Idempotency`] do wrong is the event's failure.
+
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::base::time::Time;
+use crate::event::failure::Failure;
+use crate::event::payload::Payload;
+use crate::function::context::{Context, Station};
+use crate::function::handler::{Instance, Outcome};
+use crate::idempotency::lease::{Brought, Claim, MARGIN, Wanted};
+use crate::idempotency::{Idempotency, Owner};
+use crate::telemetry;
+
+/// Puts an instance that is being built behind its function's idempotency.
+pub(crate) async fn idempotent(
+    building: LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>>,
+    by: Idempotency,
+) -> Result<Box<dyn Instance>, Failure> {
+    Ok(Box::new(Idempotent {
+        inner: building.await?,
+        by,
+        attempt: Attempt::Unclaimed,
+        warned: false,
+    }))
+}
+
+struct Idempotent {
+    // Dropped before the attempt's claim: when the key is free, nothing of the handler is left.
+    inner: Box<dyn Instance>,
+    attempt: Attempt,
+    by: Idempotency,
+    /// Was it told that there are events without a key?
+    warned: bool,
+}
+
+enum Attempt {
+    /// The event has no key, or nothing runs.
+    Unclaimed,
+    /// The handler runs.
+    Claimed(Lease),
+    /// There is a result already.
+    Done(Option<Payload>),
+}
+
+struct Lease {
+    claim: Arc<Claim>,
+    station: Arc<Station>,
+    until: Time,
+}
+
+impl Lease {
+    /// Beyond its lease an attempt asks before each step. What has lost its key doesn't run on.
+    fn check(&mut self) -> Result<(), Failure> {
+        let now = self.station.clock.now();
+        if now > self.until {
+            self.until = now.after(MARGIN);
+            self.claim.renew(self.until)?;
+        }
+        Ok(())
+    }
+}
+
+impl Idempotent {
+    /// Claims the event's key, if it has one.
+    fn claim(&mut self, payload: &Payload, context: &Context) -> Result<Attempt, Failure> {
+        let Some(key) = self.by.key(context.function(), payload)? else {
+            if !std::mem::replace(&mut self.warned, true) {
+                telemetry::no_idempotency_key(context.function(), context.request_id);
+            }
+            return Ok(Attempt::Unclaimed);
+        };
+        let station = &context.station;
+        let owner = Owner {
+            request_id: context.request_id,
+            attempt: context.attempt,
+            since: station.clock.now(),
+        };
+        let until = context.deadline.after(MARGIN);
+        let wanted = Wanted {
+            key,
+            validated: self.by.validated(payload)?,
+            owner,
+            until,
+            lifetime: self.by.lifetime(),
+        };
+        Ok(match station.claims.claim(wanted, &station.clock)? {
+            Brought::Result(result) => Attempt::Done(result),
+            Brought::Claim(claim) => Attempt::Claimed(Lease {
+                claim,
+                station: station.clone(),
+                until,
+            }),
+        })
+    }
+}
+
+impl Instance for Idempotent {
+    fn begin(&mut self, payload: Payload, mut context: Context) -> Result<(), Failure> {
+        self.attempt = self.claim(&payload, &context)?;
+        match &self.attempt {
+            Attempt::Done(_) => return Ok(()),
+            Attempt::Claimed(lease) => context.claim = Some(Arc::downgrade(&lease.claim)),
+            Attempt::Unclaimed => {}
+        }
+        self.inner.begin(payload, context)
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+        if let Attempt::Claimed(lease) = &mut self.attempt {
+            lease.check()?;
+        }
+        if let Attempt::Done(result) = &mut self.attempt {
+            return Poll::Ready(Ok(result.take()));
+        }
+        let outcome = std::task::ready!(self.inner.poll(cx));
+        Poll::Ready(
+            match std::mem::replace(&mut self.attempt, Attempt::Unclaimed) {
+                Attempt::Claimed(lease) => lease.claim.settle(outcome),
+                _ => outcome,
+            },
+        )
+    }
+
+    fn end(&mut self) {
+        self.inner.end();
+        self.attempt = Attempt::Unclaimed;
+    }
+
+    fn is_whole(&self) -> bool {
+        self.inner.is_whole()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::event::failure::FailureKind;
+    use crate::event::function_name::FunctionName;
+    use crate::event::request_id::RequestId;
+    use crate::idempotency::Bounds;
+    use crate::idempotency::lease::Claims;
+
+    /// A handler that waits for ever and counts how often it is asked.
+    #[derive(Clone, Default)]
+    struct Waits(Rc<Cell<u32>>);
+
+    impl Instance for Waits {
+        fn begin(&mut self, _: Payload, _: Context) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn poll(&mut self, _: &mut TaskContext<'_>) -> Poll<Outcome> {
+            self.0.set(self.0.get() + 1);
+            Poll::Pending
+        }
+
+        fn end(&mut self) {}
+
+        fn is_whole(&self) -> bool {
+            true
+        }
+    }
+
+    fn station() -> Arc<Station> {
+        Arc::new(Station {
+            function: FunctionName::new("f"),
+            clock: Clock::real(),
+            home: Arc::new(()),
+            abort: Default::default(),
+            claims: Arc::new(Claims::new(Bounds::default())),
+            threads: Arc::default(),
+        })
+    }
+
+    /// An attempt that has three seconds; all of them have one key.
+    async fn attempt(
+        by: u128,
+        station: &Arc<Station>,
+    ) -> (Box<dyn Instance>, Waits, Result<(), Failure>) {
+        let handler = Waits::default();
+        let building: Box<dyn Instance> = Box::new(handler.clone());
+        let building = Box::pin(std::future::ready(Ok(building)));
+        let by_payload = Idempotency::by_payload();
+        let mut instance = idempotent(building, by_payload).await.unwrap();
+        let now = station.clock.now();
+        let context = Context {
+            request_id: RequestId::from(Uuid::from_u128(by)),
+            attempt: 1,
+            hops: 0,
+            accepted: now,
+            deadline: now.after(Duration::from_secs(3)),
+            origin: None,
+            station: station.clone(),
+            claim: None,
+        };
+        let begun = instance.begin(Payload::new(1).unwrap(), context);
+        (instance, handler, begun)
+    }
+
+    fn poll(instance: &mut Box<dyn Instance>) -> Poll<Outcome> {
+        instance.poll(&mut TaskContext::from_waker(Waker::noop()))
+    }
+
+    /// BYD-15, GAP-12
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_lost_its_key_does_not_take_another_step() {
+        let station = station();
+        let (mut first, handler, _) = attempt(1, &station).await;
+        assert!(poll(&mut first).is_pending());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let (_second, _, begun) = attempt(2, &station).await;
+        begun.unwrap();
+        let Poll::Ready(Err(failure)) = poll(&mut first) else {
+            panic!("it has lost its key")
+        };
+        assert_eq!(
+            (failure.kind, handler.0.get()),
+            (FailureKind::InProgress, 1)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_beyond_its_lease_that_still_has_its_key_goes_on_with_it() {
+        let station = station();
+        let (mut first, handler, _) = attempt(1, &station).await;
+        assert!(poll(&mut first).is_pending());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(poll(&mut first).is_pending());
+        assert_eq!(handler.0.get(), 2);
+        let (_second, _, begun) = attempt(2, &station).await;
+        assert_eq!(begun.unwrap_err().kind, FailureKind::InProgress);
+        first.end();
+        let (_third, _, begun) = attempt(3, &station).await;
+        begun.unwrap();
+    }
+}

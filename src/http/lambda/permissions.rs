@@ -1,0 +1,183 @@
+//! A function's resource policy: who else may do what with it (CFG-31 to CFG-37).
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::functions;
+use crate::client::FunctionInfo;
+use crate::event::caller::LATEST;
+use crate::function::configuration::{Configuration, Permissions};
+use crate::http::error::ApiError;
+use crate::http::function_ref::Target;
+use crate::http::request::{Incoming, decode};
+use crate::policy::{Permission, PolicyError, ResourcePolicy};
+
+#[derive(Deserialize)]
+struct Adding {
+    #[serde(flatten)]
+    permission: Permission,
+    #[serde(rename = "RevisionId")]
+    revision: Option<String>,
+}
+
+pub(crate) async fn add(
+    incoming: &mut Incoming<'_>,
+    function: &str,
+) -> Result<HttpResponse, ApiError> {
+    let name = decode(function)?;
+    let adding: Adding = incoming.json().await?;
+    let target = incoming.target(&name)?;
+    let client = &incoming.api.client;
+    if target.qualifier.as_deref() == Some(LATEST) {
+        return Err(ApiError::invalid_parameter(
+            "We currently do not support adding policies for $LATEST.",
+        ));
+    }
+    let mut info = owner(incoming, &target, "Function not found")?;
+    let statement = adding.permission.statement(&arn(incoming, &target))?;
+    let told = statement.to_string();
+    client
+        .configure(target.name, |configuration| {
+            info.configuration = configuration.clone();
+            check_revision(&info, &target, adding.revision.as_deref())?;
+            let permissions = current(configuration, &target);
+            let mut policy = match permissions {
+                None => ResourcePolicy::default(),
+                Some(permissions) => permissions.policy.parse()?,
+            };
+            policy.add(statement)?;
+            keep(configuration, &target, &policy);
+            Ok::<_, ApiError>(())
+        })
+        .await?;
+    Ok(HttpResponse::Created().json(json!({ "Statement": told })))
+}
+
+pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
+    let name = decode(function)?;
+    let target = incoming.target(&name)?;
+    let missing = || ApiError::not_found("The resource you requested does not exist.");
+    let info = incoming.function(&target).map_err(|_| missing())?;
+    let permissions = current(&info.configuration, &target).ok_or_else(missing)?;
+    Ok(HttpResponse::Ok().json(json!({
+        "Policy": permissions.policy,
+        "RevisionId": permissions.revision,
+    })))
+}
+
+pub(crate) async fn remove(
+    incoming: &mut Incoming<'_>,
+    function: &str,
+    sid: &str,
+) -> Result<HttpResponse, ApiError> {
+    let (name, sid) = (decode(function)?, decode(sid)?);
+    let target = incoming.target(&name)?;
+    let mut info = owner(incoming, &target, "No policy found for")?;
+    let revision = incoming.query()?.remove("RevisionId");
+    let client = &incoming.api.client;
+    client
+        .configure(target.name, |configuration| {
+            info.configuration = configuration.clone();
+            let permissions = current(configuration, &target).ok_or_else(|| {
+                ApiError::not_found("No policy is associated with the given resource.")
+            })?;
+            check_revision(&info, &target, revision.as_deref())?;
+            let mut policy: ResourcePolicy = permissions.policy.parse()?;
+            policy.remove(&sid)?;
+            keep(configuration, &target, &policy);
+            Ok::<_, ApiError>(())
+        })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The function that a policy belongs to. AWS has different words for an unknown function, alias and version.
+fn owner(
+    incoming: &Incoming<'_>,
+    target: &Target<'_>,
+    unknown: &str,
+) -> Result<FunctionInfo, ApiError> {
+    let arn = arn(incoming, target);
+    let info = incoming.function(&target.unqualified());
+    let info = info.map_err(|_| ApiError::not_found(format!("{unknown}: {arn}")))?;
+    match &target.qualifier {
+        Some(qualifier) if !info.knows(qualifier) => {
+            let unknown = match is_alias(qualifier) {
+                true => "Cannot find alias arn",
+                false => "Function not found",
+            };
+            Err(ApiError::not_found(format!("{unknown}: {arn}")))
+        }
+        _ => Ok(info),
+    }
+}
+
+/// Could it be an alias's name (NAM-14)?
+fn is_alias(qualifier: &str) -> bool {
+    !qualifier.contains('$') && !qualifier.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Qualified if a qualifier was given (CFG-33).
+fn arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
+    let arn = incoming.arn(target);
+    match &target.qualifier {
+        Some(qualifier) => format!("{arn}:{qualifier}"),
+        None => arn,
+    }
+}
+
+fn qualifier<'a>(target: &'a Target<'_>) -> &'a str {
+    target.qualifier.as_deref().unwrap_or(LATEST)
+}
+
+fn current<'c>(configuration: &'c Configuration, target: &Target<'_>) -> Option<&'c Permissions> {
+    configuration.permissions.get(qualifier(target))
+}
+
+/// Without its last statement, the policy is gone (CFG-37).
+fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &ResourcePolicy) {
+    let all = &mut configuration.permissions;
+    match policy.is_empty() {
+        true => drop(all.remove(qualifier(target))),
+        false => {
+            let permissions = Permissions::new(policy.to_json());
+            all.insert(qualifier(target).to_owned(), permissions);
+        }
+    }
+}
+
+/// CFG-35, CFG-37: the revision of a policy, or of what has none yet.
+fn check_revision(
+    info: &FunctionInfo,
+    target: &Target<'_>,
+    given: Option<&str>,
+) -> Result<(), ApiError> {
+    let Some(given) = given else {
+        return Ok(());
+    };
+    if given == functions::revision(info, target.qualifier.as_deref()) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest Revision Id",
+    ))
+}
+
+impl From<PolicyError> for ApiError {
+    fn from(error: PolicyError) -> Self {
+        let message = error.to_string();
+        match error {
+            PolicyError::DuplicateSid(_) => Self::conflict(message),
+            PolicyError::UnknownSid(_) => Self::not_found(message),
+            PolicyError::TooLarge { .. } => {
+                let code = "PolicyLengthExceededException";
+                Self::new(StatusCode::BAD_REQUEST, code, message)
+            }
+            _ => Self::invalid_parameter(message),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::event::function_name::FunctionName;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(seconds: u32) -> Time {
+    Time::default().after(SECOND * seconds)
+}
+
+fn key(n: u8) -> Key {
+    Key::new(FunctionName::new("f"), Digest::of(&json!(n)))
+}
+
+fn owner(n: u8) -> Owner {
+    Owner {
+        request_id: RequestId::from(Uuid::from_u128(n.into())),
+        attempt: 1,
+        since: Time::default(),
+    }
+}
+
+fn result(n: u8) -> Option<Payload> {
+    Payload::new(n).ok()
+}
+
+fn table(records_max: usize, bytes_max: u64) -> Executions {
+    Executions::new(Bounds {
+        records_max,
+        bytes_max,
+    })
+}
+
+impl Executions {
+    fn claims(&mut self, n: u8, by: u8, until: u32, now: u32) -> Claimed {
+        self.claim(&key(n), owner(by), None, at(until), at(now))
+    }
+
+    fn completes(&mut self, n: u8, by: u8, expires: u32) -> Result<Option<Completed>, Fenced> {
+        self.complete(&key(n), owner(by), result(by), at(expires))
+    }
+
+    /// All that there is, as text.
+    fn all(&self) -> String {
+        let records: BTreeMap<_, _> = self.records.iter().collect();
+        let results = |r: &Record| match &r.state {
+            State::Completed { result, .. } => result.clone(),
+            State::InProgress { .. } => None,
+        };
+        let results: Vec<_> = records
+            .values()
+            .map(|r| results(r).map(|p| p.json().unwrap().to_string()))
+            .collect();
+        format!("{records:?} {results:?} {:?} {}", self.ends, self.bytes)
+    }
+
+    fn check(&self) {
+        let ends = self.records.iter().map(|(key, r)| (r.end(), key.clone()));
+        assert_eq!(self.ends, ends.collect());
+        let bytes: u64 = self.records.values().map(Record::bytes).sum();
+        assert_eq!(self.bytes, bytes);
+    }
+}
+
+fn reads(claimed: &Claimed) -> Option<u8> {
+    match claimed {
+        Claimed::Completed { result } => result.as_ref().map(|r| r.read().unwrap()),
+        _ => None,
+    }
+}
+
+/// IDM-01, IDM-04, IDM-06, IDM-08
+#[test]
+fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
+    let mut table = table(10, 100);
+    assert!(matches!(table.claims(1, 1, 5, 0), Claimed::Yours));
+    let waits = table.claims(1, 2, 9, 5);
+    assert!(matches!(waits, Claimed::InProgress { until, .. } if until == at(5)));
+    table.completes(1, 1, 100).unwrap();
+    assert_eq!(reads(&table.claims(1, 2, 105, 100)), Some(1));
+    assert!(matches!(table.claims(1, 2, 105, 101), Claimed::Yours));
+}
+
+/// IDM-04, IDM-13, BYD-15
+#[test]
+fn a_lease_that_ran_out_may_be_taken_over_and_its_owner_changes_nothing_any_more() {
+    let mut table = table(10, 100);
+    table.claims(1, 1, 5, 0);
+    assert!(matches!(table.claims(1, 2, 10, 6), Claimed::Yours));
+    let before = table.all();
+    assert!(table.completes(1, 1, 100).is_err());
+    assert!(table.renew(&key(1), owner(1), at(50)).is_err());
+    assert!(table.release(&key(1), owner(1)).is_err());
+    assert_eq!(table.all(), before);
+    table.completes(1, 2, 100).unwrap();
+    assert!(table.completes(1, 1, 200).is_err());
+    assert_eq!(reads(&table.claims(1, 3, 60, 50)), Some(2));
+}
+
+/// BYD-15: a later attempt of the same event is another owner, and so is an event that was given the same id anew.
+#[test]
+fn an_owner_is_one_attempt() {
+    let mut table = table(10, 100);
+    table.claims(1, 1, 5, 0);
+    let second = Owner {
+        attempt: 2,
+        ..owner(1)
+    };
+    let anew = Owner {
+        since: at(1),
+        ..owner(1)
+    };
+    for other in [second, anew] {
+        let claimed = table.claim(&key(1), other, None, at(9), at(1));
+        assert!(matches!(claimed, Claimed::InProgress { .. }));
+        assert!(table.release(&key(1), other).is_err());
+    }
+}
+
+/// A late result that nobody runs for again spares the next run.
+#[test]
+fn an_owner_whose_lease_ran_out_may_complete_if_nobody_took_over() {
+    let mut table = table(10, 100);
+    table.claims(1, 1, 5, 0);
+    table.claims(2, 2, 5, 60);
+    table.completes(1, 1, 100).unwrap();
+    assert_eq!(reads(&table.claims(1, 2, 80, 70)), Some(1));
+}
+
+/// IDM-07
+#[test]
+fn what_is_released_is_free_and_what_is_completed_is_not_released() {
+    let mut table = table(10, 100);
+    table.claims(1, 1, 5, 0);
+    table.release(&key(1), owner(1)).unwrap();
+    assert!(matches!(table.claims(1, 2, 5, 0), Claimed::Yours));
+    table.completes(1, 2, 100).unwrap();
+    assert!(table.release(&key(1), owner(2)).is_err());
+    assert!(table.renew(&key(1), owner(2), at(500)).is_err());
+    assert_eq!(reads(&table.claims(1, 3, 5, 1)), Some(2));
+}
+
+#[test]
+fn a_renewal_never_shortens_a_lease() {
+    let mut table = table(10, 100);
+    table.claims(1, 1, 5, 0);
+    for until in [50, 7] {
+        table.renew(&key(1), owner(1), at(until)).unwrap();
+        let waits = table.claims(1, 2, 99, 6);
+        assert!(matches!(waits, Claimed::InProgress { until, .. } if until == at(50)));
+    }
+}
+
+/// IDM-09
+#[test]
+fn a_payload_must_agree_with_the_one_whose_result_is_there() {
+    let mut table = table(10, 100);
+    let digest = |n: u8| Some(Digest::of(&json!(n)));
+    let mut claim = |by, validated, now| {
+        let claimed = table.claim(&key(1), owner(by), validated, at(now + 5), at(now));
+        if by == 1 {
+            table.completes(1, 1, 100).unwrap();
+        }
+        claimed
+    };
+    claim(1, digest(1), 0);
+    assert_eq!(reads(&claim(2, digest(1), 1)), Some(1));
+    let other = claim(2, digest(2), 1);
+    assert!(matches!(other, Claimed::Mismatch { first } if first == owner(1).request_id));
+    // What nobody asked about is no disagreement: the function may have been changed meanwhile.
+    assert_eq!(reads(&claim(2, None, 1)), Some(1));
+    assert!(matches!(claim(2, digest(2), 101), Claimed::Yours));
+}
+
+/// While it is in progress it may yet fail: the other one waits for that.
+#[test]
+fn a_payload_that_disagrees_with_one_in_progress_waits() {
+    let mut table = table(10, 100);
+    let digest = |n: u8| Some(Digest::of(&json!(n)));
+    table.claim(&key(1), owner(1), digest(1), at(5), at(0));
+    let claimed = table.claim(&key(1), owner(2), digest(2), at(5), at(1));
+    assert!(matches!(claimed, Claimed::InProgress { .. }));
+}
+
+#[test]
+fn at_a_bound_new_keys_are_refused_until_something_expires_and_known_ones_are_answered() {
+    let mut table = table(2, 1_000);
+    for n in [1, 2] {
+        table.claims(n, n, 5, 0);
+        table.completes(n, n, 100).unwrap();
+    }
+    let refused = table.claims(3, 3, 105, 100);
+    assert!(matches!(refused, Claimed::Full(Full::Records(2))));
+    assert_eq!(reads(&table.claims(2, 3, 105, 100)), Some(2));
+    assert!(matches!(table.claims(3, 3, 106, 101), Claimed::Yours));
+}
+
+#[test]
+fn results_of_what_is_under_way_go_beyond_the_bound_and_nothing_new_comes_in() {
+    let mut table = table(10, 1);
+    table.claims(1, 1, 5, 0);
+    table.claims(2, 2, 5, 0);
+    table.completes(1, 1, 100).unwrap();
+    table.completes(2, 2, 200).unwrap();
+    assert_eq!(table.bytes, 2);
+    let refused = table.claims(3, 3, 105, 101);
+    assert!(matches!(refused, Claimed::Full(Full::Bytes(1))));
+    assert!(matches!(table.claims(3, 3, 206, 201), Claimed::Yours));
+}
+
+/// However many have expired, one claim forgets few of them; but it is not refused for want of room that there is.
+#[test]
+fn the_expired_go_a_few_at_a_time_unless_room_is_wanted() {
+    let mut table = table(300, 1_000);
+    for n in 0..200 {
+        table.claims(n, n, 5, 0);
+        table.completes(n, n, 10).unwrap();
+    }
+    table.claims(250, 1, 25, 20);
+    assert_eq!(table.records.len(), 200 - SWEEP + 1);
+    for n in 0..200 {
+        table.claims(n, n, 25, 20);
+        table.completes(n, n, 30).unwrap();
+    }
+    table.bounds.bytes_max = 1;
+    assert!(matches!(table.claims(251, 1, 45, 40), Claimed::Yours));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Claim,
+    Renew,
+    Complete,
+    Release,
+}
+
+fn op() -> impl Strategy<Value = (Op, u8, u8, u32, u32)> {
+    let op = prop_oneof![
+        3 => Just(Op::Claim),
+        1 => Just(Op::Renew),
+        2 => Just(Op::Complete),
+        1 => Just(Op::Release),
+    ];
+    // What, of which key, by whom, for how long, and after which time; now and then after a long one.
+    (
+        op,
+        0..5_u8,
+        0..4_u8,
+        0..8_u32,
+        prop_oneof![9 => 0..4_u32, 1 => Just(4_000)],
+    )
+}
+
+/// What a key is, told in the plainest way: nothing is ever swept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Plain {
+    Running { by: u8, until: u32 },
+    Done { by: u8, expires: u32 },
+}
+
+proptest! {
+    /// At most one owner of a key at any time; a result is the same until it expires; who is fenced changes nothing; and
+    /// what was completed, played back, gives all results anew.
+    #[test]
+    fn the_table_does_what_a_plain_one_does(
+        ops in proptest::collection::vec(op(), 1..80),
+        records_max in 1..6_usize,
+    ) {
+        let mut executions = table(records_max, 1_000);
+        let mut plain: BTreeMap<u8, Plain> = BTreeMap::new();
+        let mut kept = Vec::new();
+        let mut now = 0;
+        for (op, n, by, span, wait) in ops {
+            now += wait;
+            let known = plain.get(&n).copied();
+            let until = now + span;
+            let before = executions.all();
+            // Forgotten by the table after an hour without a lease; by the plain one never, so not to be compared.
+            let forgotten = matches!(known, Some(Plain::Running { until, .. }) if until + 3_600 < now);
+            let owned = matches!(known, Some(Plain::Running { by: b, .. }) if b == by);
+            let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
+            match op {
+                Op::Claim => match (executions.claims(n, by, until, now), known) {
+                    (Claimed::Yours, known) => {
+                        let free = match known {
+                            None => true,
+                            Some(Plain::Running { until, .. }) => until < now,
+                            Some(Plain::Done { expires, .. }) => expires < now,
+                        };
+                        prop_assert!(free, "{known:?} at {now}");
+                        plain.insert(n, Plain::Running { by, until });
+                    }
+                    (Claimed::InProgress { owner: o, until: u }, Some(Plain::Running { by, until })) => {
+                        prop_assert_eq!((o, u), (owner(by), at(until)));
+                        prop_assert!(until >= now);
+                    }
+                    (Claimed::Completed { result }, Some(Plain::Done { by, expires })) => {
+                        prop_assert_eq!(result.unwrap().read::<u8>().unwrap(), by);
+                        prop_assert!(expires >= now);
+                    }
+                    (Claimed::Full(_), _) => {
+                        let live = plain.values().filter(|p| match p {
+                            Plain::Running { until, .. } => until + 3_600 >= now,
+                            Plain::Done { expires, .. } => *expires >= now,
+                        });
+                        prop_assert!(live.count() >= records_max);
+                    }
+                    other => prop_assert!(false, "{other:?} at {now}"),
+                },
+                Op::Renew | Op::Complete | Op::Release => {
+                    let changed = match op {
+                        Op::Renew => executions.renew(&key(n), owner(by), at(until)).map(|()| None),
+                        Op::Complete => executions.completes(n, by, until),
+                        _ => executions.release(&key(n), owner(by)).map(|()| None),
+                    };
+                    match (changed, known) {
+                        (Ok(completed), Some(Plain::Running { until: had, .. })) => {
+                            prop_assert!(owned);
+                            prop_assert_eq!(completed.is_some(), matches!(op, Op::Complete));
+                            kept.extend(completed);
+                            match op {
+                                Op::Renew => plain.insert(n, Plain::Running { by, until: had.max(until) }),
+                                Op::Complete => plain.insert(n, Plain::Done { by, expires: until }),
+                                _ => plain.remove(&n),
+                            };
+                        }
+                        (Ok(completed), _) => {
+                            prop_assert!(completed.is_none());
+                            prop_assert!(done && matches!(op, Op::Complete));
+                            prop_assert_eq!(&executions.all(), &before);
+                        }
+                        (Err(Fenced), _) => {
+                            let late = forgotten || (done && !matches!(op, Op::Complete));
+                            // A result that expired may have been swept.
+                            let swept = matches!(known, Some(Plain::Done { expires, .. }) if expires < now);
+                            prop_assert!(!owned && !done || late || swept, "{known:?} at {now}");
+                            prop_assert_eq!(&executions.all(), &before);
+                        }
+                    }
+                }
+            }
+            executions.check();
+        }
+        let mut again = table(records_max, 1_000);
+        kept.into_iter().for_each(|completed| again.restore(completed));
+        again.check();
+        for (n, known) in plain {
+            if let Plain::Done { by, expires } = known && expires >= now {
+                prop_assert_eq!(reads(&again.claims(n, 9, now, now)), Some(by));
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! An event as those see it who look in, and how it ended as those hear it who watch.
+//!
+//! Copies, taken under the mailbox's lock: they hold for that moment, and nobody can change an event through them.
+
+use std::sync::Arc;
+
+use crate::base::time::Time;
+use crate::event::InvocationType;
+use crate::event::failure::{DeadLetter, Failure};
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::queue::entry::{Phase, Slot};
+
+/// An event, as those who look in see it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) id: RequestId,
+    pub(crate) phase: Phase,
+    pub(crate) kind: InvocationType,
+    pub(crate) at: Time,
+    pub(crate) accepted: Time,
+    pub(crate) attempt: u32,
+    pub(crate) result: Option<Payload>,
+    pub(crate) letter: Option<DeadLetter>,
+    pub(crate) failure: Option<Failure>,
+    /// Under which it was invoked, as given.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "the HTTP API asks for it")
+    )]
+    pub(crate) qualifier: Option<Arc<str>>,
+}
+
+impl View {
+    pub(crate) fn new(slot: &Slot) -> Self {
+        let side = slot.side.as_ref();
+        Self {
+            id: slot.id,
+            phase: slot.phase,
+            kind: slot.kind,
+            at: slot.at,
+            accepted: slot.accepted,
+            attempt: slot.attempt,
+            result: slot.body.clone().filter(|_| slot.phase == Phase::Succeeded),
+            letter: side.and_then(|side| side.letter.clone()),
+            failure: side
+                .and_then(|side| side.attempts.last())
+                .map(|attempt| attempt.failure.clone()),
+            qualifier: side
+                .and_then(|side| side.origin.as_ref())
+                .and_then(|origin| origin.qualifier.clone()),
+        }
+    }
+
+    pub(crate) fn end(&self) -> Option<End> {
+        Some(match self.phase {
+            Phase::Succeeded => End::Succeeded(self.result.clone()),
+            Phase::Cancelled => End::Cancelled,
+            Phase::Dead => match (&self.letter, &self.failure) {
+                (Some(letter), _) => End::Dead(letter.clone()),
+                (None, Some(failure)) => End::Failed(failure.clone()),
+                (None, None) => return None,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// How a watched event ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Succeeded(Option<Payload>),
+    Dead(DeadLetter),
+    Failed(Failure),
+    Cancelled,
+}

@@ -1,0 +1,361 @@
+//! A worker's place at the mailbox, and its turn: settle the one event, take the next, under one lock.
+//!
+//! Whatever way the worker ends, dropping the seat gives back what it had. Which place is in what state is for
+//! `mailbox/workers.rs` to know.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::{Inner, Later, Mailbox, Wake};
+use crate::base::time::Time;
+use crate::event::InvocationType;
+use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind};
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::function::context::Station;
+use crate::function::crash_loop::Crash;
+use crate::function::live_settings::Rules;
+use crate::mailbox::notice::{Failed, Notice};
+use crate::mailbox::workers::Asking;
+use crate::queue::Kept;
+use crate::queue::entry::{Taken, Ticket};
+
+/// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.
+pub(crate) struct Seat {
+    mailbox: Arc<Mailbox>,
+    index: u32,
+    station: Arc<Station>,
+}
+
+/// What a worker does next.
+pub(crate) enum Turn {
+    /// Run this; `run` is its number among the seat's runs, by which it can be given up.
+    Run { taken: Taken, run: u64 },
+    /// Nothing to do yet: look again soon.
+    Linger,
+    /// Nothing to do: it will be woken.
+    Idle,
+    /// Go away.
+    Stop,
+}
+
+/// How a worker works.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    /// It sleeps when it finds nothing.
+    Calm,
+    /// Its runs are quick, one after the other: nobody else is needed as long as it copes. It sleeps when it finds nothing.
+    Brisk,
+    /// As brisk; when it finds nothing it looks again soon, for being woken costs more than a look.
+    Linger,
+}
+
+/// Ready events beyond which a brisk worker gets help.
+const BACKLOG: u32 = 1_024;
+
+/// A run that succeeded.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) ticket: Ticket,
+    pub(crate) first_due: Time,
+    pub(crate) started: Time,
+    pub(crate) result: Option<Payload>,
+}
+
+/// Events that a worker took and that don't run now.
+#[derive(Default)]
+struct Passed {
+    /// Too old, or out of retries.
+    doomed: Vec<(Ticket, DeadLetter)>,
+    /// Some came before their time by the wall clock.
+    is_early: bool,
+    /// Those of them that wait in the store.
+    parked: Vec<(RequestId, Time)>,
+}
+
+impl Seat {
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    pub(crate) fn station(&self) -> &Arc<Station> {
+        &self.station
+    }
+
+    /// Says how to wake the worker; must come before its first turn.
+    pub(crate) fn wakes(&self, waker: &Waker) {
+        let waker = waker.clone();
+        self.mailbox.lock().seats.wakes(self.index, waker);
+    }
+
+    /// Settles what was done, takes what comes next.
+    pub(crate) fn turn(
+        &self,
+        done: Option<Done>,
+        pace: Pace,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
+        self.mailbox.turn(self.index, done, pace, now)
+    }
+
+    /// Has anything come since the last look? It is a guess: now and then a look must be taken anyway.
+    #[inline]
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.mailbox.inbox.is_stirred()
+    }
+
+    /// What runs takes longer than expected: nobody shall wait for this worker.
+    pub(crate) fn slow(&self) {
+        let mailbox = &self.mailbox;
+        let mut inner = mailbox.lock();
+        if !inner.seats.slow(self.index) {
+            return;
+        }
+        let now = mailbox.clock.now();
+        let mut wake = inner.rouse(mailbox.rules(), now);
+        wake += mailbox.publish(&mut inner, now);
+        drop(inner);
+        mailbox.wake(wake);
+    }
+
+    /// Settles what was done before anything is taken. Gives its payload back, if it still counted.
+    pub(crate) fn settle(&self, done: Done, now: Time) -> Option<Payload> {
+        let mailbox = &self.mailbox;
+        let mut inner = mailbox.lock();
+        inner.seats.end(self.index);
+        let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
+        let attend = attend && !std::mem::replace(&mut inner.summoned, true);
+        inner.check_drained();
+        drop(inner);
+        if attend {
+            mailbox.tell(Notice::Attend);
+        }
+        payload
+    }
+
+    /// Hands a failed attempt to the supervisor.
+    pub(crate) fn failed(&self, failed: Failed) {
+        let mut inner = self.mailbox.lock();
+        // The attempt is the supervisor's from here on, not this seat's.
+        inner.seats.end(self.index);
+        let crash = failed.failure.kind == FailureKind::Panic;
+        inner.restarts.failed();
+        let attend = !crash
+            && inner.survived(self.mailbox.settings(), self.mailbox.name())
+            && !inner.summoned;
+        inner.summoned |= attend;
+        drop(inner);
+        if crash {
+            self.slow();
+            let crash = Crash::Run;
+            self.mailbox.crashed(crash, &failed.failure, failed.ended);
+        }
+        self.mailbox.tell(Notice::Failed(Box::new(failed)));
+        if attend {
+            self.mailbox.tell(Notice::Attend);
+        }
+    }
+
+    /// The attempt was given up from outside; nothing is to be settled.
+    pub(crate) fn aborted(&self) {
+        self.mailbox.lock().seats.end(self.index);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mailbox = &self.mailbox;
+        let mut inner = mailbox.lock();
+        let left = inner.seats.leave(self.index);
+        let attend = !std::mem::replace(&mut inner.summoned, true);
+        inner.check_drained();
+        drop(inner);
+        if let Some((ticket, started)) = left.run {
+            let ended = mailbox.clock.now();
+            let failure = Failure::worker_lost();
+            if !left.retired {
+                mailbox.lock().restarts.failed();
+                mailbox.crashed(Crash::Run, &failure, ended);
+            }
+            mailbox.tell(Notice::Failed(Box::new(Failed {
+                ticket,
+                failure,
+                started,
+                ended,
+                logged: false,
+            })));
+        }
+        if attend {
+            mailbox.tell(Notice::Attend);
+        }
+    }
+}
+
+impl Mailbox {
+    /// A seat for a new worker on the arbiter with this serial number.
+    pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
+        let index = self.lock().seats.take(station.clone(), arbiter);
+        Seat {
+            mailbox: self.clone(),
+            index,
+            station,
+        }
+    }
+
+    /// Adds the stored events that come next, at most so many: up to one that is to run alone.
+    pub(crate) fn upcoming(&self, events: &mut impl Extend<RequestId>, max: usize) {
+        events.extend(self.lock_as_is().queue.upcoming().take(max));
+    }
+
+    /// Settles what the worker did and hands out what it does next. Answers whether the run that was `done` still
+    /// counted, and gives its payload back.
+    fn turn(
+        &self,
+        index: u32,
+        done: Option<Done>,
+        pace: Pace,
+        now: Time,
+    ) -> (Turn, Option<Payload>) {
+        let rules = self.rules();
+        let mut passed = Passed::default();
+        let mut inner = self.lock_as_is();
+        let (payload, mut attend) = match done {
+            Some(done) => inner.complete(done, rules.registered, self.name(), now),
+            None => (None, false),
+        };
+        let turn = loop {
+            if !inner.queue.has_events() && self.inbox.is_stirred() {
+                self.inbox.calm();
+                self.bring_in(&mut inner, false);
+            }
+            let turn = inner.next(index, pace, now, self, &mut passed);
+            if !matches!(turn.0, Turn::Idle) || self.settle_down(&mut inner) {
+                break turn;
+            }
+            self.bring_in(&mut inner, false);
+        };
+        let mut wake = Wake::default();
+        match turn.0 {
+            Turn::Idle => attend |= inner.wants_timer(),
+            Turn::Run { .. } if inner.wants_help(pace, turn.1, now) => {
+                wake.waker = inner.seats.wake_idle(now);
+                attend |= wake.waker.is_none() && inner.seats.live() < rules.tuning.concurrency();
+            }
+            _ => {}
+        }
+        attend |= inner.wants_look(now) || inner.is_hungry(now);
+        attend |= passed.is_early && inner.wants_timer();
+        wake.attend = attend && !inner.summoned;
+        inner.summoned |= attend;
+        wake += self.publish(&mut inner, now);
+        inner.check_drained();
+        drop(inner);
+        self.wake(wake);
+        if !passed.doomed.is_empty() {
+            self.tell(Notice::Doomed(passed.doomed));
+        }
+        if !passed.parked.is_empty() {
+            self.tell(Notice::Parked(passed.parked));
+        }
+        (turn.0, payload)
+    }
+}
+
+impl Inner {
+    /// Is the next worker to be woken for what this one leaves behind?
+    #[inline]
+    fn wants_help(&self, pace: Pace, searched: bool, now: Time) -> bool {
+        let wanted = match pace {
+            // It searched and found: if it leaves work behind, the next one searches.
+            Pace::Calm => searched && self.queue.has_ready(),
+            Pace::Brisk | Pace::Linger => self.queue.ready() > BACKLOG,
+        };
+        wanted && !self.seats.is_searched(now)
+    }
+
+    /// Why an event that was to run is not tried any more, by what holds now (ASY-19).
+    #[inline]
+    fn is_over(&self, taken: &Taken, now: Time, rules: Rules<'_>) -> Option<Condition> {
+        if taken.kind != InvocationType::Event {
+            return None;
+        }
+        let age_max = taken
+            .event_age_max
+            .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
+        if now.since(taken.first_due) > age_max {
+            return Some(Condition::EventAgeExceeded);
+        }
+        let is_retry = taken.ticket.attempt > 1;
+        (is_retry && !self.may_retry(taken.ticket, rules)).then_some(Condition::RetriesExhausted)
+    }
+
+    /// Has the event retries left for the failures that it had before this attempt?
+    fn may_retry(&self, ticket: Ticket, rules: Rules<'_>) -> bool {
+        let slot = self.queue.get(ticket.id).map(|(_, slot)| slot);
+        let Some(side) = slot.and_then(|slot| slot.side.as_deref()) else {
+            return true;
+        };
+        let failures = (ticket.attempt - 1).saturating_sub(side.uncounted);
+        let retries = match &side.retry {
+            Some(policy) => policy.retries(),
+            None => rules.retry(side.origin.as_ref()).retries(),
+        };
+        failures <= retries
+    }
+
+    /// The event's time has come, but not by the wall clock, which was set back: it waits on.
+    fn postpone(&mut self, taken: Taken, at: Time, now: Time, passed: &mut Passed) {
+        passed.is_early = true;
+        if let Some(Kept::Parked(payload)) = self.queue.postpone(taken.ticket, at, now) {
+            self.later.extend(payload.map(Later::Payload));
+            passed.parked.push((taken.ticket.id, at));
+        }
+        self.later.extend(taken.payload.map(Later::Payload));
+    }
+
+    /// What the worker does next, and whether it was searching. Events that turn out not to run now go to `passed`.
+    fn next(
+        &mut self,
+        index: u32,
+        pace: Pace,
+        now: Time,
+        mailbox: &Mailbox,
+        passed: &mut Passed,
+    ) -> (Turn, bool) {
+        let rules = mailbox.rules();
+        let Asking { searched, retired } = self.seats.ask(index);
+        // There may be more workers than are wanted by now.
+        if retired || self.seats.live() > rules.tuning.concurrency() {
+            return (Turn::Stop, searched);
+        }
+        while let Some(taken) = self.queue.take(now) {
+            if let Some(wall) = taken.not_before
+                && let Some(at) = mailbox.clock.until(wall)
+            {
+                self.postpone(taken, at, now, passed);
+                continue;
+            }
+            if let Some(condition) = self.is_over(&taken, now, rules) {
+                if let Some(ticket) = self.queue.untake(taken.ticket, now) {
+                    let letter = mailbox.letter(self, ticket, condition, now);
+                    passed.doomed.push((ticket, letter));
+                }
+                continue;
+            }
+            self.meters.concurrent_executions_max = self
+                .meters
+                .concurrent_executions_max
+                .max(self.queue.executing());
+            let brisk = pace != Pace::Calm;
+            let run = self.seats.begin(index, taken.ticket, brisk, now);
+            return (Turn::Run { taken, run }, searched);
+        }
+        // What is ready and may not be taken is not worth waiting for.
+        if pace == Pace::Linger && !self.queue.has_ready() {
+            self.seats.search(index, now);
+            return (Turn::Linger, searched);
+        }
+        self.seats.wait(index, now);
+        (Turn::Idle, searched)
+    }
+}

@@ -1,0 +1,200 @@
+//! What a mailbox keeps of an event, and the forms in which events come in and go out.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::base::time::Time;
+use crate::event::caller::Origin;
+use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
+use crate::event::retry_policy::RetryPolicy;
+use crate::event::{InvocationType, Options};
+
+/// Names one attempt of one event. A ticket whose attempt is over opens nothing: that is the fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) id: RequestId,
+    pub(crate) slot: u32,
+    pub(crate) attempt: u32,
+    /// Tells the event from an earlier one with the same proposed id.
+    pub(crate) stamp: u32,
+    /// The store has the event.
+    pub(crate) stored: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not in any list yet.
+    New,
+    Ready,
+    Delayed,
+    Running,
+    /// Its attempt failed and the supervisor or the dead-letter queue has it in hands.
+    Failed,
+    Succeeded,
+    Dead,
+    Cancelled,
+}
+
+impl Phase {
+    pub(crate) fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Dead | Self::Cancelled)
+    }
+}
+
+/// An event in the mailbox, or what is remembered of one that finished.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: RequestId,
+    /// The payload while it is pending, the result once it succeeded.
+    pub(crate) body: Option<Payload>,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
+    /// When the present phase began; for a delayed event, when it ends.
+    pub(crate) at: Time,
+    /// Its neighbours in the list that it waits in.
+    pub(crate) prev: u32,
+    pub(crate) next: u32,
+    /// Attempts that began.
+    pub(crate) attempt: u32,
+    pub(crate) stamp: u32,
+    pub(crate) phase: Phase,
+    pub(crate) kind: InvocationType,
+    pub(crate) hops: u8,
+    /// Its caller proposed its id.
+    pub(crate) proposed: bool,
+    /// The store has it.
+    pub(crate) stored: bool,
+}
+
+/// An event at the door.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) payload: Payload,
+    pub(crate) kind: InvocationType,
+    pub(crate) hops: u8,
+    pub(crate) side: Option<Box<Side>>,
+    /// The id that its caller proposed, or its store gave.
+    pub(crate) request_id: Option<RequestId>,
+    /// When it may run first.
+    pub(crate) start: Time,
+    /// The store has it.
+    pub(crate) stored: bool,
+    pub(crate) proposed: bool,
+}
+
+/// An event that comes back from the store.
+#[derive(Debug)]
+pub(crate) struct Returning {
+    pub(crate) entry: Entry,
+    pub(crate) accepted: Time,
+    pub(crate) first_due: Time,
+    /// Attempts that failed.
+    pub(crate) attempt: u32,
+    /// Whether the process died too often while it ran.
+    pub(crate) deadly: bool,
+}
+
+/// An event that was accepted into a granted slot and is not in the queue yet.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) slot: u32,
+    pub(crate) payload: Payload,
+    pub(crate) side: Option<Box<Side>>,
+    pub(crate) hops: u8,
+    pub(crate) accepted: Time,
+}
+
+/// What a worker is given to run.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) ticket: Ticket,
+    /// For its worker to take.
+    pub(crate) payload: Option<Payload>,
+    pub(crate) accepted: Time,
+    /// When its first run was due: its age counts from here.
+    pub(crate) first_due: Time,
+    pub(crate) hops: u8,
+    pub(crate) kind: InvocationType,
+    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) event_age_max: Option<Duration>,
+    /// The wall clock must show this before it runs.
+    pub(crate) not_before: Option<SystemTime>,
+    /// The process died while it ran: it runs alone.
+    pub(crate) suspect: bool,
+}
+
+impl Slot {
+    /// Its id doesn't say where it lies.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.proposed || self.stored
+    }
+
+    /// Its present attempt.
+    pub(crate) fn ticket(&self, slot: u32) -> Ticket {
+        Ticket {
+            id: self.id,
+            slot,
+            attempt: self.attempt,
+            stamp: self.stamp,
+            stored: self.stored,
+        }
+    }
+}
+
+/// What only some events have; the others don't pay for it.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) event_age_max: Option<Duration>,
+    /// The wall clock must show this before it runs.
+    pub(crate) not_before: Option<SystemTime>,
+    pub(crate) redriven_from: Option<RequestId>,
+    /// Its failed attempts.
+    pub(crate) attempts: Vec<Attempt>,
+    /// How many of them were throttles or system errors, which don't count (ASY-21).
+    pub(crate) uncounted: u32,
+    /// The process died while it ran: it may have been its doing.
+    pub(crate) suspect: bool,
+    /// Set when it died.
+    pub(crate) letter: Option<DeadLetter>,
+}
+
+impl Side {
+    /// The side of an event with `options` that may not run before the wall clock shows `not_before`; none if they say
+    /// nothing that must be kept.
+    pub(crate) fn of(options: Options, not_before: Option<SystemTime>) -> Option<Box<Self>> {
+        let Options {
+            origin,
+            retry,
+            event_age_max,
+            redriven_from,
+            ..
+        } = options;
+        let side = Self {
+            origin: origin.shared(),
+            retry,
+            event_age_max,
+            not_before,
+            redriven_from,
+            ..Self::default()
+        };
+        side.says_something().then(|| Box::new(side))
+    }
+
+    /// Is there anything that must be kept?
+    pub(crate) fn says_something(&self) -> bool {
+        self.origin.is_some()
+            || self.retry.is_some()
+            || self.event_age_max.is_some()
+            || self.not_before.is_some()
+            || self.redriven_from.is_some()
+            || !self.attempts.is_empty()
+            || self.suspect
+    }
+}
