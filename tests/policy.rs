@@ -6,7 +6,7 @@ use iam_rs::{
     Arn, Context as TheirContext, ContextValue, IAMPolicy, IAMRequest, Principal, PrincipalId,
 };
 use proptest::prelude::*;
-use redrive::policy::{Caller, Context, Decision, Policies, Request};
+use redrive::policy::{Caller, ConditionValues, Decision, Policies, Request};
 use serde_json::{Value, json};
 
 const ADA: &str = "arn:aws:iam::000000000000:user/ada";
@@ -15,7 +15,7 @@ fn ours(document: &Value, action: &str, resource: &str, context: &[(&str, &str)]
     let policy = document.to_string().parse().unwrap();
     let context = context
         .iter()
-        .fold(Context::new(), |context, (key, value)| {
+        .fold(ConditionValues::new(), |context, (key, value)| {
             context.with(key, *value)
         });
     let request = Request {
@@ -63,7 +63,7 @@ fn all_but(but: &[&str], user: &str, ours: bool) -> bool {
             caller: &Caller::principal(user),
             action,
             resource: function,
-            context: &Context::new(),
+            context: &ConditionValues::new(),
         };
         let policy = document.to_string().parse().unwrap();
         return request.decide(&Policies::new(), Some(&policy)) == Decision::Allowed;

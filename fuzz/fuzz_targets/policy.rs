@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redrive::policy::{Caller, Context, Decision, Policies, Policy, Request, ResourcePolicy};
+use redrive::policy::{Caller, ConditionValues, Decision, Policies, Policy, Request, ResourcePolicy};
 
 fuzz_target!(|text: &str| {
     let caller = Caller::principal("arn:aws:iam::000000000000:user/ada");
-    let context = Context::new()
+    let context = ConditionValues::new()
         .with("aws:userid", "ada")
         .with("aws:SourceIp", "10.0.0.1")
         .with("aws:SourceArn", "arn:aws:s3:::bucket")

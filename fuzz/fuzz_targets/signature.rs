@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use libfuzzer_sys::fuzz_target;
-use redrive::http::sigv4::{BodyHash, Credential, Principal, Request, StaticCredentials, Verifier};
+use redrive::http::sigv4::{BodyHash, Credential, Principal, SignedRequest, StaticCredentials, Verifier};
 use redrive_fuzz::parts;
 
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         (text(header), value),
     ];
     let headers = headers.into_iter().filter(|(_, value)| !value.is_empty());
-    let request = Request::new("POST", text(path), text(query), headers);
+    let request = SignedRequest::new("POST", text(path), text(query), headers);
     // 2026-01-01T00:00:00Z, the date of the corpus.
     let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_767_225_600);
     let served = actix_rt::System::new().block_on(async {

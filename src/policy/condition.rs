@@ -4,21 +4,21 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::PolicyError;
-use super::context::{Context, Key};
+use super::context::{ConditionKey, ConditionValues};
 use super::pattern::{Pattern, Wild};
 use super::strict_json::Node;
 
 /// One key under one operator.
 #[derive(Clone, Debug)]
-pub(super) struct Condition {
+pub(super) struct ConditionClause {
     operator: Operator,
-    key: Key,
-    values: Vec<Value>,
+    key: ConditionKey,
+    values: Vec<Operand>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Operator {
-    test: Test,
+    test: Comparison,
     negated: bool,
     /// A key that the request doesn't have is no obstacle.
     if_exists: bool,
@@ -32,7 +32,7 @@ enum Quantifier {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Test {
+enum Comparison {
     String,
     StringIgnoreCase,
     StringLike,
@@ -54,7 +54,7 @@ enum Order {
 }
 
 #[derive(Clone, Debug)]
-enum Value {
+enum Operand {
     Text(Pattern),
     /// The six parts of an ARN.
     Arn(Vec<Pattern>),
@@ -68,7 +68,7 @@ enum Value {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mismatch;
 
-impl Condition {
+impl ConditionClause {
     /// All conditions of a block.
     pub(super) fn read(node: Node, place: &str) -> Result<Vec<Self>, PolicyError> {
         let mut all = Vec::new();
@@ -79,7 +79,7 @@ impl Condition {
             let place = format!("{place}.{name}");
             let before = all.len();
             for (name, values) in keys.map(&place)?.into_all() {
-                let key = Key::named(&name).ok_or_else(|| {
+                let key = ConditionKey::named(&name).ok_or_else(|| {
                     PolicyError::faulty(&*place, format!("the key `{name}` is unknown"))
                 })?;
                 let place = format!("{place}.{name}");
@@ -107,7 +107,7 @@ impl Condition {
     }
 
     /// Is it met? A value of the wrong kind is an error, which has to deny: in a denying statement, "not met" would allow.
-    pub(super) fn is_met(&self, context: &Context) -> Result<bool, Mismatch> {
+    pub(super) fn is_met(&self, context: &ConditionValues) -> Result<bool, Mismatch> {
         let Operator {
             test,
             negated,
@@ -115,9 +115,10 @@ impl Condition {
             quantifier,
         } = self.operator;
         let given = context.get(self.key);
-        if test == Test::Null {
+        if test == Comparison::Null {
             let absent = given.is_none();
-            let wanted = |value: &Value| matches!(value, Value::Bool(wanted) if *wanted == absent);
+            let wanted =
+                |value: &Operand| matches!(value, Operand::Bool(wanted) if *wanted == absent);
             return Ok(self.values.iter().any(wanted));
         }
         let Some(given) = given else {
@@ -150,32 +151,32 @@ impl Operator {
         };
         use Order::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
         let (test, negated) = match name {
-            "StringEquals" => (Test::String, false),
-            "StringNotEquals" => (Test::String, true),
-            "StringEqualsIgnoreCase" => (Test::StringIgnoreCase, false),
-            "StringNotEqualsIgnoreCase" => (Test::StringIgnoreCase, true),
-            "StringLike" => (Test::StringLike, false),
-            "StringNotLike" => (Test::StringLike, true),
+            "StringEquals" => (Comparison::String, false),
+            "StringNotEquals" => (Comparison::String, true),
+            "StringEqualsIgnoreCase" => (Comparison::StringIgnoreCase, false),
+            "StringNotEqualsIgnoreCase" => (Comparison::StringIgnoreCase, true),
+            "StringLike" => (Comparison::StringLike, false),
+            "StringNotLike" => (Comparison::StringLike, true),
             // To AWS, `ArnEquals` and `ArnLike` are the same.
-            "ArnEquals" | "ArnLike" => (Test::Arn, false),
-            "ArnNotEquals" | "ArnNotLike" => (Test::Arn, true),
-            "Bool" => (Test::Bool, false),
-            "IpAddress" => (Test::Ip, false),
-            "NotIpAddress" => (Test::Ip, true),
-            "NumericEquals" => (Test::Number(Equal), false),
-            "NumericNotEquals" => (Test::Number(Equal), true),
-            "NumericLessThan" => (Test::Number(Less), false),
-            "NumericLessThanEquals" => (Test::Number(LessOrEqual), false),
-            "NumericGreaterThan" => (Test::Number(Greater), false),
-            "NumericGreaterThanEquals" => (Test::Number(GreaterOrEqual), false),
-            "DateEquals" => (Test::Date(Equal), false),
-            "DateNotEquals" => (Test::Date(Equal), true),
-            "DateLessThan" => (Test::Date(Less), false),
-            "DateLessThanEquals" => (Test::Date(LessOrEqual), false),
-            "DateGreaterThan" => (Test::Date(Greater), false),
-            "DateGreaterThanEquals" => (Test::Date(GreaterOrEqual), false),
+            "ArnEquals" | "ArnLike" => (Comparison::Arn, false),
+            "ArnNotEquals" | "ArnNotLike" => (Comparison::Arn, true),
+            "Bool" => (Comparison::Bool, false),
+            "IpAddress" => (Comparison::Ip, false),
+            "NotIpAddress" => (Comparison::Ip, true),
+            "NumericEquals" => (Comparison::Number(Equal), false),
+            "NumericNotEquals" => (Comparison::Number(Equal), true),
+            "NumericLessThan" => (Comparison::Number(Less), false),
+            "NumericLessThanEquals" => (Comparison::Number(LessOrEqual), false),
+            "NumericGreaterThan" => (Comparison::Number(Greater), false),
+            "NumericGreaterThanEquals" => (Comparison::Number(GreaterOrEqual), false),
+            "DateEquals" => (Comparison::Date(Equal), false),
+            "DateNotEquals" => (Comparison::Date(Equal), true),
+            "DateLessThan" => (Comparison::Date(Less), false),
+            "DateLessThanEquals" => (Comparison::Date(LessOrEqual), false),
+            "DateGreaterThan" => (Comparison::Date(Greater), false),
+            "DateGreaterThanEquals" => (Comparison::Date(GreaterOrEqual), false),
             // Whether a key is there can't depend on its being there.
-            "Null" if !if_exists && quantifier.is_none() => (Test::Null, false),
+            "Null" if !if_exists && quantifier.is_none() => (Comparison::Null, false),
             _ => return None,
         };
         Some(Self {
@@ -187,20 +188,20 @@ impl Operator {
     }
 }
 
-impl Test {
+impl Comparison {
     /// A policy's value.
-    fn value(self, node: Node) -> Result<Value, String> {
+    fn value(self, node: Node) -> Result<Operand, String> {
         let text = match node {
             Node::Text(text) => text,
             Node::Bool(value) if matches!(self, Self::Bool | Self::Null) => {
-                return Ok(Value::Bool(value));
+                return Ok(Operand::Bool(value));
             }
             Node::Number(value) if matches!(self, Self::Number(_)) => {
-                return Ok(Value::Number(value));
+                return Ok(Operand::Number(value));
             }
             Node::Number(seconds) if matches!(self, Self::Date(_)) => {
                 let date = epoch(seconds).ok_or_else(|| format!("{seconds} is no date"))?;
-                return Ok(Value::Date(date));
+                return Ok(Operand::Date(date));
             }
             other => {
                 return Err(format!(
@@ -210,39 +211,44 @@ impl Test {
         };
         match self {
             Self::String | Self::StringIgnoreCase => {
-                Pattern::parse(&text, Wild::Letters).map(Value::Text)
+                Pattern::parse(&text, Wild::Letters).map(Operand::Text)
             }
-            Self::StringLike => Pattern::parse(&text, Wild::Cards).map(Value::Text),
-            Self::Arn => arn_parts(&text).map(Value::Arn),
+            Self::StringLike => Pattern::parse(&text, Wild::Cards).map(Operand::Text),
+            Self::Arn => arn_parts(&text).map(Operand::Arn),
             Self::Bool | Self::Null => boolean(&text)
-                .map(Value::Bool)
+                .map(Operand::Bool)
                 .ok_or_else(|| format!("`{text}` must be true or false")),
-            Self::Ip => Net::parse(&text).map(Value::Net).ok_or_else(|| {
+            Self::Ip => Net::parse(&text).map(Operand::Net).ok_or_else(|| {
                 format!("`{text}` is no IP address, with or without a prefix length")
             }),
             Self::Number(_) => number(&text)
-                .map(Value::Number)
+                .map(Operand::Number)
                 .ok_or_else(|| format!("`{text}` is no number")),
             Self::Date(_) => date(&text)
-                .map(Value::Date)
+                .map(Operand::Date)
                 .ok_or_else(|| format!("`{text}` is no date such as 2026-01-31T12:00:00Z")),
         }
     }
 
-    fn holds(self, given: &str, value: &Value, context: &Context) -> Result<bool, Mismatch> {
+    fn holds(
+        self,
+        given: &str,
+        value: &Operand,
+        context: &ConditionValues,
+    ) -> Result<bool, Mismatch> {
         match (self, value) {
-            (Self::StringIgnoreCase, Value::Text(text)) => {
+            (Self::StringIgnoreCase, Operand::Text(text)) => {
                 Ok(text.matches_in_any_case(given, context))
             }
-            (_, Value::Text(text)) => Ok(text.matches(given, context)),
-            (_, Value::Arn(parts)) => Ok(arn_matches(parts, given, context)),
-            (_, Value::Bool(value)) => Ok(boolean(given).ok_or(Mismatch)? == *value),
-            (_, Value::Net(net)) => Ok(net.has(given.parse().map_err(|_| Mismatch)?)),
-            (Self::Number(order), Value::Number(value)) => {
+            (_, Operand::Text(text)) => Ok(text.matches(given, context)),
+            (_, Operand::Arn(parts)) => Ok(arn_matches(parts, given, context)),
+            (_, Operand::Bool(value)) => Ok(boolean(given).ok_or(Mismatch)? == *value),
+            (_, Operand::Net(net)) => Ok(net.has(given.parse().map_err(|_| Mismatch)?)),
+            (Self::Number(order), Operand::Number(value)) => {
                 let given = number(given).ok_or(Mismatch)?;
                 Ok(given.partial_cmp(value).is_some_and(|it| order.is(it)))
             }
-            (Self::Date(order), Value::Date(value)) => {
+            (Self::Date(order), Operand::Date(value)) => {
                 let given = date(given).ok_or(Mismatch)?;
                 Ok(order.is(given.cmp(value)))
             }
@@ -290,7 +296,7 @@ fn arn_parts(text: &str) -> Result<Vec<Pattern>, String> {
     parts.iter().map(parse).collect()
 }
 
-fn arn_matches(parts: &[Pattern], given: &str, context: &Context) -> bool {
+fn arn_matches(parts: &[Pattern], given: &str, context: &ConditionValues) -> bool {
     if let [any] = parts {
         return any.matches(given, context);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A condition key that policies may name. Case says nothing in their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(usize);
+pub(super) struct ConditionKey(usize);
 
 /// All of them, in lower case.
 const KEYS: [&str; 20] = [
@@ -30,7 +30,7 @@ const KEYS: [&str; 20] = [
     "lambda:principal",
 ];
 
-impl Key {
+impl ConditionKey {
     pub(super) fn named(name: &str) -> Option<Self> {
         let found = KEYS.iter().position(|key| key.eq_ignore_ascii_case(name));
         found.map(Self)
@@ -41,16 +41,16 @@ impl Key {
 ///
 /// `Debug` shows which keys have one, and no value: a token may be among them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Context(Vec<(Key, String)>);
+pub struct ConditionValues(Vec<(ConditionKey, String)>);
 
-impl fmt::Debug for Context {
+impl fmt::Debug for ConditionValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.0.iter().map(|(key, _)| KEYS[key.0]);
         f.debug_set().entries(keys).finish()
     }
 }
 
-impl Context {
+impl ConditionValues {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
@@ -58,14 +58,14 @@ impl Context {
 
     /// Sets a key, such as `aws:SourceArn`. One that no policy could name is left out.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
-        if let Some(key) = Key::named(key) {
+        if let Some(key) = ConditionKey::named(key) {
             self.0.retain(|(other, _)| *other != key);
             self.0.push((key, value.into()));
         }
         self
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&str> {
+    pub(super) fn get(&self, key: ConditionKey) -> Option<&str> {
         let found = self.0.iter().find(|(other, _)| *other == key);
         found.map(|(_, value)| value.as_str())
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::condition::Mismatch;
-use super::context::Context;
+use super::context::ConditionValues;
 use super::principal::{Caller, CallerKind, Named};
 use super::statement::{Effect, Statement};
 use super::{Policies, Policy, ResourcePolicy};
@@ -18,7 +18,7 @@ pub struct Request<'a> {
     /// On what, as an ARN: with its qualifier if one was given (IAM-06).
     pub resource: &'a str,
     /// Under which circumstances.
-    pub context: &'a Context,
+    pub context: &'a ConditionValues,
 }
 
 /// What was decided.
@@ -35,16 +35,16 @@ pub enum Decision {
 #[non_exhaustive]
 pub enum Denial {
     /// A statement of such a policy says so, with this id.
-    Explicit(Kind, Option<String>),
+    Explicit(PolicyKind, Option<String>),
     /// No policy of this kind says that they may.
-    Implicit(Kind),
+    Implicit(PolicyKind),
     /// A condition could not be evaluated.
     Error,
 }
 
 /// A kind of policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PolicyKind {
     /// Of the caller's identity.
     Identity,
     /// Of the function.
@@ -55,7 +55,7 @@ pub enum Kind {
     Session,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for PolicyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Identity => "identity-based policy",
@@ -77,7 +77,11 @@ impl Denial {
         } = request;
         let because = match self {
             Self::Explicit(kind, _) => {
-                let article = if *kind == Kind::Identity { "an" } else { "a" };
+                let article = if *kind == PolicyKind::Identity {
+                    "an"
+                } else {
+                    "a"
+                };
                 format!("with an explicit deny in {article} {kind}")
             }
             Self::Implicit(kind) => format!("because no {kind} allows the {action} action"),
@@ -118,10 +122,10 @@ impl Request<'_> {
         let of_session = self.ask(of(session))?;
         let by_function = self.ask(function.iter())?;
         let asked = [
-            (Kind::Identity, &identity),
-            (Kind::Boundary, &limit),
-            (Kind::Session, &of_session),
-            (Kind::Resource, &by_function),
+            (PolicyKind::Identity, &identity),
+            (PolicyKind::Boundary, &limit),
+            (PolicyKind::Session, &of_session),
+            (PolicyKind::Resource, &by_function),
         ];
         if let Some((kind, sid)) = asked
             .into_iter()
@@ -135,7 +139,7 @@ impl Request<'_> {
             // IAM-05
             CallerKind::Service | CallerKind::Anonymous => {
                 let allowed = granted.is_some();
-                return Ok((!allowed).then_some(Denial::Implicit(Kind::Resource)));
+                return Ok((!allowed).then_some(Denial::Implicit(PolicyKind::Resource)));
             }
             CallerKind::Root if self.is_at_home() => return Ok(None),
             // IAM-04: nothing limits what a function grants to a user or a session by name.
@@ -145,17 +149,17 @@ impl Request<'_> {
         let missing = match (self.is_at_home(), own, granted) {
             // IAM-03: one side suffices; an account as a whole is no side.
             (true, true, _) | (true, _, Some(Named::ByRole)) => None,
-            (true, false, _) => Some(Kind::Identity),
+            (true, false, _) => Some(PolicyKind::Identity),
             // Across accounts both sides must allow.
-            (false, _, None) => Some(Kind::Resource),
-            (false, false, Some(_)) => Some(Kind::Identity),
+            (false, _, None) => Some(PolicyKind::Resource),
+            (false, false, Some(_)) => Some(PolicyKind::Identity),
             (false, true, Some(_)) => None,
         };
         let bounded = boundary.is_some() && limit.allowed.is_none();
         let in_session = !session.is_empty() && of_session.allowed.is_none();
         let missing = missing
-            .or(bounded.then_some(Kind::Boundary))
-            .or(in_session.then_some(Kind::Session));
+            .or(bounded.then_some(PolicyKind::Boundary))
+            .or(in_session.then_some(PolicyKind::Session));
         Ok(missing.map(Denial::Implicit))
     }
 
@@ -166,8 +170,11 @@ impl Request<'_> {
         account.is_empty() || account == self.caller.account()
     }
 
-    fn ask<'s>(&self, statements: impl Iterator<Item = &'s Statement>) -> Result<Answer, Mismatch> {
-        let mut answer = Answer::default();
+    fn ask<'s>(
+        &self,
+        statements: impl Iterator<Item = &'s Statement>,
+    ) -> Result<Verdict, Mismatch> {
+        let mut answer = Verdict::default();
         for statement in statements {
             let Self {
                 caller,
@@ -196,7 +203,7 @@ impl Request<'_> {
 
 /// What the policies of a kind say.
 #[derive(Default)]
-struct Answer {
+struct Verdict {
     allowed: Option<Named>,
     /// The id of a statement that denies.
     denied: Option<Option<String>>,

@@ -8,7 +8,7 @@
 //! named there, as AWS asks for beside a principal, excepts its root and nobody else of it.
 //!
 //! ```
-//! use redrive::policy::{Caller, Context, Decision, Policies, Policy, Request};
+//! use redrive::policy::{Caller, ConditionValues, Decision, Policies, Policy, Request};
 //!
 //! # fn main() -> Result<(), redrive::policy::PolicyError> {
 //! let policy: Policy = r#"{
@@ -24,7 +24,7 @@
 //!     caller: &Caller::principal("arn:aws:iam::000000000000:user/ada"),
 //!     action: "lambda:InvokeFunction",
 //!     resource: "arn:aws:lambda:us-east-1:000000000000:function:greet",
-//!     context: &Context::new(),
+//!     context: &ConditionValues::new(),
 //! }
 //! .decide(&Policies::new().identity(policy), None);
 //! assert_eq!(decision, Decision::Allowed);
@@ -46,12 +46,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub use context::Context;
-pub use decision::{Decision, Denial, Kind, Request};
+pub use context::ConditionValues;
+pub use decision::{Decision, Denial, PolicyKind, Request};
 pub use permission::Permission;
 pub use principal::Caller;
 
-use statement::{Side, Statement};
+use statement::{AttachedTo, Statement};
 use strict_json::Node;
 
 /// Why a policy is refused.
@@ -112,7 +112,7 @@ impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let statements = statements(text, IDENTITY_MAX, Side::Identity)?;
+        let statements = statements(text, IDENTITY_MAX, AttachedTo::Identity)?;
         Ok(Self(Arc::new(statements)))
     }
 }
@@ -162,7 +162,7 @@ impl FromStr for ResourcePolicy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let statements = statements(text, RESOURCE_MAX, Side::Resource)?;
+        let statements = statements(text, RESOURCE_MAX, AttachedTo::Resource)?;
         let document: Value =
             serde_json::from_str(text).map_err(|error| PolicyError::Json(error.to_string()))?;
         let texts = match document.get("Statement") {
@@ -221,7 +221,7 @@ fn document(statements: &[Value]) -> String {
     json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements }).to_string()
 }
 
-fn statements(text: &str, limit: usize, side: Side) -> Result<Vec<Statement>, PolicyError> {
+fn statements(text: &str, limit: usize, side: AttachedTo) -> Result<Vec<Statement>, PolicyError> {
     if text.len() > limit {
         let bytes = text.len();
         return Err(PolicyError::TooLarge { bytes, limit });

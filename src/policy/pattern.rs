@@ -1,6 +1,6 @@
 //! Texts of a policy: with `*` and `?` where they mean something, and with variables such as `${aws:username}`.
 
-use super::context::{Context, Key};
+use super::context::{ConditionKey, ConditionValues};
 
 /// A text to compare with.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ enum Piece {
     /// `*`
     Any,
     /// Replaced by the request's value, or by a default.
-    Variable(Key, Option<String>),
+    Variable(ConditionKey, Option<String>),
 }
 
 /// What the stars and question marks of a text mean.
@@ -52,15 +52,15 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
-    pub(super) fn matches(&self, text: &str, context: &Context) -> bool {
+    pub(super) fn matches(&self, text: &str, context: &ConditionValues) -> bool {
         self.compare(text, context, false)
     }
 
-    pub(super) fn matches_in_any_case(&self, text: &str, context: &Context) -> bool {
+    pub(super) fn matches_in_any_case(&self, text: &str, context: &ConditionValues) -> bool {
         self.compare(text, context, true)
     }
 
-    fn compare(&self, text: &str, context: &Context, any_case: bool) -> bool {
+    fn compare(&self, text: &str, context: &ConditionValues, any_case: bool) -> bool {
         let variable = |piece: &Piece| matches!(piece, Piece::Variable(..));
         if !self.0.iter().any(variable) {
             return compare(&self.0, text, any_case);
@@ -72,7 +72,7 @@ impl Pattern {
         compare(&pieces, text, any_case)
     }
 
-    fn filled(&self, context: &Context) -> Option<Vec<Piece>> {
+    fn filled(&self, context: &ConditionValues) -> Option<Vec<Piece>> {
         let mut pieces = Vec::with_capacity(self.0.len());
         for piece in &self.0 {
             match piece {
@@ -105,7 +105,8 @@ fn variable_piece(name: &str) -> Result<Piece, String> {
             (name.trim(), Some(inner.to_owned()))
         }
     };
-    let key = Key::named(name).ok_or_else(|| format!("the variable `${{{name}}}` is unknown"))?;
+    let key = ConditionKey::named(name)
+        .ok_or_else(|| format!("the variable `${{{name}}}` is unknown"))?;
     Ok(Piece::Variable(key, default))
 }
 
@@ -156,7 +157,7 @@ mod tests {
 
     fn matches(pattern: &str, text: &str) -> bool {
         let pattern = Pattern::parse(pattern, Wild::Cards).unwrap();
-        pattern.matches(text, &Context::new().with("aws:username", "a*"))
+        pattern.matches(text, &ConditionValues::new().with("aws:username", "a*"))
     }
 
     #[test]

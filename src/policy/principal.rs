@@ -89,14 +89,14 @@ pub(super) enum Named {
 
 /// Whom a statement names.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Principal {
+pub(super) enum StatementPrincipal {
     Anybody,
     Account(String),
     Arn(String),
     Service(String),
 }
 
-impl Principal {
+impl StatementPrincipal {
     pub(super) fn read(node: Node, place: &str) -> Result<Vec<Self>, PolicyError> {
         let members = match node {
             Node::Text(text) if text == "*" => return Ok(vec![Self::Anybody]),

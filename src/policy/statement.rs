@@ -1,15 +1,15 @@
 //! One statement of a policy.
 
 use super::PolicyError;
-use super::condition::{Condition, Mismatch};
-use super::context::Context;
+use super::condition::{ConditionClause, Mismatch};
+use super::context::ConditionValues;
 use super::pattern::{Pattern, Wild};
-use super::principal::{Caller, Named, Principal};
+use super::principal::{Caller, Named, StatementPrincipal};
 use super::strict_json::Node;
 
 /// Whose policy a statement stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum AttachedTo {
     /// It grants to whom it is attached: no principal.
     Identity,
     /// It grants on what it is attached to: principals.
@@ -27,10 +27,10 @@ pub(super) struct Statement {
     sid: Option<String>,
     pub(super) effect: Effect,
     /// None in a policy of an identity.
-    principals: Option<Set<Principal>>,
+    principals: Option<Set<StatementPrincipal>>,
     actions: Set<Pattern>,
     resources: Set<Pattern>,
-    conditions: Vec<Condition>,
+    conditions: Vec<ConditionClause>,
 }
 
 /// These, or all but these.
@@ -41,7 +41,7 @@ enum Set<T> {
 }
 
 impl Statement {
-    pub(super) fn read(node: Node, index: usize, side: Side) -> Result<Self, PolicyError> {
+    pub(super) fn read(node: Node, index: usize, side: AttachedTo) -> Result<Self, PolicyError> {
         let place = format!("Statement[{index}]");
         let mut members = node.map(&place)?;
         let sid = members
@@ -79,18 +79,18 @@ impl Statement {
             found.ok_or_else(|| PolicyError::faulty(&*place, format!("has no {name}")))
         };
         let principals = match (set(&mut members, "Principal")?, side) {
-            (None, Side::Identity) => None,
-            (Some((.., place)), Side::Identity) => {
+            (None, AttachedTo::Identity) => None,
+            (Some((.., place)), AttachedTo::Identity) => {
                 let problem = "belongs into a policy of a function, not of an identity";
                 return Err(PolicyError::faulty(place, problem));
             }
-            (found, Side::Resource) => {
+            (found, AttachedTo::Resource) => {
                 let (node, not, place) = needed(found, "Principal")?;
                 if not && effect == Effect::Allow {
                     let problem = "would allow everybody else: use Principal, or deny";
                     return Err(PolicyError::faulty(place, problem));
                 }
-                Some(Set::of(Principal::read(node, &place)?, not))
+                Some(Set::of(StatementPrincipal::read(node, &place)?, not))
             }
         };
         let (node, not, at) = needed(set(&mut members, "Action")?, "Action")?;
@@ -102,7 +102,7 @@ impl Statement {
         let resources: Result<_, _> = resources.map(|it| resource(&it, &at)).collect();
         let resources = Set::of(resources?, not);
         let conditions = match members.take("Condition") {
-            Some(node) => Condition::read(node, &format!("{place}.Condition"))?,
+            Some(node) => ConditionClause::read(node, &format!("{place}.Condition"))?,
             None => Vec::new(),
         };
         members.end(&place)?;
@@ -126,7 +126,7 @@ impl Statement {
         caller: &Caller,
         action: &str,
         resource: &str,
-        context: &Context,
+        context: &ConditionValues,
     ) -> Result<Option<Named>, Mismatch> {
         let named = match &self.principals {
             None => Some(Named::Directly),

@@ -42,13 +42,13 @@ fn decide(
         caller,
         action: "lambda:InvokeFunction",
         resource,
-        context: &Context::new(),
+        context: &ConditionValues::new(),
     }
     .decide(policies, function)
 }
 
 /// May ada, by her own policies alone?
-fn may(statements: Value, context: Context) -> bool {
+fn may(statements: Value, context: ConditionValues) -> bool {
     let request = Request {
         caller: &Caller::principal(ADA),
         action: "lambda:InvokeFunction",
@@ -61,7 +61,7 @@ fn may(statements: Value, context: Context) -> bool {
 /// IAM-01, IAM-08
 #[test]
 fn nothing_is_allowed_but_what_a_policy_allows_and_none_denies() {
-    let now = Context::new;
+    let now = ConditionValues::new;
     for (statements, expected) in [
         (json!([]), false),
         (json!([allow("lambda:InvokeFunction", FUNCTION)]), true),
@@ -250,7 +250,7 @@ fn no_debug_shows_a_token() {
         ..Permission::default()
     };
     assert!(!format!("{permission:?}").contains("hush"));
-    let context = Context::new().with("lambda:EventSourceToken", "hush-hush");
+    let context = ConditionValues::new().with("lambda:EventSourceToken", "hush-hush");
     let shown = format!("{context:?}");
     assert!(
         !shown.contains("hush") && shown.contains("eventsourcetoken"),
@@ -276,7 +276,7 @@ fn a_qualified_grant_is_for_that_qualifier_alone() {
 #[test]
 fn a_denial_has_awss_words() {
     let caller = Caller::principal(ADA);
-    let context = Context::new();
+    let context = ConditionValues::new();
     let request = Request {
         caller: &caller,
         action: "lambda:InvokeFunction",
@@ -315,7 +315,7 @@ fn conditioned(operator: &str, key: &str, value: Value) -> Value {
 /// The operators, each with a value that meets it and one that doesn't; and what a key does that isn't there.
 #[test]
 fn conditions_compare_as_aws_does() {
-    let with = |key: &str, value: &str| Context::new().with(key, value);
+    let with = |key: &str, value: &str| ConditionValues::new().with(key, value);
     let source = "arn:aws:s3:::bucket";
     for (operator, key, value, meets, fails, absent) in [
         ("StringEquals", "aws:userid", json!("a*"), "a*", "ab", false),
@@ -527,13 +527,21 @@ fn conditions_compare_as_aws_does() {
             assert!(may(statement.clone(), with(key, meets)), "{name}: {meets}");
         }
         assert!(!may(statement.clone(), with(key, fails)), "{name}: {fails}");
-        assert_eq!(may(statement, Context::new()), absent, "{name}: absent");
+        assert_eq!(
+            may(statement, ConditionValues::new()),
+            absent,
+            "{name}: absent"
+        );
     }
     let null = |value| conditioned("Null", "aws:userid", json!(value));
-    assert!(may(null("true"), Context::new()) && !may(null("true"), with("aws:userid", "a")));
-    assert!(!may(null("false"), Context::new()) && may(null("false"), with("aws:userid", "a")));
+    assert!(
+        may(null("true"), ConditionValues::new()) && !may(null("true"), with("aws:userid", "a"))
+    );
+    assert!(
+        !may(null("false"), ConditionValues::new()) && may(null("false"), with("aws:userid", "a"))
+    );
     let own = conditioned("StringEquals", "aws:username", json!("${aws:userid}"));
-    let same = Context::new()
+    let same = ConditionValues::new()
         .with("aws:username", "a")
         .with("AWS:UserId", "a");
     assert!(may(own, same));
@@ -548,7 +556,7 @@ fn conditions_are_joined_as_aws_does() {
         "Bool": { "aws:SecureTransport": true },
     });
     let context = |id: &str, name: &str, secure: &str| {
-        let context = Context::new()
+        let context = ConditionValues::new()
             .with("aws:userid", id)
             .with("aws:username", name);
         context.with("aws:SecureTransport", secure)
@@ -567,13 +575,16 @@ fn an_error_denies() {
     let both = json!([allow("*", "*"), against]);
     assert!(may(
         both.clone(),
-        Context::new().with("aws:SourceIp", "11.0.0.1")
+        ConditionValues::new().with("aws:SourceIp", "11.0.0.1")
     ));
     assert!(!may(
         both.clone(),
-        Context::new().with("aws:SourceIp", "10.0.0.1")
+        ConditionValues::new().with("aws:SourceIp", "10.0.0.1")
     ));
-    assert!(!may(both, Context::new().with("aws:SourceIp", "nonsense")));
+    assert!(!may(
+        both,
+        ConditionValues::new().with("aws:SourceIp", "nonsense")
+    ));
 }
 
 /// What isn't known is refused when the policy is loaded, with its place.
@@ -751,10 +762,10 @@ fn permissions_become_statements_and_go_again() {
     );
     let again: ResourcePolicy = policy.to_json().parse().unwrap();
     assert_eq!(again.to_json(), policy.to_json());
-    let context = Context::new()
+    let context = ConditionValues::new()
         .with("aws:SourceArn", "arn:aws:s3:::bucket")
         .with("aws:SourceAccount", "000000000000");
-    let decide = |context: &Context| {
+    let decide = |context: &ConditionValues| {
         let request = Request {
             caller: &Caller::service("s3.amazonaws.com"),
             action: "lambda:InvokeFunction",
@@ -768,7 +779,7 @@ fn permissions_become_statements_and_go_again() {
         decide(&context.clone().with("aws:SourceArn", "arn:aws:s3:::other")),
         Decision::Allowed
     );
-    assert_ne!(decide(&Context::new()), Decision::Allowed);
+    assert_ne!(decide(&ConditionValues::new()), Decision::Allowed);
     assert_eq!(
         policy.remove("sns"),
         Err(PolicyError::UnknownSid("sns".to_owned()))
@@ -848,13 +859,15 @@ fn statements() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(statement, 0..6)
 }
 
-fn contexts() -> impl Strategy<Value = Context> {
+fn contexts() -> impl Strategy<Value = ConditionValues> {
     let id = prop::option::of(prop::sample::select(vec!["a", "b", "c"]));
     let ip = prop::option::of(prop::sample::select(vec![
         "10.0.0.1", "12.0.0.1", "nonsense",
     ]));
     (id, ip).prop_map(|(id, ip)| {
-        let context = id.map_or(Context::new(), |id| Context::new().with("aws:userid", id));
+        let context = id.map_or(ConditionValues::new(), |id| {
+            ConditionValues::new().with("aws:userid", id)
+        });
         ip.map_or(context.clone(), |ip| context.with("aws:SourceIp", ip))
     })
 }

@@ -1,6 +1,6 @@
 //! The policy of a function through the API: every refusal, and whom it lets in.
 
-use redrive::policy::{Caller, Context, Decision, Policies, Request, ResourcePolicy};
+use redrive::policy::{Caller, ConditionValues, Decision, Policies, Request, ResourcePolicy};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Served, serve};
@@ -165,7 +165,7 @@ async fn a_source_is_let_in_by_its_principal_its_arn_and_its_account() {
     let told = served.get(&policy("echo")).await.json();
     let told: ResourcePolicy = told["Policy"].as_str().unwrap().parse().unwrap();
     let may = |service: &str, source: &str, account: &str, action: &str| {
-        let context = Context::new()
+        let context = ConditionValues::new()
             .with("aws:SourceArn", source)
             .with("aws:SourceAccount", account);
         let request = Request {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use redrive::http::sigv4::{BodyHash, Request};
+use redrive::http::sigv4::{BodyHash, SignedRequest};
 use serde::Deserialize;
 
 #[derive(Clone)]
@@ -67,10 +67,10 @@ impl Sent {
         }
     }
 
-    pub(crate) fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self) -> SignedRequest<'_> {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Request::new(&self.method, &self.path, &self.query, headers)
+        SignedRequest::new(&self.method, &self.path, &self.query, headers)
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -25,7 +25,9 @@ use crate::base::clock;
 use crate::client::{Client, InvokedAs};
 use crate::event::caller::LATEST;
 use crate::function::configuration::Permissions;
-use crate::policy::{Caller, Context, Decision, Denial, Kind, Request, ResourcePolicy};
+use crate::policy::{
+    Caller, ConditionValues, Decision, Denial, PolicyKind, Request, ResourcePolicy,
+};
 
 /// What guards the API, once the application has given it credentials.
 pub(crate) struct Guard {
@@ -159,9 +161,9 @@ fn check_account(incoming: &Incoming<'_>, operation: Operation<'_>) -> Result<()
         caller: &caller,
         action,
         resource: &resource,
-        context: &Context::new(),
+        context: &ConditionValues::new(),
     };
-    let denial = Denial::Implicit(Kind::Resource);
+    let denial = Denial::Implicit(PolicyKind::Resource);
     Err(ApiError::access_denied(denial.message(&request)))
 }
 
@@ -277,7 +279,7 @@ async fn authenticate(
     let headers = http.headers().iter();
     let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
     let (method, path) = (http.method().as_str(), http.uri().path());
-    let request = sigv4::Request::new(method, path, http.query_string(), headers);
+    let request = sigv4::SignedRequest::new(method, path, http.query_string(), headers);
     let claim = guard.verifier.admit(&request, clock::wall_now()).await?;
     let credential = claim.credential().clone();
     let body = match invokes {
@@ -305,7 +307,7 @@ async fn authenticate(
 struct Asker {
     api: Arc<Api>,
     credential: Arc<Credential>,
-    context: Context,
+    context: ConditionValues,
 }
 
 impl Asker {
@@ -360,7 +362,7 @@ impl Asker {
         let decision = match request.decide(self.credential.granted(), policy.as_deref()) {
             // What is no function's is this account's, and only functions have policies that let others in.
             Decision::Allowed if resource == "*" && !self.is_at_home() => {
-                Decision::Denied(Denial::Implicit(Kind::Resource))
+                Decision::Denied(Denial::Implicit(PolicyKind::Resource))
             }
             decided => decided,
         };
@@ -432,7 +434,7 @@ impl Asker {
 }
 
 /// The values of condition keys that this request has.
-fn context(incoming: &Incoming<'_>, credential: &Credential) -> Context {
+fn context(incoming: &Incoming<'_>, credential: &Credential) -> ConditionValues {
     let (http, principal) = (incoming.http, credential.principal());
     let now = clock::wall_now();
     let epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -444,7 +446,7 @@ fn context(incoming: &Incoming<'_>, credential: &Credential) -> Context {
         _ => ("Account", None),
     };
     let secure = Listener::of(http).secure;
-    let mut context = Context::new()
+    let mut context = ConditionValues::new()
         .with(
             "aws:CurrentTime",
             humantime::format_rfc3339_seconds(now).to_string(),

@@ -21,24 +21,24 @@ const BEGINNING: Duration = Duration::from_millis(500);
 
 pub(super) struct Buffered {
     max: usize,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     bytes: usize,
     last: u64,
-    parts: BTreeMap<Place, Part>,
+    parts: BTreeMap<EvictionRank, Holding>,
 }
 
 /// Those whose clients have done nothing yet come first, then those that last did something long ago.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct EvictionRank {
     has_gone_on: bool,
     number: u64,
 }
 
-struct Part {
+struct Holding {
     bytes: usize,
     since: Instant,
     end: Arc<Notify>,
@@ -47,7 +47,7 @@ struct Part {
 /// What one connection holds.
 pub(super) struct Share {
     of: Arc<Buffered>,
-    part: Option<Place>,
+    part: Option<EvictionRank>,
     end: Arc<Notify>,
 }
 
@@ -69,8 +69,8 @@ impl Buffered {
     }
 }
 
-impl Held {
-    fn remove(&mut self, part: Place) -> Option<Part> {
+impl HeldBytes {
+    fn remove(&mut self, part: EvictionRank) -> Option<Holding> {
         let part = self.parts.remove(&part)?;
         self.bytes -= part.bytes;
         Some(part)
@@ -92,13 +92,13 @@ impl Share {
         held.last += 1;
         let now = tokio_now();
         let since = before.map_or(now, |before| before.since);
-        let part = Place {
+        let part = EvictionRank {
             has_gone_on: now >= since + BEGINNING,
             number: held.last,
         };
         held.bytes += bytes;
         let end = self.end.clone();
-        held.parts.insert(part, Part { bytes, since, end });
+        held.parts.insert(part, Holding { bytes, since, end });
         self.part = Some(part);
         while held.bytes > self.of.max
             && let Some(&least) = held.parts.keys().find(|other| **other != part)

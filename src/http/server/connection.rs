@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 
 use super::buffered::Share;
 use super::connections::Presence;
-use super::wire::{Body, HEAD_BYTES_MAX, NoRequest, Wire};
+use super::wire::{BodyState, HEAD_BYTES_MAX, NoRequest, Wire};
 use crate::http::error::{ApiError, random_id};
 
 /// How long a client may take for the head of a request, from its first byte on.
@@ -54,7 +54,7 @@ const SENT_TOGETHER: usize = 64 << 10;
 const HEADERS_MAX: usize = 96;
 
 /// What a connection takes part in.
-pub(super) struct Part {
+pub(super) struct Membership {
     pub(super) presence: Presence,
     /// Of what it receives, and of what it sends.
     pub(super) shares: [Share; 2],
@@ -69,12 +69,12 @@ pub(super) async fn serve<S, A>(
     peer: Option<SocketAddr>,
     app: Rc<A>,
     config: ServiceConfig,
-    part: Part,
+    part: Membership,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Service<Request, Response = ServiceResponse, Error = actix_web::Error>,
 {
-    let Part {
+    let Membership {
         presence,
         shares,
         stopping,
@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                 Next::Close => return self.close().await,
             };
             request.head_mut().peer_addr = peer;
-            if self.wire.borrow().body() != Body::Over {
+            if self.wire.borrow().body() != BodyState::Over {
                 let body = RequestBody(self.wire.clone());
                 *request.payload() = Payload::Stream {
                     payload: Box::pin(body),
@@ -209,8 +209,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         // Nobody may have read the body, be it here or not.
         let over = poll_fn(|task| {
             let mut wire = self.wire.borrow_mut();
-            while wire.body() == Body::Coming && wire.poll_part(task).is_ready() {}
-            Poll::Ready(wire.body() == Body::Over)
+            while wire.body() == BodyState::Coming && wire.poll_part(task).is_ready() {}
+            Poll::Ready(wire.body() == BodyState::Over)
         });
         let over = over.await;
         let stops = poll_fn(|task| Poll::Ready(self.stop.poll(task).is_ready())).await;
@@ -281,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         let unread = poll_fn(|task| {
             let mut wire = self.wire.borrow_mut();
             let _ = wire.poll_end(task);
-            Poll::Ready(!wire.is_empty() || wire.body() != Body::Over)
+            Poll::Ready(!wire.is_empty() || wire.body() != BodyState::Over)
         });
         let unread = unread.await;
         self.shutdown().await?;

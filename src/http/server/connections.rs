@@ -21,23 +21,23 @@ const WAIT_MIN: Duration = Duration::from_secs(2);
 pub(super) struct Connections {
     /// With one more, one has to go.
     max: usize,
-    all: Mutex<All>,
+    all: Mutex<ConnectionTable>,
 }
 
 #[derive(Default)]
-struct All {
+struct ConnectionTable {
     count: usize,
     /// How many were asked to end and haven't yet.
     ending: usize,
     last: u64,
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: BTreeMap<WaitRank, Waiting>,
     /// A task looks from time to time whether one has waited long enough.
     is_watched: bool,
 }
 
 /// Those that had no request come first, then those that have waited longest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct WaitRank {
     had_request: bool,
     number: u64,
 }
@@ -52,7 +52,7 @@ pub(super) struct Presence {
     among: Arc<Connections>,
     had_request: bool,
     /// Where it is among those that wait, unless it was asked to end since.
-    place: Option<Place>,
+    place: Option<WaitRank>,
     end: Arc<Notify>,
 }
 
@@ -82,7 +82,7 @@ impl Connections {
 
     fn make_room(&self, now: Instant) {
         let mut all = take(&self.all);
-        let All {
+        let ConnectionTable {
             count,
             ending,
             waiting,
@@ -134,7 +134,7 @@ impl Presence {
         }
         let mut all = take(&self.among.all);
         all.last += 1;
-        let place = Place {
+        let place = WaitRank {
             had_request: self.had_request,
             number: all.last,
         };

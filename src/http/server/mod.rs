@@ -33,7 +33,7 @@ use super::LambdaApi;
 use super::server::listener::Listener;
 use crate::base::signals::Signals;
 use buffered::Buffered;
-use connection::Part;
+use connection::Membership;
 use connections::Connections;
 
 /// A server of the API that listens; [`run`](Self::run) serves.
@@ -157,7 +157,7 @@ impl LambdaApi {
         let connections = self.0.connections_max;
         let connections = connections.unwrap_or_else(|| connections_max(descriptors_max()));
         let of_thread = (connections / threads).max(1);
-        let bounds = Bounds {
+        let bounds = ServerLimits {
             connections: Connections::new(of_thread * threads),
             arriving: Buffered::new(self.0.buffered_max),
             leaving: Buffered::new(self.0.buffered_max),
@@ -240,7 +240,7 @@ fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 /// What holds for all connections of a server together.
 #[derive(Clone)]
-struct Bounds {
+struct ServerLimits {
     connections: Arc<Connections>,
     arriving: Arc<Buffered>,
     leaving: Arc<Buffered>,
@@ -252,7 +252,7 @@ fn serve(
     api: &LambdaApi,
     listener: Listener,
     stopping: &GracefulShutdownSignal,
-    bounds: &Bounds,
+    bounds: &ServerLimits,
     tls: Option<ServerConfig>,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = Infallible, InitError = ()> + use<>
 {
@@ -278,7 +278,7 @@ fn serve(
             };
             Ok(fn_service(move |stream: TcpStream| {
                 let end = Arc::new(Notify::new());
-                let part = Part {
+                let part = Membership {
                     presence: bounds.connections.enter(end.clone()),
                     shares: [
                         bounds.arriving.share(end.clone()),

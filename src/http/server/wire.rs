@@ -28,7 +28,7 @@ pub(super) struct Wire<S> {
     sending: BytesMut,
     /// What came since the codec said that a head isn't whole may be the rest of it.
     may_be_whole: bool,
-    body: Body,
+    body: BodyState,
     /// Of a body that comes in chunks.
     chunks: Option<Chunks>,
     /// Bytes of the body that were handed on and are kept until it is whole.
@@ -48,7 +48,7 @@ pub(super) struct Wire<S> {
 
 /// What is known of the body of the request that is being served.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Body {
+pub(super) enum BodyState {
     /// It came to its end, or there is none.
     Over,
     /// Its sender waits to be asked for it (`Expect: 100-continue`).
@@ -96,7 +96,7 @@ impl<S> Wire<S> {
             received: BytesMut::new(),
             sending: BytesMut::new(),
             may_be_whole: true,
-            body: Body::Over,
+            body: BodyState::Over,
             chunks: None,
             handed_on: 0,
             unwanted: Unwanted::default(),
@@ -122,7 +122,7 @@ impl<S> Wire<S> {
         self.presence.waits();
     }
 
-    pub(super) fn body(&self) -> Body {
+    pub(super) fn body(&self) -> BodyState {
         self.body
     }
 
@@ -213,11 +213,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         self.chunks = is_chunked.then(Chunks::new);
         self.body = match self.codec.message_type() {
-            MessageType::None => Body::Over,
+            MessageType::None => BodyState::Over,
             // Whoever doesn't change the protocol sees another request where this one sees a body without end.
             MessageType::Stream => return Err(NoRequest::Unclear(NO_OTHER_PROTOCOL)),
-            MessageType::Payload if request.head().expect() => Body::Held,
-            MessageType::Payload => Body::Coming,
+            MessageType::Payload if request.head().expect() => BodyState::Held,
+            MessageType::Payload => BodyState::Coming,
         };
         Ok(request)
     }
@@ -228,14 +228,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
         match self.body {
-            Body::Over => return Poll::Ready(None),
-            Body::Broken => return Poll::Ready(Some(Err(PayloadError::Incomplete(None)))),
-            Body::Held => {
+            BodyState::Over => return Poll::Ready(None),
+            BodyState::Broken => return Poll::Ready(Some(Err(PayloadError::Incomplete(None)))),
+            BodyState::Held => {
                 self.sending
                     .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-                self.body = Body::Coming;
+                self.body = BodyState::Coming;
             }
-            Body::Coming => {}
+            BodyState::Coming => {}
         }
         if !self.sending.is_empty() && matches!(self.poll_send(task), Poll::Ready(Err(_))) {
             return self.broken(PayloadError::Incomplete(None));
@@ -269,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     return Poll::Ready(Some(Ok(part)));
                 }
                 Ok(Some(Message::Chunk(None))) => {
-                    self.body = Body::Over;
+                    self.body = BodyState::Over;
                     self.serves();
                     return Poll::Ready(None);
                 }
@@ -295,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn broken(&mut self, error: PayloadError) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        self.body = Body::Broken;
+        self.body = BodyState::Broken;
         Poll::Ready(Some(Err(error)))
     }
 
@@ -303,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// kept for later.
     pub(super) fn poll_end(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.body != Body::Over || self.received.len() >= HEAD_BYTES_MAX {
+            if self.body != BodyState::Over || self.received.len() >= HEAD_BYTES_MAX {
                 return Poll::Pending;
             }
             if ready!(self.poll_receive(task))? == 0 {

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use super::error::{SignatureError, excerpt};
-use super::query::Query;
-use super::request::Request;
-use super::timestamp::{Span, Timestamp};
+use super::query::CanonicalQuery;
+use super::request::SignedRequest;
+use super::timestamp::{Seconds, Timestamp};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const HEADER: &str = "Authorization header";
@@ -32,7 +32,7 @@ const EXPIRES_MAX: u64 = 7 * 24 * 60 * 60;
 pub(super) enum Form {
     Header,
     /// In the query of a URL that is good for as long as it says.
-    Presigned(Span),
+    Presigned(Seconds),
 }
 
 /// A signature and what it claims, all of the right form.
@@ -73,7 +73,10 @@ pub(super) struct Scope<'p> {
 }
 
 impl<'a> Presented<'a> {
-    pub(super) fn read(request: &Request<'a>, query: &'a Query) -> Result<Self, SignatureError> {
+    pub(super) fn read(
+        request: &SignedRequest<'a>,
+        query: &'a CanonicalQuery,
+    ) -> Result<Self, SignatureError> {
         let authorization = request.single("authorization")?;
         let is_presigned = ["X-Amz-Algorithm", "X-Amz-Credential", SIGNATURE]
             .into_iter()
@@ -116,7 +119,7 @@ impl<'a> Presented<'a> {
     }
 
     /// The list has the canonical form, and has all headers that decide what the request means.
-    fn check_signed_headers(&self, request: &Request<'_>) -> Result<(), SignatureError> {
+    fn check_signed_headers(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let signed = self.signed_headers();
         let is_canonical = signed.is_sorted_by(|one, next| one < next)
             && signed.iter().all(|name| is_header_name(name));
@@ -144,7 +147,10 @@ impl<'a> Presented<'a> {
 
 impl<'a> Texts<'a> {
     /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, in any order.
-    fn of_header(authorization: &'a str, request: &Request<'a>) -> Result<Self, SignatureError> {
+    fn of_header(
+        authorization: &'a str,
+        request: &SignedRequest<'a>,
+    ) -> Result<Self, SignatureError> {
         if authorization.len() > AUTHORIZATION_MAX {
             return Err(SignatureError::TooLong {
                 what: "Authorization header",
@@ -199,7 +205,10 @@ impl<'a> Texts<'a> {
         }
     }
 
-    fn of_query(query: &'a Query, request: &Request<'a>) -> Result<Self, SignatureError> {
+    fn of_query(
+        query: &'a CanonicalQuery,
+        request: &SignedRequest<'a>,
+    ) -> Result<Self, SignatureError> {
         let algorithm = query
             .single("X-Amz-Algorithm")?
             .ok_or(SignatureError::Lacks {
@@ -232,7 +241,7 @@ impl<'a> Texts<'a> {
         })
     }
 
-    fn check(self, request: &Request<'_>) -> Result<Presented<'a>, SignatureError> {
+    fn check(self, request: &SignedRequest<'_>) -> Result<Presented<'a>, SignatureError> {
         let form = self.name;
         let needed = |text: Option<Cow<'a, str>>, parameter| {
             text.ok_or(SignatureError::Lacks { form, parameter })
@@ -291,10 +300,10 @@ fn check_algorithm(named: &str) -> Result<(), SignatureError> {
     })
 }
 
-fn lifetime(expires: &str) -> Result<Span, SignatureError> {
+fn lifetime(expires: &str) -> Result<Seconds, SignatureError> {
     let is_number = expires.bytes().all(|byte| byte.is_ascii_digit());
     match expires.parse() {
-        Ok(seconds @ 1..=EXPIRES_MAX) if is_number => Ok(Span(seconds)),
+        Ok(seconds @ 1..=EXPIRES_MAX) if is_number => Ok(Seconds(seconds)),
         _ => Err(SignatureError::Malformed {
             what: "X-Amz-Expires",
             expected: "a number of seconds from 1 to 604800",
@@ -302,7 +311,7 @@ fn lifetime(expires: &str) -> Result<Span, SignatureError> {
     }
 }
 
-fn declared_body_hash(request: &Request<'_>) -> Result<Option<[u8; 32]>, SignatureError> {
+fn declared_body_hash(request: &SignedRequest<'_>) -> Result<Option<[u8; 32]>, SignatureError> {
     let Some(text) = request.single(BODY_HASH)? else {
         return Ok(None);
     };

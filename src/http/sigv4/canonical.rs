@@ -4,8 +4,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::error::{SignatureError, excerpt};
-use super::query::Query;
-use super::request::Request;
+use super::query::CanonicalQuery;
+use super::request::SignedRequest;
 
 /// What a segment of the path escapes: all but the unreserved characters of SIG-10. That includes the `%` of its own escapes,
 /// which makes the second of the two encodings.
@@ -17,18 +17,18 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A canonical request that lacks its last line, the hash of the body.
 #[derive(Clone)]
-pub(super) struct Canonical(Sha256);
+pub(super) struct CanonicalRequest(Sha256);
 
-impl std::fmt::Debug for Canonical {
+impl std::fmt::Debug for CanonicalRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Canonical(..)")
+        f.write_str("CanonicalRequest(..)")
     }
 }
 
-impl Canonical {
+impl CanonicalRequest {
     pub(super) fn of(
-        request: &Request<'_>,
-        query: &Query,
+        request: &SignedRequest<'_>,
+        query: &CanonicalQuery,
         signature: Option<&str>,
         signed_headers: &[&str],
     ) -> Result<Self, SignatureError> {
@@ -81,7 +81,7 @@ fn write_path(path: &str, out: &mut Vec<u8>) {
 
 /// `name:value`, the values of a repeated header joined by commas.
 fn write_header(
-    request: &Request<'_>,
+    request: &SignedRequest<'_>,
     name: &str,
     out: &mut Vec<u8>,
 ) -> Result<(), SignatureError> {

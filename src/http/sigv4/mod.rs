@@ -11,7 +11,7 @@
 //! ```
 //! use std::time::SystemTime;
 //!
-//! use redrive::http::sigv4::{BodyHash, Credential, Principal, Request, SignatureError, StaticCredentials, Verifier};
+//! use redrive::http::sigv4::{BodyHash, Credential, Principal, SignedRequest, SignatureError, StaticCredentials, Verifier};
 //!
 //! # async fn example() -> Result<(), SignatureError> {
 //! let alice = Principal::new("arn:aws:iam::123456789012:user/alice");
@@ -19,7 +19,7 @@
 //! let verifier = Verifier::new("us-east-1", keys);
 //!
 //! let headers: [(&str, &[u8]); 1] = [("host", b"127.0.0.1:9000")];
-//! let request = Request::new("GET", "/2015-03-31/functions", "", headers);
+//! let request = SignedRequest::new("GET", "/2015-03-31/functions", "", headers);
 //! let claim = verifier.admit(&request, SystemTime::now()).await?;
 //! let principal = verifier.settle(claim, &BodyHash::of(b""), SystemTime::now())?;
 //! println!("{}", principal.arn);
@@ -79,6 +79,6 @@ pub use credential::Credential;
 pub use credentials::{Credentials, Found, StaticCredentials};
 pub use error::SignatureError;
 pub use principal::Principal;
-pub use request::Request;
+pub use request::SignedRequest;
 pub(crate) use verifier::UsedUp;
 pub use verifier::{Claim, Verifier};

@@ -7,9 +7,9 @@ use percent_encoding::{percent_decode_str, percent_encode_byte};
 use super::error::SignatureError;
 
 /// The parameters of a query, escaped as SIG-10 has it, in the order of the canonical request.
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct CanonicalQuery(Vec<(String, String)>);
 
-impl Query {
+impl CanonicalQuery {
     /// Split as botocore splits: a parameter without `=` has the empty value, and nothing between two `&` is a parameter
     /// with an empty name.
     pub(super) fn parse(raw: &str) -> Self {

@@ -12,8 +12,8 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 
 use super::error::SignatureError;
-use super::sdk_retry::Attempt;
-use super::timestamp::{Span, Timestamp};
+use super::sdk_retry::SdkAttempt;
+use super::timestamp::{Seconds, Timestamp};
 use crate::base::spin_lock::take;
 
 /// Locks, so that threads rarely meet at one.
@@ -35,18 +35,18 @@ const SHARE: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Replays {
-    shards: Vec<Mutex<Shard>>,
+    shards: Vec<Mutex<ReplayShard>>,
     kept: AtomicUsize,
     pub(super) kept_max: usize,
     /// How many are kept of each signer: no one fills the table alone, whatever it may or may not do.
     of: DashMap<Signer, usize>,
     hasher: RandomState,
     /// For how long after a signature was first accepted another attempt with it is no replay.
-    pub(super) repeat_window: Span,
+    pub(super) repeat_window: Seconds,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+struct ReplayShard {
     /// By the number of the period in which they expire.
     periods: BTreeMap<u64, Period>,
     /// All periods before this one are gone. Should the machine's clock go back, what belongs there is refused: it may have
@@ -74,11 +74,11 @@ pub(super) struct Use<'a> {
     pub(super) signer: &'a str,
     pub(super) signature: [u8; 32],
     pub(super) good_until: Timestamp,
-    pub(super) attempt: Option<Attempt>,
+    pub(super) attempt: Option<SdkAttempt>,
 }
 
 impl Replays {
-    pub(super) fn new(kept_max: usize, repeat_window: Span) -> Self {
+    pub(super) fn new(kept_max: usize, repeat_window: Seconds) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             kept: AtomicUsize::new(0),
@@ -143,7 +143,7 @@ impl Replays {
         }
         self.take_room(signer)?;
         *of.entry(signer).or_default() += 1;
-        let attempt = used.attempt.as_ref().map(Attempt::number);
+        let attempt = used.attempt.as_ref().map(SdkAttempt::number);
         uses.insert(print, First { at: now, attempt });
         Ok(())
     }
@@ -167,12 +167,12 @@ impl Replays {
     }
 
     /// Is it another attempt, in time, than the one that came first?
-    fn is_repeat(&self, first: &First, attempt: &Attempt, now: Timestamp) -> bool {
+    fn is_repeat(&self, first: &First, attempt: &SdkAttempt, now: Timestamp) -> bool {
         let is_other = first.attempt.is_some_and(|first| first != attempt.number());
         is_other && self.repeat_window.0 > 0 && now <= first.at.after(self.repeat_window)
     }
 
-    fn place(&self, signature: &[u8; 32]) -> (Print, &Mutex<Shard>) {
+    fn place(&self, signature: &[u8; 32]) -> (Print, &Mutex<ReplayShard>) {
         let (print, _) = signature.split_first_chunk().unwrap_or((&[0; 16], &[]));
         (*print, &self.shards[usize::from(print[0]) % SHARDS])
     }
@@ -184,7 +184,7 @@ impl Replays {
     }
 
     /// Drops the periods of a shard that are over.
-    fn forget(&self, shard: &mut Shard, now: Timestamp) {
+    fn forget(&self, shard: &mut ReplayShard, now: Timestamp) {
         shard.first = shard.first.max(now.0 / PERIOD);
         while let Some(period) = shard.periods.first_entry()
             && *period.key() < shard.first
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn replays(kept_max: usize) -> Replays {
-        Replays::new(kept_max, Span(5))
+        Replays::new(kept_max, Seconds(5))
     }
 
     /// One of 256 that share out over all shards.

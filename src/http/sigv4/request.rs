@@ -18,17 +18,17 @@ const HEADERS_MAX: usize = 100;
 /// `Debug` shows the method, the path and the names of the headers: values, and the query, may hold a signature or a session
 /// token.
 #[derive(Clone)]
-pub struct Request<'a> {
+pub struct SignedRequest<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     headers: Vec<(&'a str, &'a [u8])>,
 }
 
-impl fmt::Debug for Request<'_> {
+impl fmt::Debug for SignedRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.names().collect();
-        f.debug_struct("Request")
+        f.debug_struct("SignedRequest")
             .field("method", &self.method)
             .field("path", &self.path)
             .field("headers", &names)
@@ -36,7 +36,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-impl<'a> Request<'a> {
+impl<'a> SignedRequest<'a> {
     /// The path with its escapes, the query without its `?` (empty if there is none), the headers in their order, each as
     /// often as it was sent.
     pub fn new(

@@ -4,15 +4,15 @@
 
 use sha2::{Digest, Sha256};
 
-use super::request::Request;
+use super::request::SignedRequest;
 
 /// The hash of both headers.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt([u8; 16]);
+pub(super) struct SdkAttempt([u8; 16]);
 
-impl Attempt {
+impl SdkAttempt {
     /// `None` unless both headers are there.
-    pub(super) fn of(request: &Request<'_>) -> Option<Self> {
+    pub(super) fn of(request: &SignedRequest<'_>) -> Option<Self> {
         let id = request.values("amz-sdk-invocation-id").next()?;
         let number = request.values("amz-sdk-request").next()?;
         let hash: [u8; 32] = Sha256::new_with_prefix(id)

@@ -12,9 +12,9 @@ const MONTHS: [&str; 12] = [
 
 /// A length of time in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) u64);
+pub(super) struct Seconds(pub(super) u64);
 
-impl std::fmt::Display for Span {
+impl std::fmt::Display for Seconds {
     /// As AWS writes it: `5 min.`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
@@ -79,11 +79,11 @@ impl Timestamp {
         Self::parse(&format!("{year}{month:02}{day}T{time}Z"))
     }
 
-    pub(super) fn after(self, span: Span) -> Self {
+    pub(super) fn after(self, span: Seconds) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
-    pub(super) fn before(self, span: Span) -> Self {
+    pub(super) fn before(self, span: Seconds) -> Self {
         Self(self.0.saturating_sub(span.0))
     }
 }

@@ -4,27 +4,27 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::authorization::{Form, Presented, SIGNATURE, Scope};
-use super::canonical::Canonical;
+use super::canonical::CanonicalRequest;
 use super::credential::{Credential, KeyScope};
 use super::credentials::Credentials;
 use super::error::{SignatureError, excerpt};
 use super::principal::Principal;
-use super::query::Query;
+use super::query::CanonicalQuery;
 use super::replays::{Replays, Use};
-use super::request::Request;
-use super::sdk_retry::Attempt;
-use super::timestamp::{Span, Timestamp};
+use super::request::SignedRequest;
+use super::sdk_retry::SdkAttempt;
+use super::timestamp::{Seconds, Timestamp};
 
 const SERVICE: &str = "lambda";
-const CLOCK_WINDOW: Span = Span(5 * 60);
-const REPEAT_WINDOW: Span = Span(5);
+const CLOCK_WINDOW: Seconds = Seconds(5 * 60);
+const REPEAT_WINDOW: Seconds = Seconds(5);
 const REPLAYS_MAX: usize = 4_000_000;
 
 /// Verifies signed requests. Share it between threads behind an [`Arc`].
 pub struct Verifier {
     region: String,
     credentials: Box<dyn Credentials>,
-    clock_window: Span,
+    clock_window: Seconds,
     refuses_replays: bool,
     replays: Replays,
     /// What an unknown access key is verified against, so that it takes as long as a known one.
@@ -39,10 +39,10 @@ pub struct Verifier {
 pub struct Claim {
     credential: Arc<Credential>,
     signed_at: Timestamp,
-    good_for: Span,
+    good_for: Seconds,
     signature: [u8; 32],
-    attempt: Option<Attempt>,
-    body: Body,
+    attempt: Option<SdkAttempt>,
+    body: BodyProof,
 }
 
 /// A signature that is used up, where replays are refused.
@@ -54,11 +54,11 @@ pub(crate) struct UsedUp {
 }
 
 /// What is open about the body.
-enum Body {
+enum BodyProof {
     /// The signature is verified and covers this hash.
     Declared([u8; 32]),
     /// The signature can't be verified without the hash.
-    Awaited(Canonical),
+    Awaited(CanonicalRequest),
 }
 
 impl Claim {
@@ -85,7 +85,7 @@ impl Verifier {
     /// is how long a signature in the header form is good.
     #[must_use]
     pub fn clock_window(mut self, window: Duration) -> Self {
-        self.clock_window = Span(window.as_secs());
+        self.clock_window = Seconds(window.as_secs());
         self
     }
 
@@ -124,7 +124,7 @@ impl Verifier {
     /// headers up, and for so long can have it done again; TLS keeps requests from being intercepted.
     #[must_use]
     pub fn repeat_window(mut self, window: Duration) -> Self {
-        self.replays.repeat_window = Span(window.as_secs());
+        self.replays.repeat_window = Seconds(window.as_secs());
         self
     }
 
@@ -135,17 +135,17 @@ impl Verifier {
     /// and [`TooManyRequests`](SignatureError::TooManyRequests). Answer it and leave the body unread.
     pub async fn admit(
         &self,
-        request: &Request<'_>,
+        request: &SignedRequest<'_>,
         now: SystemTime,
     ) -> Result<Claim, SignatureError> {
         let now = Timestamp::of(now);
         request.check_bounds()?;
-        let query = Query::parse(request.query);
+        let query = CanonicalQuery::parse(request.query);
         let presented = Presented::read(request, &query)?;
         let scope = presented.scope()?;
         self.check_scope(&scope, presented.signed_at)?;
         let good_for = self.check_clock(&presented, now)?;
-        let canonical = Canonical::of(
+        let canonical = CanonicalRequest::of(
             request,
             &query,
             (presented.form != Form::Header).then_some(SIGNATURE),
@@ -157,7 +157,7 @@ impl Verifier {
         };
         credential.check_token(presented.session_token.as_deref(), now)?;
         let body = match presented.body_hash {
-            None => Body::Awaited(canonical),
+            None => BodyProof::Awaited(canonical),
             Some(hash) => {
                 self.check_signature(
                     &credential,
@@ -165,7 +165,7 @@ impl Verifier {
                     presented.signed_at,
                     &presented.signature,
                 )?;
-                Body::Declared(hash)
+                BodyProof::Declared(hash)
             }
         };
         Ok(Claim {
@@ -174,7 +174,7 @@ impl Verifier {
             good_for,
             signature: presented.signature,
             attempt: match presented.form {
-                Form::Header => Attempt::of(request),
+                Form::Header => SdkAttempt::of(request),
                 // No SDK makes two attempts with one presigned URL.
                 Form::Presigned(_) => None,
             },
@@ -208,9 +208,9 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<Option<UsedUp>, SignatureError> {
         match claim.body {
-            Body::Declared(hash) if hash == *body_sha256 => {}
-            Body::Declared(_) => return Err(SignatureError::BodyMismatch),
-            Body::Awaited(canonical) => self.check_signature(
+            BodyProof::Declared(hash) if hash == *body_sha256 => {}
+            BodyProof::Declared(_) => return Err(SignatureError::BodyMismatch),
+            BodyProof::Awaited(canonical) => self.check_signature(
                 &claim.credential,
                 canonical.hash(body_sha256),
                 claim.signed_at,
@@ -276,7 +276,7 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
         now: Timestamp,
-    ) -> Result<Span, SignatureError> {
+    ) -> Result<Seconds, SignatureError> {
         let latest = now.after(self.clock_window);
         if presented.signed_at > latest {
             return Err(SignatureError::NotYetCurrent {
@@ -321,7 +321,11 @@ impl Verifier {
     }
 
     /// Does for an unknown access key what is done for a known one, and refuses it whatever comes out.
-    fn refuse_unknown(&self, canonical: Canonical, presented: &Presented<'_>) -> SignatureError {
+    fn refuse_unknown(
+        &self,
+        canonical: CanonicalRequest,
+        presented: &Presented<'_>,
+    ) -> SignatureError {
         let hash = canonical.hash(&presented.body_hash.unwrap_or_default());
         let checked =
             self.check_signature(&self.decoy, hash, presented.signed_at, &presented.signature);
@@ -330,7 +334,11 @@ impl Verifier {
     }
 }
 
-fn check_age(signed_at: Timestamp, good_for: Span, now: Timestamp) -> Result<(), SignatureError> {
+fn check_age(
+    signed_at: Timestamp,
+    good_for: Seconds,
+    now: Timestamp,
+) -> Result<(), SignatureError> {
     if signed_at.after(good_for) >= now {
         return Ok(());
     }
