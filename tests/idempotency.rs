@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod common;
-mod listening;
+mod log_capture;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -164,7 +164,7 @@ fn a_result_expires_an_hour_after_the_run_unless_told_otherwise() {
 /// IDM-03
 #[test]
 fn an_event_without_a_key_runs_each_time_and_the_log_warns() {
-    let log = listening::log();
+    let log = log_capture::log();
     counted(by_key(), |s, runs| async move {
         for _ in 0..2 {
             invoke(&s, "f", Job::default()).await;
@@ -548,7 +548,7 @@ fn whoever_outlives_its_lease_is_fenced() {
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let runs = Runs::default();
-    let (counts, fenced) = (runs.clone(), listening::log());
+    let (counts, fenced) = (runs.clone(), log_capture::log());
     let function = Function::new("f", move |_: Event<Job>| {
         let run = counts.fetch_add(1, Ordering::Relaxed) + 1;
         if run == 1 {

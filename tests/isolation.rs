@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
-mod listening;
+mod log_capture;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -85,7 +85,7 @@ async fn death(client: &Client, id: RequestId) -> DeadLetter {
 
 #[actix::test]
 async fn a_handler_that_blocks_its_arbiter_is_named_counted_and_superseded_while_others_go_on() {
-    let log = listening::log();
+    let log = log_capture::log();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let blocker = stubborn("blocker", &gate, &sender).timeout(Duration::from_millis(400));
     let runtime = Runtime::builder()
@@ -174,7 +174,7 @@ async fn a_blocked_arbiter_holds_up_no_event_that_another_worker_could_run() {
 
 #[actix::test]
 async fn an_on_failure_closure_that_blocks_its_arbiter_is_noticed_too() {
-    let log = listening::log();
+    let log = log_capture::log();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let passing = gate.clone();
     let failing = Function::new("griever", |_: Event<u32>| async { Err::<(), _>("no") })
@@ -234,7 +234,7 @@ async fn the_thread_of_a_replaced_arbiter_ends_once_it_is_free_again() {
         .unwrap();
     let id = invoke(&runtime.client(), "leaver", 1).await;
     stuck.recv().await.unwrap();
-    listening::log()
+    log_capture::log()
         .wait(|line| line.is("leaver", "blocks its arbiter"))
         .await;
     gate.open();
@@ -311,8 +311,8 @@ impl Handler<DeadLetter> for Mortal {
 
 #[actix::test]
 async fn a_subscriber_that_dies_is_dropped_with_a_log_line_and_the_others_miss_nothing() {
-    listening::hush();
-    let log = listening::log();
+    log_capture::hush();
+    let log = log_capture::log();
     let handler = |_: Event<u32>| async { Err::<(), _>("no") };
     let runtime = Runtime::builder()
         .function(Function::new("mourned", handler).retry(RetryPolicy::none()))
@@ -432,7 +432,7 @@ async fn a_future_need_not_be_send() {
 
 #[actix::test]
 async fn blocking_functions_block_no_arbiter_and_their_panics_and_timeouts_are_caught() {
-    listening::hush();
+    log_capture::hush();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let passing = gate.clone();
     let handler = move |event: Event<String>| {
@@ -553,8 +553,8 @@ impl Stateful for State {
 
 #[actix::test]
 async fn the_control_plane_runs_no_user_code() {
-    listening::hush();
-    let log = listening::log();
+    log_capture::hush();
+    let log = log_capture::log();
     let seen = Seen::default();
     let (ended, mut ends) = mpsc::unbounded_channel();
     let closure = |what: &'static str| {
@@ -655,7 +655,7 @@ fn computing(gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
 /// There is one arbiter, and the watch sleeps: only on a thread of its own can the second event leave room for others.
 #[actix::test]
 async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
-    let log = listening::log();
+    let log = log_capture::log();
     let (gate, (stuck, mut held)) = (Gate::default(), mpsc::unbounded_channel());
     let runtime = Runtime::builder()
         .arbiters(1)
@@ -741,7 +741,7 @@ async fn after_a_blocked_arbiter_functions_that_have_not_succeeded_yet_are_kept_
     let client = runtime.client();
     invoke(&client, "first", 1).await;
     stuck.recv().await.unwrap();
-    listening::log()
+    log_capture::log()
         .wait(|line| line.is("first", "blocks its arbiter"))
         .await;
     let here = client.call::<String>("neighbour", 0_u32).await.unwrap();
@@ -766,7 +766,7 @@ fn blocking_for_good(gate: &Gate) -> Function {
 
 #[actix::test]
 async fn threads_that_a_function_holds_for_good_are_bounded_and_it_goes_on_when_they_return() {
-    let log = listening::log();
+    let log = log_capture::log();
     let gate = Gate::default();
     let blocking = blocking_for_good(&gate)
         .abandoned_threads_max(2)
@@ -804,7 +804,7 @@ async fn threads_that_a_function_holds_for_good_are_bounded_and_it_goes_on_when_
 
 #[actix::test]
 async fn a_blocked_arbiter_is_a_crash_of_its_function() {
-    let log = listening::log();
+    let log = log_capture::log();
     let gate = Gate::default();
     let intensity = redrive::RestartIntensity::new(0, FAR).backoff(FAR, FAR);
     let runtime = Runtime::builder()

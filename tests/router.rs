@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
-mod listening;
+mod log_capture;
 
 use std::future::Future;
 use std::pin::pin;
@@ -114,7 +114,7 @@ async fn a_client_that_outlives_its_runtime_is_refused() {
 
 #[actix::test]
 async fn each_attempt_has_one_span_and_each_event_is_logged_as_accepted_retried_and_buried() {
-    let log = listening::log();
+    let log = log_capture::log();
     let handler = |event: Event<u32>| async move {
         tracing::info!("before");
         tokio::task::yield_now().await;
@@ -173,7 +173,7 @@ async fn each_attempt_has_one_span_and_each_event_is_logged_as_accepted_retried_
                 .collect();
             assert_eq!(attempts, ["1", "2", "3"]);
         }
-        let of_it = |line: &listening::Line, text: &str| {
+        let of_it = |line: &log_capture::Line, text: &str| {
             line.is("seen", text) && line.fields.get("request_id") == Some(&id)
         };
         assert_eq!(

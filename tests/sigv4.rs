@@ -5,13 +5,13 @@
 
 #[path = "sigv4/botocore.rs"]
 mod botocore;
+#[path = "sigv4/fixtures.rs"]
+mod fixtures;
 #[path = "sigv4/mutation.rs"]
 mod mutation;
 #[path = "sigv4/replays.rs"]
 mod replays;
 #[path = "sigv4/rules.rs"]
 mod rules;
-#[path = "sigv4/sent.rs"]
-mod sent;
-#[path = "sigv4/setting.rs"]
-mod setting;
+#[path = "sigv4/sent_request.rs"]
+mod sent_request;

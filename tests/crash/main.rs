@@ -12,7 +12,7 @@ mod checker;
 mod child;
 mod faults;
 mod journal;
-mod load;
+mod workload;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ fn what_was_accepted_survives_any_kill() {
 #[ignore = "is started by the test above"]
 fn child() {
     if let Some(task) = child::task() {
-        load::work(&task);
+        workload::work(&task);
     }
 }
 

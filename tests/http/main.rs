@@ -3,18 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod admin;
-mod authorised;
+mod authorization;
 mod bad_input;
-mod configuring;
+mod configuration;
 mod connections;
-mod described;
+mod denied_letters;
 mod event_shape;
-mod grammar;
-mod invoking;
-mod naming;
-mod outcomes;
-mod permitting;
+mod failures;
+mod function_names;
+mod invocation;
+mod name_grammar;
+mod permissions;
+mod refused_settings;
 mod serving;
-mod signed;
+mod signed_requests;
 mod support;
-mod withheld;

@@ -10,9 +10,9 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use redrive::http::sigv4::SignatureError;
 
+use crate::fixtures::{Setting, verify};
 use crate::mutation;
-use crate::sent::Sent;
-use crate::setting::{Setting, verify};
+use crate::sent_request::Sent;
 
 const MUTATIONS: usize = 10;
 

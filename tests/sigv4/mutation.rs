@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
-use crate::sent::Sent;
+use crate::sent_request::Sent;
 
 type Change = fn(&mut Sent, &mut SmallRng) -> Option<()>;
 

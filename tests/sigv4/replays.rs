@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use redrive::http::sigv4::{SignatureError, Verifier};
 
-use crate::sent::Sent;
-use crate::setting::{admit, vector, verify};
+use crate::fixtures::{admit, vector, verify};
+use crate::sent_request::Sent;
 
 fn verifier() -> Verifier {
-    crate::setting::verifier().refuse_replays()
+    crate::fixtures::verifier().refuse_replays()
 }
 
 fn later(name: &str, seconds: u64) -> Sent {
@@ -29,7 +29,7 @@ fn unless_replays_are_refused_a_signature_is_good_again_within_its_window() {
         ("presigned", 600),
     ] {
         // What is not remembered needs no room.
-        let verifier = crate::setting::verifier().replays_max(0);
+        let verifier = crate::fixtures::verifier().replays_max(0);
         for seconds in [0, 0, 1, last / 2, last] {
             verify(&verifier, &later(name, seconds)).unwrap();
         }

@@ -11,8 +11,8 @@ use redrive::http::sigv4::{
     Verifier,
 };
 
-use crate::sent::Sent;
-use crate::setting::{admit, vector, verifier, verify};
+use crate::fixtures::{admit, vector, verifier, verify};
+use crate::sent_request::Sent;
 
 /// Status, code and text of the refusal of the first step.
 fn refusal(sent: &Sent) -> (u16, &'static str, String) {

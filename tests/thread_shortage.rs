@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
-mod listening;
+mod log_capture;
 
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
@@ -125,7 +125,7 @@ fn a_blocked_arbiter_is_replaced_as_soon_as_a_thread_can_be_had() {
     if !alone("a_blocked_arbiter_is_replaced_as_soon_as_a_thread_can_be_had") {
         return;
     }
-    let log = listening::log();
+    let log = log_capture::log();
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (sender, mut stuck) = mpsc::unbounded_channel();
     let passing = gate.clone();

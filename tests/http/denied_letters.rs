@@ -5,8 +5,8 @@ use redrive::policy::Policies;
 use redrive::{Event, Function, Invoke, RetryPolicy, Runtime};
 use serde_json::{Value, json};
 
-use crate::authorised::{allow, deny, function, policy};
-use crate::signed::{REFUSED, ask};
+use crate::authorization::{allow, deny, function, policy};
+use crate::signed_requests::{REFUSED, ask};
 use crate::support::serve_with;
 
 /// `all` may do everything, `most` all but what `denied` says.

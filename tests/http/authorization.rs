@@ -10,7 +10,7 @@ use redrive::{
 };
 use serde_json::{Value, json};
 
-use crate::signed::{REFUSED, ask};
+use crate::signed_requests::{REFUSED, ask};
 use crate::support::{Served, serve_with};
 
 const HOME: &str = "000000000000";

@@ -6,7 +6,7 @@ use redrive::http::sigv4::{
 };
 use serde::Deserialize;
 
-use crate::sent::Sent;
+use crate::sent_request::Sent;
 
 #[derive(Deserialize)]
 pub(crate) struct Setting {

@@ -156,7 +156,7 @@ async fn an_event_invoke_config_goes_round() {
         (&json!(1), &json!(60))
     );
     let replaced =
-        crate::configuring::put(&served, &path, json!({"MaximumEventAgeInSeconds": 70})).await;
+        crate::configuration::put(&served, &path, json!({"MaximumEventAgeInSeconds": 70})).await;
     assert_eq!(replaced.json().get("MaximumRetryAttempts"), None);
 
     for qualified in [
@@ -165,7 +165,7 @@ async fn an_event_invoke_config_goes_round() {
     ] {
         let body = json!({"MaximumRetryAttempts": 0, "DestinationConfig": {"OnSuccess": {}}});
         assert_eq!(
-            crate::configuring::put(&served, &qualified, body)
+            crate::configuration::put(&served, &qualified, body)
                 .await
                 .status,
             200
