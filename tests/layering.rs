@@ -243,7 +243,8 @@ fn only_the_clock_reads_the_time() {
         .into_iter()
         // Threads are held in real time, whatever the clock of the events shows.
         .filter(|source| {
-            !source.path.ends_with("base/clock.rs") && !source.path.ends_with("actor/held.rs")
+            !source.path.ends_with("base/clock.rs")
+                && !source.path.ends_with("actor/thread_hold.rs")
         })
     {
         for word in ["Instant::now", "SystemTime::now", ".elapsed()"] {

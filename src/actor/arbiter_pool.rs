@@ -1,7 +1,7 @@
 //! The arbiters (threads) that user code runs on, and which function's workers live on which.
 //!
 //! Functions share the pool's arbiters. A function whose handlers hold their thread (they compute, or block it) moves to
-//! arbiters of its own (decided in `function/seclusion.rs`): tasks on one thread wait for each other, but the
+//! arbiters of its own (decided in `function/dedicated_arbiters.rs`): tasks on one thread wait for each other, but the
 //! operating system shares the processors out between threads. What happens on an arbiter that a handler never lets go
 //! of is decided in `arbiter_watch.rs`.
 
@@ -15,7 +15,7 @@ use actix::System;
 use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 
-use crate::actor::held::{HeldLately, Stopwatch};
+use crate::actor::thread_hold::{HeldLately, Stopwatch};
 use crate::base::time::Time;
 use crate::telemetry;
 
@@ -43,7 +43,7 @@ const ALARM: Duration = Duration::from_secs(60);
 
 /// A task held its thread.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
+pub(crate) struct ThreadHold {
     pub(crate) time: Duration,
     /// Tasks hold this thread much of the time.
     pub(crate) crowded: bool,
@@ -63,7 +63,7 @@ struct Arbiters {
 pub(crate) enum Home {
     Shared,
     /// On arbiters of the function's own, at most so many.
-    Own(u32),
+    Dedicated(u32),
 }
 
 /// An arbiter of the pool, as its workers, the pool and the watch see it.
@@ -108,9 +108,9 @@ impl PoolArbiter {
     }
 
     #[cold]
-    fn held(&self, time: Duration) -> Held {
+    fn held(&self, time: Duration) -> ThreadHold {
         let shared = !self.closing.load(Ordering::Relaxed);
-        Held {
+        ThreadHold {
             time,
             crowded: self.held.lock().note(time),
             shared: shared.then_some(self.serial),
@@ -139,7 +139,11 @@ impl Placement {
 
     /// Runs code of this function under the watch. Returns how long it held the thread, if that was long.
     #[inline]
-    pub(crate) fn watched<R>(&self, function: u32, code: impl FnOnce() -> R) -> (R, Option<Held>) {
+    pub(crate) fn watched<R>(
+        &self,
+        function: u32,
+        code: impl FnOnce() -> R,
+    ) -> (R, Option<ThreadHold>) {
         let arbiter = &*self.0;
         let stopwatch = arbiter.measured.then(Stopwatch::start);
         arbiter.function.store(function, Ordering::Relaxed);
@@ -240,7 +244,7 @@ impl Pool {
     /// When there is no arbiter, and no thread for one can be had. Try again later.
     pub(crate) fn place(&self, function: u32, home: Home) -> io::Result<Placement> {
         let mut arbiters = self.arbiters.lock();
-        if let Home::Own(most) = home
+        if let Home::Dedicated(most) = home
             && !self.single
         {
             return self.place_alone(&mut arbiters.own, function, most);

@@ -63,7 +63,7 @@ fn look(pool: &Pool, admission: &Admission, before: &[Suspect]) -> Vec<Suspect> 
         if looks == 1
             && let Some(mailbox) = admission.numbered(arbiter.function())
         {
-            mailbox.seclude(mailbox.clock.now());
+            mailbox.dedicate_arbiters(mailbox.clock.now());
         }
         suspects.push(Suspect {
             arbiter,

@@ -11,7 +11,7 @@ use crate::event::caller::Origin;
 use crate::event::failure::Condition;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::function::destination::{Destination, InvocationRecord, Kind};
+use crate::function::destination::{Destination, DestinationKind, InvocationRecord};
 use crate::mailbox::Mailbox;
 use crate::telemetry;
 
@@ -33,18 +33,18 @@ pub(crate) fn deliver(
     run: impl FnOnce(Box<dyn FnOnce() + Send>),
 ) {
     match &destination.0 {
-        Kind::Recipient(recipient) => {
+        DestinationKind::Recipient(recipient) => {
             if let Err(error) = recipient.try_send(record) {
                 failed(mailbox, ancestor.request_id, &error.to_string());
             }
         }
-        Kind::Closure(closure) => {
+        DestinationKind::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), ancestor.request_id);
             run(Box::new(move || {
                 guarded(&mailbox, id, || closure(record));
             }));
         }
-        Kind::Function(function, qualifier) => {
+        DestinationKind::Function(function, qualifier) => {
             let target = (function, qualifier.clone());
             invoke(admission, mailbox, target, record, ancestor);
         }

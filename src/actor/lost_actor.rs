@@ -1,4 +1,4 @@
-//! The post of an actor of the control plane: what must not be left before the runtime ends.
+//! The alarm for a lost actor: a control-plane actor that ends before the runtime does closes admission.
 
 use std::sync::Arc;
 
@@ -6,16 +6,18 @@ use crate::admission::Admission;
 use crate::event::function_name::FunctionName;
 use crate::telemetry;
 
-/// Held by the router, the dead-letter queue and each supervisor for as long as they live. Whoever is lost early, by a panic
-/// or with its arbiter, leaves events that nobody will end: nothing more is accepted, and those who wait are told.
-pub(crate) struct Post {
-    pub(crate) admission: Arc<Admission>,
+/// Held by the router, the dead-letter queue and each supervisor for as long as they live.
+///
+/// An actor that is lost early, by a panic or with its arbiter, leaves events that can no longer end. So the guard's drop
+/// refuses all further events and fails the calls that wait, unless [`release`](Self::release) came first.
+pub(crate) struct LossGuard {
+    admission: Arc<Admission>,
     actor: &'static str,
     function: Option<FunctionName>,
-    relieved: bool,
+    released: bool,
 }
 
-impl Post {
+impl LossGuard {
     pub(crate) fn new(
         admission: Arc<Admission>,
         actor: &'static str,
@@ -25,26 +27,26 @@ impl Post {
             admission,
             actor,
             function,
-            relieved: false,
+            released: false,
         }
     }
 
-    /// The actor's work is done: it may go.
-    pub(crate) fn relieve(&mut self) {
-        self.relieved = true;
+    /// Marks the actor's work as done, so that its end is not a loss.
+    pub(crate) fn release(&mut self) {
+        self.released = true;
     }
 }
 
-impl Drop for Post {
+impl Drop for LossGuard {
     fn drop(&mut self) {
-        // An orderly end closes the door before it lets the actors go.
-        if !self.relieved && self.admission.desert() {
+        // An orderly shutdown closes admission before it stops the actors.
+        if !self.released && self.admission.desert() {
             telemetry::control_plane_lost(self.actor, self.function.as_ref());
         }
     }
 }
 
-impl std::fmt::Debug for Post {
+impl std::fmt::Debug for LossGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.actor)
     }

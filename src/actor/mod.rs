@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Router, supervisors and the dead-letter queue are the control plane: they live on arbiters of their own and never
-//! run user code. Each of their messages does bounded work, and they give way to each other (`turn.rs`). None of them
-//! may be lost while the runtime lives: if one is all the same, the door closes (`post.rs`). Workers live on the arbiters
+//! run user code. Each of their messages does bounded work, and they give way to each other (`work_budget.rs`). None of them
+//! may be lost while the runtime lives: if one is all the same, the door closes (`lost_actor.rs`). Workers live on the arbiters
 //! of the pool.
 //!
 //! Who may write which transition of an event (`queue/mod.rs`): admission takes in; a worker takes out and settles
@@ -25,10 +25,10 @@ pub(crate) mod arbiter_pool;
 pub(crate) mod arbiter_watch;
 pub(crate) mod dead_letters;
 mod delivery;
-mod held;
 pub(crate) mod lost_actor;
 pub(crate) mod message;
 pub(crate) mod router;
 pub(crate) mod supervisor;
-mod turn;
+mod thread_hold;
+mod work_budget;
 mod worker;

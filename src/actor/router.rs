@@ -4,26 +4,33 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::actor::lost_actor::Post;
-use crate::actor::turn::Turn;
+use crate::actor::lost_actor::LossGuard;
+use crate::actor::work_budget::WorkBudget;
 use crate::admission::{Admission, Admitting};
 use crate::error::InvokeError;
 use crate::event::{Invoke, Receipt};
 
 /// Accepts [`Invoke`] messages, from actor to actor, and answers at once: with a [`Receipt`], or with the reason
 /// for its refusal. It knows all functions by name and runs none of their code.
-#[derive(Debug)]
 pub struct Router {
-    post: Post,
-    turn: Turn,
+    admission: Arc<Admission>,
+    _loss_guard: LossGuard,
+    budget: WorkBudget,
 }
 
 impl Router {
     pub(crate) fn new(admission: Arc<Admission>) -> Self {
         Self {
-            post: Post::new(admission, "router", None),
-            turn: Turn::default(),
+            _loss_guard: LossGuard::new(admission.clone(), "router", None),
+            admission,
+            budget: WorkBudget::default(),
         }
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").finish_non_exhaustive()
     }
 }
 
@@ -39,9 +46,8 @@ impl Handler<Invoke> for Router {
     type Result = Response<Result<Receipt, InvokeError>>;
 
     fn handle(&mut self, invoke: Invoke, ctx: &mut Self::Context) -> Self::Result {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         match self
-            .post
             .admission
             .accept(&invoke.function, invoke.payload, invoke.options)
         {

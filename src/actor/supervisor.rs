@@ -2,7 +2,7 @@
 //! every failure, and sends what is beyond help to the dead-letter queue. What to do is decided elsewhere, in
 //! pure files (`event/retry_policy.rs`, `function/crash_loop.rs`) and under the mailbox's lock; here it is done.
 //!
-//! All functions' supervisors share an arbiter, so each message does bounded work (`turn.rs`): many burials and many new
+//! All functions' supervisors share an arbiter, so each message does bounded work (`work_budget.rs`): many burials and many new
 //! workers come in pieces.
 
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use crate::actor::arbiter_pool::{Home, Placement, Pool};
 use crate::actor::dead_letters::DeadLetterQueue;
 use crate::actor::delivery;
-use crate::actor::lost_actor::Post;
+use crate::actor::lost_actor::LossGuard;
 use crate::actor::message::{Bury, Removed};
-use crate::actor::turn::Turn;
-use crate::actor::worker::{Shift, Worker, station};
+use crate::actor::work_budget::WorkBudget;
+use crate::actor::worker::{Shift, Worker, worker_context};
 use crate::admission::Admission;
 use crate::admission::configurations::Outcome;
 use crate::base::time::Time;
@@ -33,19 +33,20 @@ use crate::telemetry;
 use crate::telemetry::logs::{Owner, Report};
 
 pub(crate) struct Supervisor {
-    post: Post,
+    admission: Arc<Admission>,
+    loss_guard: LossGuard,
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
     dead_letters: Addr<DeadLetterQueue>,
     /// The one timer: for the earliest of delayed events, backoff, keep-alive and retention.
     timer: Option<(JoinHandle<()>, Time)>,
-    turn: Turn,
+    budget: WorkBudget,
 }
 
 /// The mailbox's line to its supervisor.
-struct Line(Addr<Supervisor>);
+struct SupervisorLink(Addr<Supervisor>);
 
-impl Overseer for Line {
+impl Overseer for SupervisorLink {
     fn tell(&self, notice: Notice) {
         self.0.do_send(notice);
     }
@@ -60,18 +61,19 @@ impl Supervisor {
     ) -> Self {
         let function = Some(mailbox.name().clone());
         Self {
-            post: Post::new(admission, "supervisor", function),
+            loss_guard: LossGuard::new(admission.clone(), "supervisor", function),
+            admission,
             mailbox,
             pool,
             dead_letters,
             timer: None,
-            turn: Turn::default(),
+            budget: WorkBudget::default(),
         }
     }
 
     /// The line through which a mailbox reaches the supervisor at `addr`.
     pub(crate) fn line(addr: Addr<Self>) -> Box<dyn Overseer> {
-        Box::new(Line(addr))
+        Box::new(SupervisorLink(addr))
     }
 
     fn now(&self) -> Time {
@@ -80,7 +82,7 @@ impl Supervisor {
 
     fn attend(&mut self, ctx: &mut Context<Self>) {
         let mut again = self.mailbox.fail_waiting_calls(AT_ONCE, self.now());
-        if self.mailbox.tuning.is_reserved_zero() {
+        if self.mailbox.live_settings.is_reserved_zero() {
             again |= self.doom_due(ctx);
         }
         let plan = self.mailbox.attend(self.now());
@@ -92,11 +94,11 @@ impl Supervisor {
         let all_started = (0..start.min(STARTS_AT_ONCE)).all(|_| self.start_worker());
         again |= all_started && start > STARTS_AT_ONCE;
         if again {
-            self.turn.spend(AT_ONCE, ctx);
+            self.budget.spend(AT_ONCE, ctx);
             ctx.address().do_send(Notice::Attend);
         }
         if plan.fetch {
-            self.post.admission.fetch(&self.mailbox);
+            self.admission.fetch(&self.mailbox);
         }
         let retry = (!all_started).then(|| self.now().after(NO_THREAD_RETRY));
         self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
@@ -114,9 +116,9 @@ impl Supervisor {
         let Some(placement) = self.place() else {
             return false;
         };
-        let admission = self.post.admission.clone();
-        let station = station(&admission, &self.mailbox);
-        let seat = self.mailbox.seat(station, placement.serial());
+        let admission = self.admission.clone();
+        let worker_context = worker_context(&admission, &self.mailbox);
+        let seat = self.mailbox.seat(worker_context, placement.serial());
         let arbiter = placement.arbiter();
         let shift = Shift {
             seat,
@@ -131,11 +133,11 @@ impl Supervisor {
     /// A place for user code of the function; `None` if no thread can be had now.
     fn place(&self) -> Option<Placement> {
         let now = self.now();
-        let home = if self.mailbox.is_secluded(now) {
+        let home = if self.mailbox.has_dedicated_arbiters(now) {
             // Where nothing may run, closures of destinations still do.
-            Home::Own(self.mailbox.tuning.concurrency().max(1))
+            Home::Dedicated(self.mailbox.live_settings.concurrency().max(1))
         } else if self.pool.is_alarmed(now) && !self.mailbox.has_succeeded() {
-            Home::Own(1)
+            Home::Dedicated(1)
         } else {
             Home::Shared
         };
@@ -147,7 +149,7 @@ impl Supervisor {
             return;
         }
         self.stop_timer();
-        self.timer = deadline.map(|at| (self.tell_later(at, ctx, |_| Due), at));
+        self.timer = deadline.map(|at| (self.tell_later(at, ctx, |_| TimerDue), at));
     }
 
     fn stop_timer(&mut self) {
@@ -191,7 +193,7 @@ impl Supervisor {
                 at,
                 parked,
             } => {
-                let admission = &self.post.admission;
+                let admission = &self.admission;
                 admission.settle(&self.mailbox, ticket, || Settlement::Rescheduled {
                     attempt: Box::new(attempt.clone()),
                     uncounted,
@@ -217,7 +219,7 @@ impl Supervisor {
         } = failed;
         let is_present =
             |view: &View| view.attempt == ticket.attempt && matches!(view.phase, Phase::Running);
-        let Some(logs) = self.post.admission.logs.get() else {
+        let Some(logs) = self.admission.logs.get() else {
             return;
         };
         if self
@@ -241,7 +243,7 @@ impl Supervisor {
     fn bury_some(&mut self, mut doomed: Doomed, ctx: &mut Context<Self>) {
         for (ticket, letter) in doomed.by_ref().take(AT_ONCE) {
             self.bury(ticket, letter);
-            self.turn.spend(0, ctx);
+            self.budget.spend(0, ctx);
         }
         if doomed.len() > 0 {
             ctx.address().do_send(BuryRest(doomed));
@@ -256,7 +258,7 @@ impl Supervisor {
             letter.failure(),
         );
         let origin = letter.origin().shared();
-        let admission = &self.post.admission;
+        let admission = &self.admission;
         match admission.destination_of(&self.mailbox, origin.as_ref(), Outcome::Failure) {
             None => {}
             Some(Ok(destination)) => self.deliver(destination.into_owned(), &letter),
@@ -272,7 +274,7 @@ impl Supervisor {
     /// Brings the record of a dead letter on its way; what is user code of that runs where workers do, and as watched.
     fn deliver(&self, destination: Destination, letter: &DeadLetter) {
         let (admission, mailbox, id) = (
-            self.post.admission.clone(),
+            self.admission.clone(),
             self.mailbox.clone(),
             letter.request_id,
         );
@@ -321,7 +323,7 @@ impl Supervisor {
         if !self.pool.give_up(arbiter) {
             return;
         }
-        for mailbox in self.post.admission.mailboxes() {
+        for mailbox in self.admission.mailboxes() {
             if mailbox.number != self.mailbox.number && mailbox.has_workers_on(arbiter) {
                 mailbox.tell(Notice::ArbiterBlocked(arbiter));
             }
@@ -331,7 +333,7 @@ impl Supervisor {
     /// The workers on a blocked arbiter are out of reach. Others take over, and the attempts that are stuck there
     /// are superseded when their timeout has passed, as they would have been by their own worker.
     fn abandon(&mut self, arbiter: u64, ctx: &mut Context<Self>) {
-        let timeout = self.mailbox.tuning.timeout();
+        let timeout = self.mailbox.live_settings.timeout();
         for (ticket, started) in self.mailbox.abandon(arbiter) {
             let deadline = started.after(timeout);
             self.tell_later(deadline, ctx, move |ended| {
@@ -357,12 +359,12 @@ impl Handler<Notice> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         match notice {
             Notice::Attend => self.attend(ctx),
             Notice::Failed(failed) => self.judge(*failed),
             Notice::Doomed(doomed) => self.bury_some(doomed.into_iter(), ctx),
-            Notice::Parked(events) => self.post.admission.park(&self.mailbox, &events),
+            Notice::Parked(events) => self.admission.park(&self.mailbox, &events),
             Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
             Notice::ArbiterHeld(arbiter) => self.leave_alone(arbiter),
         }
@@ -397,13 +399,13 @@ impl Handler<BuryRest> for Supervisor {
 /// Supervisor to itself: the time of its timer has come.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Due;
+struct TimerDue;
 
-impl Handler<Due> for Supervisor {
+impl Handler<TimerDue> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _: Due, ctx: &mut Self::Context) {
-        self.turn.spend(0, ctx);
+    fn handle(&mut self, _: TimerDue, ctx: &mut Self::Context) {
+        self.budget.spend(0, ctx);
         self.stop_timer();
         self.attend(ctx);
     }
@@ -413,7 +415,7 @@ impl Handler<Removed> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
-        self.turn.spend(AT_ONCE, ctx);
+        self.budget.spend(AT_ONCE, ctx);
         let (doomed, more) = self.mailbox.remove(AT_ONCE);
         self.bury_some(doomed.into_iter(), ctx);
         if !more {
@@ -443,8 +445,8 @@ impl Handler<Emptied> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Emptied, ctx: &mut Self::Context) {
-        self.post.admission.forget(self.mailbox.number);
-        self.post.relieve();
+        self.admission.forget(self.mailbox.number);
+        self.loss_guard.release();
         self.stop_timer();
         ctx.stop();
     }

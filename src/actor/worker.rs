@@ -23,7 +23,7 @@ use crate::event::InvocationType;
 use crate::event::caller;
 use crate::event::failure::{Failure, FailureKind};
 use crate::event::payload::Payload;
-use crate::function::context::{Context, Station};
+use crate::function::context::{Context, WorkerContext};
 use crate::function::crash_loop::Crash;
 use crate::function::destination::{Destination, InvocationRecord};
 use crate::function::handler::Instance;
@@ -350,7 +350,7 @@ impl Shift {
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) -> (Ran, bool) {
         let mailbox = self.mailbox();
-        let timeout = mailbox.tuning.timeout();
+        let timeout = mailbox.live_settings.timeout();
         let deadline = now.after(timeout);
         let mut payload = taken.payload.take();
         let taken = &*taken;
@@ -422,7 +422,7 @@ impl Shift {
     }
 
     fn is_aborted(&self, run: u64) -> bool {
-        self.seat.station().abort.load(Ordering::Acquire) == run
+        self.seat.worker_context().abort.load(Ordering::Acquire) == run
     }
 
     /// Waits for something to come, for a moment. Answers whether something did.
@@ -451,7 +451,7 @@ impl Shift {
             accepted: taken.accepted,
             deadline,
             origin: taken.origin.clone(),
-            station: self.seat.station().clone(),
+            worker_context: self.seat.worker_context().clone(),
             claim: None,
         }
     }
@@ -555,9 +555,9 @@ async fn wait_once(before: impl Fn(&mut TaskContext<'_>)) {
     .await;
 }
 
-/// The station of a new worker.
-pub(crate) fn station(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<Station> {
-    Arc::new(Station {
+/// The worker_context of a new worker.
+pub(crate) fn worker_context(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<WorkerContext> {
+    Arc::new(WorkerContext {
         function: mailbox.name().clone(),
         clock: mailbox.clock.clone(),
         home: admission.clone(),

@@ -59,7 +59,11 @@ impl Admission {
             });
         }
         let hops = options.hops;
-        if let Some(limit) = mailbox.tuning.hops_max().filter(|&limit| hops >= limit) {
+        if let Some(limit) = mailbox
+            .live_settings
+            .hops_max()
+            .filter(|&limit| hops >= limit)
+        {
             mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
             return Err(InvokeError::Recursion {
                 function: function(),
@@ -160,13 +164,13 @@ impl Admission {
 
     pub(super) fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
         let function = || mailbox.name().to_string();
-        if mailbox.tuning.is_reserved_zero() {
+        if mailbox.live_settings.is_reserved_zero() {
             mailbox.meter(|meters| meters.throttles += 1);
             return Err(InvokeError::ZeroReservedConcurrency {
                 function: function(),
             });
         }
-        let reserved = mailbox.tuning.reserved();
+        let reserved = mailbox.live_settings.reserved();
         if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
             mailbox.meter(|meters| meters.throttles += 1);
             return Err(InvokeError::ReservedConcurrencyInUse {

@@ -195,7 +195,7 @@ impl Admission {
         origin: Option<&Arc<Origin>>,
         outcome: Outcome,
     ) -> Option<Result<Cow<'a, Destination>, Unreachable>> {
-        let config = mailbox.tuning.event_invoke(origin);
+        let config = mailbox.live_settings.event_invoke(origin);
         let arn = config.and_then(|config| match outcome {
             Outcome::Success => config.on_success,
             Outcome::Failure => config.on_failure,

@@ -129,19 +129,19 @@ impl Client {
     /// What is known of a function. `None` if it isn't registered. Doesn't wait.
     pub fn function(&self, function: &str) -> Option<FunctionInfo> {
         let mailbox = self.admission.mailbox(function)?;
-        let tuning = &mailbox.tuning;
+        let live_settings = &mailbox.live_settings;
         let versions = mailbox.function.versions();
-        let configuration = tuning.configuration();
+        let configuration = live_settings.configuration();
         Some(FunctionInfo {
             name: mailbox.name().clone(),
             arn: self.arn(function),
-            timeout: tuning.timeout(),
+            timeout: live_settings.timeout(),
             registered_at: mailbox.registered.stored(),
             versions: versions.published().collect(),
             aliases: versions.aliases().cloned().collect(),
             configuration: configuration.as_deref().cloned().unwrap_or_default(),
-            reserved_zero: tuning.is_reserved_zero(),
-            allows_recursion: tuning.hops_max().is_none(),
+            reserved_zero: live_settings.is_reserved_zero(),
+            allows_recursion: live_settings.hops_max().is_none(),
         })
     }
 
@@ -149,7 +149,7 @@ impl Client {
     #[cfg(feature = "http")]
     pub(crate) fn permissions(&self, function: &str, qualifier: &str) -> Option<Permissions> {
         let mailbox = self.admission.mailbox(function)?;
-        let configuration = mailbox.tuning.configuration()?;
+        let configuration = mailbox.live_settings.configuration()?;
         configuration.permissions.get(qualifier).cloned()
     }
 

@@ -68,9 +68,9 @@ impl Context {
     /// # Panics
     /// Never for a context that a runtime made.
     pub fn client(&self) -> Client {
-        let admission = self.station.home.clone().downcast::<Admission>();
+        let admission = self.worker_context.home.clone().downcast::<Admission>();
         let admission =
-            admission.unwrap_or_else(|_| unreachable!("the home of every station is an admission"));
+            admission.unwrap_or_else(|_| unreachable!("the home of every worker is an admission"));
         let chain = Chain {
             hops: self.hops.saturating_add(1),
             origin: self.origin.clone(),

@@ -66,13 +66,13 @@ pub struct Context {
     pub(crate) accepted: Time,
     pub(crate) deadline: Time,
     pub(crate) origin: Option<Arc<Origin>>,
-    pub(crate) station: Arc<Station>,
+    pub(crate) worker_context: Arc<WorkerContext>,
     /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
     pub(crate) claim: Option<Weak<Claim>>,
 }
 
 /// What all attempts of one worker share.
-pub(crate) struct Station {
+pub(crate) struct WorkerContext {
     pub(crate) function: FunctionName,
     pub(crate) clock: Clock,
     /// The runtime that a client of the context talks to; `client/mod.rs` knows its type.
@@ -97,7 +97,7 @@ impl Context {
 
     /// The function that runs.
     pub fn function(&self) -> &FunctionName {
-        &self.station.function
+        &self.worker_context.function
     }
 
     /// How many invocations stand before this one in its chain; 0 if it came from outside.
@@ -141,17 +141,17 @@ impl Context {
 
     /// When the event was accepted.
     pub fn accepted_at(&self) -> SystemTime {
-        self.station.clock.wall(self.accepted)
+        self.worker_context.clock.wall(self.accepted)
     }
 
     /// When this attempt will be given up.
     pub fn deadline(&self) -> SystemTime {
-        self.station.clock.wall(self.deadline)
+        self.worker_context.clock.wall(self.deadline)
     }
 
     /// How long this attempt may still run.
     pub fn remaining(&self) -> Duration {
-        self.deadline.since(self.station.clock.now())
+        self.deadline.since(self.worker_context.clock.now())
     }
 }
 

@@ -159,7 +159,7 @@ where
         let handler = handler.clone();
         instance(Thread::default(), move |mut thread, event: Event<T>| {
             let handler = handler.clone();
-            let station = event.context().station.clone();
+            let worker_context = event.context().worker_context.clone();
             let claim = event.context().claim.as_ref().and_then(Weak::upgrade);
             let work = move || outcome((**handler)(event));
             // Caught on the thread, which goes on.
@@ -169,10 +169,14 @@ where
             let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
             let work = move || Claim::run(claim, work);
-            let run = if station.clock.is_simulated() {
-                Ok(Thread::run_simulated(&station.threads, work))
+            let run = if worker_context.clock.is_simulated() {
+                Ok(Thread::run_simulated(&worker_context.threads, work))
             } else {
-                thread.run(station.function.as_str(), &station.threads, work)
+                thread.run(
+                    worker_context.function.as_str(),
+                    &worker_context.threads,
+                    work,
+                )
             };
             async move {
                 let outcome = match run {

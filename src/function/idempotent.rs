@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::base::time::Time;
 use crate::event::failure::Failure;
 use crate::event::payload::Payload;
-use crate::function::context::{Context, Station};
+use crate::function::context::{Context, WorkerContext};
 use crate::function::handler::{Instance, Outcome};
 use crate::idempotency::lease::{Brought, Claim, MARGIN, Wanted};
 use crate::idempotency::{Idempotency, Owner};
@@ -51,14 +51,14 @@ enum Attempt {
 
 struct Lease {
     claim: Arc<Claim>,
-    station: Arc<Station>,
+    worker_context: Arc<WorkerContext>,
     until: Time,
 }
 
 impl Lease {
     /// Beyond its lease an attempt asks before each step. What has lost its key doesn't run on.
     fn check(&mut self) -> Result<(), Failure> {
-        let now = self.station.clock.now();
+        let now = self.worker_context.clock.now();
         if now > self.until {
             self.until = now.after(MARGIN);
             self.claim.renew(self.until)?;
@@ -76,11 +76,11 @@ impl Idempotent {
             }
             return Ok(Attempt::Unclaimed);
         };
-        let station = &context.station;
+        let worker_context = &context.worker_context;
         let owner = Owner {
             request_id: context.request_id,
             attempt: context.attempt,
-            since: station.clock.now(),
+            since: worker_context.clock.now(),
         };
         let until = context.deadline.after(MARGIN);
         let wanted = Wanted {
@@ -90,14 +90,16 @@ impl Idempotent {
             until,
             lifetime: self.by.lifetime(),
         };
-        Ok(match station.claims.claim(wanted, &station.clock)? {
-            Brought::Result(result) => Attempt::Done(result),
-            Brought::Claim(claim) => Attempt::Claimed(Lease {
-                claim,
-                station: station.clone(),
-                until,
-            }),
-        })
+        Ok(
+            match worker_context.claims.claim(wanted, &worker_context.clock)? {
+                Brought::Result(result) => Attempt::Done(result),
+                Brought::Claim(claim) => Attempt::Claimed(Lease {
+                    claim,
+                    worker_context: worker_context.clone(),
+                    until,
+                }),
+            },
+        )
     }
 }
 
@@ -176,8 +178,8 @@ mod tests {
         }
     }
 
-    fn station() -> Arc<Station> {
-        Arc::new(Station {
+    fn worker_context() -> Arc<WorkerContext> {
+        Arc::new(WorkerContext {
             function: FunctionName::new("f"),
             clock: Clock::real(),
             home: Arc::new(()),
@@ -190,14 +192,14 @@ mod tests {
     /// An attempt that has three seconds; all of them have one key.
     async fn attempt(
         by: u128,
-        station: &Arc<Station>,
+        worker_context: &Arc<WorkerContext>,
     ) -> (Box<dyn Instance>, Waits, Result<(), Failure>) {
         let handler = Waits::default();
         let building: Box<dyn Instance> = Box::new(handler.clone());
         let building = Box::pin(std::future::ready(Ok(building)));
         let by_payload = Idempotency::by_payload();
         let mut instance = idempotent(building, by_payload).await.unwrap();
-        let now = station.clock.now();
+        let now = worker_context.clock.now();
         let context = Context {
             request_id: RequestId::from(Uuid::from_u128(by)),
             attempt: 1,
@@ -205,7 +207,7 @@ mod tests {
             accepted: now,
             deadline: now.after(Duration::from_secs(3)),
             origin: None,
-            station: station.clone(),
+            worker_context: worker_context.clone(),
             claim: None,
         };
         let begun = instance.begin(Payload::new(1).unwrap(), context);
@@ -219,11 +221,11 @@ mod tests {
     /// BYD-15, GAP-12
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_lost_its_key_does_not_take_another_step() {
-        let station = station();
-        let (mut first, handler, _) = attempt(1, &station).await;
+        let worker_context = worker_context();
+        let (mut first, handler, _) = attempt(1, &worker_context).await;
         assert!(poll(&mut first).is_pending());
         tokio::time::advance(Duration::from_secs(5)).await;
-        let (_second, _, begun) = attempt(2, &station).await;
+        let (_second, _, begun) = attempt(2, &worker_context).await;
         begun.unwrap();
         let Poll::Ready(Err(failure)) = poll(&mut first) else {
             panic!("it has lost its key")
@@ -236,16 +238,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_beyond_its_lease_that_still_has_its_key_goes_on_with_it() {
-        let station = station();
-        let (mut first, handler, _) = attempt(1, &station).await;
+        let worker_context = worker_context();
+        let (mut first, handler, _) = attempt(1, &worker_context).await;
         assert!(poll(&mut first).is_pending());
         tokio::time::advance(Duration::from_secs(5)).await;
         assert!(poll(&mut first).is_pending());
         assert_eq!(handler.0.get(), 2);
-        let (_second, _, begun) = attempt(2, &station).await;
+        let (_second, _, begun) = attempt(2, &worker_context).await;
         assert_eq!(begun.unwrap_err().kind, FailureKind::InProgress);
         first.end();
-        let (_third, _, begun) = attempt(3, &station).await;
+        let (_third, _, begun) = attempt(3, &worker_context).await;
         begun.unwrap();
     }
 }

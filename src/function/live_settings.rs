@@ -14,7 +14,7 @@ use crate::function::settings::Settings;
 
 /// A function's run-time configuration.
 #[derive(Debug)]
-pub(crate) struct Tuning {
+pub(crate) struct LiveSettings {
     concurrency: AtomicU32,
     reserved_zero: AtomicBool,
     /// Hops that are allowed; `HOPS_FREE` if any number is.
@@ -32,12 +32,12 @@ const HOPS_FREE: u32 = u32::MAX;
 pub(crate) struct Rules<'a> {
     /// What can't change.
     pub(crate) registered: &'a Settings,
-    pub(crate) tuning: &'a Tuning,
+    pub(crate) live_settings: &'a LiveSettings,
 }
 
-impl Tuning {
+impl LiveSettings {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let tuning = Self {
+        let live_settings = Self {
             concurrency: AtomicU32::new(0),
             reserved_zero: AtomicBool::new(false),
             hops_max: AtomicU32::new(0),
@@ -45,8 +45,8 @@ impl Tuning {
             has_event_invoke: AtomicBool::new(false),
             configuration: RwLock::new(None),
         };
-        tuning.set(settings, Configuration::default());
-        tuning
+        live_settings.set(settings, Configuration::default());
+        live_settings
     }
 
     /// What was set.
@@ -124,7 +124,7 @@ impl Rules<'_> {
     /// How often and when an event like this one is retried, unless it says so itself.
     pub(crate) fn retry(&self, origin: Option<&Arc<Origin>>) -> RetryPolicy {
         let retries = self
-            .tuning
+            .live_settings
             .event_invoke(origin)
             .and_then(|config| config.retries_max);
         let policy = self.registered.retry.clone();
@@ -137,7 +137,7 @@ impl Rules<'_> {
     /// How old an event like this one may grow, unless it says so itself.
     #[inline]
     pub(crate) fn event_age_max(&self, origin: Option<&Arc<Origin>>) -> Duration {
-        self.tuning
+        self.live_settings
             .event_invoke(origin)
             .and_then(|config| config.event_age_max)
             .unwrap_or(self.registered.event_age_max)

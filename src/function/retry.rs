@@ -18,7 +18,7 @@ const QUICK_RETRIES: u32 = 10;
 const DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// All that decides whether a failed event runs again.
-pub(crate) struct Failed<'a> {
+pub(crate) struct FailedEvent<'a> {
     pub(crate) policy: &'a RetryPolicy,
     pub(crate) kind: FailureKind,
     /// What the handler's error asked for, if it did.
@@ -35,7 +35,7 @@ pub(crate) struct Failed<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RetryDecision {
     RetryAt(Time),
     GiveUp(Condition),
 }
@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
 /// Decides on an event that failed at `now`.
 ///
 /// Looks ahead (ASY-17): a retry that would come when the event has its maximum age, or later, is not waited for.
-pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
+pub(crate) fn decide(failed: &FailedEvent<'_>, now: Time) -> RetryDecision {
     let backoff = || {
         doubled(
             THROTTLE_BASE,
@@ -53,7 +53,7 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
     };
     let delay = match (failed.kind, failed.directive) {
         (FailureKind::Payload | FailureKind::Idempotency, _) | (_, Some(Directive::Final)) => {
-            return Verdict::GiveUp(Condition::Final);
+            return RetryDecision::GiveUp(Condition::Final);
         }
         (FailureKind::Throttle | FailureKind::System, None) => backoff(),
         // Whoever has the key may well be done before it must be.
@@ -64,7 +64,7 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
             failed.policy.delay(failed.counted, failed.chance),
             directive,
         ) {
-            (None, _) => return Verdict::GiveUp(Condition::RetriesExhausted),
+            (None, _) => return RetryDecision::GiveUp(Condition::RetriesExhausted),
             (Some(_), Some(Directive::After(delay))) => delay,
             (Some(delay), _) => delay,
         },
@@ -76,9 +76,9 @@ pub(crate) fn decide(failed: &Failed<'_>, now: Time) -> Verdict {
     };
     let due = now.after(delay);
     if due.since(failed.first_due) >= failed.age_max {
-        return Verdict::GiveUp(Condition::EventAgeExceeded);
+        return RetryDecision::GiveUp(Condition::EventAgeExceeded);
     }
-    Verdict::RetryAt(due)
+    RetryDecision::RetryAt(due)
 }
 
 #[cfg(test)]
@@ -87,8 +87,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failed(policy: &RetryPolicy, kind: FailureKind, failures: u32) -> Failed<'_> {
-        Failed {
+    fn failed(policy: &RetryPolicy, kind: FailureKind, failures: u32) -> FailedEvent<'_> {
+        FailedEvent {
             policy,
             kind,
             directive: None,
@@ -109,11 +109,11 @@ mod tests {
     fn by_default_an_event_is_retried_after_60_and_120_seconds_and_then_given_up() {
         let policy = RetryPolicy::default();
         let decide_at = |n, now| decide(&failed(&policy, FailureKind::Error, n), now);
-        assert_eq!(decide_at(1, at(5)), Verdict::RetryAt(at(65)));
-        assert_eq!(decide_at(2, at(70)), Verdict::RetryAt(at(190)));
+        assert_eq!(decide_at(1, at(5)), RetryDecision::RetryAt(at(65)));
+        assert_eq!(decide_at(2, at(70)), RetryDecision::RetryAt(at(190)));
         assert_eq!(
             decide_at(3, at(200)),
-            Verdict::GiveUp(Condition::RetriesExhausted)
+            RetryDecision::GiveUp(Condition::RetriesExhausted)
         );
     }
 
@@ -125,14 +125,14 @@ mod tests {
         event.age_max = SECOND * 60;
         assert_eq!(
             decide(&event, at(0)),
-            Verdict::GiveUp(Condition::EventAgeExceeded)
+            RetryDecision::GiveUp(Condition::EventAgeExceeded)
         );
         event.age_max = SECOND * 90;
-        assert_eq!(decide(&event, at(1)), Verdict::RetryAt(at(61)));
+        assert_eq!(decide(&event, at(1)), RetryDecision::RetryAt(at(61)));
         event.counted = 2;
         assert_eq!(
             decide(&event, at(61)),
-            Verdict::GiveUp(Condition::EventAgeExceeded)
+            RetryDecision::GiveUp(Condition::EventAgeExceeded)
         );
     }
 
@@ -144,11 +144,11 @@ mod tests {
             let delays: Vec<_> = (1..=11)
                 .map(|n| decide(&failed(&policy, kind, n), at(0)))
                 .collect();
-            let expected: [Verdict; 11] =
-                [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| Verdict::RetryAt(at(s)));
+            let expected: [RetryDecision; 11] =
+                [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| RetryDecision::RetryAt(at(s)));
             assert_eq!(delays, expected);
             let aged = decide(&failed(&policy, kind, 40), at(21_400));
-            assert_eq!(aged, Verdict::GiveUp(Condition::EventAgeExceeded));
+            assert_eq!(aged, RetryDecision::GiveUp(Condition::EventAgeExceeded));
         }
     }
 
@@ -157,15 +157,18 @@ mod tests {
         let policy = RetryPolicy::fixed(1, SECOND);
         let mut event = failed(&policy, FailureKind::Error, 1);
         event.directive = Some(Directive::After(SECOND * 7));
-        assert_eq!(decide(&event, at(0)), Verdict::RetryAt(at(7)));
+        assert_eq!(decide(&event, at(0)), RetryDecision::RetryAt(at(7)));
         event.counted = 2;
         assert_eq!(
             decide(&event, at(0)),
-            Verdict::GiveUp(Condition::RetriesExhausted)
+            RetryDecision::GiveUp(Condition::RetriesExhausted)
         );
         event.counted = 1;
         event.directive = Some(Directive::Final);
-        assert_eq!(decide(&event, at(0)), Verdict::GiveUp(Condition::Final));
+        assert_eq!(
+            decide(&event, at(0)),
+            RetryDecision::GiveUp(Condition::Final)
+        );
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
         for kind in [FailureKind::Payload, FailureKind::Idempotency] {
             assert_eq!(
                 decide(&failed(&policy, kind, 1), at(0)),
-                Verdict::GiveUp(Condition::Final)
+                RetryDecision::GiveUp(Condition::Final)
             );
         }
     }
@@ -189,7 +192,7 @@ mod tests {
             decide(&event, at(0))
         };
         let delays = [1, 2, 3, 4].map(|n| decide_at(n, 5));
-        assert_eq!(delays, [1, 2, 4, 5].map(|s| Verdict::RetryAt(at(s))));
+        assert_eq!(delays, [1, 2, 4, 5].map(|s| RetryDecision::RetryAt(at(s))));
     }
 
     #[test]
@@ -208,8 +211,8 @@ mod tests {
                 event.uncounted = uncounted;
                 event.directive = asked.map(Directive::After);
                 match decide(&event, at(5)) {
-                    Verdict::RetryAt(due) => due.since(at(5)),
-                    Verdict::GiveUp(condition) => panic!("{condition}"),
+                    RetryDecision::RetryAt(due) => due.since(at(5)),
+                    RetryDecision::GiveUp(condition) => panic!("{condition}"),
                 }
             };
             for (counted, uncounted) in [(1, 0), (10, 0), (4, 6)] {
@@ -227,7 +230,7 @@ mod tests {
         assert!(policy.delay(u32::MAX, 1.0).is_some());
         assert!(matches!(
             decide(&failed(&policy, FailureKind::Error, 400), at(0)),
-            Verdict::GiveUp(_)
+            RetryDecision::GiveUp(_)
         ));
     }
 }

@@ -109,9 +109,9 @@ impl Inner {
     fn quiet_until(&self, rules: Rules<'_>) -> Time {
         let held = self.queue.paused || self.queue.allowance == 0;
         let all_awake = !self.seats.has_idle()
-            && (self.summoned || self.seats.live() >= rules.tuning.concurrency());
+            && (self.summoned || self.seats.live() >= rules.live_settings.concurrency());
         match (
-            self.removed || rules.tuning.is_reserved_zero(),
+            self.removed || rules.live_settings.is_reserved_zero(),
             held || all_awake,
         ) {
             (true, _) => Time::default(),
@@ -133,7 +133,7 @@ mod tests {
     use crate::event::payload::Payload;
     use crate::event::request_id::RequestId;
     use crate::function::Function;
-    use crate::function::context::{Event, Station};
+    use crate::function::context::{Event, WorkerContext};
     use crate::mailbox::{Done, Pace, Seat, Turn};
     use crate::queue::entry::{Entry, Taken};
     use crate::queue::{Refused, Unadmitted};
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn seat(mailbox: &Arc<Mailbox>) -> Seat {
-        let station = Station {
+        let worker_context = WorkerContext {
             function: mailbox.name().clone(),
             clock: mailbox.clock.clone(),
             home: Arc::new(()),
@@ -159,7 +159,7 @@ mod tests {
             claims: Arc::new(crate::idempotency::lease::Claims::new(Default::default())),
             threads: mailbox.threads.clone(),
         };
-        let seat = mailbox.seat(Arc::new(station), 0);
+        let seat = mailbox.seat(Arc::new(worker_context), 0);
         seat.wakes(Waker::noop());
         seat
     }

@@ -34,8 +34,8 @@ use crate::event::request_id::RequestId;
 use crate::function::Function;
 use crate::function::configuration::Configuration;
 use crate::function::crash_loop::{Gate, Restarts};
-use crate::function::live_settings::{Rules, Tuning};
-use crate::function::seclusion::{Holding, Seclusion};
+use crate::function::dedicated_arbiters::{DedicatedArbiters, Holding};
+use crate::function::live_settings::{LiveSettings, Rules};
 use crate::function::settings::Settings;
 use crate::mailbox::backlog::Backlog;
 use crate::mailbox::intake::Inbox;
@@ -64,7 +64,7 @@ pub(crate) struct Mailbox {
     pub(crate) number: u32,
     pub(crate) clock: Clock,
     overseer: OnceLock<Box<dyn Overseer>>,
-    pub(crate) tuning: Tuning,
+    pub(crate) live_settings: LiveSettings,
     pub(crate) threads: Arc<Threads>,
     /// Records of dead events that wait for an arbiter to be delivered on.
     pub(crate) deliveries: Arc<Backlog>,
@@ -73,7 +73,7 @@ pub(crate) struct Mailbox {
     inbox: Inbox,
     inner: Mutex<Inner>,
     /// Apart from the rest: it is asked and told where threads are held, which must not hold up others.
-    seclusion: Mutex<Seclusion>,
+    dedicated_arbiters: Mutex<DedicatedArbiters>,
 }
 
 struct Inner {
@@ -179,7 +179,7 @@ impl Mailbox {
             later: Vec::new(),
         };
         Self {
-            tuning: Tuning::new(settings),
+            live_settings: LiveSettings::new(settings),
             threads: Arc::default(),
             deliveries: Backlog::new(DELIVERIES_MAX, DELIVERIES_BYTES_MAX),
             registered: clock.now(),
@@ -189,7 +189,7 @@ impl Mailbox {
             overseer: OnceLock::new(),
             inbox: Inbox::default(),
             inner: Mutex::new(inner),
-            seclusion: Mutex::default(),
+            dedicated_arbiters: Mutex::default(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Mailbox {
     pub(crate) fn rules(&self) -> Rules<'_> {
         Rules {
             registered: &self.function.settings,
-            tuning: &self.tuning,
+            live_settings: &self.live_settings,
         }
     }
 
@@ -220,8 +220,12 @@ impl Mailbox {
     /// As `configure`, before anybody looks after it.
     pub(crate) fn adopt(&self, configuration: Configuration) {
         let paused = configuration.paused;
-        let before = self.tuning.configuration().is_some_and(|it| it.paused);
-        self.tuning.set(&self.function.settings, configuration);
+        let before = self
+            .live_settings
+            .configuration()
+            .is_some_and(|it| it.paused);
+        self.live_settings
+            .set(&self.function.settings, configuration);
         if paused != before {
             let mut inner = self.lock();
             inner.queue.paused = paused || inner.halted;
@@ -327,7 +331,7 @@ impl Mailbox {
         let mut inner = self.lock_to_admit();
         let entry = inner.ask_open(entry)?;
         // Asked here too, where nobody else gets in meanwhile.
-        let reserved = self.tuning.reserved();
+        let reserved = self.live_settings.reserved();
         if let Some(reserved) = reserved.filter(|&it| inner.queue.claimed() >= u64::from(it)) {
             inner.meters.throttles += 1;
             let why = Unadmitted::ReservedInUse(reserved);
@@ -350,7 +354,7 @@ impl Mailbox {
         let runs = u32::try_from(inner.meters.invocations)
             .unwrap_or(u32::MAX)
             .max(1);
-        let each = inner.meters.duration_total / runs / self.tuning.concurrency().max(1);
+        let each = inner.meters.duration_total / runs / self.live_settings.concurrency().max(1);
         // Room for a tenth of what is pending is worth coming back for.
         each.saturating_mul(inner.queue.pending() / 10 + 1)
             .clamp(Duration::from_millis(10), Duration::from_secs(60))
@@ -399,7 +403,7 @@ impl Mailbox {
             0
         } else {
             rules
-                .tuning
+                .live_settings
                 .concurrency()
                 .saturating_sub(inner.seats.live())
         };
@@ -426,7 +430,7 @@ impl Mailbox {
         shared: Option<u64>,
         now: Time,
     ) {
-        let holding = self.seclusion.lock().held(held, crowded, now);
+        let holding = self.dedicated_arbiters.lock().held(held, crowded, now);
         match (holding, shared) {
             (Holding::Moves, _) => self.move_to_own_arbiters(),
             (Holding::Stays, Some(arbiter)) => self.tell(Notice::ArbiterHeld(arbiter)),
@@ -441,25 +445,25 @@ impl Mailbox {
     }
 
     /// New workers of the function are to live on arbiters of its own for a while, and the present ones make room for them.
-    pub(crate) fn seclude(&self, now: Time) {
-        if self.seclusion.lock().begin(now) {
+    pub(crate) fn dedicate_arbiters(&self, now: Time) {
+        if self.dedicated_arbiters.lock().begin(now) {
             self.move_to_own_arbiters();
         }
     }
 
     fn move_to_own_arbiters(&self) {
-        telemetry::secluded(self.name());
+        telemetry::moved_to_dedicated_arbiters(self.name());
         self.retire(false);
     }
 
     /// Are new workers to live on arbiters of the function's own? A function that is held back stays where it does no harm.
-    pub(crate) fn is_secluded(&self, now: Time) -> bool {
+    pub(crate) fn has_dedicated_arbiters(&self, now: Time) -> bool {
         let held_back = self.lock_as_is().restarts.gate() != Gate::Open;
-        let mut seclusion = self.seclusion.lock();
+        let mut dedicated_arbiters = self.dedicated_arbiters.lock();
         if held_back {
-            seclusion.prolong(now);
+            dedicated_arbiters.prolong(now);
         }
-        seclusion.is_on(now)
+        dedicated_arbiters.is_on(now)
     }
 
     pub(crate) fn has_workers_on(&self, arbiter: u64) -> bool {
@@ -663,9 +667,10 @@ impl Inner {
                 wake.stir = true;
             } else {
                 wake.waker = self.seats.wake_idle(now);
-                let short = self.seats.live() < rules.tuning.concurrency();
+                let short = self.seats.live() < rules.live_settings.concurrency();
                 // Where nothing runs, the supervisor has to end it.
-                wake.attend = wake.waker.is_none() && (short || rules.tuning.is_reserved_zero());
+                wake.attend =
+                    wake.waker.is_none() && (short || rules.live_settings.is_reserved_zero());
             }
         }
         wake.attend |= self.wants_look(now);

@@ -16,7 +16,7 @@ use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::crash_loop::{Crash, Gate};
-use crate::function::retry::{self, Verdict};
+use crate::function::retry::{self, RetryDecision};
 use crate::function::settings::Settings;
 use crate::mailbox::notice::{Failed, Judgement, Notice};
 use crate::mailbox::snapshot::End;
@@ -67,8 +67,8 @@ impl Mailbox {
         let uncounted = side.uncounted;
         let origin = side.origin.as_ref();
         let own = side.retry.clone();
-        let verdict = retry::decide(
-            &retry::Failed {
+        let decision = retry::decide(
+            &retry::FailedEvent {
                 policy: &own.unwrap_or_else(|| rules.retry(origin)),
                 kind: attempt.failure.kind,
                 directive: attempt.failure.directive,
@@ -83,13 +83,13 @@ impl Mailbox {
             now,
         );
         inner.count_failure(&attempt, first_due, started);
-        let (judgement, payload) = match (kind, verdict) {
+        let (judgement, payload) = match (kind, decision) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
                 inner.tell_watchers(ticket.id, || End::Failed(attempt.failure.clone()));
                 (Judgement::Answered, payload)
             }
-            (InvocationType::Event, Verdict::RetryAt(at)) if !removed => {
+            (InvocationType::Event, RetryDecision::RetryAt(at)) if !removed => {
                 let (parked, payload) = match inner.queue.retry(ticket, at, now) {
                     Some(Kept::Parked(payload)) => (true, payload),
                     _ => (false, None),
@@ -102,10 +102,10 @@ impl Mailbox {
                 };
                 (retry, payload)
             }
-            (InvocationType::Event, verdict) => {
-                let condition = match verdict {
-                    Verdict::GiveUp(condition) => condition,
-                    Verdict::RetryAt(_) => Condition::FunctionRemoved,
+            (InvocationType::Event, decision) => {
+                let condition = match decision {
+                    RetryDecision::GiveUp(condition) => condition,
+                    RetryDecision::RetryAt(_) => Condition::FunctionRemoved,
                 };
                 let letter = self.letter(&inner, ticket, condition, now);
                 (Judgement::Bury(ticket, letter), None)
@@ -281,7 +281,7 @@ impl Mailbox {
         inner.restarts.abandoned += 1;
         let abandoned = inner.restarts.abandoned;
         drop(inner);
-        self.seclude(now);
+        self.dedicate_arbiters(now);
         self.crashed(Crash::Blocked, &Failure::blocked(blocked), now);
         if abandoned == most {
             telemetry::threads_abandoned(self.name(), abandoned);

@@ -12,7 +12,7 @@ use crate::event::InvocationType;
 use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::function::context::Station;
+use crate::function::context::WorkerContext;
 use crate::function::crash_loop::Crash;
 use crate::function::live_settings::Rules;
 use crate::mailbox::notice::{Failed, Notice};
@@ -24,7 +24,7 @@ use crate::queue::entry::{Taken, Ticket};
 pub(crate) struct Seat {
     mailbox: Arc<Mailbox>,
     index: u32,
-    station: Arc<Station>,
+    worker_context: Arc<WorkerContext>,
 }
 
 /// What a worker does next.
@@ -78,8 +78,8 @@ impl Seat {
         &self.mailbox
     }
 
-    pub(crate) fn station(&self) -> &Arc<Station> {
-        &self.station
+    pub(crate) fn worker_context(&self) -> &Arc<WorkerContext> {
+        &self.worker_context
     }
 
     /// Says how to wake the worker; must come before its first turn.
@@ -193,12 +193,12 @@ impl Drop for Seat {
 
 impl Mailbox {
     /// A seat for a new worker on the arbiter with this serial number.
-    pub(crate) fn seat(self: &Arc<Self>, station: Arc<Station>, arbiter: u64) -> Seat {
-        let index = self.lock().seats.take(station.clone(), arbiter);
+    pub(crate) fn seat(self: &Arc<Self>, worker_context: Arc<WorkerContext>, arbiter: u64) -> Seat {
+        let index = self.lock().seats.take(worker_context.clone(), arbiter);
         Seat {
             mailbox: self.clone(),
             index,
-            station,
+            worker_context,
         }
     }
 
@@ -239,7 +239,8 @@ impl Mailbox {
             Turn::Idle => attend |= inner.wants_timer(),
             Turn::Run { .. } if inner.wants_help(pace, turn.1, now) => {
                 wake.waker = inner.seats.wake_idle(now);
-                attend |= wake.waker.is_none() && inner.seats.live() < rules.tuning.concurrency();
+                attend |=
+                    wake.waker.is_none() && inner.seats.live() < rules.live_settings.concurrency();
             }
             _ => {}
         }
@@ -325,7 +326,7 @@ impl Inner {
         let rules = mailbox.rules();
         let Asking { searched, retired } = self.seats.ask(index);
         // There may be more workers than are wanted by now.
-        if retired || self.seats.live() > rules.tuning.concurrency() {
+        if retired || self.seats.live() > rules.live_settings.concurrency() {
             return (Turn::Stop, searched);
         }
         while let Some(taken) = self.queue.take(now) {

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::base::time::Time;
-use crate::function::context::Station;
+use crate::function::context::WorkerContext;
 use crate::queue::entry::Ticket;
 
 /// How long one worker's search keeps the others asleep. Shorter costs needless wakes under load; longer, and what comes
@@ -40,8 +40,8 @@ pub(crate) struct Seats {
 
 struct Seating {
     state: Seated,
-    /// None once it is vacant: a station leads back to the mailbox, which would hold itself.
-    station: Option<Arc<Station>>,
+    /// None once it is vacant: a worker_context leads back to the mailbox, which would hold itself.
+    worker_context: Option<Arc<WorkerContext>>,
     waker: Option<Waker>,
     /// The arbiter that its worker lives on, by serial number.
     arbiter: u64,
@@ -85,10 +85,10 @@ impl Seats {
     // --- coming and going
 
     /// A place for a new worker on the arbiter with this serial number.
-    pub(crate) fn take(&mut self, station: Arc<Station>, arbiter: u64) -> u32 {
+    pub(crate) fn take(&mut self, worker_context: Arc<WorkerContext>, arbiter: u64) -> u32 {
         let seating = Seating {
             state: Seated::Starting,
-            station: Some(station),
+            worker_context: Some(worker_context),
             waker: None,
             arbiter,
             run: 0,
@@ -120,7 +120,7 @@ impl Seats {
         let seating = &mut self.all[seat as usize];
         let state = std::mem::replace(&mut seating.state, Seated::Vacant);
         let (discounted, retired) = (seating.discounted, seating.retired);
-        (seating.waker, seating.station) = (None, None);
+        (seating.waker, seating.worker_context) = (None, None);
         if !discounted {
             self.live -= 1;
             self.starting -= u32::from(state == Seated::Starting);
@@ -351,8 +351,8 @@ impl Seating {
 
     /// Its worker gives up the run that goes on; without one, nothing happens.
     fn give_up(&self) {
-        if let Some(station) = &self.station {
-            station.abort.store(self.run, Ordering::Release);
+        if let Some(worker_context) = &self.worker_context {
+            worker_context.abort.store(self.run, Ordering::Release);
         }
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn arbiter_blocked(function: &str, blocked: Duration) {
     );
 }
 
-pub(crate) fn secluded(function: &FunctionName) {
+pub(crate) fn moved_to_dedicated_arbiters(function: &FunctionName) {
     warn!(
         %function,
         "handler holds its thread and moves to arbiters of its own; use Function::blocking for work that doesn't await"

@@ -18,9 +18,9 @@ use actix::WeakAddr;
 use actix::prelude::*;
 
 use crate::actor::arbiter_pool::Pool;
-use crate::actor::lost_actor::Post;
+use crate::actor::lost_actor::LossGuard;
 use crate::actor::message::Bury;
-use crate::actor::turn::Turn;
+use crate::actor::work_budget::WorkBudget;
 use crate::admission::Admission;
 use crate::event::failure::DeadLetter;
 use crate::event::request_id::RequestId;
@@ -91,7 +91,8 @@ pub enum WhenFull {
 /// Each message is answered after a bounded number of letters was looked at. [`Purge`] and [`Redrive`] of many letters
 /// take many turns, between which others get theirs; they mean the letters that are in the queue when they are sent.
 pub struct DeadLetterQueue {
-    post: Post,
+    admission: Arc<Admission>,
+    _loss_guard: LossGuard,
     bounds: DeadLetterBounds,
     kept: Kept,
     /// The places of letters whose redrive is under way. They keep them until their events are accepted, and until then
@@ -108,7 +109,7 @@ pub struct DeadLetterQueue {
     first: Vec<Subscribe>,
     /// The letters are in the report of the shutdown. What comes later is among the unfinished.
     handed_over: bool,
-    turn: Turn,
+    budget: WorkBudget,
 }
 
 impl std::fmt::Debug for DeadLetterQueue {
@@ -132,7 +133,8 @@ impl DeadLetterQueue {
         subscribers: Vec<Subscribe>,
     ) -> Self {
         Self {
-            post: Post::new(admission, "dead-letter queue", None),
+            _loss_guard: LossGuard::new(admission.clone(), "dead-letter queue", None),
+            admission,
             bounds,
             kept: Kept::default(),
             sending: HashSet::new(),
@@ -142,7 +144,7 @@ impl DeadLetterQueue {
             subscribers: Subscribers::new(pool),
             first: subscribers,
             handed_over: false,
-            turn: Turn::default(),
+            budget: WorkBudget::default(),
         }
     }
 
@@ -177,7 +179,7 @@ impl DeadLetterQueue {
     }
 
     fn forget(&self, id: RequestId) {
-        let admission = &self.post.admission;
+        let admission = &self.admission;
         admission.settle_stored(None, id, Settlement::Forgotten);
     }
 
@@ -202,7 +204,7 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.post.admission.settle(&bury.mailbox, bury.ticket, || {
+        self.admission.settle(&bury.mailbox, bury.ticket, || {
             Settlement::Buried(bury.letter.clone())
         });
         bury.mailbox.bury(bury.ticket, &bury.letter);
@@ -238,8 +240,8 @@ impl DeadLetterQueue {
     }
 
     fn count_errors(&self, letter: &DeadLetter, errors: u64) {
-        let function = self.post.admission.heir(letter.function.clone());
-        if let Some(mailbox) = self.post.admission.mailbox(function.as_str()) {
+        let function = self.admission.heir(letter.function.clone());
+        if let Some(mailbox) = self.admission.mailbox(function.as_str()) {
             mailbox.meter(|meters| meters.dead_letter_errors += errors);
         }
     }
@@ -251,7 +253,7 @@ impl Actor for DeadLetterQueue {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Failures come in bursts; what is beyond this many waits at the senders.
         ctx.set_mailbox_capacity(1 << 16);
-        match self.post.admission.store.is_some() {
+        match self.admission.store.is_some() {
             true => self.load(0, ctx),
             false => self.loaded(ctx),
         }
@@ -264,12 +266,12 @@ const LOAD_MAX: usize = 1_000;
 impl DeadLetterQueue {
     /// Takes in what the store keeps from earlier, page by page. Whatever else is asked waits until all of it is here.
     fn load(&mut self, after: u64, ctx: &mut Context<Self>) {
-        let admission = self.post.admission.clone();
+        let admission = self.admission.clone();
         let page = async move { admission.letters(after, LOAD_MAX).await.unwrap_or_default() };
         ctx.wait(page.into_actor(self).map(|page, queue, ctx| {
             for letter in page.letters {
                 let place = queue.place();
-                let function = queue.post.admission.heir(letter.function.clone());
+                let function = queue.admission.heir(letter.function.clone());
                 queue.kept.put(place, letter.traced().renamed(function));
             }
             while queue.bounds.when_full != WhenFull::Hold
@@ -304,7 +306,7 @@ impl DeadLetterQueue {
         let Some(age_max) = self.bounds.age_max else {
             return;
         };
-        let clock = &self.post.admission.clock;
+        let clock = &self.admission.clock;
         let now = clock.wall(clock.now());
         let mut old = Vec::new();
         let mut young = false;
@@ -324,7 +326,7 @@ impl DeadLetterQueue {
             }
         }
         self.take_held(ctx);
-        self.turn.spend(looked.looks, ctx);
+        self.budget.spend(looked.looks, ctx);
         // Without progress it would go on for ever: letters that are being sent stay.
         if looked.next.is_some() && !young && !old.is_empty() {
             ctx.address().do_send(Expire);
@@ -343,7 +345,7 @@ impl Handler<TakeHeld> for DeadLetterQueue {
     fn handle(&mut self, _: TakeHeld, ctx: &mut Self::Context) {
         self.taking = false;
         self.take_held(ctx);
-        self.turn.spend(TAKEN_AT_ONCE, ctx);
+        self.budget.spend(TAKEN_AT_ONCE, ctx);
     }
 }
 
@@ -378,7 +380,7 @@ impl Handler<Bury> for DeadLetterQueue {
         if self.handed_over {
             return;
         }
-        if self.turn.spend(0, ctx) && self.subscribers.are_catching_up() {
+        if self.budget.spend(0, ctx) && self.subscribers.are_catching_up() {
             // Subscribers that take letters as fast as they can have a moment to: they miss nothing.
             ctx.wait(actix::fut::wrap_future(tokio::time::sleep(MOMENT)));
         }
@@ -459,7 +461,7 @@ impl Handler<HandOverSome> for DeadLetterQueue {
                 bury.letter
             }));
         }
-        self.turn.spend(letters.len(), ctx);
+        self.budget.spend(letters.len(), ctx);
         letters
     }
 }

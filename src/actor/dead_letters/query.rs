@@ -134,7 +134,7 @@ impl Handler<Get> for DeadLetterQueue {
     type Result = Option<DeadLetter>;
 
     fn handle(&mut self, Get(id): Get, ctx: &mut Self::Context) -> Self::Result {
-        self.turn.spend(1, ctx);
+        self.budget.spend(1, ctx);
         let found = self.kept.find(id, |_, _| true);
         found.map(|(_, letter)| letter.clone())
     }
@@ -151,7 +151,7 @@ impl Handler<Find> for DeadLetterQueue {
     type Result = Option<DeadLetter>;
 
     fn handle(&mut self, Find(id, filter): Find, ctx: &mut Self::Context) -> Self::Result {
-        self.turn.spend(filter.cost(), ctx);
+        self.budget.spend(filter.cost(), ctx);
         let found = self.kept.find(id, |_, letter| filter.matches(letter));
         found.map(|(_, letter)| letter.clone())
     }
@@ -234,7 +234,7 @@ impl Handler<List> for DeadLetterQueue {
             letters.push(letter.clone());
             ControlFlow::Continue(())
         });
-        self.turn.spend(looked.looks, ctx);
+        self.budget.spend(looked.looks, ctx);
         let counted = self.kept.count(&list.filter);
         Page {
             total: counted.unwrap_or(letters.len()),
@@ -304,7 +304,7 @@ impl DeadLetterQueue {
     ) -> (usize, Option<u64>) {
         let (mut places, looks, next) = self.places(filter, span);
         places.retain(|place| !self.sending.contains(place));
-        let admission = self.post.admission.clone();
+        let admission = self.admission.clone();
         let discard = || {
             let places = places.iter();
             places.map(|&place| self.discard(place)).collect::<Vec<_>>()
@@ -315,7 +315,7 @@ impl DeadLetterQueue {
         };
         drop(discarded);
         self.take_held(ctx);
-        self.turn.spend(looks, ctx);
+        self.budget.spend(looks, ctx);
         (places.len(), next)
     }
 

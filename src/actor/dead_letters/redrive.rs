@@ -117,7 +117,7 @@ impl Handler<Redrive> for DeadLetterQueue {
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
         let (queue, span) = (ctx.address(), self.present());
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         Box::pin(async move {
             let (pause, faulty) = match redrive.pause() {
                 Ok(pause) => (pause, None),
@@ -195,7 +195,7 @@ impl Handler<MeantOne> for DeadLetterQueue {
         MeantOne { id, filter }: MeantOne,
         ctx: &mut Self::Context,
     ) -> Self::Result {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         let is_meant = |place, letter: &_| !self.sending.contains(&place) && filter.matches(letter);
         self.kept.find(id, is_meant).map(|(place, _)| place)
     }
@@ -214,7 +214,7 @@ impl Handler<Meant> for DeadLetterQueue {
 
     fn handle(&mut self, Meant { filter, span }: Meant, ctx: &mut Self::Context) -> Self::Result {
         let (places, looks, next) = self.places(&filter, span);
-        self.turn.spend(looks, ctx);
+        self.budget.spend(looks, ctx);
         let letters = places.into_iter();
         let letters = letters.filter_map(|place| Some((place, self.kept.at(place)?.request_id)));
         MessageResult((letters.collect(), next))
@@ -236,12 +236,12 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     type Result = Response<Option<Result<RequestId, InvokeError>>>;
 
     fn handle(&mut self, one: RedriveOne, ctx: &mut Self::Context) -> Self::Result {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         let place = one.place.filter(|place| !self.sending.contains(place));
         let letter = place.and_then(|place| Some((place, self.kept.at(place)?)));
         let Some((place, letter)) = letter else {
             // At a shutdown the letters have left with the report: they are elsewhere, not missing.
-            let closed = self.post.admission.ask_door().err();
+            let closed = self.admission.ask_door().err();
             return Response::reply(closed.map(Err));
         };
         if let Some(problem) = one.faulty {
@@ -252,7 +252,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
             };
             return Response::reply(Some(Err(InvokeError::Setting(fault))));
         }
-        let admission = &self.post.admission;
+        let admission = &self.admission;
         let id = letter.request_id;
         let function = admission.heir(letter.function.clone());
         let invoke = successor(letter, &function, one.payload);
@@ -292,7 +292,7 @@ impl Handler<Sent> for DeadLetterQueue {
     type Result = ();
 
     fn handle(&mut self, Sent { place, accepted }: Sent, ctx: &mut Self::Context) {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         self.sent(place, accepted, ctx);
     }
 }

@@ -290,7 +290,7 @@ impl Handler<Subscribe> for DeadLetterQueue {
     type Result = ();
 
     fn handle(&mut self, subscribe: Subscribe, ctx: &mut Self::Context) {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         self.subscribe(subscribe, ctx);
     }
 }
@@ -299,7 +299,7 @@ impl Handler<Unsubscribe> for DeadLetterQueue {
     type Result = bool;
 
     fn handle(&mut self, Unsubscribe(recipient): Unsubscribe, ctx: &mut Self::Context) -> bool {
-        self.turn.spend(0, ctx);
+        self.budget.spend(0, ctx);
         self.subscribers.end(&recipient)
     }
 }
@@ -323,7 +323,7 @@ impl Handler<Existing> for DeadLetterQueue {
             letters.push(letter.clone());
             ControlFlow::Continue(())
         });
-        self.turn.spend(looked.looks, ctx);
+        self.budget.spend(looked.looks, ctx);
         if looked.next.is_some() {
             return MessageResult((letters, looked.next));
         }
@@ -429,7 +429,7 @@ impl Forwarder {
         });
         // An arbiter that is gone drops the closure's call, and it counts as made.
         if ran.await == Ok(true) {
-            self.home.set(Home::Own(1));
+            self.home.set(Home::Dedicated(1));
         }
     }
 }

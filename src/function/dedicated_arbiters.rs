@@ -1,4 +1,4 @@
-//! Seclusion: when a function's workers live on arbiters of their own, because its handlers hold their thread.
+//! DedicatedArbiters: when a function's workers live on arbiters of their own, because its handlers hold their thread.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const STAY: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holding {
     /// Nothing: it happens, or the function has moved already.
-    Borne,
+    Tolerated,
     /// The function is to move to arbiters of its own.
     Moves,
     /// The function was to move before it began this: its runs take long, and those beside it are to move.
@@ -26,7 +26,7 @@ pub(crate) enum Holding {
 
 /// What is known of how a function treats its threads.
 #[derive(Debug, Default)]
-pub(crate) struct Seclusion {
+pub(crate) struct DedicatedArbiters {
     /// When the present window began, how often threads were held in it, and for how long.
     began: Time,
     times: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Seclusion {
     until: Option<Time>,
 }
 
-impl Seclusion {
+impl DedicatedArbiters {
     /// A handler held its thread for `held`, until `now`. Where threads are held much of the time, by whichever functions,
     /// once is enough.
     pub(crate) fn held(&mut self, held: Duration, crowded: bool, now: Time) -> Holding {
@@ -44,7 +44,7 @@ impl Seclusion {
             self.until = Some(now.after(STAY));
             return match now.since(self.since) > held {
                 true => Holding::Stays,
-                false => Holding::Borne,
+                false => Holding::Tolerated,
             };
         }
         if now.since(self.began) > WINDOW {
@@ -54,7 +54,7 @@ impl Seclusion {
         let too_much = self.times >= TIMES_MIN && self.held >= HELD_MAX;
         match (too_much || crowded) && self.begin(now) {
             true => Holding::Moves,
-            false => Holding::Borne,
+            false => Holding::Tolerated,
         }
     }
 
@@ -93,45 +93,69 @@ mod tests {
 
     #[test]
     fn a_function_that_holds_threads_for_100_ms_within_5_s_moves_once() {
-        let mut seclusion = Seclusion::default();
-        assert_eq!(seclusion.held(ms(20), false, at(0)), Holding::Borne);
-        assert_eq!(seclusion.held(ms(70), false, at(1_000)), Holding::Borne);
-        assert!(!seclusion.is_on(at(1_000)));
-        assert_eq!(seclusion.held(ms(10), false, at(4_900)), Holding::Moves);
-        assert!(seclusion.is_on(at(4_900)));
+        let mut dedicated_arbiters = DedicatedArbiters::default();
+        assert_eq!(
+            dedicated_arbiters.held(ms(20), false, at(0)),
+            Holding::Tolerated
+        );
+        assert_eq!(
+            dedicated_arbiters.held(ms(70), false, at(1_000)),
+            Holding::Tolerated
+        );
+        assert!(!dedicated_arbiters.is_on(at(1_000)));
+        assert_eq!(
+            dedicated_arbiters.held(ms(10), false, at(4_900)),
+            Holding::Moves
+        );
+        assert!(dedicated_arbiters.is_on(at(4_900)));
         // This one began before.
-        assert_eq!(seclusion.held(ms(400), false, at(5_200)), Holding::Borne);
-        assert_eq!(seclusion.held(ms(400), false, at(5_400)), Holding::Stays);
+        assert_eq!(
+            dedicated_arbiters.held(ms(400), false, at(5_200)),
+            Holding::Tolerated
+        );
+        assert_eq!(
+            dedicated_arbiters.held(ms(400), false, at(5_400)),
+            Holding::Stays
+        );
     }
 
     #[test]
     fn once_or_twice_is_borne_unless_the_arbiter_is_crowded() {
-        let mut seclusion = Seclusion::default();
-        assert_eq!(seclusion.held(ms(900), false, at(0)), Holding::Borne);
-        assert_eq!(seclusion.held(ms(900), false, at(1_000)), Holding::Borne);
-        assert_eq!(seclusion.held(ms(1), false, at(2_000)), Holding::Moves);
-        let mut crowded = Seclusion::default();
+        let mut dedicated_arbiters = DedicatedArbiters::default();
+        assert_eq!(
+            dedicated_arbiters.held(ms(900), false, at(0)),
+            Holding::Tolerated
+        );
+        assert_eq!(
+            dedicated_arbiters.held(ms(900), false, at(1_000)),
+            Holding::Tolerated
+        );
+        assert_eq!(
+            dedicated_arbiters.held(ms(1), false, at(2_000)),
+            Holding::Moves
+        );
+        let mut crowded = DedicatedArbiters::default();
         assert_eq!(crowded.held(ms(1), true, at(0)), Holding::Moves);
     }
 
     #[test]
     fn an_earlier_window_is_forgiven() {
-        let mut seclusion = Seclusion::default();
+        let mut dedicated_arbiters = DedicatedArbiters::default();
         for window in 0..100 {
             for _ in 0..4 {
-                let holding = seclusion.held(ms(24), false, at(window * 5_001));
-                assert_eq!(holding, Holding::Borne);
+                let holding = dedicated_arbiters.held(ms(24), false, at(window * 5_001));
+                assert_eq!(holding, Holding::Tolerated);
             }
         }
     }
 
     #[test]
     fn it_is_over_a_minute_after_the_last_time() {
-        let mut seclusion = Seclusion::default();
-        assert!(seclusion.begin(at(0)));
-        seclusion.held(ms(1), false, at(30_000));
-        assert!(seclusion.is_on(at(89_999)));
-        assert!(!seclusion.is_on(at(90_000)));
-        assert!(seclusion.begin(at(90_000)), "and may begin again");
+        let mut dedicated_arbiters = DedicatedArbiters::default();
+        assert!(dedicated_arbiters.begin(at(0)));
+        dedicated_arbiters.held(ms(1), false, at(30_000));
+        assert!(dedicated_arbiters.is_on(at(89_999)));
+        assert!(!dedicated_arbiters.is_on(at(90_000)));
+        assert!(dedicated_arbiters.begin(at(90_000)), "and may begin again");
     }
 }

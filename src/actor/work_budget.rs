@@ -16,11 +16,11 @@ const MESSAGE: usize = 16;
 
 /// Counts the work that an actor has done in its turn.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct WorkBudget {
     done: usize,
 }
 
-impl Turn {
+impl WorkBudget {
     /// Counts a message that looked at so many letters, or did work for so many. Ends the turn when that was enough: the
     /// next message is handled when the other actors and tasks of the arbiter have been polled. Answers whether it did.
     pub(crate) fn spend<A>(&mut self, letters: usize, ctx: &mut Context<A>) -> bool
