@@ -19,11 +19,11 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::Api;
+use super::api::Api;
 use super::error::{ApiError, REQUEST_ID, random_id};
-use super::function_ref::Target;
-use super::lambda::unwanted::Unwanted;
+use super::lambda::function_ref::Target;
 use super::sigv4::Credential;
+use super::unwanted_body::UnwantedBody;
 use crate::client::FunctionInfo;
 use crate::event::caller::LATEST;
 use crate::event::request_id::RequestId;
@@ -262,7 +262,7 @@ impl<'a> Incoming<'a> {
             Body::Read(_) | Body::Gone => None,
         };
         if let Some(body) = unread.filter(|_| response.status().is_client_error()) {
-            Unwanted::say(self.http);
+            UnwantedBody::say(self.http);
             discard(body).await;
         }
         response

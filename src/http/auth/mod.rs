@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::Api;
+use super::api::Api;
 use super::error::ApiError;
 use super::lambda::invoke;
+use super::lambda::model;
 use super::lambda::tags;
-use super::model;
 use super::request::{Incoming, decode};
 use super::route::Operation;
 use super::server::listener::Listener;

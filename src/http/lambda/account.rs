@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use serde_json::json;
 
-use crate::http::Api;
+use crate::http::api::Api;
 
 pub(crate) fn settings(api: &Api) -> HttpResponse {
     let all = api.client.concurrent_executions_max();

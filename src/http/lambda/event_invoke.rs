@@ -12,7 +12,7 @@ use crate::event::function_name::FunctionName;
 use crate::function::configuration::EventInvokeConfig;
 use crate::http::auth;
 use crate::http::error::ApiError;
-use crate::http::function_ref::Target;
+use crate::http::lambda::function_ref::Target;
 use crate::http::request::{Incoming, decode, marked, marker};
 
 /// CFG-12

@@ -19,7 +19,7 @@ use crate::event::trace;
 use crate::event::{InvocationType, Invoke};
 use crate::function::destination::error_object;
 use crate::http::error::{ApiError, REQUEST_ID};
-use crate::http::function_ref::Target;
+use crate::http::lambda::function_ref::Target;
 use crate::http::request::{Incoming, Unread, decode};
 
 /// INV-04

@@ -10,7 +10,7 @@ use crate::client::FunctionInfo;
 use crate::event::caller::LATEST;
 use crate::function::configuration::{Configuration, Permissions};
 use crate::http::error::ApiError;
-use crate::http::function_ref::Target;
+use crate::http::lambda::function_ref::Target;
 use crate::http::request::{Incoming, decode};
 use crate::policy::{Permission, PolicyError, ResourcePolicy};
 

@@ -11,7 +11,7 @@ use crate::client::FunctionInfo;
 use crate::function::configuration::TAGS_MAX;
 use crate::http::auth;
 use crate::http::error::ApiError;
-use crate::http::function_ref::Target;
+use crate::http::lambda::function_ref::Target;
 use crate::http::request::{Incoming, decode};
 
 #[derive(Deserialize)]

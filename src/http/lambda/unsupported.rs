@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 
 use crate::http::error::{ApiError, Constraint};
-use crate::http::function_ref::Target;
+use crate::http::lambda::function_ref::Target;
 use crate::http::request::{Incoming, decode};
 
 /// One of these operations, as a request asks for it.

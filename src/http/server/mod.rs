@@ -82,10 +82,6 @@ pub enum ServerError {
     },
 }
 
-/// How long a graceful stop waits for the answers.
-pub(super) const STOP_MAX: Duration = Duration::from_secs(10);
-/// Bytes of answers that are held for clients, of all connections together; and as many of requests.
-pub(super) const BUFFERED_MAX: usize = 256 << 20;
 /// How long a client may take for the handshake of TLS.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// Connections at once, however many descriptors there are.

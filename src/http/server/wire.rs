@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::buffered::Share;
 use super::connections::Presence;
 use super::framing::{Chunks, Unclear, check_head};
-use crate::http::lambda::unwanted::Unwanted;
+use crate::http::unwanted_body::UnwantedBody;
 
 pub(super) struct Wire<S> {
     stream: S,
@@ -34,7 +34,7 @@ pub(super) struct Wire<S> {
     /// Bytes of the body that were handed on and are kept until it is whole.
     handed_on: usize,
     /// The body is read to be thrown away.
-    unwanted: Unwanted,
+    unwanted: UnwantedBody,
     /// Bytes that came since the client was last seen to go on.
     came: usize,
     /// Bytes that the answer took when it was largest.
@@ -99,7 +99,7 @@ impl<S> Wire<S> {
             body: BodyState::Over,
             chunks: None,
             handed_on: 0,
-            unwanted: Unwanted::default(),
+            unwanted: UnwantedBody::default(),
             came: 0,
             largest: 0,
             presence,
@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.may_be_whole = true;
         self.framing = FRAMING_SPARE;
         self.handed_on = 0;
-        self.unwanted = Unwanted::default();
+        self.unwanted = UnwantedBody::default();
         request.extensions_mut().insert(self.unwanted.clone());
         let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         self.chunks = is_chunked.then(Chunks::new);

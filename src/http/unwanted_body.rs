@@ -7,9 +7,9 @@ use actix_web::{HttpMessage, HttpRequest};
 
 /// Among the extensions of a request: whether its body is unwanted.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unwanted(Rc<Cell<bool>>);
+pub(crate) struct UnwantedBody(Rc<Cell<bool>>);
 
-impl Unwanted {
+impl UnwantedBody {
     /// From now on the body of this request is.
     pub(crate) fn say(http: &HttpRequest) {
         if let Some(Self(unwanted)) = http.extensions().get() {

@@ -8,7 +8,7 @@ use super::configuration::UPDATE_FUNCTION_CONFIGURATION;
 use super::rule::{Rule, Text};
 use super::{Member, Place};
 use crate::function::configuration::{TAG_KEY_MAX, TAG_VALUE_MAX};
-use crate::http::function_ref::Names;
+use crate::http::lambda::function_ref::Names;
 use crate::http::route::Operation;
 
 pub(super) fn members(operation: Operation<'_>) -> &'static [Member] {

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::error::{ApiError, Constraint};
 pub(crate) use crate::function::arn::{is_account, is_region};
+use crate::http::error::{ApiError, Constraint};
 
 /// What a function name in a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use crate::http::error::{ApiError, Constraint};
-use crate::http::function_ref::{Names, check_qualifier};
+use crate::http::lambda::function_ref::{Names, check_qualifier};
 
 /// The length of a text, in characters, and its pattern.
 pub(super) struct Text {

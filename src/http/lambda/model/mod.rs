@@ -16,9 +16,9 @@ use std::borrow::Cow;
 use actix_web::http::header::HeaderName;
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
-use super::request::{Incoming, decode};
-use super::route::Operation;
+use crate::http::error::ApiError;
+use crate::http::request::{Incoming, decode};
+use crate::http::route::Operation;
 use members::members;
 use rule::{Rule, mismatch, wire_name};
 

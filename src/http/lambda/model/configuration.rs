@@ -4,7 +4,7 @@
 use super::Member;
 use super::members::{body, function, required};
 use super::rule::{Rule, Text};
-use crate::http::function_ref::Names;
+use crate::http::lambda::function_ref::Names;
 
 pub(super) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
     function(Names::Plain),
