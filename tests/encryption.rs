@@ -99,7 +99,7 @@ async fn nothing_secret_can_be_read_from_the_folder() {
     for sealed in [false, true] {
         let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let disk = || match sealed {
-            true => Disk::new(folder.path()).sealed_with(key(keys.path(), "a")),
+            true => Disk::new(folder.path()).encrypted_with(key(keys.path(), "a")),
             false => Disk::new(folder.path()),
         };
         let runtime = start(disk()).await.unwrap();
@@ -120,13 +120,13 @@ async fn another_key_or_none_is_refused_and_nothing_is_touched() {
     let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let right = key(keys.path(), "right");
     let wanted = right.id();
-    let runtime = start(Disk::new(folder.path()).sealed_with(right))
+    let runtime = start(Disk::new(folder.path()).encrypted_with(right))
         .await
         .unwrap();
     let ids = three(&runtime).await;
     stop(runtime).await;
     let before = files(folder.path());
-    let wrong = Disk::new(folder.path()).sealed_with(key(keys.path(), "wrong"));
+    let wrong = Disk::new(folder.path()).encrypted_with(key(keys.path(), "wrong"));
     for disk in [wrong, Disk::new(folder.path())] {
         let Err(BuildError::Store(refused)) = start(disk).await else {
             panic!("it was opened")
@@ -134,10 +134,10 @@ async fn another_key_or_none_is_refused_and_nothing_is_touched() {
         assert_eq!(refused.kind(), StoreErrorKind::Key, "{refused}");
         assert_eq!(files(folder.path()), before);
     }
-    let wrong = Disk::new(folder.path()).sealed_with(key(keys.path(), "wrong"));
+    let wrong = Disk::new(folder.path()).encrypted_with(key(keys.path(), "wrong"));
     let refused = start(wrong).await.unwrap_err().to_string();
     assert!(refused.contains(&wanted), "{refused}");
-    let right = Disk::new(folder.path()).sealed_with(key(keys.path(), "right"));
+    let right = Disk::new(folder.path()).encrypted_with(key(keys.path(), "right"));
     let runtime = start(right).await.unwrap();
     check(&runtime, ids).await;
     stop(runtime).await;
@@ -148,7 +148,7 @@ async fn keys_are_changed_without_writing_an_event_again() {
     let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let new_key = || key(keys.path(), "new");
     let old_key = || key(keys.path(), "old");
-    let runtime = start(Disk::new(folder.path()).sealed_with(old_key()))
+    let runtime = start(Disk::new(folder.path()).encrypted_with(old_key()))
         .await
         .unwrap();
     let ids = three(&runtime).await;
@@ -159,18 +159,18 @@ async fn keys_are_changed_without_writing_an_event_again() {
         .unwrap();
     // Twice: the second time there is nothing to change any more.
     for _ in 0..2 {
-        let resealed = Disk::new(folder.path()).resealed_with(new_key(), old_key());
+        let resealed = Disk::new(folder.path()).with_rotated_master_key(new_key(), old_key());
         stop(start(resealed).await.unwrap()).await;
     }
     assert!(files(folder.path()).contains(&log));
-    let old = Disk::new(folder.path()).sealed_with(old_key());
+    let old = Disk::new(folder.path()).encrypted_with(old_key());
     assert!(matches!(start(old).await, Err(BuildError::Store(_))));
-    let afresh = Disk::new(folder.path()).sealed_afresh_with(new_key());
+    let afresh = Disk::new(folder.path()).with_rotated_data_key(new_key());
     let runtime = start(afresh).await.unwrap();
     check(&runtime, ids).await;
     let more = three(&runtime).await;
     stop(runtime).await;
-    let runtime = start(Disk::new(folder.path()).sealed_with(new_key()))
+    let runtime = start(Disk::new(folder.path()).encrypted_with(new_key()))
         .await
         .unwrap();
     check(&runtime, ids).await;
@@ -184,7 +184,7 @@ async fn a_folder_that_was_open_is_sealed_from_here_on() {
     let runtime = start(Disk::new(folder.path())).await.unwrap();
     let ids = three(&runtime).await;
     stop(runtime).await;
-    let sealed = || Disk::new(folder.path()).sealed_with(key(keys.path(), "a"));
+    let sealed = || Disk::new(folder.path()).encrypted_with(key(keys.path(), "a"));
     let runtime = start(sealed()).await.unwrap();
     check(&runtime, ids).await;
     stop(runtime).await;
@@ -218,7 +218,7 @@ async fn neither_debug_nor_the_log_shows_a_payload() {
     let subscriber = subscriber.with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let disk = Disk::new(folder.path()).sealed_with(key(keys.path(), "a"));
+    let disk = Disk::new(folder.path()).encrypted_with(key(keys.path(), "a"));
     assert!(!format!("{disk:?}").contains("key"));
     let runtime = start(disk).await.unwrap();
     let client = runtime.client();

@@ -12,7 +12,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::{fail, hush, invoke, letters, secs, simulate_with, steps};
-use redrive::store::{LANE_EVENTS_MAX, Settlement};
+use redrive::store::{CRASH_MARK_EVENTS_MAX, Settlement};
 use redrive::testing::{
     Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
 };
@@ -457,7 +457,7 @@ fn told_at_once(deaths_max: u32) -> usize {
 
 #[test]
 fn whatever_runs_is_on_record_and_a_quick_worker_says_what_comes_next() {
-    assert_eq!(told_at_once(3), LANE_EVENTS_MAX);
+    assert_eq!(told_at_once(3), CRASH_MARK_EVENTS_MAX);
 }
 
 #[test]

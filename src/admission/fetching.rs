@@ -136,7 +136,7 @@ impl Admission {
             return;
         };
         for (id, due) in events {
-            if let Err(panicked) = panic::catch(|| store.park(*id, due.stored())) {
+            if let Err(panicked) = panic::catch(|| store.spill(*id, due.stored())) {
                 telemetry::store_panicked(&panicked.message);
             }
         }
@@ -206,7 +206,7 @@ impl Admission {
 
     /// Ends a parked event. Answers whether it was parked.
     pub(crate) async fn cancel_parked(&self, id: RequestId) -> bool {
-        let event = self.ask(|store, reply| store.unpark(id, reply)).await;
+        let event = self.ask(|store, reply| store.fetch_one(id, reply)).await;
         let Some(event) = event.flatten() else {
             return false;
         };
@@ -250,7 +250,7 @@ impl Admission {
 
     /// A page of a function's parked events.
     pub(crate) async fn parked(&self, mailbox: &Mailbox, after: u64, limit: usize) -> KnownPage {
-        let page = self.ask(|store, reply| store.parked(mailbox.name(), after, limit, reply));
+        let page = self.ask(|store, reply| store.overflow(mailbox.name(), after, limit, reply));
         page.await.unwrap_or_default()
     }
 
@@ -363,7 +363,7 @@ fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
             request_id: Some(event.request_id),
             start: Time::of(event.due_at),
             stored: true,
-            proposed: event.proposed,
+            proposed: event.id_is_chosen,
         },
         accepted: Time::of(event.accepted_at),
         first_due,

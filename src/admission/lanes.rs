@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
 use crate::queue::entry::Taken;
-use crate::store::{EventStore, LANE_EVENTS_MAX};
+use crate::store::{EventStore, CRASH_MARK_EVENTS_MAX};
 use crate::telemetry;
 
 /// Which lanes are free.
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
     lanes: Lanes,
     number: u32,
     /// What the store was told last.
-    told: SmallVec<[RequestId; LANE_EVENTS_MAX]>,
+    told: SmallVec<[RequestId; CRASH_MARK_EVENTS_MAX]>,
     /// May the store be told of events before they run? If the process dies, they are taken for one that may have killed
     /// it, and run with no other of the kind: that costs little, unless one death is enough.
     ahead: bool,
@@ -66,7 +66,7 @@ impl Lane {
         self.told.clear();
         self.told.push(id);
         if brisk && self.ahead && !taken.suspect {
-            mailbox.upcoming(&mut self.told, LANE_EVENTS_MAX - 1);
+            mailbox.upcoming(&mut self.told, CRASH_MARK_EVENTS_MAX - 1);
         }
         self.record(Some(mailbox));
     }

@@ -109,7 +109,7 @@ impl Admission {
             request_id: entry
                 .request_id
                 .unwrap_or_else(|| RequestId::new(0, 0, self.clock.random())),
-            proposed: entry.proposed,
+            id_is_chosen: entry.proposed,
             function: mailbox.name().clone(),
             payload: entry.payload.clone(),
             accepted_at: now.stored(),

@@ -50,7 +50,7 @@ use crate::event::{Deduplicate, Durability};
 use crate::telemetry;
 
 /// Events of which a lane may be told at once.
-pub const LANE_EVENTS_MAX: usize = 7;
+pub const CRASH_MARK_EVENTS_MAX: usize = 7;
 
 /// A place that keeps events beyond the process.
 pub trait EventStore: Send + Sync + 'static {
@@ -65,7 +65,7 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Is told that an attempt of the first of `events` runs from now on in `lane`, of which each runs one at a time, and
     /// that the others may follow without another word; or that the lane has nothing to run. There are at most
-    /// [`LANE_EVENTS_MAX`]. It must survive the death of the process, not that of the machine.
+    /// [`CRASH_MARK_EVENTS_MAX`]. It must survive the death of the process, not that of the machine.
     ///
     /// # Errors
     /// When it could not be put on record; the attempt takes place all the same.
@@ -73,7 +73,7 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Takes back an event that the runtime holds, to hand it out by `fetch` from `due_at` on. That may be later than the
     /// store was told before, and needn't be kept beyond the process.
-    fn park(&self, event: RequestId, due_at: SystemTime);
+    fn spill(&self, event: RequestId, due_at: SystemTime);
 
     /// Makes a function known, with what the store keeps of its finished events, and answers what waits for it.
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog;
@@ -90,7 +90,7 @@ pub trait EventStore: Send + Sync + 'static {
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>);
 
     /// Hands out this event if it is parked, whether it is due or not.
-    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>);
+    fn fetch_one(&self, event: RequestId, reply: Reply<Option<StoredEvent>>);
 
     /// The function of an event that the store knows. Doesn't wait.
     fn locate(&self, event: RequestId) -> Option<FunctionName>;
@@ -99,7 +99,7 @@ pub trait EventStore: Send + Sync + 'static {
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>);
 
     /// A page of a function's parked events, after the place where another page ended.
-    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>);
+    fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>);
 
     /// A page of the dead letters, in the order of their burials, after the place where another page ended.
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>);
@@ -181,7 +181,7 @@ pub struct StoredEvent {
     /// Its request id. Unless it was `proposed`, the store may give it another when it is appended.
     pub request_id: RequestId,
     /// The caller chose the request id.
-    pub proposed: bool,
+    pub id_is_chosen: bool,
     /// Its function.
     pub function: FunctionName,
     /// Its payload.

@@ -13,7 +13,7 @@ use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 use crate::event::{Deduplicate, Durability};
 use crate::store::{
-    Appended, EventStore, Execution, Fetch, Fetched, Health, KnownState, LANE_EVENTS_MAX, Reply,
+    Appended, EventStore, Execution, Fetch, Fetched, Health, KnownState, CRASH_MARK_EVENTS_MAX, Reply,
     Retained, Settled, Settlement, StoredEvent,
 };
 
@@ -60,7 +60,7 @@ fn event(store: &dyn EventStore, function: &str, number: u32) -> StoredEvent {
     let now = store.now();
     StoredEvent {
         request_id: RequestId::new(0, 0, u128::from(number) << 3 | 0x5eed_0000_0000),
-        proposed: false,
+        id_is_chosen: false,
         function: name(function),
         payload: payload(number),
         accepted_at: now,
@@ -205,7 +205,7 @@ impl Judge<'_> {
         first.trace_header = Some("Root=1".into());
         first.retry = Some(RetryPolicy::fixed(7, LONG));
         first.event_age_max = Some(LONG * 2);
-        (first.proposed, first.request_id) = (true, uuid::Uuid::from_u128(0xc0ffee).into());
+        (first.id_is_chosen, first.request_id) = (true, uuid::Uuid::from_u128(0xc0ffee).into());
         let ids = append(&*store, vec![first.clone(), event(&*store, "kept", 2)]).await;
         assert_eq!(
             ids[0],
@@ -243,7 +243,7 @@ impl Judge<'_> {
             (&first.retry, first.event_age_max)
         );
         assert_eq!(
-            (again.proposed, again.attempt_count, again.deaths),
+            (again.id_is_chosen, again.attempt_count, again.deaths),
             (true, 0, 0)
         );
         assert!(
@@ -260,11 +260,11 @@ impl Judge<'_> {
             let mut event = event(&*store, "parked", number);
             (event.accepted_at, event.due_at) = (now, now + Duration::from_secs(wait));
             let id = append_one(&*store, event).await;
-            store.park(id, now + Duration::from_secs(wait));
+            store.spill(id, now + Duration::from_secs(wait));
         }
-        let page = ask(|reply| store.parked(&name("parked"), 0, 3, reply)).await;
+        let page = ask(|reply| store.overflow(&name("parked"), 0, 3, reply)).await;
         let rest =
-            ask(|reply| store.parked(&name("parked"), page.next.unwrap_or(u64::MAX - 1), 3, reply))
+            ask(|reply| store.overflow(&name("parked"), page.next.unwrap_or(u64::MAX - 1), 3, reply))
                 .await;
         assert_eq!(
             (page.events.len(), rest.events.len(), rest.next),
@@ -492,20 +492,20 @@ impl Judge<'_> {
         let mut between = event(&*store, "present", 4);
         between.due_at = now + Duration::from_secs(10);
         let due = between.due_at;
-        store.park(append_one(&*store, between).await, due);
-        let page = ask(|reply| store.parked(&name("present"), 0, 10, reply)).await;
+        store.spill(append_one(&*store, between).await, due);
+        let page = ask(|reply| store.overflow(&name("present"), 0, 10, reply)).await;
         assert_eq!(page.events.len(), 3);
         let fetched = fetch_all(&*store, "present").await;
         assert_eq!(numbers(&fetched), [1, 4, 2]);
         assert!(fetch_all(&*store, "former").await.events.is_empty());
-        store.park(ids[1], now);
+        store.spill(ids[1], now);
         assert_eq!(numbers(&fetch_all(&*store, "present").await), [2]);
     }
 
     async fn who_ran_when_the_process_died_is_known(&self) {
         let store = self.open("dying");
         let mut ids = Vec::new();
-        for number in 1..=3 + LANE_EVENTS_MAX as u32 {
+        for number in 1..=3 + CRASH_MARK_EVENTS_MAX as u32 {
             ids.push(append_one(&*store, event(&*store, "dying", number)).await);
         }
         let begin = |store: &dyn EventStore, lane, ids: &[RequestId]| {
@@ -526,7 +526,7 @@ impl Judge<'_> {
         };
         let store = self.open("dying");
         let fetched = fetch_all(&*store, "dying").await;
-        let once = [vec![1, 0, 0], vec![1; LANE_EVENTS_MAX]].concat();
+        let once = [vec![1, 0, 0], vec![1; CRASH_MARK_EVENTS_MAX]].concat();
         assert_eq!(deaths(&fetched), once);
         begin(&*store, 7, &ids[1..2]);
         ask(|reply| store.close(reply)).await;
@@ -543,13 +543,13 @@ impl Judge<'_> {
         let due = delayed.due_at;
         let delayed = append_one(&*store, delayed).await;
         let held = append_one(&*store, event(&*store, "taken", 2)).await;
-        store.park(delayed, due);
-        let take = async |id| ask(|reply| store.unpark(id, reply)).await;
+        store.spill(delayed, due);
+        let take = async |id| ask(|reply| store.fetch_one(id, reply)).await;
         assert_eq!(take(delayed).await.map(|event| number(&event)), Some(1));
         assert!(take(delayed).await.is_none() && take(held).await.is_none());
         assert!(fetch_all(&*store, "taken").await.events.is_empty());
         let later = due + LONG;
-        store.park(delayed, later);
+        store.spill(delayed, later);
         let early = fetch(&*store, "taken", due, 10).await;
         assert!(early.events.is_empty(), "it was put off");
         assert_eq!(early.next_due, Some(later));

@@ -157,8 +157,8 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn park(&self, event: RequestId, due_at: SystemTime) {
-        self.inner.park(event, due_at);
+    fn spill(&self, event: RequestId, due_at: SystemTime) {
+        self.inner.spill(event, due_at);
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
@@ -179,8 +179,8 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
-        self.inner.unpark(event, reply);
+    fn fetch_one(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+        self.inner.fetch_one(event, reply);
     }
 
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
@@ -193,9 +193,9 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+    fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
         if let Some(reply) = self.reply(Call::Read, reply) {
-            self.inner.parked(function, after, limit, reply);
+            self.inner.overflow(function, after, limit, reply);
         }
     }
 

@@ -190,7 +190,7 @@ impl Event {
 
 impl Kept {
     fn append(&mut self, mut event: StoredEvent) -> Appended {
-        if !event.proposed {
+        if !event.id_is_chosen {
             event.request_id = event.request_id.store_at(self.came + 1);
         }
         if let Some(deduplicate) = &event.deduplicate {
@@ -306,7 +306,7 @@ impl EventStore for RecordingStore {
         Ok(())
     }
 
-    fn park(&self, event: RequestId, due_at: SystemTime) {
+    fn spill(&self, event: RequestId, due_at: SystemTime) {
         let mut told = self.told.lock();
         if let Some(event) = told.kept.get(event).filter(|event| event.is_pending()) {
             event.state = State::Parked;
@@ -379,7 +379,7 @@ impl EventStore for RecordingStore {
         reply.send(Ok(fetched));
     }
 
-    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+    fn fetch_one(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
         let mut told = self.told.lock();
         let parked = |event: &&mut Event| matches!(event.state, State::Parked);
         let unparked = told.kept.get(event).filter(parked).map(|event| {
@@ -402,7 +402,7 @@ impl EventStore for RecordingStore {
         reply.send(Ok(known));
     }
 
-    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+    fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
         let told = self.told.lock();
         let mut page = KnownPage::default();
         for (&place, event) in told.kept.events.range(after + 1..) {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::cipher::{Secret, Vault};
+use super::cipher::{SecretKind, Cipher};
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{
-    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, Record, Schedule, SideRecord, nanos,
+    self, Blob, EventRecord, ExecutedRecord, FinishedRecord, LogRecord, Schedule, SideRecord, nanos,
 };
 use crate::base::time::Time;
 use crate::error::StoreError;
@@ -53,7 +53,7 @@ impl Payloads {
 }
 
 pub(super) struct Batch<'a> {
-    vault: &'a Vault,
+    cipher: &'a Cipher,
     start: Place,
     pub(super) bytes: Vec<u8>,
     pub(super) facts: Facts,
@@ -62,7 +62,7 @@ pub(super) struct Batch<'a> {
     /// Keys that events of this batch took.
     keys: HashMap<(u32, Box<str>), RequestId>,
     /// Ids that callers chose for events of this batch.
-    proposed: HashSet<RequestId>,
+    chosen_ids: HashSet<RequestId>,
     /// The last of the deaths.
     death: Option<Place>,
     /// The number of the next event.
@@ -79,15 +79,15 @@ pub(super) struct Batch<'a> {
 const INTERVAL_MAX: Duration = Duration::from_millis(500);
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(vault: &'a Vault, start: Place, next: u64) -> Self {
+    pub(super) fn new(cipher: &'a Cipher, start: Place, next: u64) -> Self {
         Self {
-            vault,
+            cipher,
             start,
             bytes: Vec::new(),
             facts: Vec::new(),
             tails: HashMap::new(),
             keys: HashMap::new(),
-            proposed: HashSet::new(),
+            chosen_ids: HashSet::new(),
             death: None,
             next,
             sync: false,
@@ -101,7 +101,7 @@ impl<'a> Batch<'a> {
         self.start.offset
     }
 
-    fn add(&mut self, record: &Record<'_>) -> Result<Place, StoreError> {
+    fn add(&mut self, record: &LogRecord<'_>) -> Result<Place, StoreError> {
         let place = Place {
             segment: self.start.segment,
             offset: self.start.offset + self.bytes.len() as u32,
@@ -127,14 +127,14 @@ impl<'a> Batch<'a> {
     }
 
     /// The record that was added last, at `place`, tells of `fact`.
-    fn tell(&mut self, fact: Fact, place: Place) {
+    fn add_fact(&mut self, fact: Fact, place: Place) {
         let end = self.start.offset + self.bytes.len() as u32;
         self.facts.push((fact, place, end - place.offset));
     }
 
     /// Says how much of the segment is durable.
     pub(super) fn synced(&mut self, upto: u32) {
-        let _ = self.add(&Record::Synced { upto }); // a number can always be written
+        let _ = self.add(&LogRecord::Synced { upto }); // a number can always be written
     }
 
     /// Deaths are on record together or not at all: the next opening counts those that aren't.
@@ -142,9 +142,9 @@ impl<'a> Batch<'a> {
         if let Some(before) = self.death {
             self.join(before);
         }
-        let place = self.add(&Record::Died { seq, deaths })?;
+        let place = self.add(&LogRecord::Died { seq, deaths })?;
         self.death = Some(place);
-        self.tell(Fact::Died { seq, deaths }, place);
+        self.add_fact(Fact::Died { seq, deaths }, place);
         Ok(())
     }
 
@@ -165,8 +165,8 @@ impl<'a> Batch<'a> {
                 match fact {
                     Fact::Key { function, key, .. } => drop(self.keys.remove(&(function, key))),
                     Fact::Event {
-                        proposed: Some(id), ..
-                    } => drop(self.proposed.remove(&id)),
+                        chosen_id: Some(id), ..
+                    } => drop(self.chosen_ids.remove(&id)),
                     _ => {}
                 }
             }
@@ -197,12 +197,12 @@ impl<'a> Batch<'a> {
                 }
             }
             let id = event.request_id;
-            if event.proposed && (index.is_taken(id) || self.proposed.contains(&id)) {
+            if event.id_is_chosen && (index.is_taken(id) || self.chosen_ids.contains(&id)) {
                 return Err(StoreError::new(format!(
                     "request id {id} belongs to another event"
                 )));
             }
-            let id = if event.proposed {
+            let id = if event.id_is_chosen {
                 event.request_id
             } else {
                 event.request_id.store_at(self.next)
@@ -218,8 +218,8 @@ impl<'a> Batch<'a> {
             let place = self.event(event, payload, self.next, id, function, false)?;
             last = Some(place);
             self.next += 1;
-            if event.proposed {
-                self.proposed.insert(id);
+            if event.id_is_chosen {
+                self.chosen_ids.insert(id);
             }
             if let Some(key) = &event.deduplicate {
                 self.keys.insert((function, (&*key.key).into()), id);
@@ -267,10 +267,10 @@ impl<'a> Batch<'a> {
         let schedule = (!plain).then_some(schedule);
         let clear = record.clear(schedule);
         let payload_bytes = Cow::Borrowed(payload);
-        record.payload = self.vault.seal(id, Secret::Payload, clear, payload_bytes)?;
+        record.payload = self.cipher.seal(id, SecretKind::Payload, clear, payload_bytes)?;
         let place = match schedule {
-            None => self.add(&Record::Event(record))?,
-            Some(schedule) => self.add(&Record::Scheduled(record, schedule))?,
+            None => self.add(&LogRecord::Event(record))?,
+            Some(schedule) => self.add(&LogRecord::Scheduled(record, schedule))?,
         };
         let tail = (event.attempt_count > 0 || event.deaths > 0).then_some(Tail {
             last: None,
@@ -285,11 +285,11 @@ impl<'a> Batch<'a> {
             due: nanos(event.due_at),
             bytes: payload.len() as u32,
             delayed: event.due_at > event.accepted_at || event.attempt_count > 0,
-            proposed: event.proposed.then_some(id),
+            chosen_id: event.id_is_chosen.then_some(id),
             replaces: event.redriven_from.filter(|_| !moved),
             tail,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         if let Some(deduplicate) = event.deduplicate.as_ref().filter(|_| !moved) {
             let fact = Fact::Key {
                 function,
@@ -297,7 +297,7 @@ impl<'a> Batch<'a> {
                 first: id,
                 until: until(event, deduplicate),
             };
-            self.tell(fact, place);
+            self.add_fact(fact, place);
         }
         Ok(place)
     }
@@ -315,12 +315,12 @@ impl<'a> Batch<'a> {
             && event.retry.is_none()
             && event.event_age_max.is_none()
             && event.deduplicate.is_none();
-        if plain && !event.proposed && !moved {
+        if plain && !event.id_is_chosen && !moved {
             return Ok(None);
         }
         let key = event.deduplicate.as_ref();
         Ok(Some(Box::new(SideRecord {
-            proposed: event.proposed,
+            id_is_chosen: event.id_is_chosen,
             moved,
             trace_header: event.trace_header.as_deref().map(Cow::Borrowed),
             redriven_from: event.redriven_from,
@@ -355,8 +355,8 @@ impl<'a> Batch<'a> {
             return Ok(None);
         }
         let bytes = record::write_attempts(attempts).map_err(|fault| unwritable(&fault))?;
-        self.vault
-            .seal(id, Secret::Attempts, clear, Cow::Owned(bytes))
+        self.cipher
+            .seal(id, SecretKind::Attempts, clear, Cow::Owned(bytes))
             .map(Some)
     }
 
@@ -374,7 +374,7 @@ impl<'a> Batch<'a> {
                 attempt,
                 accepted_at,
             } => {
-                let end = End {
+                let end = EventEnd {
                     accepted: nanos(*accepted_at),
                     at,
                     attempt: *attempt,
@@ -384,7 +384,7 @@ impl<'a> Batch<'a> {
                 self.finished(index, seq, id, &end)
             }
             Settlement::Cancelled { accepted_at } => {
-                let end = End {
+                let end = EventEnd {
                     accepted: nanos(*accepted_at),
                     at,
                     attempt: 0,
@@ -400,8 +400,8 @@ impl<'a> Batch<'a> {
             } => self.rescheduled(index, seq, id, attempt, *uncounted, nanos(*due_at)),
             Settlement::Buried(letter) => self.buried(index, seq, id, letter, at),
             Settlement::Forgotten => {
-                let place = self.add(&Record::Forgotten { seq })?;
-                self.tell(Fact::Forgotten { seq }, place);
+                let place = self.add(&LogRecord::Forgotten { seq })?;
+                self.add_fact(Fact::Forgotten { seq }, place);
                 Ok(())
             }
         }
@@ -412,7 +412,7 @@ impl<'a> Batch<'a> {
         index: &Index,
         seq: u64,
         id: RequestId,
-        end: &End<'_>,
+        end: &EventEnd<'_>,
     ) -> Result<(), StoreError> {
         let Some(function) = index.entry(seq).map(|entry| entry.function) else {
             return Ok(());
@@ -433,10 +433,10 @@ impl<'a> Batch<'a> {
         };
         if let Some(result) = result {
             let bytes = Cow::Borrowed(result.as_bytes());
-            let sealed = self.vault.seal(id, Secret::Result, record.clear(), bytes)?;
+            let sealed = self.cipher.seal(id, SecretKind::Result, record.clear(), bytes)?;
             record.result = Some(sealed);
         }
-        let record = Record::Finished(record);
+        let record = LogRecord::Finished(record);
         let place = self.add(&record)?;
         let fact = Fact::Finished {
             seq,
@@ -445,7 +445,7 @@ impl<'a> Batch<'a> {
             at: end.at,
             bytes: result.map_or(0, str::len) as u32,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 
@@ -465,7 +465,7 @@ impl<'a> Batch<'a> {
         let Some(blob) = self.attempts(id, clear, std::slice::from_ref(attempt))? else {
             return Ok(());
         };
-        let record = Record::Rescheduled {
+        let record = LogRecord::Rescheduled {
             seq,
             attempts: attempt.number,
             uncounted,
@@ -481,7 +481,7 @@ impl<'a> Batch<'a> {
             attempts: attempt.number,
             uncounted,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 
@@ -505,7 +505,7 @@ impl<'a> Batch<'a> {
             .filter(|attempt| attempt.number > recorded)
             .cloned()
             .collect();
-        let record = Record::Buried {
+        let record = LogRecord::Buried {
             seq,
             at,
             condition: letter.condition,
@@ -518,7 +518,7 @@ impl<'a> Batch<'a> {
             seq,
             attempts: letter.attempt_count,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 
@@ -555,15 +555,15 @@ impl<'a> Batch<'a> {
         if let Some(result) = result {
             let bytes = Cow::Borrowed(result.as_bytes());
             let (id, clear) = (record.id, record.clear());
-            record.result = Some(self.vault.seal(id, Secret::Execution, clear, bytes)?);
+            record.result = Some(self.cipher.seal(id, SecretKind::Execution, clear, bytes)?);
         }
-        let place = self.add(&Record::Executed(record))?;
+        let place = self.add(&LogRecord::Executed(record))?;
         let fact = Fact::Executed {
             function: index.function(execution.function.as_str()),
             key: execution.key,
             until,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 
@@ -589,7 +589,7 @@ impl<'a> Batch<'a> {
         let place = self.move_event(index, seq, event)?;
         self.join(place);
         self.tails.insert(seq, (place, u32::MAX));
-        let record = Record::Buried {
+        let record = LogRecord::Buried {
             seq,
             at: nanos(letter.died_at),
             condition: letter.condition,
@@ -602,7 +602,7 @@ impl<'a> Batch<'a> {
             seq,
             attempts: letter.attempt_count,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 
@@ -611,7 +611,7 @@ impl<'a> Batch<'a> {
         index: &Index,
         seq: u64,
         id: RequestId,
-        end: &End<'_>,
+        end: &EventEnd<'_>,
     ) -> Result<(), StoreError> {
         self.finished(index, seq, id, end)
     }
@@ -624,7 +624,7 @@ impl<'a> Batch<'a> {
         first: RequestId,
         until: u64,
     ) -> Result<(), StoreError> {
-        let place = self.add(&Record::Key {
+        let place = self.add(&LogRecord::Key {
             function,
             key: &key,
             first,
@@ -637,13 +637,13 @@ impl<'a> Batch<'a> {
             first,
             until,
         };
-        self.tell(fact, place);
+        self.add_fact(fact, place);
         Ok(())
     }
 }
 
 /// How an event ended that is no dead letter.
-pub(super) struct End<'a> {
+pub(super) struct EventEnd<'a> {
     pub(super) accepted: u64,
     pub(super) at: u64,
     pub(super) attempt: u32,
@@ -674,11 +674,11 @@ mod tests {
             segment: 1,
             offset: u32::MAX - 100,
         };
-        let vault = Vault::default();
-        let mut batch = Batch::new(&vault, start, 1);
+        let cipher = Cipher::default();
+        let mut batch = Batch::new(&cipher, start, 1);
         batch.synced(7);
         let before = batch.bytes.len();
-        let key = |length: usize| Record::Key {
+        let key = |length: usize| LogRecord::Key {
             function: "charge",
             key: Box::leak("x".repeat(length).into_boxed_str()),
             first: RequestId::from(uuid::Uuid::nil()),

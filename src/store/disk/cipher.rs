@@ -29,10 +29,10 @@ pub(crate) struct Ring {
 }
 
 /// What seals, and opens again.
-pub(crate) trait Seals: Send + Sync {
+pub(crate) trait Encrypt: Send + Sync {
     fn ring(&self) -> Ring;
 
-    /// Seals `plain` for `identity`. Answers with which data key.
+    /// Encrypt `plain` for `identity`. Answers with which data key.
     fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError>;
 
     /// Opens what data key number `key` sealed for `identity`.
@@ -53,17 +53,17 @@ pub(crate) struct Unlocked {
 pub(crate) type Renew = Box<dyn FnOnce(u32, SystemTime) -> Result<Renewed, StoreError>>;
 
 pub(crate) struct Renewed {
-    pub(crate) seals: Box<dyn Seals>,
+    pub(crate) seals: Box<dyn Encrypt>,
     pub(crate) keys: Option<Vec<u8>>,
 }
 
 /// A folder's keys, read and opened, and not changed yet.
-pub(super) struct Keys {
+pub(super) struct CipherKeys {
     ring: Option<Ring>,
     renew: Option<Renew>,
 }
 
-impl Keys {
+impl CipherKeys {
     /// Reads the folder's keys, if it has any. A wrong key, or none for a folder that has some, is refused.
     pub(super) fn read(files: &dyn Files, unlock: Option<&Unlock>) -> Result<Self, StoreError> {
         let keys = atomic_file::read(files, KEYS)?;
@@ -76,7 +76,7 @@ impl Keys {
                 Some(_) => Err(StoreError::of(
                     StoreErrorKind::Key,
                     format!(
-                        "`{}` is sealed, and no key was given: open it with `Disk::sealed_with`",
+                        "`{}` is sealed, and no key was given: open it with `Disk::encrypted_with`",
                         files.path("")
                     ),
                 )),
@@ -105,9 +105,9 @@ impl Keys {
         next: u32,
         now: SystemTime,
         make_room: impl FnOnce() -> bool,
-    ) -> Result<Vault, StoreError> {
+    ) -> Result<Cipher, StoreError> {
         let Some(renew) = self.renew else {
-            return Ok(Vault::default());
+            return Ok(Cipher::default());
         };
         let Renewed { seals, keys } = renew(next, now)?;
         if let Some(keys) = keys {
@@ -120,7 +120,7 @@ impl Keys {
         }
         let since = Some(seals.ring().since);
         let seals = Some(seals);
-        Ok(Vault { seals, since })
+        Ok(Cipher { seals, since })
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn claimed(files: &dyn Files, named: Option<Ring>) -> Result<Option<R
 
 /// What a blob holds: one kind can't stand in for another.
 #[derive(Clone, Copy)]
-pub(super) enum Secret {
+pub(super) enum SecretKind {
     Payload = 1,
     Attempts = 2,
     Result = 3,
@@ -179,13 +179,13 @@ pub(super) enum Secret {
 }
 
 #[derive(Default)]
-pub(super) struct Vault {
-    seals: Option<Box<dyn Seals>>,
+pub(super) struct Cipher {
+    seals: Option<Box<dyn Encrypt>>,
     /// From this segment on, what isn't sealed is refused.
     since: Option<u32>,
 }
 
-impl Vault {
+impl Cipher {
     /// For looking at a folder without its key, which is sealed from segment `since` on.
     pub(super) fn locked(since: Option<u32>) -> Self {
         Self { seals: None, since }
@@ -200,7 +200,7 @@ impl Vault {
     pub(super) fn seal<'a>(
         &self,
         event: RequestId,
-        secret: Secret,
+        secret: SecretKind,
         clear: impl Serialize,
         bytes: Cow<'a, [u8]>,
     ) -> Result<Blob<'a>, StoreError> {
@@ -216,7 +216,7 @@ impl Vault {
     pub(super) fn open<'a>(
         &self,
         event: RequestId,
-        secret: Secret,
+        secret: SecretKind,
         clear: impl Serialize,
         blob: Blob<'a>,
         place: Place,
@@ -235,7 +235,7 @@ impl Vault {
             (key, None) => Err(StoreError::of(
                 StoreErrorKind::Key,
                 format!(
-                    "it is sealed with data key {key}, and no key was given: open the store with `Disk::sealed_with`"
+                    "it is sealed with data key {key}, and no key was given: open the store with `Disk::encrypted_with`"
                 ),
             )),
             (key, Some(seals)) => {
@@ -251,7 +251,7 @@ impl Vault {
 }
 
 /// What a seal is bound to: the kind of secret, the event, and what its record says in the clear.
-fn bond(event: RequestId, secret: Secret, clear: impl Serialize) -> Result<Vec<u8>, StoreError> {
+fn bond(event: RequestId, secret: SecretKind, clear: impl Serialize) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(&(secret as u8, event, clear)).map_err(|error| {
         StoreError::new(format!("what it is sealed for can't be encoded: {error}"))
     })

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::batch::{Batch, End};
+use super::batch::{Batch, EventEnd};
 use super::engine::Engine;
 use super::reader::Window;
 use super::reserve;
-use super::segment_table::State;
+use super::segment_table::EntryState;
 use crate::error::StoreError;
 use crate::store::Health;
 use crate::telemetry;
@@ -24,27 +24,27 @@ const SPARE: u64 = 4;
 const SPARE_COUNT: usize = 64;
 
 impl Engine {
-    /// Does a bounded part of what is to be tidied. Answers whether there is more.
-    pub(super) fn tidy(&mut self) -> bool {
+    /// Does a bounded part of what is to be compacted. Answers whether there is more.
+    pub(super) fn compact(&mut self) -> bool {
         if self.is_closed || self.has_failed() {
             return false;
         }
-        let tidied = match self.is_full() {
+        let compacted = match self.is_full() {
             true => self.make_room(),
-            false => self.try_tidy(),
+            false => self.try_compact(),
         };
-        tidied.unwrap_or_else(|error| {
+        compacted.unwrap_or_else(|error| {
             // Where a resource is short nothing was changed, and it is tried again. Events that are to be kept find out for
             // themselves whether there is room for them.
             if !error.is_passing() {
-                self.fares(Health::Failed(error.to_string()));
+                self.set_health(Health::Failed(error.to_string()));
             }
             self.move_at = self.clock.now().after(MOVE_AGAIN);
             false
         })
     }
 
-    fn try_tidy(&mut self) -> Result<bool, StoreError> {
+    fn try_compact(&mut self) -> Result<bool, StoreError> {
         self.roll_if_due()?;
         self.reader.index.lock().expire(self.clock.now().0);
         if self.remove_emptied()? {
@@ -67,7 +67,7 @@ impl Engine {
         if self.waiting.is_empty() && std::mem::take(&mut self.may_fill) {
             let files = self.reader.files.clone();
             if self.reserve.fill(&*files).is_ok() {
-                self.fares(Health::Well);
+                self.set_health(Health::Well);
                 return Ok(true);
             }
         }
@@ -125,7 +125,7 @@ impl Engine {
         let base = index.next;
         index.begin_segment(number, base);
         drop(index);
-        self.said_synced = self.log.synced();
+        self.recorded_synced = self.log.synced();
         self.is_overlong = false;
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Engine {
 
     /// Moves some of what is needed of a segment to the end.
     fn move_some(&mut self, segment: u32) -> Result<bool, StoreError> {
-        if self.is_stuck || self.clock.now() < self.move_at {
+        if self.moves_blocked || self.clock.now() < self.move_at {
             return Ok(false);
         }
         let reader = self.reader.clone();
@@ -193,7 +193,7 @@ impl Engine {
             let index = reader.index.lock();
             (index.movable(segment, MOVE_EVENTS_MAX), index.next)
         };
-        let mut batch = Batch::new(&reader.vault, self.log.end(), next);
+        let mut batch = Batch::new(&reader.cipher, self.log.end(), next);
         batch.end_max = self.end_max();
         let move_max = MOVE_MAX.min(self.commit_max());
         let mut window = Window::default();
@@ -202,12 +202,12 @@ impl Engine {
                 break;
             }
             if let Err(error) = self.move_one(&mut batch, seq, &mut window) {
-                self.stick(&format_args!("event number {seq}"), error)?;
+                self.block_moves(&format_args!("event number {seq}"), error)?;
                 break;
             }
         }
         if let Err(error) = self.move_remembered(segment, move_max, &mut batch, &mut window) {
-            self.stick(&"a key or a result", error)?;
+            self.block_moves(&"a key or a result", error)?;
         }
         if batch.bytes.is_empty() {
             return Ok(false);
@@ -215,19 +215,19 @@ impl Engine {
         self.log.write(&batch.bytes)?;
         let mut index = reader.index.lock();
         for (fact, place, weight) in batch.facts {
-            index.learn(fact, place, weight);
+            index.apply(fact, place, weight);
         }
         Ok(true)
     }
 
     /// It stays, and who needs it will be told. So stay those that come later: they may tell of it. Where only a resource is
     /// short, it is tried again.
-    fn stick(&mut self, what: &dyn std::fmt::Display, error: StoreError) -> Result<(), StoreError> {
+    fn block_moves(&mut self, what: &dyn std::fmt::Display, error: StoreError) -> Result<(), StoreError> {
         if error.is_passing() {
             return Err(error);
         }
         telemetry::store_error(&format!("{what} can't be moved: {error}"));
-        self.is_stuck = true;
+        self.moves_blocked = true;
         Ok(())
     }
 
@@ -271,18 +271,18 @@ impl Engine {
             (entry, index.tail(seq))
         };
         match entry.state {
-            State::Held | State::Parked => {
+            EntryState::Held | EntryState::Spilled => {
                 let event = reader
                     .event(&entry, tail, window)
                     .map_err(|(_, error)| error)?;
                 batch.move_event(&mut index(), seq, &event).map(drop)
             }
-            State::Dead => {
+            EntryState::Dead => {
                 let (event, letter) = reader.letter(&entry, tail, window)?;
                 batch.move_letter(&mut index(), seq, &event, &letter)
             }
-            State::Done => reader.end(entry.place, window, |record, result| {
-                let end = End {
+            EntryState::Done => reader.end(entry.place, window, |record, result| {
+                let end = EventEnd {
                     accepted: record.accepted,
                     at: record.at,
                     attempt: record.attempt,
@@ -291,7 +291,7 @@ impl Engine {
                 };
                 batch.move_end(&index(), seq, record.id, &end)
             })?,
-            State::Gone => Ok(()),
+            EntryState::Gone => Ok(()),
         }
     }
 }

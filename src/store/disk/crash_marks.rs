@@ -10,26 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::files::{File, Files};
 use crate::event::request_id::RequestId;
-use crate::store::LANE_EVENTS_MAX;
+use crate::store::CRASH_MARK_EVENTS_MAX;
 use crate::telemetry;
 
 pub(super) const NAME: &str = "running";
 const LANE: usize = 128;
 const ID: usize = 16;
 /// Behind the ids of a lane: the incarnation, how many ids there are, and a checksum of all that.
-const INCARNATION: usize = ID * LANE_EVENTS_MAX;
+const INCARNATION: usize = ID * CRASH_MARK_EVENTS_MAX;
 const COUNT: usize = INCARNATION + 8;
 const CHECKSUM: usize = COUNT + 1;
 /// For so many bytes of lanes there is always room.
 const ROOM: usize = 32 * LANE;
 
-pub(super) struct Running {
+pub(super) struct CrashMarks {
     file: Arc<dyn File>,
     incarnation: u64,
     closed: AtomicBool,
 }
 
-impl Running {
+impl CrashMarks {
     /// Begins anew, as the incarnation after `before`; answers which events ran when one of those ended.
     pub(super) fn open(
         files: &dyn Files,
@@ -92,7 +92,7 @@ impl Running {
                 id.copy_from_slice(event.as_uuid().as_bytes());
             }
             bytes[INCARNATION..COUNT].copy_from_slice(&self.incarnation.to_le_bytes());
-            bytes[COUNT] = events.len().min(LANE_EVENTS_MAX) as u8;
+            bytes[COUNT] = events.len().min(CRASH_MARK_EVENTS_MAX) as u8;
             let crc = crc32fast::hash(&bytes[..CHECKSUM]);
             bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&crc.to_le_bytes());
         }

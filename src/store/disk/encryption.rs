@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Disk;
-use super::cipher::{Renewed, Ring, Seals, Unlocked};
+use super::cipher::{Renewed, Ring, Encrypt, Unlocked};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::encryption::MasterKey;
 use crate::store::encryption::keyring::Keyring;
 
 impl Disk {
-    /// Seals what is written of payloads, results and failures, with XChaCha20-Poly1305 under a data key that `master` wraps.
+    /// Encrypt what is written of payloads, results and failures, with XChaCha20-Poly1305 under a data key that `master` wraps.
     /// The seal binds it to its event and to what its record says in the clear: function, times, and all that belongs to an
     /// event as it was accepted. A record that was changed on the disk, moved to another event, function or time, or put
     /// there unsealed, doesn't open: the event stays in the folder, and an error names the file and the byte.
@@ -21,7 +21,7 @@ impl Disk {
     /// Not sealed are request ids, function names, times, deduplication keys and trace headers. Not protected from who can
     /// write to the folder is that records are removed, or that an end without a result is put there: that an event was
     /// cancelled, or its dead letter purged.
-    pub fn sealed_with(self, master: impl MasterKey) -> Self {
+    pub fn encrypted_with(self, master: impl MasterKey) -> Self {
         self.unlocked_by(Sealing {
             master: Arc::new(master),
             former: None,
@@ -31,7 +31,7 @@ impl Disk {
 
     /// Changes the master key to `master` if the folder is still sealed with `former`: the data keys are wrapped anew, and no
     /// event is written again. May stay in the code until every folder was opened with it once.
-    pub fn resealed_with(self, master: impl MasterKey, former: impl MasterKey) -> Self {
+    pub fn with_rotated_master_key(self, master: impl MasterKey, former: impl MasterKey) -> Self {
         self.unlocked_by(Sealing {
             master: Arc::new(master),
             former: Some(Arc::new(former)),
@@ -39,9 +39,9 @@ impl Disk {
         })
     }
 
-    /// As [`sealed_with`](Self::sealed_with), and what is written from now on is sealed with a fresh data key. What lies
+    /// As [`encrypted_with`](Self::encrypted_with), and what is written from now on is sealed with a fresh data key. What lies
     /// there opens with the old ones.
-    pub fn sealed_afresh_with(self, master: impl MasterKey) -> Self {
+    pub fn with_rotated_data_key(self, master: impl MasterKey) -> Self {
         self.unlocked_by(Sealing {
             master: Arc::new(master),
             former: None,
@@ -103,7 +103,7 @@ fn changed(ring: Keyring) -> Renewed {
     }
 }
 
-impl Seals for Keyring {
+impl Encrypt for Keyring {
     fn ring(&self) -> Ring {
         Ring {
             id: self.id(),

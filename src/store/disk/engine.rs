@@ -31,17 +31,17 @@ pub(super) enum Op {
     Remember(Box<Execution>),
     Configure(String, Reply<()>),
     /// Not before then, in nanoseconds.
-    Park(RequestId, u64),
+    Spill(RequestId, u64),
     Fetch(Fetch, Reply<Fetched>),
-    Unpark(RequestId, Reply<Option<StoredEvent>>),
+    FetchOne(RequestId, Reply<Option<StoredEvent>>),
     /// A read that must see what was told before.
-    Read(Job),
+    Read(ReadJob),
     Sync(Reply<()>),
     Close(Reply<()>),
 }
 
 /// Something to be read once the commit is over.
-pub(super) type Job = Box<dyn FnOnce(&Reader) + Send>;
+pub(super) type ReadJob = Box<dyn FnOnce(&Reader) + Send>;
 
 /// Bytes from which on a commit takes no more.
 const COMMIT_MAX: usize = 8 << 20;
@@ -50,7 +50,7 @@ const COMMIT_MAX: usize = 8 << 20;
 const FULL_COMMIT_MAX: usize = 16 << 10;
 const FULL_COMMIT_MIN: usize = 512;
 /// How often it is logged at most that there is no room.
-const SAY_ROOM: Duration = Duration::from_secs(10);
+const LOG_FULL_EVERY: Duration = Duration::from_secs(10);
 /// Memory beyond this goes with the burst that wanted it.
 const SPARE_MAX: usize = 2 << 20;
 
@@ -68,16 +68,16 @@ pub(super) struct Engine {
     /// Something may have changed since the reserve could not be filled.
     pub(super) may_fill: bool,
     /// What the last frame said that speaks of it.
-    pub(super) said_synced: u32,
+    pub(super) recorded_synced: u32,
     /// When what was written must be durable.
     sync_by: Option<Time>,
     /// The folder is another's from now on.
     pub(super) is_closed: bool,
     /// Something in the oldest segment can't be read: nothing is moved before the next opening.
-    pub(super) is_stuck: bool,
+    pub(super) moves_blocked: bool,
     /// When it may be logged again that there is no room, and whether it was the last time.
-    say_room_at: Time,
-    says_room: bool,
+    log_full_at: Time,
+    full_is_logged: bool,
     /// Bytes from which on a commit takes no more while the disk is full.
     full_commit_max: usize,
     /// A segment grows on because the next one can't begin.
@@ -90,7 +90,7 @@ pub(super) struct Engine {
 }
 
 /// What an append comes to once it is durable.
-type Answer = Result<Vec<Appended>, StoreError>;
+type AppendResult = Result<Vec<Appended>, StoreError>;
 
 impl Engine {
     pub(super) fn new(
@@ -103,7 +103,7 @@ impl Engine {
         health: Arc<Mutex<Health>>,
     ) -> Self {
         Self {
-            said_synced: log.synced(),
+            recorded_synced: log.synced(),
             log,
             reader,
             clock,
@@ -113,14 +113,14 @@ impl Engine {
             waiting: VecDeque::new(),
             reserve,
             may_fill: true,
-            say_room_at: Time(0),
-            says_room: false,
+            log_full_at: Time(0),
+            full_is_logged: false,
             full_commit_max: FULL_COMMIT_MAX,
             is_overlong: false,
             move_at: Time(0),
             sync_by: None,
             is_closed: false,
-            is_stuck: false,
+            moves_blocked: false,
             spare: Vec::new(),
             health,
         }
@@ -144,7 +144,7 @@ impl Engine {
 
     /// Does what was told, in this order, and makes it durable if that was asked for or is `due`. Takes what it can in one
     /// go; answers what is to be read now.
-    pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<Job> {
+    pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<ReadJob> {
         if let Health::Failed(why) = &*self.health.lock() {
             let error = StoreError::of(StoreErrorKind::Failed, why.clone());
             return refuse_all(ops.drain(..), &error);
@@ -192,7 +192,7 @@ impl Engine {
             Ok(()) => {
                 self.full_commit_max = FULL_COMMIT_MAX;
                 let jobs = self.conclude(facts, taken);
-                self.seal_if_closed();
+                self.finish_if_closed();
                 jobs
             }
             Err(error) => {
@@ -203,7 +203,7 @@ impl Engine {
     }
 
     /// Ends the last segment, so that from now on damage to it is told from what a crash tears.
-    fn seal_if_closed(&mut self) {
+    fn finish_if_closed(&mut self) {
         if !self.is_closed {
             return;
         }
@@ -218,13 +218,13 @@ impl Engine {
 
     fn batch<'a>(&mut self, reader: &'a Reader, idle: bool) -> Batch<'a> {
         let next = reader.index.lock().next;
-        let mut batch = Batch::new(&reader.vault, self.log.end(), next);
+        let mut batch = Batch::new(&reader.cipher, self.log.end(), next);
         batch.bytes = std::mem::take(&mut self.spare);
         batch.bytes.clear();
         batch.end_max = self.end_max();
         // Without room it goes on as soon as something can be removed, which takes a sync.
         batch.sync = self.is_full() || self.sync_by.is_some_and(|by| by <= self.clock.now());
-        if self.log.synced() > self.said_synced && !idle {
+        if self.log.synced() > self.recorded_synced && !idle {
             batch.synced(self.log.synced());
         }
         batch
@@ -244,7 +244,7 @@ impl Engine {
         most.min((self.end_max() / 4) as usize)
     }
 
-    fn encode(&self, batch: &mut Batch<'_>, ops: &mut VecDeque<Op>) -> Vec<(Op, Option<Answer>)> {
+    fn encode(&self, batch: &mut Batch<'_>, ops: &mut VecDeque<Op>) -> Vec<(Op, Option<AppendResult>)> {
         let commit_max = self.commit_max();
         let mut index = self.reader.index.lock();
         let mut taken = Vec::with_capacity(ops.len());
@@ -269,7 +269,7 @@ impl Engine {
                     batch.sync = true;
                     None
                 }
-                Op::Configure(..) | Op::Park(..) | Op::Fetch(..) | Op::Unpark(..) | Op::Read(_) => {
+                Op::Configure(..) | Op::Spill(..) | Op::Fetch(..) | Op::FetchOne(..) | Op::Read(_) => {
                     None
                 }
             };
@@ -282,7 +282,7 @@ impl Engine {
         if !batch.bytes.is_empty() {
             let synced = self.log.synced();
             self.log.write(&batch.bytes)?;
-            self.said_synced = synced;
+            self.recorded_synced = synced;
         }
         if batch.sync {
             self.log.sync()?;
@@ -295,21 +295,21 @@ impl Engine {
     }
 
     /// All of it is written: the index learns of it, and then the callers do.
-    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<Answer>)>) -> Vec<Job> {
+    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<AppendResult>)>) -> Vec<ReadJob> {
         let (mut jobs, mut answers, mut configured) = (Vec::new(), Vec::new(), Vec::new());
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         for (fact, place, weight) in facts {
-            index.learn(fact, place, weight);
+            index.apply(fact, place, weight);
         }
         for (op, answer) in taken {
             match op {
                 Op::Append(_, _, reply) => answers.extend(answer.map(|answer| (reply, answer))),
                 Op::Settle(_) | Op::Remember(_) => {}
-                Op::Park(id, due) => {
+                Op::Spill(id, due) => {
                     if let Some(seq) = index.seq(id) {
                         index.postpone(seq, due);
-                        index.park(seq);
+                        index.spill(seq);
                     }
                 }
                 Op::Fetch(fetch, reply) => {
@@ -319,12 +319,12 @@ impl Engine {
                     let next_due = index.next_due(&fetch.function);
                     jobs.push(Box::new(move |reader: &Reader| {
                         reply.send(reader.fetched(taken, next_due))
-                    }) as Job);
+                    }) as ReadJob);
                 }
-                Op::Unpark(id, reply) => {
-                    let taken = index.seq(id).filter(|&seq| index.unpark(seq));
+                Op::FetchOne(id, reply) => {
+                    let taken = index.seq(id).filter(|&seq| index.fetch_one(seq));
                     jobs.push(Box::new(move |reader: &Reader| {
-                        reply.send(reader.unparked(taken, id))
+                        reply.send(reader.fetched_one(taken, id))
                     }));
                 }
                 Op::Configure(document, reply) => configured.push((document, reply)),
@@ -345,15 +345,15 @@ impl Engine {
     }
 
     /// None of it counts.
-    fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<Job> {
+    fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<ReadJob> {
         if !error.is_passing() {
             // Nobody can know what of it is on the disk. It was refused, so it must not come back.
             self.log.cut(start);
-            self.fares(Health::Failed(error.to_string()));
+            self.set_health(Health::Failed(error.to_string()));
             let waiting = std::mem::take(&mut self.waiting).into_iter();
             return refuse_all(waiting.chain(ops), error);
         }
-        self.fares(Health::Full(error.to_string()));
+        self.set_health(Health::Full(error.to_string()));
         self.halve_commits();
         // What was kept back is for what was told of events that are here.
         let again = self.reserve.give_up();
@@ -384,20 +384,20 @@ impl Engine {
         self.full_commit_max = (self.full_commit_max / 2).max(FULL_COMMIT_MIN);
     }
 
-    pub(super) fn fares(&mut self, health: Health) {
+    pub(super) fn set_health(&mut self, health: Health) {
         let before = std::mem::replace(&mut *self.health.lock(), health.clone());
         match (before, health) {
             (before, after) if before == after => {}
             (Health::Full(_), Health::Full(_)) => {}
             // Where room comes and goes with each event, not each time.
             (_, Health::Full(why)) => {
-                self.says_room = self.clock.now() >= self.say_room_at;
-                if self.says_room {
-                    self.say_room_at = self.clock.now().after(SAY_ROOM);
+                self.full_is_logged = self.clock.now() >= self.log_full_at;
+                if self.full_is_logged {
+                    self.log_full_at = self.clock.now().after(LOG_FULL_EVERY);
                     telemetry::store_full(&why);
                 }
             }
-            (_, Health::Well) if self.says_room => telemetry::store_well(),
+            (_, Health::Well) if self.full_is_logged => telemetry::store_well(),
             (_, Health::Well) => {}
             (_, Health::Failed(why)) => telemetry::store_failed(&why),
         }
@@ -411,7 +411,7 @@ impl Engine {
             previous: Some(previous),
             at: self.clock.now().0,
             boot: boot(&self.clock),
-            ring: self.reader.vault.ring(),
+            ring: self.reader.cipher.ring(),
             configured: self.configured,
         }
     }
@@ -425,7 +425,7 @@ impl Engine {
             // The document is kept; the next segment says so.
             telemetry::store_error(&error.to_string());
             if error.kind() == StoreErrorKind::Failed {
-                self.fares(Health::Failed(error.to_string()));
+                self.set_health(Health::Failed(error.to_string()));
             }
         }
         Ok(())
@@ -454,7 +454,7 @@ fn refuse_appends(ops: &mut VecDeque<Op>, error: &StoreError) {
 }
 
 /// All that was told to a store that has failed.
-pub(super) fn refuse_all(ops: impl Iterator<Item = Op>, error: &StoreError) -> Vec<Job> {
+pub(super) fn refuse_all(ops: impl Iterator<Item = Op>, error: &StoreError) -> Vec<ReadJob> {
     let (mut jobs, mut lost) = (Vec::new(), 0);
     for op in ops {
         lost += u64::from(matches!(op, Op::Settle(_) | Op::Remember(_)));
@@ -467,15 +467,15 @@ pub(super) fn refuse_all(ops: impl Iterator<Item = Op>, error: &StoreError) -> V
 }
 
 /// What is told to a store that has failed or is closed. What only wants to read may.
-fn refuse(op: Op, error: &StoreError) -> Option<Job> {
+fn refuse(op: Op, error: &StoreError) -> Option<ReadJob> {
     match op {
         Op::Append(_, _, reply) => reply.send(Err(error.clone())),
         Op::Fetch(_, reply) => reply.send(Err(error.clone())),
-        Op::Unpark(_, reply) => reply.send(Err(error.clone())),
+        Op::FetchOne(_, reply) => reply.send(Err(error.clone())),
         Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
             reply.send(Err(error.clone()));
         }
-        Op::Settle(_) | Op::Remember(_) | Op::Park(..) => {}
+        Op::Settle(_) | Op::Remember(_) | Op::Spill(..) => {}
         Op::Read(job) => return Some(job),
     }
     None

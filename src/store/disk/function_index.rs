@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::segment_table::{Entry, State, Tables};
+use super::segment_table::{IndexEntry, EntryState, Tables};
 use crate::event::function_name::FunctionName;
 use crate::store::Retained;
 
@@ -20,16 +20,16 @@ const RETAINED_UNTIL_OPENED: Retained = Retained {
 pub(super) const STALE: u64 = 1_000;
 
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct FunctionIndex {
     pub(super) name: FunctionName,
     /// The functions, by number, under whose names it was known before: what is on their shelves is its own.
     pub(super) former: Vec<u32>,
     /// Places of parked events. One that left otherwise than in its turn is passed over.
     pub(super) ready: VecDeque<u64>,
     pub(super) delayed: BinaryHeap<Reverse<(u64, u64)>>,
-    parked: Parked,
+    parked: OverflowCounts,
     /// In the order of their ends.
-    finished: VecDeque<Finished>,
+    finished: VecDeque<FinishedEntry>,
     finished_bytes: u64,
     pub(super) retained: Retained,
     /// Deduplication keys that are taken.
@@ -38,13 +38,13 @@ pub(super) struct Shelf {
 
 /// How many events are parked, and the bytes of their payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Parked {
+pub(super) struct OverflowCounts {
     pub(super) ready: u64,
     pub(super) delayed: u64,
     pub(super) bytes: u64,
 }
 
-impl std::ops::AddAssign for Parked {
+impl std::ops::AddAssign for OverflowCounts {
     fn add_assign(&mut self, other: Self) {
         self.ready += other.ready;
         self.delayed += other.delayed;
@@ -53,20 +53,20 @@ impl std::ops::AddAssign for Parked {
 }
 
 #[derive(Debug)]
-struct Finished {
+struct FinishedEntry {
     seq: u64,
     at: u64,
     bytes: u32,
 }
 
-impl Shelf {
+impl FunctionIndex {
     pub(super) fn new(name: FunctionName) -> Self {
         Self {
             name,
             former: Vec::new(),
             ready: VecDeque::new(),
             delayed: BinaryHeap::new(),
-            parked: Parked::default(),
+            parked: OverflowCounts::default(),
             finished: VecDeque::new(),
             finished_bytes: 0,
             retained: RETAINED_UNTIL_OPENED,
@@ -76,12 +76,12 @@ impl Shelf {
 
     // --- what waits
 
-    pub(super) fn parked(&self) -> Parked {
+    pub(super) fn parked(&self) -> OverflowCounts {
         self.parked
     }
 
     /// Takes in an event that is parked from now on.
-    pub(super) fn put(&mut self, seq: u64, entry: &Entry, tables: &Tables) {
+    pub(super) fn put(&mut self, seq: u64, entry: &IndexEntry, tables: &Tables) {
         self.sweep(tables);
         if entry.delayed {
             self.delayed.push(Reverse((entry.due, seq)));
@@ -94,7 +94,7 @@ impl Shelf {
     }
 
     /// An event is no longer parked.
-    pub(super) fn leave(&mut self, entry: &Entry) {
+    pub(super) fn leave(&mut self, entry: &IndexEntry) {
         if entry.delayed {
             self.parked.delayed -= 1;
         } else {
@@ -154,7 +154,7 @@ impl Shelf {
     pub(super) fn finish(&mut self, seq: u64, at: u64, bytes: u32) {
         // One that moved comes late, and is older than those that didn't.
         let rank = self.finished.partition_point(|before| before.at <= at);
-        self.finished.insert(rank, Finished { seq, at, bytes });
+        self.finished.insert(rank, FinishedEntry { seq, at, bytes });
         self.finished_bytes += u64::from(bytes);
     }
 
@@ -178,6 +178,6 @@ impl Shelf {
 fn waits(tables: &Tables, seq: u64, due: Option<u64>) -> bool {
     tables.entry(seq).is_some_and(|entry| {
         let delayed = entry.delayed.then_some(entry.due);
-        entry.state == State::Parked && delayed == due
+        entry.state == EntryState::Spilled && delayed == due
     })
 }

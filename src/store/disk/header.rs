@@ -10,7 +10,7 @@
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::log::{damaged, io_error, missing, name};
-use super::record::{Opened, Record};
+use super::record::{Opened, LogRecord};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The first bytes of a segment: they name the format.
@@ -52,7 +52,7 @@ impl Header {
 /// The header of segment `number`.
 pub(super) fn write(number: u32, opened: &Opened) -> Result<Vec<u8>, StoreError> {
     let mut bytes = MAGIC.to_vec();
-    let record = Record::Opened(opened.clone());
+    let record = LogRecord::Opened(opened.clone());
     frame::append(&mut bytes, place(number, MAGIC.len()), |buffer| {
         record.write(buffer)
     })
@@ -78,7 +78,7 @@ pub(super) fn read(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Heade
     if is_first_format {
         body.extend([0, 0]); // no key ring, nothing configured
     }
-    let Ok(Record::Opened(opened)) = Record::read(&body) else {
+    let Ok(LogRecord::Opened(opened)) = LogRecord::read(&body) else {
         return Err(damaged_at(MAGIC.len()));
     };
     let is_certain = is_first_format || number == 1;
@@ -90,9 +90,9 @@ pub(super) fn read(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Heade
 }
 
 fn preceded(number: u32, mark: &[u8]) -> Option<Preceded> {
-    let found = frame::read(mark, place(number, MARK)).map(|found| Record::read(found.body));
+    let found = frame::read(mark, place(number, MARK)).map(|found| LogRecord::read(found.body));
     match found {
-        Ok(Ok(Record::Oldest)) => None,
+        Ok(Ok(LogRecord::Oldest)) => None,
         _ if mark.iter().all(|&byte| byte == 0) => Some(Preceded::Unmarked),
         _ => Some(Preceded::MarkedInPart),
     }
@@ -119,7 +119,7 @@ pub(super) fn set_oldest(bytes: &mut [u8], number: u32) -> Result<(), StoreError
 fn mark(number: u32) -> Result<Vec<u8>, StoreError> {
     let mut mark = Vec::new();
     frame::append(&mut mark, place(number, MARK), |buffer| {
-        Record::Oldest.write(buffer)
+        LogRecord::Oldest.write(buffer)
     })
     .map_err(|error| StoreError::new(format!("a segment's mark can't be encoded: {error}")))?;
     Ok(mark)

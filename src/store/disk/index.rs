@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!           append                 park                  settle
-//!   ─────────────────▶ Held ◀────────────────▶ Parked ─────────────▶ Done, Dead ──▶ Gone
+//!   ─────────────────▶ Held ◀────────────────▶ OverflowCounts ─────────────▶ Done, Dead ──▶ Gone
 //!                       └────────── fetch ◀───────┘                        retention, purge, redrive
 //! ```
 //!
@@ -18,8 +18,8 @@ use rustc_hash::FxHashMap;
 
 use super::expiring::{Kept, Lasting};
 use super::frame::Place;
-use super::function_index::{Parked, Shelf};
-use super::segment_table::{Entry, ExecutionKey, Key, State, Tables};
+use super::function_index::{OverflowCounts, FunctionIndex};
+use super::segment_table::{IndexEntry, ExecutionKey, DeduplicationKey, EntryState, Tables};
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::Retained;
@@ -34,7 +34,7 @@ pub(super) enum Fact {
         bytes: u32,
         /// It had to wait from the start, or failed before.
         delayed: bool,
-        proposed: Option<RequestId>,
+        chosen_id: Option<RequestId>,
         replaces: Option<RequestId>,
         tail: Option<Tail>,
     },
@@ -99,17 +99,17 @@ const TRIM_EVERY: u64 = 1_000_000_000;
 pub(super) struct Index {
     tables: Tables,
     tails: FxHashMap<u64, Tail>,
-    proposed: HashMap<RequestId, u64>,
+    chosen_ids: HashMap<RequestId, u64>,
     /// The same, the other way round.
-    proposals: FxHashMap<u64, RequestId>,
-    shelves: Vec<Shelf>,
+    id_chosen_for: FxHashMap<u64, RequestId>,
+    functions: Vec<FunctionIndex>,
     names: HashMap<FunctionName, u32>,
     /// Which function had the name of another before.
-    heirs: FxHashMap<u32, u32>,
+    renamed_to: FxHashMap<u32, u32>,
     /// Dead letters in the order of their burials.
     letters: BTreeMap<u64, u64>,
     burials: u64,
-    keys: Lasting<Key, RequestId>,
+    keys: Lasting<DeduplicationKey, RequestId>,
     executions: Lasting<ExecutionKey, ()>,
     /// When finished events that are too old are looked for again.
     trim_at: u64,
@@ -230,20 +230,20 @@ impl Index {
 
     /// The number of the event with this id, if it can be known.
     pub(super) fn seq(&self, id: RequestId) -> Option<u64> {
-        let seq = self.proposed.get(&id).copied().or_else(|| id.stored_at())?;
+        let seq = self.chosen_ids.get(&id).copied().or_else(|| id.stored_at())?;
         self.entry(seq).map(|_| seq)
     }
 
     pub(super) fn is_taken(&self, id: RequestId) -> bool {
-        self.proposed.contains_key(&id) || self.seq(id).is_some()
+        self.chosen_ids.contains_key(&id) || self.seq(id).is_some()
     }
 
-    pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
+    pub(super) fn entry(&self, seq: u64) -> Option<&IndexEntry> {
         self.tables.entry(seq)
     }
 
     /// Every event that something is known of.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Entry)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, IndexEntry)> {
         self.tables.all().map(|(seq, &entry)| (seq, entry))
     }
 
@@ -260,7 +260,7 @@ impl Index {
     }
 
     pub(super) fn name(&self, function: u32) -> &FunctionName {
-        &self.shelves[function as usize].name
+        &self.functions[function as usize].name
     }
 
     /// The function's number; it gets one if it has none.
@@ -268,14 +268,14 @@ impl Index {
         if let Some(&number) = self.names.get(name) {
             return number;
         }
-        let (number, name) = (self.shelves.len() as u32, FunctionName::new(name));
+        let (number, name) = (self.functions.len() as u32, FunctionName::new(name));
         self.names.insert(name.clone(), number);
-        self.shelves.push(Shelf::new(name));
+        self.functions.push(FunctionIndex::new(name));
         number
     }
 
     /// Learns what the record at `place` says, which takes `weight` bytes there.
-    pub(super) fn learn(&mut self, fact: Fact, place: Place, weight: u32) {
+    pub(super) fn apply(&mut self, fact: Fact, place: Place, weight: u32) {
         self.supersede(&fact, place);
         match fact {
             Fact::Event {
@@ -284,16 +284,16 @@ impl Index {
                 due,
                 bytes,
                 delayed,
-                proposed,
+                chosen_id,
                 replaces,
                 tail,
             } => {
-                // If it is known, it moved and is what it was, and in the shelf where it was.
+                // If it is known, it moved and is what it was, and in the function_index where it was.
                 let known = self.entry(seq).map(|known| (known.state, known.delayed));
-                let (state, delayed) = known.unwrap_or((State::Held, delayed));
+                let (state, delayed) = known.unwrap_or((EntryState::Held, delayed));
                 self.insert(
                     seq,
-                    Entry {
+                    IndexEntry {
                         place,
                         due,
                         function,
@@ -307,8 +307,8 @@ impl Index {
                     let burial = self.tails.get(&seq).map_or(0, |tail| tail.burial);
                     self.tails.insert(seq, Tail { burial, ..tail });
                 }
-                if let Some(id) = proposed {
-                    self.propose(seq, id);
+                if let Some(id) = chosen_id {
+                    self.choose_id(seq, id);
                 }
                 if let Some(letter) = replaces.and_then(|id| self.seq(id)) {
                     self.forget_letter(letter);
@@ -321,15 +321,15 @@ impl Index {
                 uncounted,
             } => {
                 // A success may be told before the failure that it followed.
-                if !self.entry(seq).is_some_and(Entry::is_pending) {
+                if !self.entry(seq).is_some_and(IndexEntry::is_pending) {
                     return;
                 }
-                let parked = self.unpark(seq);
+                let parked = self.fetch_one(seq);
                 if let Some(entry) = self.tables.entry_mut(seq) {
                     (entry.due, entry.delayed) = (due, true);
                 }
                 if parked {
-                    self.park(seq);
+                    self.spill(seq);
                 }
                 self.tables.weigh(seq, weight);
                 let tail = self.tails.entry(seq).or_default();
@@ -342,19 +342,19 @@ impl Index {
                 at,
                 bytes,
             } => {
-                let entry = Entry {
+                let entry = IndexEntry {
                     place,
                     due: 0,
                     function,
                     bytes,
                     weight,
-                    state: State::Done,
+                    state: EntryState::Done,
                     delayed: false,
                 };
                 self.finish(seq, id, entry, at);
             }
             Fact::Buried { seq, attempts } => {
-                let moved = |entry: &Entry| entry.state == State::Dead;
+                let moved = |entry: &IndexEntry| entry.state == EntryState::Dead;
                 let Some(entry) = self
                     .tables
                     .entry_mut(seq)
@@ -362,9 +362,9 @@ impl Index {
                 else {
                     return;
                 };
-                let before = std::mem::replace(&mut entry.state, State::Dead);
+                let before = std::mem::replace(&mut entry.state, EntryState::Dead);
                 let entry = *entry;
-                self.leave_shelf(before, entry);
+                self.leave_overflow(before, entry);
                 self.tables.weigh(seq, weight);
                 self.burials += 1;
                 let burial = self.burials;
@@ -425,7 +425,7 @@ impl Index {
     }
 
     /// The event's record lies there now.
-    fn insert(&mut self, seq: u64, entry: Entry) {
+    fn insert(&mut self, seq: u64, entry: IndexEntry) {
         if self.tables.insert(seq, entry) {
             self.next = seq + 1;
         }
@@ -436,37 +436,37 @@ impl Index {
             return;
         }
         self.tails.remove(&seq);
-        if let Some(id) = self.proposals.remove(&seq) {
-            self.proposed.remove(&id);
+        if let Some(id) = self.id_chosen_for.remove(&seq) {
+            self.chosen_ids.remove(&id);
         }
     }
 
     /// The caller chose its id, which says nothing of its place.
-    fn propose(&mut self, seq: u64, id: RequestId) {
-        self.proposed.insert(id, seq);
-        self.proposals.insert(seq, id);
+    fn choose_id(&mut self, seq: u64, id: RequestId) {
+        self.chosen_ids.insert(id, seq);
+        self.id_chosen_for.insert(seq, id);
     }
 
-    fn finish(&mut self, seq: u64, id: RequestId, entry: Entry, at: u64) {
+    fn finish(&mut self, seq: u64, id: RequestId, entry: IndexEntry, at: u64) {
         match self.entry(seq).copied() {
-            // It moved: it stands in its shelf already.
-            Some(before) if before.state == State::Done => {
+            // It moved: it stands in its function_index already.
+            Some(before) if before.state == EntryState::Done => {
                 let bytes = before.bytes;
-                return self.insert(seq, Entry { bytes, ..entry });
+                return self.insert(seq, IndexEntry { bytes, ..entry });
             }
             // A dead letter doesn't come to life.
-            Some(before) if before.state == State::Dead => return,
-            Some(before) => self.leave_shelf(before.state, before),
+            Some(before) if before.state == EntryState::Dead => return,
+            Some(before) => self.leave_overflow(before.state, before),
             // The segment that it was accepted in is gone.
-            None if id.stored_at() != Some(seq) => self.propose(seq, id),
+            None if id.stored_at() != Some(seq) => self.choose_id(seq, id),
             None => {}
         }
-        let shelf = &mut self.shelves[entry.function as usize];
-        if shelf.retained.events_max == 0 {
+        let function_index = &mut self.functions[entry.function as usize];
+        if function_index.retained.events_max == 0 {
             self.remove(seq);
             return;
         }
-        shelf.finish(seq, at, entry.bytes);
+        function_index.finish(seq, at, entry.bytes);
         self.tails.remove(&seq);
         self.insert(seq, entry);
         self.trim(entry.function, at);
@@ -474,7 +474,7 @@ impl Index {
 
     /// Forgets finished events of a function beyond what is retained.
     fn trim(&mut self, function: u32, now: u64) {
-        while let Some(seq) = self.shelves[function as usize].forget(now) {
+        while let Some(seq) = self.functions[function as usize].forget(now) {
             self.remove(seq);
         }
     }
@@ -483,10 +483,10 @@ impl Index {
     pub(super) fn expire(&mut self, now: u64) {
         if self.trim_at <= now {
             self.trim_at = now.saturating_add(TRIM_EVERY);
-            (0..self.shelves.len() as u32).for_each(|function| self.trim(function, now));
+            (0..self.functions.len() as u32).for_each(|function| self.trim(function, now));
         }
         while let Some(((function, _), gone)) = self.keys.expire(now) {
-            self.shelves[function as usize].keys -= 1;
+            self.functions[function as usize].keys -= 1;
             self.tables.discount(gone.place, gone.bytes);
         }
         while let Some((_, gone)) = self.executions.expire(now) {
@@ -497,58 +497,58 @@ impl Index {
     // --- what waits
 
     /// The event waits here until it is fetched. Answers whether it was the runtime's.
-    pub(super) fn park(&mut self, seq: u64) -> bool {
+    pub(super) fn spill(&mut self, seq: u64) -> bool {
         let Some(entry) = self
             .tables
             .entry_mut(seq)
-            .filter(|entry| entry.state == State::Held)
+            .filter(|entry| entry.state == EntryState::Held)
         else {
             return false;
         };
-        entry.state = State::Parked;
+        entry.state = EntryState::Spilled;
         let entry = *entry;
-        self.shelves[entry.function as usize].put(seq, &entry, &self.tables);
+        self.functions[entry.function as usize].put(seq, &entry, &self.tables);
         true
     }
 
     /// The event, which is the runtime's, is not due before then.
     pub(super) fn postpone(&mut self, seq: u64, due: u64) {
         let entry = self.tables.entry_mut(seq);
-        if let Some(entry) = entry.filter(|entry| entry.state == State::Held && entry.due < due) {
+        if let Some(entry) = entry.filter(|entry| entry.state == EntryState::Held && entry.due < due) {
             (entry.due, entry.delayed) = (due, true);
         }
     }
 
-    /// Hands out this event if it is parked. Its place in the shelf is passed over from now on.
-    pub(super) fn unpark(&mut self, seq: u64) -> bool {
+    /// Hands out this event if it is parked. Its place in the function_index is passed over from now on.
+    pub(super) fn fetch_one(&mut self, seq: u64) -> bool {
         let Some(entry) = self
             .tables
             .entry_mut(seq)
-            .filter(|entry| entry.state == State::Parked)
+            .filter(|entry| entry.state == EntryState::Spilled)
         else {
             return false;
         };
-        entry.state = State::Held;
+        entry.state = EntryState::Held;
         let entry = *entry;
-        self.leave_shelf(State::Parked, entry);
+        self.leave_overflow(EntryState::Spilled, entry);
         true
     }
 
     /// Every event that the runtime held waits here: the runtime is another one.
-    pub(super) fn park_all(&mut self) {
-        let held = self.all().filter(|(_, entry)| entry.state == State::Held);
+    pub(super) fn spill_all(&mut self) {
+        let held = self.all().filter(|(_, entry)| entry.state == EntryState::Held);
         let all: Vec<_> = held.map(|(seq, _)| seq).collect();
         for seq in all {
-            self.park(seq);
+            self.spill(seq);
         }
     }
 
     /// No longer parked, if it was.
-    fn leave_shelf(&mut self, before: State, entry: Entry) {
-        if before != State::Parked {
+    fn leave_overflow(&mut self, before: EntryState, entry: IndexEntry) {
+        if before != EntryState::Spilled {
             return;
         }
-        self.shelves[entry.function as usize].leave(&entry);
+        self.functions[entry.function as usize].leave(&entry);
     }
 
     /// Hands out parked events of a function that are due, the earliest first.
@@ -565,20 +565,20 @@ impl Index {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < events_max
             && bytes < bytes_max
-            && let Some((due, seq, shelf)) = self.first(function)
+            && let Some((due, seq, function_index)) = self.first(function)
             && due <= until
         {
-            self.shelves[shelf as usize].pop(seq);
+            self.functions[function_index as usize].pop(seq);
             let Some(entry) = self.tables.entry_mut(seq) else {
                 continue;
             };
-            entry.state = State::Held;
+            entry.state = EntryState::Held;
             let entry = *entry;
-            self.leave_shelf(State::Parked, entry);
+            self.leave_overflow(EntryState::Spilled, entry);
             bytes += u64::from(entry.bytes);
             taken.push(seq);
         }
-        self.shelves[function as usize].shrink();
+        self.functions[function as usize].shrink();
         taken
     }
 
@@ -587,23 +587,23 @@ impl Index {
         self.first(function).map(|(due, ..)| due)
     }
 
-    /// The parked event of a function that is due first: when, its number, and the shelf that it is on.
+    /// The parked event of a function that is due first: when, its number, and the function_index that it is on.
     fn first(&mut self, function: u32) -> Option<(u64, u64, u32)> {
-        let mut first = self.shelves[function as usize].first(&self.tables);
-        let mut shelf = function;
-        for at in 0..self.shelves[function as usize].former.len() {
-            let former = self.shelves[function as usize].former[at];
-            let other = self.shelves[former as usize].first(&self.tables);
+        let mut first = self.functions[function as usize].first(&self.tables);
+        let mut function_index = function;
+        for at in 0..self.functions[function as usize].former.len() {
+            let former = self.functions[function as usize].former[at];
+            let other = self.functions[former as usize].first(&self.tables);
             if other.is_some() && (first.is_none() || other < first) {
-                (first, shelf) = (other, former);
+                (first, function_index) = (other, former);
             }
         }
-        first.map(|(due, seq)| (due, seq, shelf))
+        first.map(|(due, seq)| (due, seq, function_index))
     }
 
     /// The function, and those under whose names it was known before.
     fn names_of(&self, function: u32) -> impl Iterator<Item = u32> {
-        let former = &self.shelves[function as usize].former;
+        let former = &self.functions[function as usize].former;
         std::iter::once(function).chain(former.iter().copied())
     }
 
@@ -611,46 +611,45 @@ impl Index {
     pub(super) fn rename(&mut self, former: &FunctionName, function: &FunctionName) {
         let former = self.function(former.as_str());
         let function = self.function(function.as_str());
-        self.disinherit(former);
-        self.disinherit(function);
-        self.heirs.insert(former, function);
-        self.shelves[function as usize].former.push(former);
+        self.undo_rename(former);
+        self.undo_rename(function);
+        self.renamed_to.insert(former, function);
+        self.functions[function as usize].former.push(former);
     }
 
     /// The function has its own again.
-    fn disinherit(&mut self, former: u32) {
-        if let Some(heir) = self.heirs.remove(&former) {
-            let former_of = &mut self.shelves[heir as usize].former;
+    fn undo_rename(&mut self, former: u32) {
+        if let Some(heir) = self.renamed_to.remove(&former) {
+            let former_of = &mut self.functions[heir as usize].former;
             former_of.retain(|&other| other != former);
         }
     }
 
     /// From now on the function's own bounds hold. Answers what is parked for it.
-    pub(super) fn open(&mut self, function: &FunctionName, retained: Retained, now: u64) -> Parked {
+    pub(super) fn open(&mut self, function: &FunctionName, retained: Retained, now: u64) -> OverflowCounts {
         let number = self.function(function.as_str());
-        self.disinherit(number);
-        let mut parked = Parked::default();
+        self.undo_rename(number);
+        let mut parked = OverflowCounts::default();
         let names: Vec<_> = self.names_of(number).collect();
         for name in names {
-            self.shelves[name as usize].retained = retained;
+            self.functions[name as usize].retained = retained;
             self.trim(name, now);
-            parked += self.shelves[name as usize].parked();
+            parked += self.functions[name as usize].parked();
         }
         parked
     }
 
     /// Functions that have parked events, and how many.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (&FunctionName, u64)> {
-        let shelves = self.shelves.iter().map(|shelf| {
-            let parked = shelf.parked();
-            (&shelf.name, parked.ready + parked.delayed)
+        let functions = self.functions.iter().map(|function_index| {
+            let parked = function_index.parked();
+            (&function_index.name, parked.ready + parked.delayed)
         });
-        shelves.filter(|&(_, events)| events > 0)
+        functions.filter(|&(_, events)| events > 0)
     }
 
-    /// Parked events of a function after number `after`, as many as `limit`; and where to go on. Looks at a bounded number.
-    pub(super) fn parked(
-        &self,
+    /// OverflowCounts events of a function after number `after`, as many as `limit`; and where to go on. Looks at a bounded number.
+    pub(super) fn overflow(&self,
         function: &FunctionName,
         after: u64,
         limit: usize,
@@ -666,7 +665,7 @@ impl Index {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(seq - 1));
             }
-            if names.contains(&entry.function) && entry.state == State::Parked {
+            if names.contains(&entry.function) && entry.state == EntryState::Spilled {
                 found.push(seq);
             }
         }
@@ -688,7 +687,7 @@ impl Index {
     fn forget_letter(&mut self, seq: u64) {
         if self
             .entry(seq)
-            .is_some_and(|entry| entry.state == State::Dead)
+            .is_some_and(|entry| entry.state == EntryState::Dead)
         {
             let burial = self.tails.get(&seq).map_or(0, |tail| tail.burial);
             self.letters.remove(&burial);
@@ -710,8 +709,8 @@ impl Index {
     /// Has the function as many keys as it may, with `more` that are on their way?
     pub(super) fn keys_are_full(&mut self, function: u32, more: usize, now: u64) -> bool {
         let full = |index: &Self| {
-            let shelf = &index.shelves[function as usize];
-            u64::from(shelf.keys) + more as u64 >= u64::from(shelf.retained.keys_max)
+            let function_index = &index.functions[function as usize];
+            u64::from(function_index.keys) + more as u64 >= u64::from(function_index.retained.keys_max)
         };
         if full(self) {
             self.expire(now);
@@ -733,7 +732,7 @@ impl Index {
                 self.tables.discount(before.place, before.bytes);
                 self.tables.supersede(place.segment, before.place.segment);
             }
-            None => self.shelves[function as usize].keys += 1,
+            None => self.functions[function as usize].keys += 1,
         }
         self.tables.count(place, weight);
         if let Some(table) = self.tables.segment(place.segment) {
@@ -759,7 +758,7 @@ impl Index {
     }
 }
 
-fn key_weight((_, key): &Key) -> u32 {
+fn key_weight((_, key): &DeduplicationKey) -> u32 {
     (KEY_OVERHEAD + key.len()) as u32
 }
 
@@ -789,12 +788,12 @@ mod tests {
             due,
             bytes: 10,
             delayed: due > 0,
-            proposed: None,
+            chosen_id: None,
             replaces: None,
             tail: None,
         };
-        index.learn(fact, AT, 100);
-        assert!(index.park(seq));
+        index.apply(fact, AT, 100);
+        assert!(index.spill(seq));
         seq
     }
 
@@ -805,7 +804,7 @@ mod tests {
             attempts: 1,
             uncounted: 0,
         };
-        index.learn(fact, AT, 100);
+        index.apply(fact, AT, 100);
     }
 
     fn take(index: &mut Index, until: u64) -> Vec<u64> {
@@ -822,9 +821,9 @@ mod tests {
     fn who_left_its_turn_and_failed_holds_up_nobody_behind_it() {
         let mut index = index();
         let (first, second) = (event(&mut index, 0), event(&mut index, 0));
-        assert!(index.unpark(first));
+        assert!(index.fetch_one(first));
         fail(&mut index, first, 50);
-        assert!(index.park(first));
+        assert!(index.spill(first));
         assert_eq!(index.next_due(&FunctionName::new("charge")), Some(0));
         assert_eq!(take(&mut index, 10), [second]);
         assert_eq!(take(&mut index, 50), [first]);
@@ -854,7 +853,7 @@ mod tests {
             due: 0,
             bytes: 10,
             delayed: false,
-            proposed: None,
+            chosen_id: None,
             replaces: None,
             tail: None,
         };
@@ -862,9 +861,9 @@ mod tests {
             segment: 2,
             offset: 128,
         };
-        index.learn(fact, there, 100);
+        index.apply(fact, there, 100);
         assert_eq!(parked(&mut index), (0, 1, 10));
-        let listed = index.parked(&FunctionName::new("charge"), 0, 10).0;
+        let listed = index.overflow(&FunctionName::new("charge"), 0, 10).0;
         assert_eq!(listed, [seq], "also while its old segment is there");
         assert_eq!(index.emptied_segment(), Some(1));
         assert_eq!(take(&mut index, 0), [seq]);
@@ -876,13 +875,13 @@ mod tests {
         let mut index = index();
         for _ in 0..10_000 {
             let seq = event(&mut index, 1 << 60);
-            index.unpark(seq);
+            index.fetch_one(seq);
             let seq = event(&mut index, 0);
-            index.unpark(seq);
+            index.fetch_one(seq);
         }
-        let shelf = &index.shelves[0];
-        assert!(shelf.delayed.len() <= function_index::STALE as usize + 1);
-        assert!(shelf.ready.len() <= function_index::STALE as usize + 1);
+        let function_index = &index.functions[0];
+        assert!(function_index.delayed.len() <= function_index::STALE as usize + 1);
+        assert!(function_index.ready.len() <= function_index::STALE as usize + 1);
     }
 
     #[test]
@@ -897,7 +896,7 @@ mod tests {
                 until: 50,
             };
             let place = Place { segment, offset: 0 };
-            index.learn(fact, place, 100);
+            index.apply(fact, place, 100);
         }
         assert_eq!(index.keys.ends(), 1);
         index.expire(50);
@@ -909,7 +908,7 @@ mod tests {
     fn a_dead_letter_does_not_succeed() {
         let mut index = index();
         let seq = event(&mut index, 0);
-        index.learn(Fact::Buried { seq, attempts: 1 }, AT, 100);
+        index.apply(Fact::Buried { seq, attempts: 1 }, AT, 100);
         let fact = Fact::Finished {
             seq,
             id: RequestId::from(uuid::Uuid::nil()),
@@ -917,8 +916,8 @@ mod tests {
             at: 1,
             bytes: 0,
         };
-        index.learn(fact, AT, 100);
-        assert_eq!(index.entry(seq).unwrap().state, State::Dead);
+        index.apply(fact, AT, 100);
+        assert_eq!(index.entry(seq).unwrap().state, EntryState::Dead);
         assert_eq!(index.letters(0, 10), (vec![seq], None));
     }
 
@@ -937,7 +936,7 @@ mod tests {
             at: 1,
             bytes: 0,
         };
-        index.learn(fact, AT, 100);
+        index.apply(fact, AT, 100);
         index.expire(TRIM_EVERY);
         assert!(index.entry(seq).is_some());
         index.expire(TRIM_EVERY + 1);

@@ -30,7 +30,7 @@ use super::atomic_file;
 use super::files::{self, File, Files};
 use super::frame::{self, Place};
 use super::header::{self, HEADER, Header};
-use super::record::{Opened, Record};
+use super::record::{Opened, LogRecord};
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::telemetry;
@@ -304,7 +304,7 @@ impl Found {
         frame::read(rest, self.place(HEADER)).is_ok_and(|found| {
             // Nothing else is in it: the file was replaced as a whole.
             frame::HEAD + found.body.len() == rest.len()
-                && matches!(Record::read(found.body), Ok(Record::Emptied))
+                && matches!(LogRecord::read(found.body), Ok(LogRecord::Emptied))
         })
     }
 
@@ -312,7 +312,7 @@ impl Found {
     pub(super) fn replay(
         &self,
         files: &dyn Files,
-        mut learn: impl FnMut(Record<'_>, Place, u32) -> Result<(), StoreError>,
+        mut learn: impl FnMut(LogRecord<'_>, Place, u32) -> Result<(), StoreError>,
     ) -> Result<End, StoreError> {
         header::read(files, self.number, &self.bytes)?;
         if self.is_emptied() {
@@ -333,12 +333,12 @@ impl Found {
             let found = frame::read(rest.unwrap_or_default(), place);
             let torn = match found {
                 Ok(found) => {
-                    let Ok(record) = Record::read(found.body) else {
+                    let Ok(record) = LogRecord::read(found.body) else {
                         return Err(damaged(files, self.number, at));
                     };
                     let length = frame::HEAD + found.body.len();
                     at += length;
-                    if matches!(record, Record::Closed)
+                    if matches!(record, LogRecord::Closed)
                         && at == self.bytes.len()
                         && start + length == at
                     {
@@ -414,9 +414,9 @@ impl Found {
             // Such a frame is short: nothing else is worth its checksum.
             frame::length(rest).is_some_and(|length| length <= frame::HEAD + 8)
                 && frame::read(rest, self.place(later)).is_ok_and(|found| {
-                    match Record::read(found.body) {
-                        Ok(Record::Synced { upto }) => upto as usize > at,
-                        Ok(Record::Closed) => true,
+                    match LogRecord::read(found.body) {
+                        Ok(LogRecord::Synced { upto }) => upto as usize > at,
+                        Ok(LogRecord::Closed) => true,
                         _ => false,
                     }
                 })
@@ -554,7 +554,7 @@ impl Log {
         self.sync()?;
         let mut bytes = Vec::new();
         let place = self.end();
-        frame::append(&mut bytes, place, |buffer| Record::Closed.write(buffer))
+        frame::append(&mut bytes, place, |buffer| LogRecord::Closed.write(buffer))
             .map_err(|error| StoreError::new(format!("the end can't be encoded: {error}")))?;
         let written = self.file.write_at(u64::from(self.end), &bytes);
         written
@@ -608,7 +608,7 @@ impl Log {
             segment: number,
             offset: HEADER as u32,
         };
-        frame::append(&mut bytes, place, |buffer| Record::Emptied.write(buffer)).map_err(
+        frame::append(&mut bytes, place, |buffer| LogRecord::Emptied.write(buffer)).map_err(
             |error| StoreError::new(format!("an empty segment can't be encoded: {error}")),
         )?;
         atomic_file::write(&*self.files, &name(number), &bytes)?;

@@ -14,7 +14,7 @@
 //!
 //! The files: `00000001.log` and so on, the segments of the log; `running`, which events run at this moment;
 //! `configuration`, what was set of functions while they ran; `reserve`, room that is kept back for when the disk is full
-//! (`reserve.rs`); `keys`, where what is secret is sealed (`vault.rs`); and `lock`, which shows people that the folder is
+//! (`reserve.rs`); `keys`, where what is secret is sealed (`cipher.rs`); and `lock`, which shows people that the folder is
 //! locked. Files and folder are their owner's alone when they are made.
 //!
 //! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
@@ -75,7 +75,7 @@ pub use verify::{Extent, Verification, VerifiedFile, verify};
 
 use batch::Payloads;
 use cipher::Unlock;
-use crash_marks::Running;
+use crash_marks::CrashMarks;
 use engine::{Engine, Op};
 use files::{Files, Folder};
 use reader::Reader;
@@ -182,7 +182,7 @@ pub(crate) struct DiskStore {
     shared: Arc<Shared>,
     drive: Drive,
     clock: Clock,
-    running: Running,
+    running: CrashMarks,
 }
 
 /// Who does what was told.
@@ -246,7 +246,7 @@ impl DiskStore {
 
     fn threaded(files: Arc<dyn Files>, disk: &Disk, clock: Clock) -> Result<Self, StoreError> {
         let (mut engine, mut store) = Self::recover(files, disk, clock)?;
-        let (sender, jobs) = mpsc::channel::<engine::Job>();
+        let (sender, jobs) = mpsc::channel::<engine::ReadJob>();
         let reader = store.shared.reader.clone();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new()
@@ -304,7 +304,7 @@ impl DiskStore {
 
     /// Has it done. One that nobody waits for is refused by the answer, once the store is closed.
     fn tell(&self, op: Op) -> Result<(), StoreError> {
-        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Park(..));
+        let urgent = !matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Spill(..));
         let mut told = self.shared.told.lock();
         if told.closed {
             drop(told);
@@ -363,11 +363,11 @@ impl DiskStore {
         loop {
             let jobs = engine.commit(ops);
             jobs.into_iter().for_each(|job| job(&self.shared.reader));
-            let mut tidied = false;
-            while ops.is_empty() && engine.tidy() {
-                tidied = true;
+            let mut compacted = false;
+            while ops.is_empty() && engine.compact() {
+                compacted = true;
             }
-            if ops.is_empty() && (engine.waiting.is_empty() || !tidied) {
+            if ops.is_empty() && (engine.waiting.is_empty() || !compacted) {
                 return;
             }
         }
@@ -376,9 +376,9 @@ impl DiskStore {
 
 impl Shared {
     /// The writer's life.
-    fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::Job)) {
-        let (mut untidy, mut ops) = (false, VecDeque::new());
-        while self.wait(engine, untidy, &mut ops) {
+    fn write(&self, engine: &mut Engine, read: &dyn Fn(engine::ReadJob)) {
+        let (mut more, mut ops) = (false, VecDeque::new());
+        while self.wait(engine, more, &mut ops) {
             engine.commit(&mut ops).into_iter().for_each(read);
             if !ops.is_empty() {
                 // More than fits into one commit: it comes before what was told meanwhile.
@@ -389,17 +389,17 @@ impl Shared {
             }
             // The memory is for what comes next, but not that of a burst.
             ops.shrink_to(OPS_SPARE);
-            untidy = engine.tidy();
+            more = engine.compact();
         }
     }
 
     /// Waits until there is something to be done, and takes it. `false` when nothing will be told any more and all is done.
-    fn wait(&self, engine: &Engine, untidy: bool, ops: &mut VecDeque<Op>) -> bool {
+    fn wait(&self, engine: &Engine, more: bool, ops: &mut VecDeque<Op>) -> bool {
         // For a moment it looks by itself: the ends of what was just accepted need not wake it.
         let mut looked = false;
         let mut told = self.told.lock();
         loop {
-            if told.urgent || untidy || told.ops.len() >= ENDS_MAX {
+            if told.urgent || more || told.ops.len() >= ENDS_MAX {
                 break;
             }
             if told.closed && told.ops.is_empty() {
@@ -493,8 +493,8 @@ impl EventStore for DiskStore {
         })
     }
 
-    fn park(&self, event: RequestId, due_at: SystemTime) {
-        self.ask(Op::Park(event, record::nanos(due_at)));
+    fn spill(&self, event: RequestId, due_at: SystemTime) {
+        self.ask(Op::Spill(event, record::nanos(due_at)));
     }
 
     fn open(&self, function: &FunctionName, retained: Retained) -> Backlog {
@@ -525,8 +525,8 @@ impl EventStore for DiskStore {
         self.ask(Op::Fetch(fetch, reply));
     }
 
-    fn unpark(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
-        self.ask(Op::Unpark(event, reply));
+    fn fetch_one(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
+        self.ask(Op::FetchOne(event, reply));
     }
 
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
@@ -541,9 +541,9 @@ impl EventStore for DiskStore {
         })));
     }
 
-    fn parked(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
+    fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
         let function = function.clone();
-        let job = move |reader: &Reader| reply.send(reader.parked(&function, after, limit));
+        let job = move |reader: &Reader| reply.send(reader.overflow(&function, after, limit));
         self.ask(Op::Read(Box::new(job)));
     }
 

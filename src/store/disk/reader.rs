@@ -10,14 +10,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::cipher::{Secret, Vault};
+use super::cipher::{SecretKind, Cipher};
 use super::configuration;
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log;
-use super::record::{self, Blob, EventRecord, FinishedRecord, Record, Schedule, text, time};
-use super::segment_table::{Entry, State};
+use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule, text, time};
+use super::segment_table::{IndexEntry, EntryState};
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::failure::{Attempt, Condition, DeadLetter, Letter, remember};
@@ -31,7 +31,7 @@ pub(super) struct Reader {
     pub(super) files: Arc<dyn Files>,
     pub(super) index: Arc<Mutex<Index>>,
     pub(super) segments: Arc<Segments>,
-    pub(super) vault: Arc<Vault>,
+    pub(super) cipher: Arc<Cipher>,
 }
 
 /// Bytes that are read at once, at least.
@@ -80,7 +80,7 @@ struct Burial {
 
 /// What is told of an event beside its first record.
 #[derive(Default)]
-struct Story {
+struct History {
     attempts: Vec<Attempt>,
     burial: Option<Burial>,
 }
@@ -100,12 +100,12 @@ impl Reader {
             ..Fetched::default()
         };
         for &seq in &taken {
-            match self.lying(seq, |entry, tail| self.event(entry, tail, &mut window)) {
+            match self.read_event(seq, |entry, tail| self.event(entry, tail, &mut window)) {
                 Ok(event) => fetched.events.extend(event),
                 Err((_, error)) if error.is_passing() => {
                     let mut index = self.index.lock();
                     for &seq in &taken {
-                        index.park(seq);
+                        index.spill(seq);
                     }
                     return Err(error);
                 }
@@ -115,20 +115,20 @@ impl Reader {
         Ok(fetched)
     }
 
-    pub(super) fn unparked(
+    pub(super) fn fetched_one(
         &self,
         taken: Option<u64>,
         id: RequestId,
     ) -> Result<Option<StoredEvent>, StoreError> {
         let Some(seq) = taken else { return Ok(None) };
         let mut window = Window::default();
-        let event = self.lying(seq, |entry, tail| {
+        let event = self.read_event(seq, |entry, tail| {
             self.event(entry, tail, &mut window)
                 .map_err(|(_, error)| error)
         });
         let event = event.map(|event| event.filter(|event| event.request_id == id));
         if !matches!(event, Ok(Some(_))) {
-            self.index.lock().park(seq);
+            self.index.lock().spill(seq);
         }
         event
     }
@@ -137,24 +137,23 @@ impl Reader {
         let Some(seq) = self.index.lock().seq(id) else {
             return Ok(None);
         };
-        let known = self.lying(seq, |entry, tail| {
+        let known = self.read_event(seq, |entry, tail| {
             self.known(entry, tail, &mut Window::default())
         })?;
         // Who guesses where an event lies doesn't know its id.
         Ok(known.filter(|known| known.request_id == id))
     }
 
-    pub(super) fn parked(
-        &self,
+    pub(super) fn overflow(&self,
         function: &FunctionName,
         after: u64,
         limit: usize,
     ) -> Result<KnownPage, StoreError> {
-        let (seqs, next) = self.index.lock().parked(function, after, limit);
+        let (seqs, next) = self.index.lock().overflow(function, after, limit);
         let mut window = Window::default();
         let known = seqs
             .into_iter()
-            .map(|seq| self.lying(seq, |entry, tail| self.known(entry, tail, &mut window)));
+            .map(|seq| self.read_event(seq, |entry, tail| self.known(entry, tail, &mut window)));
         let events = known
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
@@ -166,7 +165,7 @@ impl Reader {
         let mut window = Window::default();
         let letters = seqs
             .into_iter()
-            .map(|seq| self.lying(seq, |entry, tail| self.letter(entry, tail, &mut window)));
+            .map(|seq| self.read_event(seq, |entry, tail| self.letter(entry, tail, &mut window)));
         let letters = letters
             .filter_map(Result::transpose)
             .map(|found| found.map(|(_, letter)| letter));
@@ -201,11 +200,11 @@ impl Reader {
         window: &mut Window,
     ) -> Result<Execution, StoreError> {
         self.record(place, window, |record| {
-            let Record::Executed(mut executed) = record else {
+            let LogRecord::Executed(mut executed) = record else {
                 return Err(self.damaged(place));
             };
             let result = executed.result.take().map(|blob| {
-                let secret = (Secret::Execution, executed.clear());
+                let secret = (SecretKind::Execution, executed.clear());
                 self.payload(executed.id, secret, blob, place)
             });
             Ok(Execution {
@@ -222,10 +221,10 @@ impl Reader {
     }
 
     /// Reads what is known of event number `seq`, and again if it was moved meanwhile.
-    fn lying<R, E>(
+    fn read_event<R, E>(
         &self,
         seq: u64,
-        mut read: impl FnMut(&Entry, Option<Tail>) -> Result<R, E>,
+        mut read: impl FnMut(&IndexEntry, Option<Tail>) -> Result<R, E>,
     ) -> Result<Option<R>, E> {
         let mut failed = None;
         loop {
@@ -246,12 +245,12 @@ impl Reader {
 
     fn known(
         &self,
-        entry: &Entry,
+        entry: &IndexEntry,
         tail: Option<Tail>,
         window: &mut Window,
     ) -> Result<Known, StoreError> {
         let (request_id, accepted_at, state) = match entry.state {
-            State::Held | State::Parked | State::Gone => {
+            EntryState::Held | EntryState::Spilled | EntryState::Gone => {
                 let event = self
                     .event(entry, tail, window)
                     .map_err(|(_, error)| error)?;
@@ -262,7 +261,7 @@ impl Reader {
                 };
                 (event.request_id, event.accepted_at, state)
             }
-            State::Dead => {
+            EntryState::Dead => {
                 let (_, letter) = self.letter(entry, tail, window)?;
                 (
                     letter.request_id,
@@ -270,7 +269,7 @@ impl Reader {
                     KnownState::Dead(letter),
                 )
             }
-            State::Done => self.end(entry.place, window, |end, result| {
+            EntryState::Done => self.end(entry.place, window, |end, result| {
                 let state = match end.cancelled {
                     true => KnownState::Cancelled,
                     false => KnownState::Succeeded {
@@ -293,7 +292,7 @@ impl Reader {
     /// The event that lies there, with all that happened to it.
     pub(super) fn event(
         &self,
-        entry: &Entry,
+        entry: &IndexEntry,
         tail: Option<Tail>,
         window: &mut Window,
     ) -> Result<StoredEvent, (Option<RequestId>, StoreError)> {
@@ -301,8 +300,8 @@ impl Reader {
         let (id, first) = self.first(entry.place, window).map_err(unknown)?;
         let with_id = |error| (Some(id), error);
         let mut event = first;
-        let story = self.story(&event, tail, window).map_err(with_id)?;
-        story
+        let history = self.history(&event, tail, window).map_err(with_id)?;
+        history
             .attempts
             .into_iter()
             .for_each(|attempt| remember(&mut event.attempts, attempt));
@@ -318,20 +317,20 @@ impl Reader {
     /// The dead letter that lies there, and the event that it was.
     pub(super) fn letter(
         &self,
-        entry: &Entry,
+        entry: &IndexEntry,
         tail: Option<Tail>,
         window: &mut Window,
     ) -> Result<(StoredEvent, DeadLetter), StoreError> {
         let (id, mut event) = self.first(entry.place, window)?;
-        let story = self.story(&event, tail, window)?;
-        story
+        let history = self.history(&event, tail, window)?;
+        history
             .attempts
             .into_iter()
             .for_each(|attempt| remember(&mut event.attempts, attempt));
         let tail = tail.unwrap_or_default();
         (event.attempt_count, event.uncounted, event.deaths) =
             (tail.attempts, tail.uncounted, tail.deaths);
-        let Some(burial) = story.burial else {
+        let Some(burial) = history.burial else {
             return Err(self.damaged(entry.place));
         };
         let letter = Letter {
@@ -364,12 +363,12 @@ impl Reader {
         then: impl FnOnce(&FinishedRecord<'_>, Option<Payload>) -> R,
     ) -> Result<R, StoreError> {
         self.record(place, window, |record| {
-            let Record::Finished(mut end) = record else {
+            let LogRecord::Finished(mut end) = record else {
                 return Err(self.damaged(place));
             };
             let result = match end.result.take() {
                 Some(blob) => {
-                    let secret = (Secret::Result, end.clear());
+                    let secret = (SecretKind::Result, end.clear());
                     Some(self.payload(end.id, secret, blob, place)?)
                 }
                 None => None,
@@ -385,8 +384,8 @@ impl Reader {
         window: &mut Window,
     ) -> Result<(RequestId, StoredEvent), StoreError> {
         self.record(place, window, |record| match record {
-            Record::Event(event) => Ok((event.id, self.stored(event, None, place)?)),
-            Record::Scheduled(event, schedule) => {
+            LogRecord::Event(event) => Ok((event.id, self.stored(event, None, place)?)),
+            LogRecord::Scheduled(event, schedule) => {
                 Ok((event.id, self.stored(event, Some(schedule), place)?))
             }
             _ => Err(self.damaged(place)),
@@ -400,7 +399,7 @@ impl Reader {
         place: Place,
     ) -> Result<StoredEvent, StoreError> {
         let payload = std::mem::take(&mut event.payload);
-        let secret = (Secret::Payload, event.clear(schedule));
+        let secret = (SecretKind::Payload, event.clear(schedule));
         let payload = self.payload(event.id, secret, payload, place)?;
         let EventRecord {
             id,
@@ -422,7 +421,7 @@ impl Reader {
         let key = side.key.take();
         Ok(StoredEvent {
             request_id: id,
-            proposed: side.proposed,
+            id_is_chosen: side.id_is_chosen,
             function: FunctionName::new(function),
             payload,
             accepted_at: time(accepted),
@@ -450,14 +449,14 @@ impl Reader {
     }
 
     /// What later records tell of the event: from the last back to the first.
-    fn story(
+    fn history(
         &self,
         event: &StoredEvent,
         tail: Option<Tail>,
         window: &mut Window,
-    ) -> Result<Story, StoreError> {
+    ) -> Result<History, StoreError> {
         let (id, function) = (event.request_id, event.function.as_str());
-        let mut story = Story::default();
+        let mut history = History::default();
         let mut at = tail.and_then(|tail| tail.last);
         let mut told = Vec::new();
         while let Some(place) = at {
@@ -465,7 +464,7 @@ impl Reader {
                 break;
             }
             let (attempts, previous) = self.record(place, window, |record| match record {
-                Record::Rescheduled {
+                LogRecord::Rescheduled {
                     previous,
                     attempt,
                     attempts,
@@ -476,7 +475,7 @@ impl Reader {
                     let clear = record::retried(function, attempts, uncounted, due);
                     Ok((self.attempts(id, clear, attempt, place)?, previous))
                 }
-                Record::Buried {
+                LogRecord::Buried {
                     at,
                     condition,
                     attempts,
@@ -484,7 +483,7 @@ impl Reader {
                     last,
                     ..
                 } => {
-                    story.burial = Some(Burial {
+                    history.burial = Some(Burial {
                         at,
                         condition,
                         attempts,
@@ -507,8 +506,8 @@ impl Reader {
                 previous => previous,
             };
         }
-        story.attempts = told.into_iter().rev().flatten().collect();
-        Ok(story)
+        history.attempts = told.into_iter().rev().flatten().collect();
+        Ok(history)
     }
 
     // --- records
@@ -516,11 +515,11 @@ impl Reader {
     fn payload(
         &self,
         id: RequestId,
-        (secret, clear): (Secret, impl Serialize),
+        (secret, clear): (SecretKind, impl Serialize),
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Payload, StoreError> {
-        let bytes = self.vault.open(id, secret, clear, blob, place)?;
+        let bytes = self.cipher.open(id, secret, clear, blob, place)?;
         let text = String::from_utf8(bytes.into_owned()).ok();
         let payload = text.and_then(|text| Payload::from_json(text).ok());
         payload.ok_or_else(|| self.damaged(place))
@@ -533,7 +532,7 @@ impl Reader {
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Vec<Attempt>, StoreError> {
-        let bytes = self.vault.open(id, Secret::Attempts, clear, blob, place)?;
+        let bytes = self.cipher.open(id, SecretKind::Attempts, clear, blob, place)?;
         record::read_attempts(&bytes).map_err(|_| self.damaged(place))
     }
 
@@ -542,11 +541,11 @@ impl Reader {
         &self,
         place: Place,
         window: &mut Window,
-        then: impl FnOnce(Record<'_>) -> Result<R, StoreError>,
+        then: impl FnOnce(LogRecord<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
         let bytes = self.bytes(place, window)?;
         let found = frame::read(bytes, place).map_err(|_| self.damaged(place))?;
-        let record = Record::read(found.body).map_err(|_| self.damaged(place))?;
+        let record = LogRecord::read(found.body).map_err(|_| self.damaged(place))?;
         then(record)
     }
 

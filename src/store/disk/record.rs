@@ -17,7 +17,7 @@ use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Record<'a> {
+pub(super) enum LogRecord<'a> {
     /// A segment begins.
     Opened(Opened),
     /// What lies before here in this segment is durable.
@@ -123,7 +123,7 @@ pub(super) struct Schedule {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct SideRecord<'a> {
-    pub(super) proposed: bool,
+    pub(super) id_is_chosen: bool,
     /// It was accepted long before and lies here because its segment goes.
     pub(super) moved: bool,
     pub(super) trace_header: Option<Cow<'a, str>>,
@@ -226,45 +226,45 @@ struct Tried<'a> {
 }
 
 /// Why a record can't be written or read.
-pub(super) type Fault = postcard::Error;
+pub(super) type RecordError = postcard::Error;
 
-impl Record<'_> {
-    pub(super) fn write(&self, buffer: &mut Vec<u8>) -> Result<(), Fault> {
-        postcard::serialize_with_flavor(self, Append(buffer))
+impl LogRecord<'_> {
+    pub(super) fn write(&self, buffer: &mut Vec<u8>) -> Result<(), RecordError> {
+        postcard::serialize_with_flavor(self, BufferFlavor(buffer))
     }
 }
 
-impl<'a> Record<'a> {
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, Fault> {
+impl<'a> LogRecord<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, RecordError> {
         postcard::from_bytes(body)
     }
 }
 
 /// Lets postcard append to a buffer that is lent.
-struct Append<'a>(&'a mut Vec<u8>);
+struct BufferFlavor<'a>(&'a mut Vec<u8>);
 
-impl postcard::ser_flavors::Flavor for Append<'_> {
+impl postcard::ser_flavors::Flavor for BufferFlavor<'_> {
     type Output = ();
 
     #[inline]
-    fn try_push(&mut self, byte: u8) -> Result<(), Fault> {
+    fn try_push(&mut self, byte: u8) -> Result<(), RecordError> {
         self.0.push(byte);
         Ok(())
     }
 
     #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn try_extend(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
         self.0.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn finalize(self) -> Result<(), Fault> {
+    fn finalize(self) -> Result<(), RecordError> {
         Ok(())
     }
 }
 
 /// The attempts, as bytes for a blob.
-pub(super) fn write_attempts(attempts: &[Attempt]) -> Result<Vec<u8>, Fault> {
+pub(super) fn write_attempts(attempts: &[Attempt]) -> Result<Vec<u8>, RecordError> {
     let tried: Vec<_> = attempts
         .iter()
         .map(|attempt| Tried {
@@ -277,7 +277,7 @@ pub(super) fn write_attempts(attempts: &[Attempt]) -> Result<Vec<u8>, Fault> {
     postcard::to_stdvec(&tried)
 }
 
-pub(super) fn read_attempts(bytes: &[u8]) -> Result<Vec<Attempt>, Fault> {
+pub(super) fn read_attempts(bytes: &[u8]) -> Result<Vec<Attempt>, RecordError> {
     let tried: Vec<Tried<'_>> = postcard::from_bytes(bytes)?;
     let attempts = tried.into_iter().map(|tried| Attempt {
         number: tried.number,

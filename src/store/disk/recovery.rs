@@ -6,18 +6,18 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::batch::Batch;
-use super::cipher::{Keys, Unlock};
+use super::cipher::{CipherKeys, Unlock};
 use super::configuration;
-use super::crash_marks::{self, Running};
+use super::crash_marks::{self, CrashMarks};
 use super::engine::{Engine, boot};
 use super::files::Files;
 use super::header::HEADER;
 use super::index::{Fact, Index, Tail};
 use super::log::{self, Log};
 use super::reader::Reader;
-use super::record::{Boot, Opened, Record};
+use super::record::{Boot, Opened, LogRecord};
 use super::reserve::{self, Reserve};
-use super::segment_table::State;
+use super::segment_table::EntryState;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
@@ -30,7 +30,7 @@ pub(super) const LOCK: &str = "lock";
 /// A store that was opened.
 pub(super) struct Recovered {
     pub(super) engine: Engine,
-    pub(super) running: Running,
+    pub(super) running: CrashMarks,
     pub(super) lock: Lock,
 }
 
@@ -45,9 +45,9 @@ pub(super) fn recover(
     let failed =
         |name: &str, what: &str, error: &std::io::Error| log::io_error(&*files, name, what, error);
     let lock = lock(&*files)?;
-    let keys = Keys::read(&*files, unlock)?;
+    let keys = CipherKeys::read(&*files, unlock)?;
     let mut index = Index::default();
-    let mut line = Line::default();
+    let mut line = TimeLine::default();
     let mut sealed = Vec::new();
     let mut last = None;
     log::for_each(&*files, |opened, found| {
@@ -56,11 +56,11 @@ pub(super) fn recover(
         line.opened(&opened);
         let mut synced = HEADER as u32;
         let end = found.replay(&*files, |record, place, weight| {
-            if let Record::Synced { upto } = record {
+            if let LogRecord::Synced { upto } = record {
                 synced = synced.max(upto);
             }
             for fact in facts(&mut index, record, &mut line) {
-                index.learn(fact, place, weight);
+                index.apply(fact, place, weight);
             }
             Ok(())
         })?;
@@ -93,7 +93,7 @@ pub(super) fn recover(
     let mut reserve = Reserve::find(&*files, segment_max)
         .map_err(|error| failed(reserve::NAME, "open", &error))?;
     // From here on the folder is changed; what is made beside the log is made when that is there.
-    let vault = keys.unlock(&*files, next, now.stored(), || reserve.give_up_all())?;
+    let cipher = keys.unlock(&*files, next, now.stored(), || reserve.give_up_all())?;
     index.next = index.next.max(1);
     let incarnation = line.incarnation + 1;
     let opened = Opened {
@@ -103,11 +103,11 @@ pub(super) fn recover(
         // Read anew, and before the other clock: what lies between is time by which events come late, not early.
         at: clock.now().0,
         boot: boot(&clock),
-        ring: vault.ring(),
+        ring: cipher.ring(),
         configured,
     };
     let log = Log::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
-    let (mut running, ran) = Running::open(&*files, line.counted..incarnation)
+    let (mut running, ran) = CrashMarks::open(&*files, line.counted..incarnation)
         .map_err(|error| failed(crash_marks::NAME, "open", &error))?;
     if !log.is_over() {
         index.begin_segment(log.end().segment, opened.base);
@@ -115,13 +115,13 @@ pub(super) fn recover(
         // No record tells of this incarnation: what runs in it ran in the one before.
         running.continues(line.incarnation);
     }
-    index.park_all();
+    index.spill_all();
     index.expire(now.0);
     let reader = Arc::new(Reader {
         files: files.clone(),
         index: Arc::new(Mutex::new(index)),
         segments: log.segments.clone(),
-        vault: Arc::new(vault),
+        cipher: Arc::new(cipher),
     });
     let mut engine = Engine::new(log, reader, reserve, clock, segment_max, &opened, health);
     if engine.died(&ran)? {
@@ -188,7 +188,7 @@ impl Engine {
         let files = self.reader.files.clone();
         if let Err(error) = self.reserve.fill(&*files) {
             let error = log::io_error(&*files, reserve::NAME, "keep room back in", &error);
-            self.fares(Health::Full(error.to_string()));
+            self.set_health(Health::Full(error.to_string()));
         }
     }
 
@@ -197,10 +197,10 @@ impl Engine {
     fn died(&mut self, ran: &[crate::event::request_id::RequestId]) -> Result<bool, StoreError> {
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
-        let mut batch = Batch::new(&reader.vault, self.log.end(), index.next);
+        let mut batch = Batch::new(&reader.cipher, self.log.end(), index.next);
         let parked = |seq: &u64| {
             let entry = index.entry(*seq);
-            entry.is_some_and(|entry| entry.state == State::Parked)
+            entry.is_some_and(|entry| entry.state == EntryState::Spilled)
         };
         let died: BTreeSet<_> = ran.iter().filter_map(|&id| index.seq(id)).collect();
         for seq in died.into_iter().filter(parked) {
@@ -228,7 +228,7 @@ impl Engine {
             self.log.sync()?;
         }
         for (fact, place, weight) in batch.facts {
-            index.learn(fact, place, weight);
+            index.apply(fact, place, weight);
         }
         Ok(written)
     }
@@ -236,7 +236,7 @@ impl Engine {
 
 /// The store's time line, as far as the records tell.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct TimeLine {
     incarnation: u64,
     /// What ran before this incarnation and died is on record.
     counted: u64,
@@ -244,7 +244,7 @@ pub(super) struct Line {
     reference: Option<(u64, Boot)>,
 }
 
-impl Line {
+impl TimeLine {
     fn opened(&mut self, opened: &Opened) {
         self.incarnation = opened.incarnation;
         self.reference = opened.boot.map(|boot| (opened.at, boot));
@@ -272,20 +272,20 @@ impl Line {
 /// What the index is to learn of a record: of an event that came with a key, two facts.
 pub(super) fn facts(
     index: &mut Index,
-    record: Record<'_>,
-    line: &mut Line,
+    record: LogRecord<'_>,
+    line: &mut TimeLine,
 ) -> impl Iterator<Item = Fact> + use<> {
     let mut taken = None;
     let fact = match record {
-        Record::Opened(_)
-        | Record::Synced { .. }
-        | Record::Closed
-        | Record::Oldest
-        | Record::Emptied => {
+        LogRecord::Opened(_)
+        | LogRecord::Synced { .. }
+        | LogRecord::Closed
+        | LogRecord::Oldest
+        | LogRecord::Emptied => {
             return None.into_iter().chain(None);
         }
-        Record::Lost => Fact::Lost,
-        Record::Event(event) | Record::Scheduled(event, _) => {
+        LogRecord::Lost => Fact::Lost,
+        LogRecord::Event(event) | LogRecord::Scheduled(event, _) => {
             line.saw(event.accepted);
             let function = index.function(event.function);
             let side = event.side.as_deref();
@@ -313,12 +313,12 @@ pub(super) fn facts(
                 due: event.due,
                 bytes: event.payload.bytes.len() as u32,
                 delayed: event.due > event.accepted || side.is_some_and(|side| side.attempts > 0),
-                proposed: side.is_some_and(|side| side.proposed).then_some(event.id),
+                chosen_id: side.is_some_and(|side| side.id_is_chosen).then_some(event.id),
                 replaces: side.filter(|_| !moved).and_then(|side| side.redriven_from),
                 tail,
             }
         }
-        Record::Rescheduled {
+        LogRecord::Rescheduled {
             seq,
             attempts,
             uncounted,
@@ -330,7 +330,7 @@ pub(super) fn facts(
             attempts,
             uncounted,
         },
-        Record::Finished(end) => {
+        LogRecord::Finished(end) => {
             line.saw(end.at);
             Fact::Finished {
                 seq: end.seq,
@@ -340,18 +340,18 @@ pub(super) fn facts(
                 bytes: end.result.map_or(0, |result| result.bytes.len() as u32),
             }
         }
-        Record::Buried {
+        LogRecord::Buried {
             seq, at, attempts, ..
         } => {
             line.saw(at);
             Fact::Buried { seq, attempts }
         }
-        Record::Forgotten { seq } => Fact::Forgotten { seq },
-        Record::Died { seq, deaths } => {
+        LogRecord::Forgotten { seq } => Fact::Forgotten { seq },
+        LogRecord::Died { seq, deaths } => {
             line.counted = line.incarnation;
             Fact::Died { seq, deaths }
         }
-        Record::Key {
+        LogRecord::Key {
             function,
             key,
             first,
@@ -362,7 +362,7 @@ pub(super) fn facts(
             first,
             until,
         },
-        Record::Executed(executed) => Fact::Executed {
+        LogRecord::Executed(executed) => Fact::Executed {
             function: index.function(executed.function),
             key: executed.key,
             until: executed.until,

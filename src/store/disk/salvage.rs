@@ -15,7 +15,7 @@ use super::files::{Files, Folder};
 use super::frame::{self, Place};
 use super::header::{self, HEADER};
 use super::log;
-use super::record::{Opened, Record};
+use super::record::{Opened, LogRecord};
 use super::recovery;
 use super::verify::{Verification, verify_files};
 use crate::error::{StoreError, StoreErrorKind};
@@ -335,9 +335,9 @@ impl Part {
         }
     }
 
-    fn frame<'b>(&self, bytes: &'b [u8], at: usize) -> Option<(Record<'b>, bool, usize)> {
+    fn frame<'b>(&self, bytes: &'b [u8], at: usize) -> Option<(LogRecord<'b>, bool, usize)> {
         let found = frame::read(bytes.get(at..)?, self.place(at)).ok()?;
-        let record = Record::read(found.body).ok()?;
+        let record = LogRecord::read(found.body).ok()?;
         Some((record, found.more, frame::HEAD + found.body.len()))
     }
 
@@ -351,9 +351,9 @@ impl Part {
             .find(|&later| self.frame(bytes, later).is_some())
     }
 
-    fn saw(&mut self, record: &Record<'_>, base: &mut Option<u64>) {
-        self.is_closed = matches!(record, Record::Closed);
-        if let Record::Event(event) | Record::Scheduled(event, _) = record
+    fn saw(&mut self, record: &LogRecord<'_>, base: &mut Option<u64>) {
+        self.is_closed = matches!(record, LogRecord::Closed);
+        if let LogRecord::Event(event) | LogRecord::Scheduled(event, _) = record
             && !event.side.as_ref().is_some_and(|side| side.moved)
         {
             base.get_or_insert(event.seq);
@@ -375,9 +375,9 @@ impl Part {
         let body = bytes.saturating_sub(frame::HEAD);
         let write = |buffer: &mut Vec<u8>| {
             let begin = buffer.len();
-            Record::Lost.write(buffer)?;
+            LogRecord::Lost.write(buffer)?;
             buffer.resize(begin + body.max(buffer.len() - begin), 0);
-            Ok::<_, super::record::Fault>(())
+            Ok::<_, super::record::RecordError>(())
         };
         let place = self.place(at);
         let _ = frame::append(&mut self.frames, place, write); // a kind alone can always be written
@@ -393,7 +393,7 @@ impl Part {
         let length = HEADER + self.frames.len();
         if is_last && !self.is_closed {
             let closed = frame::append(&mut self.frames, place, |buffer| {
-                Record::Closed.write(buffer)
+                LogRecord::Closed.write(buffer)
             });
             closed
                 .map_err(|error| StoreError::new(format!("the end can't be encoded: {error}")))?;
@@ -428,16 +428,16 @@ fn told(bytes: &[u8]) -> String {
     let of = |what: &str, function: &str, id| {
         format!("{what} of function {function:?}, request id {id}, as far as that can be read")
     };
-    match body.map(Record::read) {
-        Some(Ok(Record::Event(event) | Record::Scheduled(event, _))) => {
+    match body.map(LogRecord::read) {
+        Some(Ok(LogRecord::Event(event) | LogRecord::Scheduled(event, _))) => {
             of("an event", event.function, event.id)
         }
-        Some(Ok(Record::Finished(end))) => of("the end of an event", end.function, end.id),
-        Some(Ok(Record::Rescheduled { seq, .. })) => {
+        Some(Ok(LogRecord::Finished(end))) => of("the end of an event", end.function, end.id),
+        Some(Ok(LogRecord::Rescheduled { seq, .. })) => {
             format!("a failed attempt of event number {seq}")
         }
-        Some(Ok(Record::Buried { seq, .. })) => format!("the burial of event number {seq}"),
-        Some(Ok(Record::Forgotten { seq })) => format!("the end of dead letter number {seq}"),
+        Some(Ok(LogRecord::Buried { seq, .. })) => format!("the burial of event number {seq}"),
+        Some(Ok(LogRecord::Forgotten { seq })) => format!("the end of dead letter number {seq}"),
         _ => "records that can't be told apart".to_owned(),
     }
 }

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use super::frame::Place;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum EntryState {
     /// Pending; the runtime has it.
     Held,
     /// Pending, and only here.
-    Parked,
+    Spilled,
     /// Over; its end is remembered.
     Done,
     Dead,
@@ -21,7 +21,7 @@ pub(super) enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     pub(super) place: Place,
     pub(super) due: u64,
     pub(super) function: u32,
@@ -29,18 +29,18 @@ pub(super) struct Entry {
     pub(super) bytes: u32,
     /// What its records take in the log: those that are needed for it.
     pub(super) weight: u32,
-    pub(super) state: State,
+    pub(super) state: EntryState,
     pub(super) delayed: bool,
 }
 
-impl Entry {
+impl IndexEntry {
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Held | State::Parked)
+        matches!(self.state, EntryState::Held | EntryState::Spilled)
     }
 }
 
 /// A deduplication key of a function.
-pub(super) type Key = (u32, Box<str>);
+pub(super) type DeduplicationKey = (u32, Box<str>);
 /// The digest of an idempotency key of a function.
 pub(super) type ExecutionKey = (u32, [u8; 32]);
 
@@ -49,10 +49,10 @@ pub(super) type ExecutionKey = (u32, [u8; 32]);
 pub(super) struct Table {
     pub(super) number: u32,
     base: u64,
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     /// Events of earlier segments whose records lie here, and keys; some may have gone.
     guests: Vec<u64>,
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<DeduplicationKey>,
     pub(super) executions: Vec<ExecutionKey>,
     /// Events and keys whose records lie here and are needed, and their bytes.
     live: u64,
@@ -65,7 +65,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    fn own(&self) -> impl Iterator<Item = (u64, &Entry)> {
+    fn own(&self) -> impl Iterator<Item = (u64, &IndexEntry)> {
         (self.base..).zip(&self.entries)
     }
 }
@@ -74,7 +74,7 @@ impl Table {
 pub(super) struct Tables {
     tables: VecDeque<Table>,
     /// Events whose record doesn't lie in the segment that they were accepted in.
-    moved: BTreeMap<u64, Entry>,
+    moved: BTreeMap<u64, IndexEntry>,
 }
 
 impl Tables {
@@ -158,7 +158,7 @@ impl Tables {
         let Some(table) = self.closed(number) else {
             return Vec::new();
         };
-        let own = table.own().filter(|(_, entry)| entry.state != State::Gone);
+        let own = table.own().filter(|(_, entry)| entry.state != EntryState::Gone);
         let here = |seq: &u64| {
             let entry = self.moved.get(seq);
             entry.is_some_and(|entry| entry.place.segment == table.number)
@@ -224,17 +224,17 @@ impl Tables {
 
     // --- events
 
-    pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
+    pub(super) fn entry(&self, seq: u64) -> Option<&IndexEntry> {
         let own = self
             .own(seq)
             .and_then(|(table, at)| self.tables[table].entries.get(at));
-        let own = own.filter(|entry| entry.state != State::Gone);
+        let own = own.filter(|entry| entry.state != EntryState::Gone);
         own.or_else(|| self.moved.get(&seq))
     }
 
-    pub(super) fn entry_mut(&mut self, seq: u64) -> Option<&mut Entry> {
+    pub(super) fn entry_mut(&mut self, seq: u64) -> Option<&mut IndexEntry> {
         if let Some((table, at)) = self.own(seq)
-            && self.tables[table].entries[at].state != State::Gone
+            && self.tables[table].entries[at].state != EntryState::Gone
         {
             return self.tables[table].entries.get_mut(at);
         }
@@ -252,15 +252,15 @@ impl Tables {
     }
 
     /// Every event that something is known of.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Entry)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &IndexEntry)> {
         let own = self.tables.iter().flat_map(Table::own);
-        let own = own.filter(|(_, entry)| entry.state != State::Gone);
+        let own = own.filter(|(_, entry)| entry.state != EntryState::Gone);
         let moved = self.moved.iter().map(|(&seq, entry)| (seq, entry));
         moved.chain(own)
     }
 
     /// The events after number `after`, in their order: with entries that are gone where nothing is known.
-    pub(super) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &Entry)> {
+    pub(super) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &IndexEntry)> {
         let from = after.saturating_add(1);
         let moved = self.moved.range(from..).map(|(&seq, entry)| (seq, entry));
         // What moved comes from before all tables, or is over.
@@ -273,7 +273,7 @@ impl Tables {
                 .own()
                 .skip(skip)
                 .map(|(seq, entry)| match entry.state {
-                    State::Gone => (seq, self.moved.get(&seq).unwrap_or(entry)),
+                    EntryState::Gone => (seq, self.moved.get(&seq).unwrap_or(entry)),
                     _ => (seq, entry),
                 })
         });
@@ -281,15 +281,15 @@ impl Tables {
     }
 
     /// The event's record lies there now. Answers whether it is the next one to be accepted in the last segment.
-    pub(super) fn insert(&mut self, seq: u64, entry: Entry) -> bool {
+    pub(super) fn insert(&mut self, seq: u64, entry: IndexEntry) -> bool {
         let Some(last) = self.tables.back_mut() else {
             return false;
         };
         // Events in front of it that a salvage could not save.
         let end = last.base + last.entries.len() as u64;
         if seq > end && seq - end <= entry.place.records_before() {
-            let gone = Entry {
-                state: State::Gone,
+            let gone = IndexEntry {
+                state: EntryState::Gone,
                 ..entry
             };
             last.entries.resize((seq - last.base) as usize, gone);
@@ -324,7 +324,7 @@ impl Tables {
     /// It no longer stands where it was accepted.
     fn leave(&mut self, seq: u64) {
         if let Some((table, at)) = self.own(seq) {
-            self.tables[table].entries[at].state = State::Gone;
+            self.tables[table].entries[at].state = EntryState::Gone;
         }
     }
 }

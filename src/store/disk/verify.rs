@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cipher::{self, Ring, Vault};
+use super::cipher::{self, Ring, Cipher};
 use super::configuration;
 use super::files::{Files, Folder};
 use super::header::HEADER;
@@ -14,8 +14,8 @@ use super::index::{Fact, Index};
 use super::log;
 use super::reader::{Reader, Window};
 use super::record::Opened;
-use super::recovery::{self, Line};
-use super::segment_table::State;
+use super::recovery::{self, TimeLine};
+use super::segment_table::EntryState;
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -153,7 +153,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
         files: files.clone(),
         index: index.clone(),
         segments: Arc::new(Segments::new(files.clone())),
-        vault: Arc::new(Vault::locked(since)),
+        cipher: Arc::new(Cipher::locked(since)),
     };
     let mut found = Verification {
         files: survey.files,
@@ -167,7 +167,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
     for (seq, entry) in all {
         let tail = index.lock().tail(seq);
         let (count, readable) = match entry.state {
-            State::Held | State::Parked => (
+            EntryState::Held | EntryState::Spilled => (
                 &mut found.pending,
                 is_whole(
                     reader
@@ -175,15 +175,15 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
                         .map_err(|(_, error)| error),
                 ),
             ),
-            State::Dead => (
+            EntryState::Dead => (
                 &mut found.dead_letters,
                 is_whole(reader.letter(&entry, tail, &mut window)),
             ),
-            State::Done => (
+            EntryState::Done => (
                 &mut found.finished,
                 is_whole(reader.end(entry.place, &mut window, |_, _| ())),
             ),
-            State::Gone => continue,
+            EntryState::Gone => continue,
         };
         *match readable {
             true => count,
@@ -197,7 +197,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
 #[derive(Default)]
 struct Survey {
     index: Index,
-    line: Line,
+    line: TimeLine,
     files: Vec<VerifiedFile>,
     /// Numbers of events whose records can't be read, and of which nothing else is known.
     missing: BTreeSet<u64>,
@@ -272,7 +272,7 @@ impl Survey {
                 {
                     self.missing.extend(self.index.next..seq);
                 }
-                self.index.learn(fact, place, weight);
+                self.index.apply(fact, place, weight);
             }
             Ok(())
         });

@@ -10,7 +10,7 @@ use super::{
 use crate::event::request_id::RequestId;
 use crate::store::disk::files::Files;
 use crate::store::disk::header::HEADER;
-use crate::store::disk::record::Record;
+use crate::store::disk::record::LogRecord;
 use crate::store::disk::salvage::salvage;
 use crate::store::disk::verify::{Extent, Verification, verify_files};
 use crate::store::disk::{frame, log};
@@ -105,7 +105,7 @@ fn emptied_segments_of_a_sealed_folder_are_whole_and_salvaged_too() {
     let path = folder.path().join("master.key");
     KeyFile::generate(&path).unwrap();
     virtual_time(|| {
-        is_whole_and_salvaged(&tiny(4_096).sealed_with(KeyFile::read(&path).unwrap()));
+        is_whole_and_salvaged(&tiny(4_096).encrypted_with(KeyFile::read(&path).unwrap()));
     });
 }
 
@@ -119,11 +119,11 @@ fn keys_are_changed_on_a_full_disk_too() {
     let key = || KeyFile::read(&path).unwrap();
     virtual_time(|| {
         let files = Simulated::new(1);
-        let store = open(&files, &tiny(4_096).sealed_with(key()), 0).unwrap();
+        let store = open(&files, &tiny(4_096).encrypted_with(key()), 0).unwrap();
         let id = keep(&store, event("late", "1", at(0)));
         let left = super::kill(store, &files);
         left.room(Some(left.lengths().values().sum()));
-        let afresh = tiny(4_096).sealed_afresh_with(key());
+        let afresh = tiny(4_096).with_rotated_data_key(key());
         assert_eq!(waiting(&left, &afresh), [id].into());
     });
 }
@@ -226,7 +226,7 @@ fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
         };
         let lost = left.with(name, |bytes| {
             bytes.truncate(HEADER);
-            let written = frame::append(bytes, place, |buffer| Record::Lost.write(buffer));
+            let written = frame::append(bytes, place, |buffer| LogRecord::Lost.write(buffer));
             written.unwrap();
         });
         let next = log::name(number + 1);

@@ -12,7 +12,7 @@ use crate::store::disk::Disk;
 use crate::store::disk::files::Files;
 use crate::store::disk::frame::{self, Place};
 use crate::store::disk::header::{self, HEADER};
-use crate::store::disk::record::{Blob, Opened, Record};
+use crate::store::disk::record::{Blob, Opened, LogRecord};
 use crate::store::disk::salvage::salvage;
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::verify::{Verification, verify_files};
@@ -52,8 +52,8 @@ fn swap_payloads(bytes: &mut [u8]) {
     let frames = frames(bytes);
     let events = frames
         .iter()
-        .filter_map(|(at, body)| match Record::read(body) {
-            Ok(Record::Event(event)) => Some((*at, event)),
+        .filter_map(|(at, body)| match LogRecord::read(body) {
+            Ok(LogRecord::Event(event)) => Some((*at, event)),
             _ => None,
         });
     let mut events: Vec<_> = events.take(2).collect();
@@ -63,16 +63,16 @@ fn swap_payloads(bytes: &mut [u8]) {
     std::mem::swap(&mut first.payload, &mut second.payload);
     for (at, event) in events {
         let mut forged = Vec::new();
-        let write = |buffer: &mut Vec<u8>| Record::Event(event).write(buffer);
+        let write = |buffer: &mut Vec<u8>| LogRecord::Event(event).write(buffer);
         frame::append(&mut forged, place(at), write).unwrap();
         bytes[at..at + forged.len()].copy_from_slice(&forged);
     }
 }
 
 /// Puts `forge`d records in the place of the events' own: they are sound, and as long.
-fn forge(bytes: &mut [u8], forge: impl Fn(&mut Record<'_>)) {
+fn forge(bytes: &mut [u8], forge: impl Fn(&mut LogRecord<'_>)) {
     for (at, body) in frames(bytes) {
-        let mut record = Record::read(&body).unwrap();
+        let mut record = LogRecord::read(&body).unwrap();
         forge(&mut record);
         let mut forged = Vec::new();
         let write = |buffer: &mut Vec<u8>| record.write(buffer);
@@ -83,7 +83,7 @@ fn forge(bytes: &mut [u8], forge: impl Fn(&mut Record<'_>)) {
 }
 
 fn sealed(path: &Path) -> Disk {
-    tiny(1 << 16).sealed_with(KeyFile::read(path).unwrap())
+    tiny(1 << 16).encrypted_with(KeyFile::read(path).unwrap())
 }
 
 /// A sealed folder as a killed process leaves it, with two events that wait; and its key.
@@ -133,34 +133,34 @@ fn bytes_of(files: &Simulated) -> Vec<u8> {
     all
 }
 
-type Forgery = fn(&mut Record<'_>);
+type Forgery = fn(&mut LogRecord<'_>);
 
 #[test]
 fn a_record_that_was_changed_does_not_open() {
     let forgeries: [Forgery; 5] = [
         |record| {
-            if let Record::Event(event) = record {
+            if let LogRecord::Event(event) = record {
                 event.function = "refund";
             }
         },
         |record| {
-            if let Record::Event(event) = record {
+            if let LogRecord::Event(event) = record {
                 event.due += 1;
             }
         },
         |record| {
-            if let Record::Event(event) = record {
+            if let LogRecord::Event(event) = record {
                 event.accepted -= 1;
             }
         },
         |record| {
-            if let Record::Event(event) = record {
+            if let LogRecord::Event(event) = record {
                 event.hops += 1;
             }
         },
         // Not sealed at all.
         |record| {
-            if let Record::Event(event) = record {
+            if let LogRecord::Event(event) = record {
                 let length = event.payload.bytes.len();
                 let text = format!("{:>1$}", r#""forged""#, length);
                 event.payload = Blob {
@@ -210,11 +210,11 @@ fn a_retry_that_was_put_off_does_not_open() {
         let second = "00000002.log";
         let forged = left.with(second, |bytes| {
             for (at, body) in frames_of(bytes, 2) {
-                let Ok(Record::Rescheduled { due, .. }) = Record::read(&body) else {
+                let Ok(LogRecord::Rescheduled { due, .. }) = LogRecord::read(&body) else {
                     continue;
                 };
-                let mut record = Record::read(&body).unwrap();
-                if let Record::Rescheduled { due: forged, .. } = &mut record {
+                let mut record = LogRecord::read(&body).unwrap();
+                if let LogRecord::Rescheduled { due: forged, .. } = &mut record {
                     *forged = due - 1;
                 }
                 let mut forged = Vec::new();
@@ -274,8 +274,8 @@ fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
         // By the header of a segment.
         let opened = |bytes: &[u8]| {
             let body = frame::read(&bytes[16..], place(16)).unwrap().body.to_vec();
-            match Record::read(&body) {
-                Ok(Record::Opened(opened)) => opened,
+            match LogRecord::read(&body) {
+                Ok(LogRecord::Opened(opened)) => opened,
                 other => panic!("{other:?}"),
             }
         };

@@ -83,7 +83,7 @@ fn event(function: &str, payload: &str, accepted_at: SystemTime) -> StoredEvent 
         request_id: RequestId::from(uuid::Uuid::from_u128(
             0xfeed_f00d_dead_beef_1234_5678_9abc_def0,
         )),
-        proposed: false,
+        id_is_chosen: false,
         function: FunctionName::new(function),
         payload: Payload::from_json(payload).unwrap(),
         accepted_at,

@@ -117,7 +117,7 @@ fn an_id_is_chosen_once() {
         let chosen = RequestId::from(uuid::Uuid::from_u128(1));
         let propose = |id| {
             let mut event = filler(1);
-            (event.request_id, event.proposed) = (id, true);
+            (event.request_id, event.id_is_chosen) = (id, true);
             event
         };
         // In one batch, and of an event that the store gave its id.

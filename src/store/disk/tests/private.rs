@@ -23,7 +23,7 @@ fn files_and_folder_are_their_owners_alone() {
     #[cfg(feature = "encryption")]
     let disk = {
         let key = parent.path().join("master.key");
-        disk.sealed_with(crate::store::encryption::KeyFile::generate(&key).unwrap())
+        disk.encrypted_with(crate::store::encryption::KeyFile::generate(&key).unwrap())
     };
     let store = DiskStore::open(&disk).unwrap();
     // What a crash, or somebody, left of a file that is replaced.

@@ -79,7 +79,7 @@ fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
             }
             // And it goes on, with numbers that nobody had.
             let more = keep(&store, filler(10));
-            store.park(more, at(0));
+            store.spill(more, at(0));
             assert!(!kept.contains(&more));
             assert_eq!(ids(&store, "fill"), [more].into());
             let configured = ask(|reply| store.configured(reply)).unwrap();

@@ -345,7 +345,7 @@ fn a_fetch_without_a_descriptor_is_tried_again_and_its_events_are_not_lost() {
         let files = Simulated::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let ids: Vec<_> = (0..40).map(|_| keep(&store, filler(500))).collect();
-        ids.iter().for_each(|&id| store.park(id, at(0)));
+        ids.iter().for_each(|&id| store.spill(id, at(0)));
         drop(store);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         files.open_max(Some(files.open_count()));
@@ -366,7 +366,7 @@ fn where_descriptors_are_short_those_kept_for_reading_go_first() {
         let files = Simulated::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let ids: Vec<_> = (0..40).map(|_| keep(&store, filler(500))).collect();
-        ids.iter().for_each(|&id| store.park(id, at(0)));
+        ids.iter().for_each(|&id| store.spill(id, at(0)));
         let left = super::kill(store, &files);
         let store = open(&left, &tiny(4_096), 0).unwrap();
         // The one that is read, and the next.

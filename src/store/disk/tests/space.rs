@@ -125,7 +125,7 @@ fn an_unreadable_event_holds_up_nothing_but_the_tidying() {
         let store = open(&files, &tiny(1_024), 0).unwrap();
         forgetful(&store, "fill");
         let id = keep(&store, event("late", "1", at(0)));
-        store.park(id, at(0));
+        store.spill(id, at(0));
         files.damage_byte("00000001.log", 140);
         for _ in 0..50 {
             let id = keep(&store, filler(1_000));

@@ -31,7 +31,7 @@ fn many_callers_at_once_get_each_event_once() {
                     let events = vec![event(&name, "[1, 2]", at(0)); 3];
                     for kept in append(store, events).unwrap() {
                         let Appended::Kept(id) = kept else { continue };
-                        store.park(id, at(0));
+                        store.spill(id, at(0));
                     }
                     for event in fetch(store, &name, at(0)).unwrap().events {
                         ask(|reply| store.look(event.request_id, reply)).unwrap();

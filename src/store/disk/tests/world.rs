@@ -20,7 +20,7 @@ use crate::event::{Deduplicate, Durability};
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{
-    Appended, EventStore, Health, Known, KnownState, LANE_EVENTS_MAX, Reply, Retained, Settled,
+    Appended, EventStore, Health, Known, KnownState, CRASH_MARK_EVENTS_MAX, Reply, Retained, Settled,
     Settlement, StoredEvent,
 };
 
@@ -196,9 +196,9 @@ impl World {
         match self.rng.random_range(0..120) {
             0..32 => self.append(),
             32..62 => self.settle(),
-            62..70 => self.park(),
+            62..70 => self.spill(),
             70..78 => self.fetch(),
-            78..82 => self.unpark(),
+            78..82 => self.fetch_one(),
             82..86 => self.look(),
             86..88 => self.list(),
             88..94 => self.begin(),
@@ -270,7 +270,7 @@ impl World {
             Appended::KeysFull => panic!("there is no bound on keys"),
         };
         assert!(holder.is_none(), "the key is taken");
-        assert!(!event.proposed || id == event.request_id);
+        assert!(!event.id_is_chosen || id == event.request_id);
         event.request_id = id;
         if let (Some(key), Some(deduplicate)) = (key, &event.deduplicate) {
             let until = event.accepted_at + deduplicate.window;
@@ -340,7 +340,7 @@ impl World {
             event.deduplicate = Some(Deduplicate { key, window });
         }
         if rng.random_bool(0.1) {
-            event.proposed = true;
+            event.id_is_chosen = true;
             let id = uuid::Builder::from_random_bytes(rng.random()).into_uuid();
             event.request_id = RequestId::from(id);
         }
@@ -459,7 +459,7 @@ impl World {
         }
     }
 
-    fn park(&mut self) {
+    fn spill(&mut self) {
         let Some(mark) = self.any(|story| story.held && story.is_pending()) else {
             return;
         };
@@ -467,7 +467,7 @@ impl World {
             .entry(mark)
             .and_modify(|story| story.held = false);
         let story = &self.stories[&mark];
-        self.store().park(story.id, story.event.due_at);
+        self.store().spill(story.id, story.event.due_at);
     }
 
     fn fetch(&mut self) {
@@ -500,12 +500,12 @@ impl World {
         assert_eq!(found, expected);
     }
 
-    fn unpark(&mut self) {
+    fn fetch_one(&mut self) {
         let Some(mark) = self.any(Story::is_pending) else {
             return;
         };
         let id = self.stories[&mark].id;
-        let Ok(found) = self.ask(|store, reply| store.unpark(id, reply)) else {
+        let Ok(found) = self.ask(|store, reply| store.fetch_one(id, reply)) else {
             return;
         };
         let Some(story) = self.stories.get_mut(&mark) else {
@@ -520,10 +520,10 @@ impl World {
         let lane = self.rng.random_range(0..4);
         let running: BTreeSet<_> = self.lanes.values().flatten().copied().collect();
         let idle = |story: &Story| story.held && story.is_pending() && !running.contains(&story.id);
-        let mut events: Vec<_> = (0..LANE_EVENTS_MAX)
+        let mut events: Vec<_> = (0..CRASH_MARK_EVENTS_MAX)
             .filter_map(|_| self.any(idle).map(|mark| self.stories[&mark].id))
             .collect();
-        events.truncate(self.rng.random_range(0..=LANE_EVENTS_MAX));
+        events.truncate(self.rng.random_range(0..=CRASH_MARK_EVENTS_MAX));
         let _ = self.store().begin(lane, &events); // it takes place all the same
         self.lanes.insert(lane, events);
     }
@@ -872,7 +872,7 @@ fn known(found: Option<Known>) -> String {
 fn parked(store: &DiskStore, function: &str) -> BTreeSet<RequestId> {
     let (mut after, mut all) = (0, BTreeSet::new());
     loop {
-        let page = ask(|reply| store.parked(&FunctionName::new(function), after, 7, reply));
+        let page = ask(|reply| store.overflow(&FunctionName::new(function), after, 7, reply));
         let Ok(page) = page else { return all };
         all.extend(page.events.iter().map(|known| known.request_id));
         match page.next {
