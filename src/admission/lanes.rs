@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
 use crate::queue::entry::Taken;
-use crate::store::{EventStore, CRASH_MARK_EVENTS_MAX};
+use crate::store::{CRASH_MARK_EVENTS_MAX, EventStore};
 use crate::telemetry;
 
 /// Which lanes are free.

@@ -13,8 +13,8 @@ use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 use crate::event::{Deduplicate, Durability};
 use crate::store::{
-    Appended, EventStore, Execution, Fetch, Fetched, Health, KnownState, CRASH_MARK_EVENTS_MAX, Reply,
-    Retained, Settled, Settlement, StoredEvent,
+    Appended, CRASH_MARK_EVENTS_MAX, EventStore, Execution, Fetch, Fetched, Health, KnownState,
+    Reply, Retained, Settled, Settlement, StoredEvent,
 };
 
 /// Opens a store, again and again: what the one before was told must be there.
@@ -263,9 +263,10 @@ impl Judge<'_> {
             store.spill(id, now + Duration::from_secs(wait));
         }
         let page = ask(|reply| store.overflow(&name("parked"), 0, 3, reply)).await;
-        let rest =
-            ask(|reply| store.overflow(&name("parked"), page.next.unwrap_or(u64::MAX - 1), 3, reply))
-                .await;
+        let rest = ask(|reply| {
+            store.overflow(&name("parked"), page.next.unwrap_or(u64::MAX - 1), 3, reply)
+        })
+        .await;
         assert_eq!(
             (page.events.len(), rest.events.len(), rest.next),
             (3, 2, None)

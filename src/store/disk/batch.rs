@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::cipher::{SecretKind, Cipher};
+use super::cipher::{Cipher, SecretKind};
 use super::frame::{self, Place};
 use super::index::{Fact, Index, Tail};
 use super::record::{
@@ -165,7 +165,8 @@ impl<'a> Batch<'a> {
                 match fact {
                     Fact::Key { function, key, .. } => drop(self.keys.remove(&(function, key))),
                     Fact::Event {
-                        chosen_id: Some(id), ..
+                        chosen_id: Some(id),
+                        ..
                     } => drop(self.chosen_ids.remove(&id)),
                     _ => {}
                 }
@@ -267,7 +268,9 @@ impl<'a> Batch<'a> {
         let schedule = (!plain).then_some(schedule);
         let clear = record.clear(schedule);
         let payload_bytes = Cow::Borrowed(payload);
-        record.payload = self.cipher.seal(id, SecretKind::Payload, clear, payload_bytes)?;
+        record.payload = self
+            .cipher
+            .seal(id, SecretKind::Payload, clear, payload_bytes)?;
         let place = match schedule {
             None => self.add(&LogRecord::Event(record))?,
             Some(schedule) => self.add(&LogRecord::Scheduled(record, schedule))?,
@@ -433,7 +436,9 @@ impl<'a> Batch<'a> {
         };
         if let Some(result) = result {
             let bytes = Cow::Borrowed(result.as_bytes());
-            let sealed = self.cipher.seal(id, SecretKind::Result, record.clear(), bytes)?;
+            let sealed = self
+                .cipher
+                .seal(id, SecretKind::Result, record.clear(), bytes)?;
             record.result = Some(sealed);
         }
         let record = LogRecord::Finished(record);

@@ -251,7 +251,11 @@ impl Cipher {
 }
 
 /// What a seal is bound to: the kind of secret, the event, and what its record says in the clear.
-fn bond(event: RequestId, secret: SecretKind, clear: impl Serialize) -> Result<Vec<u8>, StoreError> {
+fn bond(
+    event: RequestId,
+    secret: SecretKind,
+    clear: impl Serialize,
+) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(&(secret as u8, event, clear)).map_err(|error| {
         StoreError::new(format!("what it is sealed for can't be encoded: {error}"))
     })

@@ -222,7 +222,11 @@ impl Engine {
 
     /// It stays, and who needs it will be told. So stay those that come later: they may tell of it. Where only a resource is
     /// short, it is tried again.
-    fn block_moves(&mut self, what: &dyn std::fmt::Display, error: StoreError) -> Result<(), StoreError> {
+    fn block_moves(
+        &mut self,
+        what: &dyn std::fmt::Display,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
         if error.is_passing() {
             return Err(error);
         }

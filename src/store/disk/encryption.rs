@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Disk;
-use super::cipher::{Renewed, Ring, Encrypt, Unlocked};
+use super::cipher::{Encrypt, Renewed, Ring, Unlocked};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::encryption::MasterKey;
 use crate::store::encryption::keyring::Keyring;

@@ -244,7 +244,11 @@ impl Engine {
         most.min((self.end_max() / 4) as usize)
     }
 
-    fn encode(&self, batch: &mut Batch<'_>, ops: &mut VecDeque<Op>) -> Vec<(Op, Option<AppendResult>)> {
+    fn encode(
+        &self,
+        batch: &mut Batch<'_>,
+        ops: &mut VecDeque<Op>,
+    ) -> Vec<(Op, Option<AppendResult>)> {
         let commit_max = self.commit_max();
         let mut index = self.reader.index.lock();
         let mut taken = Vec::with_capacity(ops.len());
@@ -269,9 +273,11 @@ impl Engine {
                     batch.sync = true;
                     None
                 }
-                Op::Configure(..) | Op::Spill(..) | Op::Fetch(..) | Op::FetchOne(..) | Op::Read(_) => {
-                    None
-                }
+                Op::Configure(..)
+                | Op::Spill(..)
+                | Op::Fetch(..)
+                | Op::FetchOne(..)
+                | Op::Read(_) => None,
             };
             taken.push((op, answer));
         }

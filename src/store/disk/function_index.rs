@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::segment_table::{IndexEntry, EntryState, Tables};
+use super::segment_table::{EntryState, IndexEntry, Tables};
 use crate::event::function_name::FunctionName;
 use crate::store::Retained;
 

@@ -10,7 +10,7 @@
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::log::{damaged, io_error, missing, name};
-use super::record::{Opened, LogRecord};
+use super::record::{LogRecord, Opened};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The first bytes of a segment: they name the format.

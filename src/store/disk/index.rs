@@ -18,8 +18,8 @@ use rustc_hash::FxHashMap;
 
 use super::expiring::{Kept, Lasting};
 use super::frame::Place;
-use super::function_index::{OverflowCounts, FunctionIndex};
-use super::segment_table::{IndexEntry, ExecutionKey, DeduplicationKey, EntryState, Tables};
+use super::function_index::{FunctionIndex, OverflowCounts};
+use super::segment_table::{DeduplicationKey, EntryState, ExecutionKey, IndexEntry, Tables};
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::Retained;
@@ -230,7 +230,11 @@ impl Index {
 
     /// The number of the event with this id, if it can be known.
     pub(super) fn seq(&self, id: RequestId) -> Option<u64> {
-        let seq = self.chosen_ids.get(&id).copied().or_else(|| id.stored_at())?;
+        let seq = self
+            .chosen_ids
+            .get(&id)
+            .copied()
+            .or_else(|| id.stored_at())?;
         self.entry(seq).map(|_| seq)
     }
 
@@ -514,7 +518,9 @@ impl Index {
     /// The event, which is the runtime's, is not due before then.
     pub(super) fn postpone(&mut self, seq: u64, due: u64) {
         let entry = self.tables.entry_mut(seq);
-        if let Some(entry) = entry.filter(|entry| entry.state == EntryState::Held && entry.due < due) {
+        if let Some(entry) =
+            entry.filter(|entry| entry.state == EntryState::Held && entry.due < due)
+        {
             (entry.due, entry.delayed) = (due, true);
         }
     }
@@ -536,7 +542,9 @@ impl Index {
 
     /// Every event that the runtime held waits here: the runtime is another one.
     pub(super) fn spill_all(&mut self) {
-        let held = self.all().filter(|(_, entry)| entry.state == EntryState::Held);
+        let held = self
+            .all()
+            .filter(|(_, entry)| entry.state == EntryState::Held);
         let all: Vec<_> = held.map(|(seq, _)| seq).collect();
         for seq in all {
             self.spill(seq);
@@ -626,7 +634,12 @@ impl Index {
     }
 
     /// From now on the function's own bounds hold. Answers what is parked for it.
-    pub(super) fn open(&mut self, function: &FunctionName, retained: Retained, now: u64) -> OverflowCounts {
+    pub(super) fn open(
+        &mut self,
+        function: &FunctionName,
+        retained: Retained,
+        now: u64,
+    ) -> OverflowCounts {
         let number = self.function(function.as_str());
         self.undo_rename(number);
         let mut parked = OverflowCounts::default();
@@ -649,7 +662,8 @@ impl Index {
     }
 
     /// OverflowCounts events of a function after number `after`, as many as `limit`; and where to go on. Looks at a bounded number.
-    pub(super) fn overflow(&self,
+    pub(super) fn overflow(
+        &self,
         function: &FunctionName,
         after: u64,
         limit: usize,
@@ -710,7 +724,8 @@ impl Index {
     pub(super) fn keys_are_full(&mut self, function: u32, more: usize, now: u64) -> bool {
         let full = |index: &Self| {
             let function_index = &index.functions[function as usize];
-            u64::from(function_index.keys) + more as u64 >= u64::from(function_index.retained.keys_max)
+            u64::from(function_index.keys) + more as u64
+                >= u64::from(function_index.retained.keys_max)
         };
         if full(self) {
             self.expire(now);

@@ -30,7 +30,7 @@ use super::atomic_file;
 use super::files::{self, File, Files};
 use super::frame::{self, Place};
 use super::header::{self, HEADER, Header};
-use super::record::{Opened, LogRecord};
+use super::record::{LogRecord, Opened};
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::telemetry;

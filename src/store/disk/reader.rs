@@ -10,14 +10,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::cipher::{SecretKind, Cipher};
+use super::cipher::{Cipher, SecretKind};
 use super::configuration;
 use super::files::{File, Files};
 use super::frame::{self, Place};
 use super::index::{Index, Tail};
 use super::log;
 use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule, text, time};
-use super::segment_table::{IndexEntry, EntryState};
+use super::segment_table::{EntryState, IndexEntry};
 use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::failure::{Attempt, Condition, DeadLetter, Letter, remember};
@@ -144,7 +144,8 @@ impl Reader {
         Ok(known.filter(|known| known.request_id == id))
     }
 
-    pub(super) fn overflow(&self,
+    pub(super) fn overflow(
+        &self,
         function: &FunctionName,
         after: u64,
         limit: usize,
@@ -532,7 +533,9 @@ impl Reader {
         blob: Blob<'_>,
         place: Place,
     ) -> Result<Vec<Attempt>, StoreError> {
-        let bytes = self.cipher.open(id, SecretKind::Attempts, clear, blob, place)?;
+        let bytes = self
+            .cipher
+            .open(id, SecretKind::Attempts, clear, blob, place)?;
         record::read_attempts(&bytes).map_err(|_| self.damaged(place))
     }
 

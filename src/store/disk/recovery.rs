@@ -15,7 +15,7 @@ use super::header::HEADER;
 use super::index::{Fact, Index, Tail};
 use super::log::{self, Log};
 use super::reader::Reader;
-use super::record::{Boot, Opened, LogRecord};
+use super::record::{Boot, LogRecord, Opened};
 use super::reserve::{self, Reserve};
 use super::segment_table::EntryState;
 use crate::base::clock::Clock;
@@ -313,7 +313,9 @@ pub(super) fn facts(
                 due: event.due,
                 bytes: event.payload.bytes.len() as u32,
                 delayed: event.due > event.accepted || side.is_some_and(|side| side.attempts > 0),
-                chosen_id: side.is_some_and(|side| side.id_is_chosen).then_some(event.id),
+                chosen_id: side
+                    .is_some_and(|side| side.id_is_chosen)
+                    .then_some(event.id),
                 replaces: side.filter(|_| !moved).and_then(|side| side.redriven_from),
                 tail,
             }

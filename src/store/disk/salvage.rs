@@ -15,7 +15,7 @@ use super::files::{Files, Folder};
 use super::frame::{self, Place};
 use super::header::{self, HEADER};
 use super::log;
-use super::record::{Opened, LogRecord};
+use super::record::{LogRecord, Opened};
 use super::recovery;
 use super::verify::{Verification, verify_files};
 use crate::error::{StoreError, StoreErrorKind};

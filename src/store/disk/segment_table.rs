@@ -158,7 +158,9 @@ impl Tables {
         let Some(table) = self.closed(number) else {
             return Vec::new();
         };
-        let own = table.own().filter(|(_, entry)| entry.state != EntryState::Gone);
+        let own = table
+            .own()
+            .filter(|(_, entry)| entry.state != EntryState::Gone);
         let here = |seq: &u64| {
             let entry = self.moved.get(seq);
             entry.is_some_and(|entry| entry.place.segment == table.number)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cipher::{self, Ring, Cipher};
+use super::cipher::{self, Cipher, Ring};
 use super::configuration;
 use super::files::{Files, Folder};
 use super::header::HEADER;

@@ -12,7 +12,7 @@ use crate::store::disk::Disk;
 use crate::store::disk::files::Files;
 use crate::store::disk::frame::{self, Place};
 use crate::store::disk::header::{self, HEADER};
-use crate::store::disk::record::{Blob, Opened, LogRecord};
+use crate::store::disk::record::{Blob, LogRecord, Opened};
 use crate::store::disk::salvage::salvage;
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::verify::{Verification, verify_files};

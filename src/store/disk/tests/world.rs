@@ -20,8 +20,8 @@ use crate::event::{Deduplicate, Durability};
 use crate::store::disk::simulated::Simulated;
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{
-    Appended, EventStore, Health, Known, KnownState, CRASH_MARK_EVENTS_MAX, Reply, Retained, Settled,
-    Settlement, StoredEvent,
+    Appended, CRASH_MARK_EVENTS_MAX, EventStore, Health, Known, KnownState, Reply, Retained,
+    Settled, Settlement, StoredEvent,
 };
 
 pub(super) const FUNCTIONS: [&str; 3] = ["charge", "resize", "mail"];
