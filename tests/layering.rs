@@ -1,225 +1,244 @@
-//! Nothing imports upwards: the map of `src/`, enforced.
+//! The structure of `src/`, enforced: nothing imports upwards, no circles, one name for one type, and sizes.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
-use std::path::{Path, PathBuf};
+mod house;
 
-/// The folders of `src/`, lowest first, with what each holds. A file uses its own folder and those above it in this table.
-const FOLDERS: [(&str, &str); 16] = [
-    (
-        "base",
-        "time, locks, threads, panics, signals: knows nothing of events",
-    ),
+use std::collections::{BTreeMap, BTreeSet};
+
+use house::{Source, assert_none, file_of, functions, root, sources, types};
+
+/// The folders of `src/`, lowest first. A file uses its own folder and those above it in this table.
+const FOLDERS: [(&str, &str); 17] = [
+    ("base", "time, locks, threads, panics, signals"),
     ("event", "what an event is"),
     ("error", "the error enums"),
     ("telemetry", "spans, log lines, figures, logs of attempts"),
     ("idempotency", "which events are the same"),
     ("function", "what a function is"),
-    ("queue", "the state machine of one function's events: pure"),
+    ("queue", "the state machine of one function's events"),
     ("mailbox", "the queue behind its lock, and who is woken"),
     ("store", "the trait and its stores, a folder each"),
-    (
-        "admission",
-        "the door: checks, registry, request ids, dedup keys",
-    ),
+    ("persistence", "between mailboxes and store"),
+    ("admission", "the door: checks, registry, request ids, keys"),
     ("actor", "the actix actors"),
     ("client", "the handle"),
-    ("policy", "AWS's policy language: pure"),
+    ("policy", "AWS's policy language"),
     ("http", "the HTTP API"),
     ("runtime", "the composition root"),
     ("testing", "test support for users"),
 ];
 
-/// A source file, without its comments and its own tests.
-struct Source {
-    path: PathBuf,
-    module: String,
-    code: String,
+const LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+
+fn level(folder: &str) -> Option<usize> {
+    FOLDERS.iter().position(|(name, _)| *name == folder)
 }
 
-impl Source {
-    fn read(root: &Path, path: PathBuf) -> Self {
-        let relative = path.strip_prefix(root).unwrap();
-        let module = relative
-            .iter()
-            .next()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .trim_end_matches(".rs")
-            .to_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-        let code: Vec<_> = text
-            .lines()
-            .map(|line| without_text(line.split("//").next().unwrap()))
-            .collect();
-        Self {
-            path: relative.to_owned(),
-            module,
-            code: code.join("\n"),
-        }
-    }
-
-    /// The modules that it names by `crate::…`.
-    fn imports(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for (_, rest) in self
-            .code
-            .match_indices("crate::")
-            .map(|(at, word)| (at, &self.code[at + word.len()..]))
-        {
-            match rest.strip_prefix('{') {
-                Some(group) => all.extend(heads(group)),
-                None => all.push(head(rest)),
-            }
-        }
-        all
-    }
-}
-
-/// The line without what stands in its string literals: an error's text may well name actix.
-fn without_text(line: &str) -> String {
-    line.split('"').step_by(2).collect()
-}
-
-fn head(path: &str) -> String {
-    path.chars()
-        .take_while(|&c| c.is_alphanumeric() || c == '_')
-        .collect()
-}
-
-/// The first words of the members of a `{…}` group that was just opened.
-fn heads(group: &str) -> Vec<String> {
-    let mut depth = 1;
-    let mut members = vec![String::new()];
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 1 => members.push(String::new()),
-            c => members.last_mut().unwrap().push(c),
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    members
-        .iter()
-        .map(|member| head(member.trim()))
-        .filter(|name| !name.is_empty())
-        .collect()
-}
-
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push(Source::read(&root, path));
-            }
-        }
-    }
-    // The crate page re-exports from everywhere.
-    sources.retain(|source| source.module != "lib");
-    assert!(sources.len() > 20, "found only {} files", sources.len());
+/// All files but the crate page, which re-exports from everywhere.
+fn files() -> Vec<Source> {
+    let mut sources = sources();
+    sources.retain(|source| source.path != "lib.rs");
     sources
 }
 
-fn layer(module: &str) -> Option<usize> {
-    FOLDERS.iter().position(|(folder, _)| *folder == module)
-}
-
-fn assert_none(violations: Vec<String>) {
-    assert!(
-        violations.is_empty(),
-        "{} violations:\n{}",
-        violations.len(),
-        violations.join("\n")
-    );
-}
-
 #[test]
-fn every_file_has_its_layer() {
-    let homeless = sources()
-        .into_iter()
-        .filter(|source| layer(&source.module).is_none());
-    assert_none(
-        homeless
-            .map(|source| format!("{} is in no layer: place it", source.path.display()))
-            .collect(),
-    );
-}
-
-#[test]
-fn every_layer_names_modules_that_exist() {
-    let sources = sources();
-    let gone = FOLDERS
+fn every_file_is_in_a_folder_of_the_table() {
+    let sources = files();
+    let homeless = sources
         .iter()
-        .filter(|(folder, _)| !sources.iter().any(|source| source.module == *folder));
-    assert_none(
-        gone.map(|(folder, _)| format!("{folder} has no file"))
-            .collect(),
-    );
-}
-
-#[test]
-fn nothing_imports_upwards() {
-    let mut violations = Vec::new();
-    for source in sources() {
-        let Some(own) = layer(&source.module) else {
-            continue;
-        };
-        for import in source.imports() {
-            match layer(&import) {
-                Some(other) if other <= own => {}
-                Some(other) => violations.push(format!(
-                    "{} ({}) uses {import} ({})",
-                    source.path.display(),
-                    FOLDERS[own].0,
-                    FOLDERS[other].0
-                )),
-                None => violations.push(format!(
-                    "{} uses `crate::{import}`: name the module that has it",
-                    source.path.display()
-                )),
-            }
-        }
-        if source.code.contains("super::super") {
-            violations.push(format!(
-                "{} reaches out of its folder with `super::super`",
-                source.path.display()
-            ));
+        .filter(|source| level(source.folder()).is_none());
+    let mut violations: Vec<_> = homeless
+        .map(|source| format!("{} is in no folder of the table", source.path))
+        .collect();
+    for (folder, _) in FOLDERS {
+        if !sources.iter().any(|source| source.folder() == folder) {
+            violations.push(format!("{folder} has no file"));
         }
     }
     assert_none(violations);
 }
 
 #[test]
-fn nothing_imports_the_testing_kit() {
-    let users = sources()
-        .into_iter()
-        .filter(|source| source.module != "testing");
-    let users = users.filter(|source| source.imports().iter().any(|import| import == "testing"));
+fn no_file_imports_upwards() {
+    let mut violations = Vec::new();
+    for source in files() {
+        let own = level(source.folder()).unwrap();
+        for import in source.imports() {
+            match import.first().and_then(|folder| level(folder)) {
+                Some(other) if other <= own => {}
+                Some(other) => violations.push(format!(
+                    "{} uses {}, above it in {}",
+                    source.path,
+                    import.join("::"),
+                    FOLDERS[other].0
+                )),
+                None => violations.push(format!(
+                    "{} uses `{}`: name the folder that has it",
+                    source.path,
+                    import.join("::")
+                )),
+            }
+        }
+        if source.code.contains("super::super") {
+            violations.push(format!(
+                "{} reaches out of its folder with `super::super`",
+                source.path
+            ));
+        }
+    }
+    assert_none(violations);
+}
+
+/// A folder's `mod.rs` and its files may use each other: the folder is one concept, and its head knows its parts.
+#[test]
+fn no_two_files_import_each_other() {
+    let sources = files();
+    let sources: Vec<_> = sources.iter().filter(|source| !source.is_test()).collect();
+    let modules: BTreeMap<_, _> = sources
+        .iter()
+        .map(|source| (source.module(), source.path.as_str()))
+        .collect();
+    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in &sources {
+        let own = source.module();
+        for import in source.imports() {
+            let Some(file) = file_of(&modules, &import) else {
+                continue;
+            };
+            let other = sources.iter().find(|other| other.path == file).unwrap();
+            let other = other.module();
+            if !other.starts_with(&own) && !own.starts_with(&other) {
+                uses.entry(&source.path).or_default().insert(file);
+            }
+        }
+    }
+    assert_none(circles(&uses));
+}
+
+/// The files that reach themselves, each with one way round.
+fn circles(uses: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
+    let mut found = Vec::new();
+    for start in uses.keys() {
+        let mut seen = BTreeSet::new();
+        let mut ways = vec![vec![*start]];
+        while let Some(way) = ways.pop() {
+            for next in uses.get(way.last().unwrap()).into_iter().flatten() {
+                if next == start {
+                    let mut names = way.clone();
+                    names.push(start);
+                    found.push(names.join(" -> "));
+                    ways.clear();
+                    break;
+                }
+                if seen.insert(*next) {
+                    let mut longer = way.clone();
+                    longer.push(next);
+                    ways.push(longer);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_type_name_is_defined_twice() {
+    let sources = sources();
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        for name in types(&source.tested) {
+            let places = places.entry(name).or_default();
+            if !places.contains(&source.path.as_str()) {
+                places.push(&source.path);
+            }
+        }
+    }
+    let twice = places.into_iter().filter(|(_, files)| files.len() > 1);
     assert_none(
-        users
-            .map(|source| source.path.display().to_string())
+        twice
+            .map(|(name, files)| format!("{name}: {}", files.join(", ")))
             .collect(),
     );
 }
 
+/// Features choose modules. An attribute elsewhere says why: in a comment before it, or in its `reason`.
 #[test]
-fn the_model_knows_neither_actors_nor_clocks_nor_locks() {
+fn features_choose_modules_and_imports_only() {
     let mut violations = Vec::new();
-    for source in sources()
-        .into_iter()
-        .filter(|source| ["event", "error", "queue", "policy"].contains(&source.module.as_str()))
-    {
+    for source in sources() {
+        let lines: Vec<_> = source.text.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate() {
+            if !line.starts_with("#[cfg") {
+                continue;
+            }
+            let length = lines[at..]
+                .iter()
+                .position(|line| line.contains(")]"))
+                .map_or(1, |length| length + 1);
+            let attribute = lines[at..at + length].join(" ");
+            let item = lines[at + length..]
+                .iter()
+                .find(|line| !line.starts_with('#') && !line.starts_with("//"))
+                .copied()
+                .unwrap_or_default();
+            let item = item
+                .trim_start_matches("pub(crate) ")
+                .trim_start_matches("pub(super) ");
+            let item = item.trim_start_matches("pub ");
+            let chooses = item.starts_with("mod ") || item.starts_with("use ");
+            let before = at.checked_sub(1).map_or("", |before| lines[before]);
+            let says_why = attribute.contains("reason =")
+                || (before.starts_with("//") && !before.starts_with("///"));
+            if attribute.contains("feature =") && !chooses && !says_why {
+                violations.push(format!("{}:{}: {attribute}", source.path, at + 1));
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+#[test]
+fn no_file_and_no_function_is_too_long() {
+    let mut violations = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            violations.push(format!("{} has {lines} lines", source.path));
+        }
+        for function in functions(&source.code) {
+            if function.lines > FUNCTION_LINES_MAX {
+                violations.push(format!(
+                    "{}:{}: `{}` has {} lines",
+                    source.path, function.line, function.name, function.lines
+                ));
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+#[test]
+fn no_file_imports_the_testing_kit() {
+    let sources = files();
+    let users = sources.iter().filter(|source| {
+        source.folder() != "testing"
+            && source
+                .imports()
+                .iter()
+                .any(|import| import.first().is_some_and(|folder| folder == "testing"))
+    });
+    assert_none(users.map(|source| source.path.clone()).collect());
+}
+
+#[test]
+fn pure_folders_know_neither_actors_nor_clocks_nor_locks() {
+    let mut violations = Vec::new();
+    for source in files() {
+        if !["event", "error", "queue", "policy"].contains(&source.folder()) {
+            continue;
+        }
         for word in [
             "actix::",
             "tokio::",
@@ -228,8 +247,8 @@ fn the_model_knows_neither_actors_nor_clocks_nor_locks() {
             "Instant",
             "SystemTime::now",
         ] {
-            if source.code.contains(word) {
-                violations.push(format!("{} mentions {word}", source.path.display()));
+            if source.tested.contains(word) {
+                violations.push(format!("{} mentions {word}", source.path));
             }
         }
     }
@@ -238,33 +257,133 @@ fn the_model_knows_neither_actors_nor_clocks_nor_locks() {
 
 #[test]
 fn only_the_clock_reads_the_time() {
+    // Threads are held in real time, whatever the clock of the events shows.
+    let exempt = ["base/clock.rs", "actor/held.rs"];
     let mut violations = Vec::new();
-    for source in sources()
-        .into_iter()
-        // Threads are held in real time, whatever the clock of the events shows.
-        .filter(|source| {
-            !source.path.ends_with("base/clock.rs")
-                && !source.path.ends_with("actor/thread_hold.rs")
-        })
-    {
+    for source in files() {
+        if source.is_test() || exempt.contains(&source.path.as_str()) {
+            continue;
+        }
         for word in ["Instant::now", "SystemTime::now", ".elapsed()"] {
-            if source.code.contains(word) {
-                violations.push(format!("{} mentions {word}", source.path.display()));
+            if source.tested.contains(word) {
+                violations.push(format!("{} mentions {word}", source.path));
             }
         }
     }
     assert_none(violations);
 }
 
+/// The page says where each decision is made: its table has at least fifteen rows, and the files exist.
 #[test]
-fn the_reader_of_imports_sees_groups_and_paths() {
-    let code =
-        "use crate::{time::Time, store::{self, EventStore}};\nfn f() { crate::mailbox::g() }"
-            .to_owned();
-    let source = Source {
-        path: PathBuf::new(),
-        module: String::new(),
-        code,
-    };
-    assert_eq!(source.imports(), ["time", "store", "mailbox"]);
+fn the_architecture_page_names_files_that_exist() {
+    let page = std::fs::read_to_string(root().join("src/architecture.md")).unwrap();
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains(".rs`"))
+        .count();
+    assert!(rows >= 15, "only {rows} questions are answered");
+    let missing = named_files(&page).into_iter();
+    let missing = missing.filter(|file| !root().join("src").join(file).exists());
+    assert_none(
+        missing
+            .map(|file| format!("{file} does not exist"))
+            .collect(),
+    );
+}
+
+#[test]
+fn comments_name_files_that_exist() {
+    let mut violations = Vec::new();
+    for source in sources() {
+        let folder = source
+            .path
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let comments = source
+            .text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("//"));
+        for line in comments {
+            for file in named_files(line) {
+                let places = [
+                    root().join(&file),
+                    root().join("src").join(&file),
+                    root().join("src").join(folder).join(&file),
+                ];
+                if !places.iter().any(|place| place.exists()) {
+                    violations.push(format!("{} names {file}", source.path));
+                }
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+/// Returns what stands in backticks and ends in `.rs`.
+fn named_files(text: &str) -> Vec<String> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter(|name| name.ends_with(".rs") && !name.contains(' '))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_reader_sees_groups_parents_and_declared_modules() {
+    let text = "mod take;\nuse crate::{base::time::Time, store::{self, EventStore as Kept}};\nuse super::queue::Queue;\n\
+                fn f() { crate::client::g::<u8>(); take::h(); other::i(); }";
+    let source = Source::new("mailbox/mod.rs".to_owned(), text.to_owned());
+    let imports: Vec<_> = source
+        .imports()
+        .iter()
+        .map(|import| import.join("::"))
+        .collect();
+    assert_eq!(
+        imports,
+        [
+            "base::time::Time",
+            "store",
+            "store::EventStore",
+            "queue::Queue",
+            "client::g",
+            "mailbox::take::h"
+        ]
+    );
+}
+
+/// A planted import behind a declaration of tests, or behind inline tests, is seen; one within tests is not.
+#[test]
+fn the_reader_goes_on_behind_tests() {
+    let text = "#[cfg(test)]\nmod tests;\nuse crate::a::A;\n#[cfg(test)]\nmod more {\n use crate::b::B;\n}\nuse crate::c::C;\n\
+                const TEXT: &str = r#\"crate::d \"}\"#; // crate::e\n";
+    let source = Source::new("mailbox/mod.rs".to_owned(), text.to_owned());
+    let imports: Vec<_> = source
+        .imports()
+        .iter()
+        .map(|import| import.join("::"))
+        .collect();
+    assert_eq!(imports, ["a::A", "c::C"]);
+}
+
+#[test]
+fn a_circle_of_three_is_seen() {
+    let uses = BTreeMap::from([
+        ("a", BTreeSet::from(["b"])),
+        ("b", BTreeSet::from(["c", "d"])),
+        ("c", BTreeSet::from(["a"])),
+    ]);
+    assert_eq!(
+        circles(&uses),
+        ["a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c"]
+    );
+}
+
+#[test]
+fn the_length_of_a_function_is_counted_from_its_name_to_its_brace() {
+    let code = "fn a(x: [u8; 4])\n-> u8 {\n  1\n}\ntrait T {\n  fn b();\n}\nfn c() {}\n";
+    let lengths: Vec<_> = functions(code)
+        .into_iter()
+        .map(|function| (function.name, function.line, function.lines))
+        .collect();
+    assert_eq!(lengths, [("a".to_owned(), 1, 4), ("c".to_owned(), 8, 1)]);
 }
