@@ -1,17 +1,17 @@
 //! AWS Lambda's asynchronous invocation, inside an actix application.
 //!
 //! Register an `async fn`, send it events, and get a receipt for each at once. The function runs in the background as a
-//! supervised actor. An event that fails is retried twice, after 60 s and 120 s; what still fails becomes a dead letter,
-//! to be listed, repaired and redriven. Defaults are AWS's; all can be set.
+//! supervised actor. A failing event is retried twice, after 60 s and 120 s; an event that still fails becomes a dead letter,
+//! which can be listed, repaired and redriven. Defaults are AWS's; all can be set.
 //!
 //! # The promise
 //!
-//! - An event that was accepted ends in exactly one of: succeeded, dead, cancelled, or still pending. The [`Ledger`] of a
-//!   function says how many are where: `accepted = succeeded + dead + cancelled + pending`, at every moment.
-//! - All refusals happen before anything is kept, and each [`InvokeError`] says what to do.
-//! - Errors, panics, timeouts and crash loops stay inside the function that has them.
+//! - An accepted event ends in exactly one way: succeeded, dead, cancelled, or still pending. The [`Ledger`] of a
+//!   function counts them: `accepted = succeeded + dead + cancelled + pending`, at every moment.
+//! - All refusals happen before anything is kept, and each [`InvokeError`] says how to react.
+//! - Errors, panics, timeouts and crash loops stay inside their function.
 //! - The caller doesn't wait for the work.
-//! - With a store, an event with a receipt survives the process.
+//! - With a store, an accepted event survives the process.
 //!
 //! # An example
 //!
@@ -29,7 +29,7 @@
 //! async fn thumbnail(upload: Event<Upload>) -> Result<String, String> {
 //!     match upload.key.strip_suffix(".jpg") {
 //!         Some(name) => Ok(format!("{name}-small.jpg")),
-//!         None => Err(format!("{} is no photograph", upload.key)),
+//!         None => Err(format!("{} is not a photograph", upload.key)),
 //!     }
 //! }
 //!
@@ -41,7 +41,7 @@
 //!     let runtime = Runtime::builder().function(thumbnail).start().await?;
 //!     let client = runtime.client();
 //!
-//!     // In the background: the receipt comes at once, the outcome when somebody asks for it.
+//!     // In the background: `invoke` returns a receipt at once; `wait` returns the outcome.
 //!     let receipt = client.invoke("thumbnail", Upload { key: "cat.jpg".into() }).await?;
 //!     let status = client.wait(receipt.request_id).await.ok_or("forgotten")?;
 //!     assert_eq!(status.result::<String>().transpose()?.as_deref(), Some("cat-small.jpg"));
@@ -50,7 +50,7 @@
 //!     let receipt = client.invoke("thumbnail", Upload { key: "cat.txt".into() }).await?;
 //!     let Some(Status::Dead(letter)) = client.wait(receipt.request_id).await else { panic!() };
 //!     assert_eq!(letter.attempts.len(), 3);
-//!     assert_eq!(letter.attempts[0].failure.message, "cat.txt is no photograph");
+//!     assert_eq!(letter.attempts[0].failure.message, "cat.txt is not a photograph");
 //!
 //!     // It is in the queue, and goes back through its function.
 //!     let queue = runtime.dead_letters();
@@ -67,46 +67,58 @@
 //! # Five nouns
 //!
 //! - A **[`Function`]** is a named handler with its settings. [`Function::new`] takes an `async fn`, whose future need not be
-//!   `Send`; [`Function::stateful`] a [`Stateful`] type of which each worker owns a value; [`Function::blocking`] a function
-//!   that blocks its thread.
+//!   `Send`; [`Function::stateful`] takes a [`Stateful`] type, of which each worker owns a value; [`Function::blocking`] takes
+//!   a function that blocks its thread.
 //! - An **[`Event`]** is one accepted invocation. Its [`RequestId`] is the same on every attempt and leads to its [`Status`].
-//!   [`Invoke`] says what else can be said of one: a delay, an id, a retry policy of its own.
+//!   [`Invoke`] sets the options of one event: a delay, an id, a retry policy.
 //! - A **worker** runs one event of its function at a time. Workers pull from the function's mailbox, start on demand, are
-//!   rebuilt after a panic, and are let go when idle. [`Function::concurrency`] is how many there may be.
-//! - A **[`Client`]** is the way in, from any thread: [`invoke`](Client::invoke), [`call`](Client::call),
-//!   [`status`](Client::status), [`cancel`](Client::cancel), [`pause`](Client::pause), [`stats`](Client::stats). From actor to
-//!   actor, send an [`Invoke`] to the [`Router`].
-//! - A **[`DeadLetter`]** is an event that will not be tried again, with the [`Condition`] that says why and every [`Attempt`].
-//!   The [`DeadLetterQueue`] answers [`Subscribe`], [`List`], [`Get`], [`Redrive`] and [`Purge`].
+//!   rebuilt after a panic, and are reaped when idle. [`Function::concurrency`] bounds their number.
+//! - A **[`Client`]** accepts events from any thread: [`invoke`](Client::invoke), [`call`](Client::call),
+//!   [`status`](Client::status), [`cancel`](Client::cancel), [`pause`](Client::pause), [`stats`](Client::stats). Actors
+//!   send an [`Invoke`] to the [`Router`] instead.
+//! - A **[`DeadLetter`]** is an event that will not be tried again, with its [`Condition`] and every [`Attempt`].
+//!   The [`DeadLetterQueue`] handles [`Subscribe`], [`List`], [`Get`], [`Redrive`] and [`Purge`].
 //!
-//! Around them: a [`Destination`] receives the [`InvocationRecord`] of each finished event, a [`RetryPolicy`] says when a
-//! failed event runs again, and a handler overrides it with [`Final`], [`RetryAfter`] or [`Throttled`].
+//! A [`Destination`] receives the [`InvocationRecord`] of each finished event. A [`RetryPolicy`] decides when a
+//! failed event runs again; a handler overrides it with [`Final`], [`RetryAfter`] or [`Throttled`].
 //!
 //! # Limits
 //!
-//! - **Memory, unless there is a store.** When the process dies, what was pending and the dead letters are gone. With the
-//!   feature `disk`, `Builder::disk` keeps all of it in a folder; [`store::EventStore`] is the seam for other stores.
+//! - **In memory, unless there is a store.** Without one, pending events and dead letters end with the process. With the
+//!   feature `disk`, `Builder::disk` keeps them in a folder; [`store::EventStore`] is the trait for other stores.
 //! - **At least once.** An attempt that timed out may have done its work. Write handlers that may run twice for a request id,
-//!   or say with [`Function::idempotent`] which events are the same.
+//!   or make the function [idempotent](Function::idempotent).
 //! - **No order** among the events of a function.
-//! - **Handlers should not block.** One that doesn't await can't be timed out. A function that holds its threads moves to
-//!   arbiters of its own; a handler that holds one for a second is named in the log, its arbiter is replaced, and that counts
-//!   as a crash of its function. No thread can be stopped, that of a [`Function::blocking`] neither;
+//! - **Handlers should not block.** A handler that never awaits can't be timed out. A function that holds its threads moves to
+//!   dedicated arbiters. A handler that holds its thread for a second is named in the log, its arbiter is replaced, and that
+//!   counts as a crash of its function. Threads can't be stopped, not even those of a [`Function::blocking`];
 //!   [`Function::abandoned_threads_max`] bounds how many are held for good.
-//! - **Everything is bounded**: mailboxes, payloads, hops, dead letters, remembered outcomes. Each bound is a setting, and
-//!   its documentation says what happens beyond it.
-//! - **The runtime has threads of its own**, with an actix `System` of its own: it can be started under actix, actix-web or
+//! - **Everything is bounded**: mailboxes, payloads, hops, dead letters, retained results. Each bound is a setting, and
+//!   its documentation describes the behaviour beyond it.
+//! - **Separate threads.** The runtime has its own threads and actix `System`. It starts under actix, actix-web or
 //!   tokio, and outlives the application's `System`. [`Runtime::until_signal`] and [`Runtime::serve`] stop everything in order.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `disk`: events in a folder ([`store`]), which survive `kill -9` and the loss of power.
-//! - `encryption`: what is secret in that folder is sealed. Brings `disk`.
+//! - `disk`: events in a folder ([`store`]), which survive `kill -9` and power loss.
+//! - `encryption`: payloads, results and failure texts in that folder are encrypted. Brings `disk`.
 //! - `http`: AWS Lambda's HTTP API on actix-web (the module `http`), for AWS's SDKs and command lines, and AWS's policies (`policy`).
-//! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, the contract of stores
-//!   as a suite, and a store that fails on purpose.
+//! - `testing`: the module `testing`, with a runtime in virtual time, scripted functions, seeded faults, a test suite for
+//!   stores, and a store that fails on purpose.
+//!
+//! # Defaults
+//!
+#![doc = include_str!("defaults.md")]
+//!
+//! # AWS's words
+//!
+#![doc = include_str!("aws_words.md")]
+//!
+//! # Architecture
+//!
+//! The page [`architecture`] describes the life of an event and lists where each decision is made.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
@@ -140,6 +152,9 @@ pub mod store;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
 
 pub use runtime::{Builder, Runtime, Shutdown, ShutdownReport, Unfinished};
 
@@ -182,8 +197,8 @@ pub use telemetry::logs::LogLayer;
 pub use telemetry::logs::Logs;
 pub use telemetry::{Percentiles, Stats};
 
-/// Compiles and runs the programs of the README. Some of them need features, and a file is included whole or not at all:
-/// without those, the program of the crate page stands for them.
+/// Compiles and runs the programs of the README. Some of them need features, and a file is included as a whole or not at
+/// all: without these features, the program on the crate page is tested instead.
 #[cfg(all(doctest, feature = "testing", feature = "disk"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -13,6 +13,7 @@
 //!                                         model/: what may be asked      admin/: status, cancel, dead letters, stats, health
 //! ```
 
+#![doc = include_str!("serving.md")]
 #![doc = include_str!("lambda/differences.md")]
 
 mod admin;

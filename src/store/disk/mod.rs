@@ -20,6 +20,8 @@
 //! What was changed from outside is refused by name, or a warning names it: a file that is missing or damaged, and an end
 //! that wasn't in order (`log.rs`). What is refused can be looked at (`verify.rs`) and, as far as it can be read, saved into
 //! another folder (`salvage.rs`).
+//!
+#![doc = include_str!("folder.md")]
 
 mod atomic_file;
 mod batch;
