@@ -144,6 +144,7 @@ mod function;
 pub mod http;
 mod idempotency;
 mod mailbox;
+mod persistence;
 #[cfg(feature = "http")]
 pub mod policy;
 mod queue;

@@ -45,7 +45,8 @@ impl Admission {
         let Some(stored) = &self.store else {
             return Ok(());
         };
-        let kept = super::fetching::ask(stored, |store, reply| store.configured(reply)).await?;
+        let kept =
+            crate::persistence::load::ask(stored, |store, reply| store.configured(reply)).await?;
         let Some(document) = kept else {
             return Ok(());
         };
@@ -61,7 +62,7 @@ impl Admission {
 
     /// What was set under the former name holds for the function, unless something is set of it already. Kept with the next
     /// change, or by `keep_configurations`. Answers whether there was anything.
-    pub(super) fn move_configuration(&self, former: &FunctionName, name: &FunctionName) -> bool {
+    pub(crate) fn move_configuration(&self, former: &FunctionName, name: &FunctionName) -> bool {
         let mut all = self.configurations.lock();
         let Some(configuration) = all.remove(former.as_str()) else {
             return false;
@@ -91,7 +92,10 @@ impl Admission {
         let all = self.configurations.lock().clone();
         let kept = match serde_json::to_string(&all) {
             Ok(document) => {
-                super::fetching::ask(stored, |store, reply| store.configure(document, reply)).await
+                crate::persistence::load::ask(stored, |store, reply| {
+                    store.configure(document, reply)
+                })
+                .await
             }
             Err(error) => Err(StoreError::new(error.to_string())),
         };
@@ -129,8 +133,9 @@ impl Admission {
         if let Some(stored) = &self.store {
             let document = serde_json::to_string(&all)
                 .map_err(|error| ConfigureError::Store(StoreError::new(error.to_string())))?;
-            let kept =
-                super::fetching::ask(stored, |store, reply| store.configure(document, reply));
+            let kept = crate::persistence::load::ask(stored, |store, reply| {
+                store.configure(document, reply)
+            });
             kept.await.map_err(ConfigureError::Store)?;
         }
         *self.configurations.lock() = all;

@@ -2,20 +2,15 @@
 //!
 //! Who is behind which name and number, `admission/registry.rs` knows; whose a proposed request id is, `admission/request_ids.rs`. What can be
 //! refused without asking a mailbox is refused in `admission/checks.rs`. What is admitted is the mailbox's, and the
-//! store's before the caller hears of it (`admission/storing.rs`). What a store has parked comes back through here
-//! (`admission/fetching.rs`).
+//! store's before the caller hears of it (`persistence/append.rs`). What a store has parked comes back through here
+//! (`persistence/load.rs`).
 
 mod checks;
 pub(crate) mod configurations;
 pub(crate) mod dedup_keys;
-mod fetching;
-pub(crate) mod lanes;
 mod proposing;
 pub(crate) mod registry;
 pub(crate) mod request_ids;
-#[cfg(feature = "http")]
-mod signatures;
-mod storing;
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
@@ -23,14 +18,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use crate::persistence::append::{Few, Receipts};
+use crate::persistence::crash_marks::Lanes;
 use checks::serialisable;
-use lanes::Lanes;
 use parking_lot::{Mutex, RwLock};
 use smallvec::smallvec;
-use storing::{Few, Receipts};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::admission::dedup_keys::{Held, Keys};
+use crate::admission::dedup_keys::{DedupKeys, KeyHolder};
 use crate::admission::registry::{Registry, Unregistered};
 use crate::admission::request_ids::Proposals;
 use crate::base::clock::Clock;
@@ -82,7 +77,7 @@ pub(crate) enum Door {
 
 pub(crate) struct Admission {
     registry: Registry,
-    proposals: Proposals,
+    pub(crate) proposals: Proposals,
     /// Who runs for which idempotency key, over all functions.
     pub(crate) claims: Arc<Claims>,
     pub(crate) clock: Clock,
@@ -90,7 +85,7 @@ pub(crate) struct Admission {
     pub(crate) identity: Identity,
     pub(crate) store: Option<Stored>,
     /// Keys of events that live in memory alone.
-    keys: Mutex<Keys>,
+    keys: Mutex<DedupKeys>,
     /// What was set of functions, those that aren't registered included.
     configurations: Mutex<BTreeMap<String, Configuration>>,
     /// Held by whoever changes it.
@@ -123,15 +118,15 @@ pub(crate) struct Stored {
 /// What a store refuses for a while.
 #[derive(Default)]
 pub(crate) struct Refused {
-    appends: Outage,
-    settlements: Outage,
+    pub(crate) appends: Outage,
+    pub(crate) settlements: Outage,
 }
 
 /// What is said of one event that its mailbox needn't know.
 #[derive(Clone, Default)]
-struct Wish {
-    deduplicate: Option<Deduplicate>,
-    durability: Option<Durability>,
+pub(crate) struct Wish {
+    pub(crate) deduplicate: Option<Deduplicate>,
+    pub(crate) durability: Option<Durability>,
 }
 
 impl Wish {
@@ -404,12 +399,12 @@ impl Admission {
         if let Some((keys, wanted)) = keys.as_mut().zip(wish.deduplicate.as_ref()) {
             let keys_max = mailbox.settings().deduplication_keys_max;
             match keys.holder(mailbox.number, &wanted.key, keys_max, now) {
-                Held::Free => {}
-                Held::By(first) => {
+                KeyHolder::Free => {}
+                KeyHolder::Event(first) => {
                     _refused = entry;
                     return Ok(Receipt::new(first, Durability::Memory, now).duplicate());
                 }
-                Held::Full(next) => {
+                KeyHolder::Full(next) => {
                     _refused = entry;
                     return Err(keys_full(&mailbox, Some(next.since(now))));
                 }
@@ -622,7 +617,7 @@ fn unknown(function: &str) -> InvokeError {
 const NAME_SHOWN: usize = 256;
 
 /// The function has as many deduplication keys as it may; `next` is when one may be free, if that is known.
-fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeError {
+pub(crate) fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeError {
     mailbox.meter(|meters| meters.throttles += 1);
     let soon = Duration::from_millis(10)..=Duration::from_secs(60);
     InvokeError::DeduplicationKeysFull {
@@ -634,7 +629,11 @@ fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeError {
     }
 }
 
-fn refusal(mailbox: &Mailbox, refused: Unadmitted, proposal: Option<RequestId>) -> InvokeError {
+pub(crate) fn refusal(
+    mailbox: &Mailbox,
+    refused: Unadmitted,
+    proposal: Option<RequestId>,
+) -> InvokeError {
     let settings = mailbox.settings();
     let bound = match (refused, proposal) {
         (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),

@@ -36,7 +36,7 @@ impl Admission {
         Ok(Some(request_id))
     }
 
-    pub(super) fn propose_all<'a>(
+    pub(crate) fn propose_all<'a>(
         &self,
         mailbox: &Mailbox,
         entries: impl Iterator<Item = &'a Entry>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod excerpt;
+pub(crate) mod expiring_map;
 pub(crate) mod panic;
 pub(crate) mod process_memory;
 pub(crate) mod signals;

@@ -17,7 +17,6 @@ use crate::actor::dead_letters::{DeadLetterBounds, DeadLetterQueue, HandOver, Su
 use crate::actor::message::Removed;
 use crate::actor::router::Router;
 use crate::actor::supervisor::Supervisor;
-use crate::admission::lanes::Lanes;
 use crate::admission::{Admission, Door, Limits, Stored};
 use crate::base::clock::Clock;
 use crate::base::time::Time;
@@ -36,6 +35,7 @@ use crate::function::settings::Fault;
 use crate::idempotency::Bounds;
 use crate::mailbox::notice::Notice;
 use crate::mailbox::{Drain, Mailbox};
+use crate::persistence::crash_marks::Lanes;
 use crate::store::{EventStore, KnownState};
 use crate::telemetry;
 use crate::telemetry::logs::Logs;

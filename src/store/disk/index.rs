@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::FxHashMap;
 
-use super::expiring::{Kept, Lasting};
 use super::frame::Place;
 use super::function_index::{FunctionIndex, OverflowCounts};
 use super::segment_table::{DeduplicationKey, EntryState, ExecutionKey, IndexEntry, Tables};
+use crate::base::expiring_map::ExpiringMap;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::Retained;
@@ -109,8 +109,8 @@ pub(super) struct Index {
     /// Dead letters in the order of their burials.
     letters: BTreeMap<u64, u64>,
     burials: u64,
-    keys: Lasting<DeduplicationKey, RequestId>,
-    executions: Lasting<ExecutionKey, ()>,
+    keys: ExpiringMap<DeduplicationKey, Recorded<RequestId>, u64>,
+    executions: ExpiringMap<ExecutionKey, Recorded<()>, u64>,
     /// When finished events that are too old are looked for again.
     trim_at: u64,
     /// Where a salvage could read nothing, and how many bytes there.
@@ -196,10 +196,10 @@ impl Index {
             return Vec::new();
         };
         let live = table.keys.iter().filter_map(|key| {
-            let kept = self.keys.get(key)?;
+            let (kept, until) = self.keys.get(key)?;
             let name = self.name(key.0).clone();
             let here = kept.place.segment == table.number;
-            here.then(|| (name, key.1.clone(), kept.value, kept.until))
+            here.then(|| (name, key.1.clone(), kept.value, until))
         });
         live.take(limit).collect()
     }
@@ -212,7 +212,7 @@ impl Index {
         let places = table
             .executions
             .iter()
-            .filter_map(|key| Some(self.executions.get(key)?.place));
+            .filter_map(|key| Some(self.executions.get(key)?.0.place));
         places
             .filter(|place| place.segment == table.number)
             .take(limit)
@@ -221,7 +221,7 @@ impl Index {
 
     /// Where the results lie that were remembered.
     pub(super) fn executions(&self) -> Vec<Place> {
-        let mut places: Vec<_> = self.executions.iter().map(|(_, kept)| kept.place).collect();
+        let mut places: Vec<_> = self.executions.values().map(|kept| kept.place).collect();
         places.sort_unstable();
         places
     }
@@ -715,8 +715,8 @@ impl Index {
     pub(super) fn holder(&self, function: u32, key: &str, now: u64) -> Option<RequestId> {
         // A borrowed pair can't be looked up without an allocation; keys are for those who ask.
         self.names_of(function).find_map(|name| {
-            let kept = self.keys.get(&(name, key.into()))?;
-            (kept.until > now).then_some(kept.value)
+            let (kept, until) = self.keys.get(&(name, key.into()))?;
+            (until > now).then_some(kept.value)
         })
     }
 
@@ -736,13 +736,12 @@ impl Index {
     fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
         let key = (function, key);
         let weight = key_weight(&key);
-        let kept = Kept {
+        let kept = Recorded {
             value: first,
-            until,
             place,
             bytes: weight,
         };
-        match self.keys.insert(key.clone(), kept) {
+        match self.keys.insert(key.clone(), kept, until) {
             Some(before) => {
                 self.tables.discount(before.place, before.bytes);
                 self.tables.supersede(place.segment, before.place.segment);
@@ -756,13 +755,12 @@ impl Index {
     }
 
     fn executed(&mut self, key: ExecutionKey, until: u64, weight: u32, place: Place) {
-        let kept = Kept {
+        let kept = Recorded {
             value: (),
-            until,
             place,
             bytes: weight,
         };
-        if let Some(before) = self.executions.insert(key, kept) {
+        if let Some(before) = self.executions.insert(key, kept, until) {
             self.tables.discount(before.place, before.bytes);
             self.tables.supersede(place.segment, before.place.segment);
         }
@@ -771,6 +769,14 @@ impl Index {
             table.executions.push(key);
         }
     }
+}
+
+/// A key or a result of an execution: where its record lies, and how many bytes of that are needed.
+#[derive(Clone, Debug)]
+struct Recorded<V> {
+    value: V,
+    place: Place,
+    bytes: u32,
 }
 
 fn key_weight((_, key): &DeduplicationKey) -> u32 {
@@ -913,7 +919,6 @@ mod tests {
             let place = Place { segment, offset: 0 };
             index.apply(fact, place, 100);
         }
-        assert_eq!(index.keys.ends(), 1);
         index.expire(50);
         assert_eq!(index.holder(0, "key", 0), None);
         assert_eq!(index.live_bytes(), 0);

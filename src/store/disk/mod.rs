@@ -32,7 +32,6 @@ mod crash_marks;
 #[cfg(feature = "encryption")]
 mod encryption;
 mod engine;
-mod expiring;
 pub(crate) mod files;
 mod frame;
 mod function_index;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::Admission;
-use super::fetching::{ask, is_signature, signatures};
+use super::load::{ask, is_signature, signatures};
+use crate::admission::Admission;
 use crate::base::clock;
 use crate::base::panic;
 use crate::error::StoreError;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::lanes::Lane;
-use super::{Admission, Stored};
+use super::crash_marks::Lane;
+use crate::admission::{Admission, Stored};
 use crate::base::clock::Clock;
 use crate::base::panic;
 use crate::base::time::Time;
@@ -30,7 +30,7 @@ const FETCH_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 impl Admission {
     /// The function has what waits for it in the store.
-    pub(super) fn inherit(&self, mailbox: &Mailbox) {
+    pub(crate) fn inherit(&self, mailbox: &Mailbox) {
         let Some(Stored { store, .. }) = &self.store else {
             return;
         };
@@ -52,7 +52,7 @@ impl Admission {
     }
 
     /// The function has from now on what is kept under its former names.
-    pub(super) fn take_over(&self, former: &[FunctionName], name: &FunctionName) {
+    pub(crate) fn take_over(&self, former: &[FunctionName], name: &FunctionName) {
         for former in former {
             if let Some(Stored { store, .. }) = &self.store
                 && let Err(panicked) = panic::catch(|| store.rename(former, name))
@@ -276,7 +276,7 @@ impl Admission {
 }
 
 /// Asks the store something, and waits for the answer.
-pub(super) async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     Stored { store, .. }: &Stored,
     question: impl FnOnce(&dyn EventStore, Reply<T>),
 ) -> Result<T, StoreError> {
@@ -290,11 +290,11 @@ pub(super) async fn ask<T: Send + 'static>(
 }
 
 /// The function whose executions are signatures. No application has one of this name, which is not legal.
-pub(super) fn signatures() -> FunctionName {
+pub(crate) fn signatures() -> FunctionName {
     FunctionName::new("$signatures")
 }
 
-pub(super) fn is_signature(execution: &Execution) -> bool {
+pub(crate) fn is_signature(execution: &Execution) -> bool {
     execution.function == signatures()
 }
 

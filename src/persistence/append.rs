@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{Admission, Stored, Wish, keys_full, refusal};
+use crate::admission::{Admission, Stored, Wish, keys_full, refusal};
 use crate::base::panic::{self, Panicked};
 use crate::base::time::Time;
 use crate::error::{InvokeError, StoreError};
@@ -53,7 +53,7 @@ struct Storing {
 
 impl Admission {
     /// Keeps places, stores, and only then lets the events run and the caller know.
-    pub(super) fn store_all(
+    pub(crate) fn store_all(
         self: &Arc<Self>,
         mailbox: Arc<Mailbox>,
         wanted: Few<(Entry, Wish)>,
@@ -149,7 +149,7 @@ impl Admission {
     pub(crate) async fn sync(&self) -> Result<(), StoreError> {
         match &self.store {
             None => Ok(()),
-            Some(stored) => super::fetching::ask(stored, |store, reply| store.sync(reply)).await,
+            Some(stored) => super::load::ask(stored, |store, reply| store.sync(reply)).await,
         }
     }
 
