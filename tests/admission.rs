@@ -85,7 +85,7 @@ fn a_payload_may_have_as_many_bytes_as_the_limit_and_no_more() {
 }
 
 #[test]
-fn the_limits_can_be_set() {
+fn the_payload_limits_of_events_and_calls_can_be_set() {
     let builder = Runtime::builder().function(slow("f"));
     simulate_with(
         builder.event_payload_max(10).call_payload_max(20),
@@ -216,7 +216,7 @@ fn an_event_that_invokes_its_own_function_is_stopped_at_the_16th_hop() {
 }
 
 #[test]
-fn a_proposed_request_id_is_taken_while_its_event_is_known() {
+fn a_chosen_request_id_is_taken_while_its_event_is_known() {
     let short = |name| scripted(name).retain(0, secs(0), 0);
     simulate([short("f"), short("g")], |s| async move {
         let id = proposed(7);
@@ -255,7 +255,7 @@ fn a_proposed_request_id_is_taken_while_its_event_is_known() {
 }
 
 #[test]
-fn the_proposed_request_ids_of_a_removed_function_are_free() {
+fn the_chosen_request_ids_of_a_removed_function_are_free() {
     simulate([scripted("f"), scripted("g")], |s| async move {
         let event = |function| Invoke::event(function, Script::succeeds()).request_id(proposed(7));
         s.client().send(event("f")).await.unwrap();
@@ -272,7 +272,7 @@ fn the_proposed_request_ids_of_a_removed_function_are_free() {
 }
 
 #[test]
-fn a_payload_that_is_no_json_is_refused() {
+fn a_payload_that_is_not_json_is_refused() {
     let function = Function::new("f", |_: Event<Payload>| async { Ok::<_, String>(()) });
     simulate([function], |s| async move {
         let odd = HashMap::from([((1, 2), 3)]);
@@ -348,7 +348,7 @@ fn a_simulation_needs_the_system_of_its_test() {
 
 /// BYD-13, GAP-14
 #[test]
-fn an_event_runs_no_sooner_than_it_may() {
+fn an_event_runs_no_earlier_than_its_delay_or_start_time() {
     simulate([scripted("f")], |s| async move {
         let event = || Invoke::event("f", Script::succeeds());
         let delayed = s
@@ -499,7 +499,7 @@ fn a_dry_run_meets_the_same_refusals_and_keeps_nothing() {
 }
 
 #[test]
-fn a_call_answers_with_the_result_or_the_failure() {
+fn a_call_returns_the_result_or_the_failure() {
     simulate([scripted("f")], |s| async move {
         let client = s.client();
         let _: RequestId = client.call("f", Script::succeeds()).await.unwrap();
@@ -555,7 +555,7 @@ fn json_reaches_a_typed_handler() {
 }
 
 #[test]
-fn the_router_answers_as_the_client_does() {
+fn the_router_replies_what_the_client_returns() {
     simulate([scripted("f")], |s| async move {
         let router = s.runtime().router();
         let event = Invoke::event("f", Script::succeeds());

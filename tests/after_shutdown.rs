@@ -27,7 +27,7 @@ async fn is_accepted(client: &Client, id: RequestId) -> bool {
 }
 
 #[test]
-fn a_cancellation_past_the_end_is_not_promised() {
+fn a_cancellation_after_the_end_has_no_effect() {
     for polite in [true, false] {
         run(async move {
             let disk = SimulatedDisk::new(1);
@@ -83,7 +83,7 @@ fn a_cancellation_within_the_grace_period_is_kept() {
 }
 
 #[test]
-fn nothing_starts_during_a_shutdown_however_it_is_resumed() {
+fn no_event_starts_during_a_shutdown_even_if_its_function_is_resumed() {
     simulate(
         [scripted("f").concurrency(1).timeout(secs(60))],
         |s| async move {
@@ -110,7 +110,7 @@ fn nothing_starts_during_a_shutdown_however_it_is_resumed() {
 }
 
 #[test]
-fn what_was_given_up_does_not_run_any_more() {
+fn events_given_up_at_the_shutdown_do_not_run() {
     for (stored, polite) in [(false, true), (true, true), (false, false), (true, false)] {
         run(async move {
             let disk = SimulatedDisk::new(1);
@@ -150,7 +150,7 @@ fn what_was_given_up_does_not_run_any_more() {
 }
 
 #[test]
-fn a_letter_that_found_no_room_is_dead_and_in_the_report() {
+fn a_letter_held_by_a_full_queue_is_dead_and_in_the_report() {
     let bounds = DeadLetterBounds::new(1, 1 << 20, WhenFull::Hold);
     let builder = Runtime::builder()
         .function(scripted("f").retry(RetryPolicy::none()))
@@ -168,7 +168,7 @@ fn a_letter_that_found_no_room_is_dead_and_in_the_report() {
 }
 
 #[test]
-fn the_report_names_what_only_the_store_has_too() {
+fn the_report_includes_events_that_only_the_store_has() {
     run(async {
         let disk = SimulatedDisk::new(1);
         let s = start(&disk, scripted("f").window(3)).await;
@@ -214,7 +214,7 @@ fn the_report_names_a_bounded_number_and_counts_all() {
 }
 
 #[test]
-fn a_purge_past_the_end_purges_nothing() {
+fn a_purge_after_the_end_removes_nothing() {
     run(async {
         let disk = SimulatedDisk::new(1);
         let function = || scripted("f").retry(RetryPolicy::none());
@@ -253,7 +253,7 @@ fn block<T>(future: impl Future<Output = T>) -> T {
 
 /// Callers on threads of their own, while the runtime ends.
 #[actix::test]
-async fn what_was_cancelled_runs_in_no_later_process_and_all_else_does() {
+async fn cancelled_events_run_in_no_later_process_and_the_others_do() {
     for round in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let ran = Arc::default();
@@ -299,7 +299,7 @@ async fn what_was_cancelled_runs_in_no_later_process_and_all_else_does() {
 }
 
 #[actix::test]
-async fn what_the_store_has_a_receipt_for_is_in_the_report() {
+async fn events_with_a_receipt_from_the_store_are_in_the_report() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let runtime = on_disk(folder.path(), noting(&Arc::default())).await;

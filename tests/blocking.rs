@@ -47,7 +47,7 @@ async fn until_running(simulation: &Simulation) {
 }
 
 #[test]
-fn a_run_that_is_given_up_before_its_thread_is_free_never_begins() {
+fn a_blocking_run_that_is_abandoned_before_it_has_a_thread_never_begins() {
     let (begun, begins) = mpsc::channel();
     let function = Function::blocking("f", move |event: Event<String>| {
         begun.send(event.clone()).map_err(|error| error.to_string())
@@ -81,7 +81,7 @@ fn a_run_that_is_given_up_before_its_thread_is_free_never_begins() {
 }
 
 #[test]
-fn whatever_a_blocking_handler_panics_with_its_thread_goes_on() {
+fn a_blocking_thread_survives_any_panic_of_its_handler() {
     let function = Function::blocking("f", |event: Event<bool>| {
         if *event {
             endless_panic();

@@ -82,7 +82,7 @@ fn child() {
 }
 
 #[test]
-fn what_failed_for_want_of_a_thread_runs_later_and_once() {
+fn an_attempt_that_found_no_thread_runs_later_and_once() {
     let mut running = Running::start("child", Path::new("."), "short");
     let said: Vec<_> = running.lines().collect();
     match said.as_slice() {

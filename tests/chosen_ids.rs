@@ -58,7 +58,7 @@ async fn functions(client: &Client, id: RequestId) -> Vec<String> {
 }
 
 #[actix::test]
-async fn a_purge_of_one_function_spares_the_others_letter() {
+async fn purging_one_function_keeps_another_functions_letter_with_the_same_id() {
     let runtime = start().await;
     let client = runtime.client();
     let id = die_twice(&client).await;
@@ -72,7 +72,7 @@ async fn a_purge_of_one_function_spares_the_others_letter() {
 }
 
 #[actix::test]
-async fn a_redrive_of_one_function_sends_its_own_letter() {
+async fn redriving_one_function_sends_its_letter_of_a_shared_id() {
     let runtime = start().await;
     let client = runtime.client();
     let id = die_twice(&client).await;
@@ -96,7 +96,7 @@ async fn a_redrive_of_one_function_sends_its_own_letter() {
 }
 
 #[actix::test]
-async fn a_shutdown_reports_both_letters() {
+async fn a_shutdown_reports_both_letters_of_a_shared_id() {
     let runtime = start().await;
     let client = runtime.client();
     let id = die_twice(&client).await;
@@ -110,7 +110,7 @@ async fn a_shutdown_reports_both_letters() {
 
 /// The log of an event that is forgotten is no later event's, though that has its id.
 #[actix::test]
-async fn an_id_that_is_proposed_again_has_an_empty_log() {
+async fn an_event_with_a_reused_id_begins_with_an_empty_log() {
     let logs = Logs::new();
     let function = Function::new("one", fail).retry(RetryPolicy::none());
     let function = function.retain(0, Duration::ZERO, 0);

@@ -42,7 +42,7 @@ fn named(name: &str) -> Function {
 
 /// ASY-13, ASY-19, CFG-12, UNV-08: an event that has failed once already is retried as is set by then.
 #[test]
-fn retries_that_are_set_hold_for_events_that_wait() {
+fn a_raised_retry_limit_applies_to_waiting_events() {
     simulate([scripted("f")], |s| async move {
         let id = invoke(&s, "f", Script::always_fails()).await;
         s.settle().await;
@@ -59,7 +59,7 @@ fn retries_that_are_set_hold_for_events_that_wait() {
 
 /// ASY-13, ASY-19: a retry that waits for its time and that is not wanted any more doesn't take place.
 #[test]
-fn retries_that_are_taken_back_are_not_made() {
+fn retries_beyond_a_lowered_limit_are_not_made() {
     simulate([scripted("f"), scripted("own")], |s| async move {
         let retries_max = async |function: &str, retries| {
             let change = |it: &mut EventInvokeConfig| it.retries_max = Some(retries);
@@ -92,7 +92,7 @@ fn retries_that_are_taken_back_are_not_made() {
 
 /// CFG-14: what is set of one qualifier says nothing of the others.
 #[test]
-fn each_qualifier_has_settings_of_its_own() {
+fn each_qualifier_has_separate_settings() {
     simulate([named("f")], |s| async move {
         set_event_invoke(&s.client(), "f", "live", |it| it.retries_max = Some(0)).await;
         let mut counts = Vec::new();
@@ -117,7 +117,7 @@ fn each_qualifier_has_settings_of_its_own() {
 
 /// ASY-17, CFG-12
 #[test]
-fn an_age_that_is_set_cuts_the_retries_short() {
+fn a_lowered_maximum_age_ends_the_retries_early() {
     simulate([scripted("f")], |s| async move {
         set_event_invoke(&s.client(), "f", "$LATEST", |it| {
             it.event_age_max = Some(secs(90));
@@ -146,7 +146,7 @@ async fn running(s: &Simulation) -> u64 {
 
 /// CON-02, CFG-24, CFG-26
 #[test]
-fn concurrency_that_is_set_holds_from_the_next_event_on() {
+fn changed_concurrency_applies_from_the_next_event_on() {
     simulate([slow("f").concurrency(2)], |s| async move {
         let client = s.client();
         for _ in 0..40 {
@@ -169,7 +169,7 @@ fn concurrency_that_is_set_holds_from_the_next_event_on() {
 
 /// ASY-26 to ASY-29: what waits and what comes dies unrun; what runs goes on.
 #[test]
-fn a_reserved_concurrency_of_zero_empties_the_function_into_the_failure_path() {
+fn setting_reserved_concurrency_to_zero_dead_letters_the_waiting_events() {
     simulate([slow("f").concurrency(1)], |s| async move {
         let client = s.client();
         let runs = client.invoke("f", ()).await.unwrap().request_id;
@@ -206,7 +206,7 @@ fn a_reserved_concurrency_of_zero_empties_the_function_into_the_failure_path() {
 
 /// An event that is delayed, or waits for a retry, dies when it is due.
 #[test]
-fn what_comes_due_where_nothing_runs_dies_too() {
+fn events_that_come_due_at_zero_concurrency_become_dead_letters() {
     simulate([scripted("f")], |s| async move {
         let retried = invoke(&s, "f", Script::always_fails()).await;
         let later = Invoke::event("f", Script::succeeds()).delay(secs(30));
@@ -224,7 +224,7 @@ fn what_comes_due_where_nothing_runs_dies_too() {
 
 /// CFG-27: at least 100 stay unreserved, and a function's own reservation is given back first.
 #[test]
-fn a_hundred_executions_can_not_be_reserved() {
+fn the_last_hundred_executions_can_not_be_reserved() {
     simulate([scripted("f"), scripted("g")], |s| async move {
         let client = s.client();
         set(&client, "f", |it| it.reserved_concurrency = Some(600)).await;
@@ -284,7 +284,7 @@ fn recursion_can_be_allowed_and_stopped() {
 
 /// INV-23: the message names the timeout that is set.
 #[test]
-fn a_timeout_that_is_set_holds_for_the_next_attempt() {
+fn a_changed_timeout_applies_to_the_next_attempt() {
     simulate([slow("f")], |s| async move {
         set(&s.client(), "f", |it| it.timeout = Some(secs(2))).await;
         let failed = s.client().call::<()>("f", ()).await.unwrap_err();
@@ -294,7 +294,7 @@ fn a_timeout_that_is_set_holds_for_the_next_attempt() {
 
 /// DST-01, DST-04, DST-05, CFG-21: a destination is named by its ARN.
 #[test]
-fn records_go_to_the_destinations_that_are_set() {
+fn records_go_to_the_configured_destinations() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
     let queue = "arn:aws:sqs:us-east-1:000000000000:records";
@@ -355,7 +355,7 @@ fn a_destination_that_is_gone_is_counted_and_loses_no_event() {
 
 /// NAM-13, NAM-16, INV-03
 #[test]
-fn a_handler_knows_under_which_qualifier_it_runs() {
+fn a_handler_sees_the_qualifier_it_was_invoked_with() {
     let versions = Function::new("f", |event: Event<()>| async move {
         let context = event.context();
         let qualifier = context.qualifier().map(str::to_owned);
@@ -410,7 +410,7 @@ fn only_calls_carry_a_clients_context() {
 }
 
 #[test]
-fn what_is_faulty_changes_nothing() {
+fn an_invalid_configuration_changes_nothing() {
     simulate([scripted("f")], |s| async move {
         let client = s.client();
         let change = |it: &mut Configuration| {
@@ -449,7 +449,7 @@ fn every_faulty_alias_is_named_when_the_runtime_starts() {
 /// What was set is there when the next process starts, for a function that comes later too; and a store that can't keep it
 /// changes nothing.
 #[test]
-fn what_is_set_outlives_the_process() {
+fn configuration_outlives_the_process() {
     let store = RecordingStore::new();
     let start = |function: &str| {
         let builder = Runtime::builder().store(store.clone());
@@ -472,7 +472,7 @@ fn what_is_set_outlives_the_process() {
 
 /// BYD-03
 #[test]
-fn a_pause_that_is_set_outlives_the_process() {
+fn a_pause_outlives_the_process() {
     let store = RecordingStore::new();
     let start = || {
         let builder = Runtime::builder().store(store.clone());

@@ -113,7 +113,7 @@ fn dies() -> Script {
 }
 
 #[test]
-fn a_router_that_is_lost_closes_the_door() {
+fn new_events_are_refused_after_the_router_is_lost() {
     lose("accepted", "actor=\"router\"", |s| async move {
         let router = s.runtime().router();
         assert!(
@@ -127,7 +127,7 @@ fn a_router_that_is_lost_closes_the_door() {
 }
 
 #[test]
-fn a_dead_letter_queue_that_is_lost_closes_the_door() {
+fn new_events_are_refused_after_the_dead_letter_queue_is_lost() {
     lose(
         "queue is full",
         "actor=\"dead-letter queue\"",
@@ -142,7 +142,7 @@ fn a_dead_letter_queue_that_is_lost_closes_the_door() {
 }
 
 #[test]
-fn a_supervisor_that_is_lost_closes_the_door() {
+fn new_events_are_refused_after_a_supervisor_is_lost() {
     let named = "actor=\"supervisor\" function=f ";
     lose("became a dead letter", named, |s| async move {
         invoke(&s, "f", dies()).await;
@@ -151,7 +151,7 @@ fn a_supervisor_that_is_lost_closes_the_door() {
 }
 
 #[test]
-fn an_orderly_end_is_no_loss() {
+fn a_shutdown_is_not_reported_as_a_lost_actor() {
     sabotaged(|s, saboteur| async move {
         invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
@@ -190,7 +190,7 @@ fn endless() -> (Function, mpsc::UnboundedReceiver<()>) {
 
 /// Without an application's `System`, a handler finds the runtime's own, and can stop it.
 #[tokio::test]
-async fn callers_that_wait_hear_of_the_end_of_the_runtimes_own_system() {
+async fn waiting_callers_get_an_error_when_the_runtimes_system_ends() {
     let (function, mut begins) = endless();
     let vandal = Function::new("vandal", |_: Event<()>| async {
         System::current().stop();

@@ -377,21 +377,21 @@ fn courses(seeds: Range<u64>) {
 }
 
 #[test]
-fn whatever_dies_every_event_ends_seeds_0_to_2500() {
+fn every_event_with_a_receipt_ends_across_crashes_seeds_0_to_2500() {
     courses(0..2_500);
 }
 
 #[test]
-fn whatever_dies_every_event_ends_seeds_2500_to_5000() {
+fn every_event_with_a_receipt_ends_across_crashes_seeds_2500_to_5000() {
     courses(2_500..5_000);
 }
 
 #[test]
-fn whatever_dies_every_event_ends_seeds_5000_to_7500() {
+fn every_event_with_a_receipt_ends_across_crashes_seeds_5000_to_7500() {
     courses(5_000..7_500);
 }
 
 #[test]
-fn whatever_dies_every_event_ends_seeds_7500_to_10000() {
+fn every_event_with_a_receipt_ends_across_crashes_seeds_7500_to_10000() {
     courses(7_500..10_000);
 }

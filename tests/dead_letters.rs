@@ -110,7 +110,7 @@ fn every_subscriber_sees_every_letter_once_and_in_order() {
 }
 
 #[test]
-fn a_subscriber_that_is_gone_bothers_nobody() {
+fn a_dead_subscriber_does_not_affect_the_others() {
     simulate([mortal("f")], |s| async move {
         let (gone, its) = subscribe(&s, Duration::ZERO, None).await;
         let (_stays, seen) = subscribe(&s, Duration::ZERO, None).await;
@@ -153,7 +153,7 @@ fn a_subscriber_that_stops_is_dropped() {
 
 /// GAP-09
 #[test]
-fn a_letter_tells_the_events_whole_history() {
+fn a_letter_contains_the_whole_history_of_its_event() {
     simulate([scripted("f")], |s| async move {
         let script = steps([fail(), Step::Panic, Step::Hang]);
         let event = redrive::Invoke::event("f", script)
@@ -233,7 +233,7 @@ fn letters_are_filtered_and_paged_in_order() {
 }
 
 #[test]
-fn no_cursor_and_no_limit_stops_the_paging() {
+fn paging_ends_with_any_cursor_and_any_limit() {
     simulate([mortal("f")], |s| async move {
         die(&s, "f", 2).await;
         let list = |list| {
@@ -352,7 +352,7 @@ fn a_redrive_may_carry_an_edited_payload() {
 }
 
 #[test]
-fn a_redrive_of_some_leaves_the_others() {
+fn a_filtered_redrive_leaves_the_other_letters() {
     simulate([mortal("f"), mortal("g")], |s| async move {
         die(&s, "f", 3).await;
         let g = die(&s, "g", 2).await;
@@ -374,7 +374,7 @@ fn a_redrive_of_some_leaves_the_others() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn a_dry_run_of_a_redrive_changes_nothing() {
     simulate([mortal("f"), mortal("g")], |s| async move {
         let f = die(&s, "f", 2).await;
         die(&s, "g", 1).await;
@@ -404,7 +404,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn a_refused_letter_stays_where_it_was() {
+fn a_letter_whose_redrive_is_refused_stays_in_the_queue() {
     simulate([mortal("f"), mortal("g")], |s| async move {
         let first = die(&s, "f", 1).await[0];
         die(&s, "g", 1).await;
@@ -422,7 +422,7 @@ fn a_refused_letter_stays_where_it_was() {
 }
 
 #[test]
-fn a_paced_redrive_takes_its_time_and_the_queue_goes_on() {
+fn a_paced_redrive_keeps_its_pace_and_does_not_block_the_queue() {
     simulate([mortal("f"), mortal("g")], |s| async move {
         die(&s, "f", 11).await;
         let queue = dead_letters(&s);
@@ -438,7 +438,7 @@ fn a_paced_redrive_takes_its_time_and_the_queue_goes_on() {
 }
 
 #[test]
-fn a_pace_that_is_no_positive_number_sends_nothing() {
+fn a_redrive_whose_pace_is_not_positive_sends_nothing() {
     simulate([mortal("f")], |s| async move {
         let ids = die(&s, "f", 2).await;
         for pace in [0.0, -0.0, -2.0, f64::NAN, f64::NEG_INFINITY, 1e-300] {
@@ -552,7 +552,7 @@ fn the_report_of_a_shutdown_names_held_letters_once() {
 }
 
 #[test]
-fn a_redrive_makes_room_for_what_is_held() {
+fn a_redrive_makes_room_for_held_letters() {
     bounded(WhenFull::Hold, |s| async move {
         die(&s, "f", 5).await;
         let mended = Payload::new(Script::succeeds()).unwrap();

@@ -57,7 +57,7 @@ fn identified(function: Function) -> redrive::Builder {
 
 /// DST-03 to DST-08
 #[test]
-fn the_record_of_a_success_is_awss() {
+fn the_record_of_a_success_has_awss_format() {
     let (function, records) = recorded("f");
     simulate_with(identified(function), |s| async move {
         let id = invoke(&s, "f", json!({ "a": 1 })).await;
@@ -81,7 +81,7 @@ fn the_record_of_a_success_is_awss() {
 
 /// DST-05, DST-09, DST-21, GAP-19
 #[test]
-fn the_record_of_a_failure_is_awss() {
+fn the_record_of_a_failure_has_awss_format() {
     let (function, records) = recorded("f");
     simulate_with(identified(function), |s| async move {
         let id = invoke(&s, "f", json!({ "fail": "always" })).await;
@@ -128,7 +128,7 @@ fn the_record_of_a_failure_is_awss() {
 
 /// ASY-18, DST-07
 #[test]
-fn the_record_of_an_event_too_old_tells_its_last_attempt() {
+fn the_record_of_an_expired_event_contains_its_last_attempt() {
     let (function, records) = recorded("f");
     simulate([function.event_age_max(secs(90))], |s| async move {
         invoke(&s, "f", json!({ "fail": "always" })).await;
@@ -281,7 +281,7 @@ fn the_event_of_a_record_has_its_own_id_and_the_same_trace() {
 
 /// DST-17, UNV-16: a record that can't be delivered is not sent again.
 #[test]
-fn a_record_is_delivered_once_or_not_at_all() {
+fn a_record_is_delivered_at_most_once() {
     hush();
     let tries = Arc::new(Mutex::new(0));
     let count = tries.clone();
@@ -302,7 +302,7 @@ fn a_record_is_delivered_once_or_not_at_all() {
 
 /// UNV-19, DST-06: a payload that is no object stands in the record as it is.
 #[test]
-fn any_payload_stands_in_the_record_as_json() {
+fn every_payload_is_json_in_the_record() {
     let (function, records) = recorded("f");
     simulate([function], |s| async move {
         let payloads = [
@@ -361,7 +361,7 @@ impl Handler<InvocationRecord> for Archive {
 
 /// MET-15
 #[test]
-fn an_actor_gets_records_until_it_is_gone() {
+fn an_actor_destination_gets_records_until_it_stops() {
     hush();
     run(async {
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -400,7 +400,7 @@ fn an_actor_gets_records_until_it_is_gone() {
 
 /// MET-15
 #[test]
-fn a_closure_that_panics_is_counted_and_harms_nothing() {
+fn a_panic_of_a_destination_closure_is_counted_and_harms_nothing() {
     let function = scripted("f")
         .on_success(Destination::closure(|_| {
             panic!("as scripted, in a destination")

@@ -59,7 +59,7 @@ fn assert_says(said: &str, texts: &[&str]) {
 }
 
 #[test]
-fn what_is_right_compiles() {
+fn correct_code_compiles() {
     let said = compile(
         "right",
         r#"
@@ -76,7 +76,7 @@ fn what_is_right_compiles() {
 }
 
 #[test]
-fn what_is_no_function_is_said_to_be_no_handler() {
+fn the_error_for_a_value_that_is_not_a_function_says_it_is_not_a_handler() {
     let said = compile(
         "no_function",
         r#"fn main() { let _ = Function::new("f", 5); }"#,
@@ -92,7 +92,7 @@ fn what_is_no_function_is_said_to_be_no_handler() {
 }
 
 #[test]
-fn a_handler_of_something_else_is_told_to_take_an_event() {
+fn the_error_for_a_handler_of_another_type_says_to_take_an_event() {
     let said = compile(
         "no_event",
         r#"
@@ -111,7 +111,7 @@ fn a_handler_of_something_else_is_told_to_take_an_event() {
 }
 
 #[test]
-fn a_closure_of_something_else_is_told_to_take_an_event() {
+fn the_error_for_a_closure_of_another_type_says_to_take_an_event() {
     let code =
         r#"fn main() { let _ = Function::new("f", |n: u32| async move { Ok::<_, String>(n) }); }"#;
     let said = compile("no_event_closure", code);
@@ -125,7 +125,7 @@ fn a_closure_of_something_else_is_told_to_take_an_event() {
 }
 
 #[test]
-fn a_handler_that_takes_nothing_is_told_to_take_one_argument() {
+fn the_error_for_a_handler_without_arguments_says_to_take_one() {
     let code = r#"fn main() { let _ = Function::new("f", || async { Ok::<_, String>(()) }); }"#;
     assert_says(
         &compile("no_argument", code),
@@ -134,7 +134,7 @@ fn a_handler_that_takes_nothing_is_told_to_take_one_argument() {
 }
 
 #[test]
-fn a_handler_that_is_not_async_is_told_so() {
+fn the_error_for_a_handler_that_is_not_async_says_so() {
     let said = compile(
         "not_async",
         r#"
@@ -145,7 +145,7 @@ fn a_handler_that_is_not_async_is_told_so() {
 }
 
 #[test]
-fn a_handler_without_a_result_is_told_to_return_one() {
+fn the_error_for_a_handler_without_a_result_says_to_return_one() {
     let said = compile(
         "no_result",
         r#"
@@ -156,7 +156,7 @@ fn a_handler_without_a_result_is_told_to_return_one() {
 }
 
 #[test]
-fn an_error_that_is_none_is_told_what_errors_there_are() {
+fn the_error_for_a_wrong_error_type_lists_the_right_ones() {
     let message = [
         "`u32` can't be the error of a handler",
         "a handler's error is any `std::error::Error`, `anyhow::Error`, `Box<dyn Error>`, `String` or `&str`",
@@ -174,7 +174,7 @@ fn an_error_that_is_none_is_told_what_errors_there_are() {
 }
 
 #[test]
-fn a_payload_that_is_no_json_is_told_what_to_derive() {
+fn the_error_for_a_payload_without_serde_says_what_to_derive() {
     let said = compile(
         "no_json",
         r#"
@@ -192,7 +192,7 @@ fn a_payload_that_is_no_json_is_told_what_to_derive() {
 }
 
 #[test]
-fn a_state_that_is_not_stateful_is_told_what_to_implement() {
+fn the_error_for_a_state_that_is_not_stateful_says_what_to_implement() {
     let said = compile(
         "not_stateful",
         r#"

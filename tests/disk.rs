@@ -26,7 +26,7 @@ fn counting(name: &str, runs: &Arc<AtomicU32>) -> Function {
 }
 
 #[actix::test]
-async fn what_waits_is_run_by_the_next_process_and_what_ended_is_known_to_it() {
+async fn the_next_process_runs_waiting_events_and_knows_ended_ones() {
     let folder = tempfile::tempdir().unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let gate = Arc::new(Semaphore::new(1));
@@ -154,7 +154,7 @@ async fn a_key_that_was_accepted_is_a_duplicate_for_the_next_process() {
 
 /// INV-10, BYD-12: whatever became of the event.
 #[actix::test]
-async fn a_proposed_id_is_taken_for_the_next_process_too() {
+async fn a_chosen_request_id_stays_taken_in_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let start = async || {
@@ -216,7 +216,7 @@ async fn a_folder_that_is_in_use_is_refused_at_once() {
 
 /// More than fits into memory's window, over more segments than one, twice.
 #[actix::test]
-async fn a_backlog_is_drained_by_whoever_comes_next() {
+async fn a_backlog_is_drained_by_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let start = async || {
@@ -305,7 +305,7 @@ async fn a_function_has_no_more_stored_deduplication_keys_than_it_may() {
 
 /// Any path that can be borrowed names the folder, and an owned one too.
 #[actix::test]
-async fn a_folder_is_named_by_any_path() {
+async fn a_folder_can_be_given_as_any_path_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_path_buf();
     let text = path.to_str().unwrap().to_owned();

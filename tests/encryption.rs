@@ -179,7 +179,7 @@ async fn keys_are_changed_without_writing_an_event_again() {
 }
 
 #[actix::test]
-async fn a_folder_that_was_open_is_sealed_from_here_on() {
+async fn an_unencrypted_folder_is_encrypted_from_the_first_start_with_a_key() {
     let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let runtime = start(Disk::new(folder.path())).await.unwrap();
     let ids = three(&runtime).await;

@@ -53,7 +53,7 @@ fn an_error_has_the_name_of_its_type() {
 }
 
 #[test]
-fn what_a_box_holds_gives_its_name() {
+fn a_boxed_error_has_the_name_of_the_type_inside() {
     assert_eq!(called(|| Boxed::from(CardDeclined)), "CardDeclined");
     assert_eq!(
         called(|| SendBoxed::from(ShopError::OutOfStock)),
@@ -79,7 +79,7 @@ fn what_a_box_holds_gives_its_name() {
 }
 
 #[test]
-fn what_says_how_to_retry_is_called_by_what_it_holds() {
+fn a_retry_wrapper_has_the_name_of_the_error_inside() {
     assert_eq!(called(|| Final::new(CardDeclined)), "CardDeclined");
     assert_eq!(
         called(|| Boxed::from(Final::new(CardDeclined))),
@@ -93,7 +93,7 @@ fn what_says_how_to_retry_is_called_by_what_it_holds() {
 }
 
 #[test]
-fn a_code_stands_before_every_type() {
+fn an_error_code_takes_precedence_over_every_type_name() {
     assert_eq!(called(|| Coded::new("Declined", CardDeclined)), "Declined");
     assert_eq!(
         called(|| Boxed::from(Coded::new("Declined", "by the bank"))),

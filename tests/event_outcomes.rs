@@ -154,7 +154,7 @@ fn a_retry_policy_outlasts_an_outage_of_five_minutes() {
 
 /// CON-06: the limit is 3 seconds unless another is set.
 #[test]
-fn an_attempt_has_three_seconds() {
+fn an_attempt_times_out_after_three_seconds() {
     simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {
         let id = invoke(&s, "f", steps([Step::Hang])).await;
         s.advance(secs(10)).await;
@@ -169,7 +169,7 @@ fn an_attempt_has_three_seconds() {
 /// GAP-10, DLQ-07, MET-13, UNV-02: the failure that a letter ends with. In place of AWS's codes it has a kind, a type and a text; an
 /// event that never ran has none.
 #[test]
-fn each_way_to_die_leaves_a_letter_with_its_reason() {
+fn every_condition_leaves_a_letter_with_its_reason() {
     let none = RetryPolicy::none;
     let functions = [
         scripted("f").retry(none()),
@@ -269,7 +269,7 @@ fn a_loop_ends_in_a_record_and_a_letter() {
 
 /// GAP-16: the threshold is a setting, and a chain that is longer ends at once, with a letter that tells its length.
 #[test]
-fn a_function_may_say_how_long_a_chain_may_be() {
+fn the_longest_chain_of_hops_can_be_set_per_function() {
     let link = |hops| {
         Function::new("f", |_: Event<Value>| async { Ok::<_, String>(()) })
             .on_success(Destination::function("f"))
@@ -306,7 +306,7 @@ fn an_event_as_large_as_it_may_be_is_kept_whole_when_it_dies() {
 /// CFL-02, DST-19, LST-08, GAP-22, UNV-07, BYD-04: an alias's settings are its own: it has neither those of its version nor those of
 /// `$LATEST`. The dead-letter queue is one for all.
 #[test]
-fn an_alias_has_the_settings_that_were_made_for_it() {
+fn an_alias_has_separate_settings() {
     let function = scripted("f").version(1).alias("live", 1).alias("canary", 1);
     simulate([function], |s| async move {
         let client = s.client();

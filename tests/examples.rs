@@ -163,7 +163,7 @@ fn durable_goes_on_after_a_kill() {
 /// It listens, answers, and ends well when it is asked to.
 #[cfg(all(unix, feature = "http"))]
 #[test]
-fn lambda_api_serves_until_it_is_told_to_end() {
+fn lambda_api_serves_until_a_signal() {
     use std::io::{Read, Write};
 
     let mut child = Command::new(built("lambda_api"))
@@ -196,7 +196,7 @@ fn lambda_api_serves_until_it_is_told_to_end() {
 
 #[cfg(feature = "http")]
 #[test]
-fn lambda_api_tells_its_flags() {
+fn lambda_api_prints_its_flags() {
     let run = |words: &[&str]| {
         Command::new(built("lambda_api"))
             .args(words)
@@ -225,7 +225,7 @@ fn lambda_api_tells_its_flags() {
 }
 
 #[test]
-fn thumbnails_keeps_its_events_where_it_is_told() {
+fn thumbnails_keeps_its_events_in_the_given_folder() {
     let folder = tempfile::tempdir().unwrap();
     let [data, out] = ["data", "out"].map(|name| folder.path().join(name));
     let output = Command::new(built("thumbnails"))

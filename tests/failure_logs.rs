@@ -90,7 +90,7 @@ async fn said(client: &Client, logs: &Logs, function: &'static str) -> Vec<Strin
 
 /// LOG-03, LOG-04
 #[actix::test]
-async fn a_failure_is_told_with_its_type_and_its_causes() {
+async fn a_failure_is_logged_with_its_type_and_causes() {
     let (runtime, logs) = start().await;
     let client = runtime.client();
     let declined = r"the card was declined\nEND RequestId: forged";
@@ -113,7 +113,7 @@ async fn a_failure_is_told_with_its_type_and_its_causes() {
 
 /// LOG-07
 #[actix::test]
-async fn a_panic_is_told_with_its_place() {
+async fn a_panic_is_logged_with_its_location() {
     let (runtime, logs) = start().await;
     let client = runtime.client();
     let crashed = said(&client, &logs, "crash").await;
@@ -128,7 +128,7 @@ async fn a_panic_is_told_with_its_place() {
 
 /// LOG-09
 #[actix::test]
-async fn a_timeout_is_told_in_awss_words_alone() {
+async fn a_timeout_is_logged_in_awss_words_only() {
     let (runtime, logs) = start().await;
     let client = runtime.client();
     let hung = said(&client, &logs, "hang").await;
@@ -141,7 +141,7 @@ async fn a_timeout_is_told_in_awss_words_alone() {
 
 /// LOG-07: an attempt that takes its worker with it is told too.
 #[actix::test]
-async fn a_worker_that_is_lost_is_told() {
+async fn a_lost_worker_is_logged() {
     let logs = Logs::new();
     let stopper = |_: Event<u32>| async move {
         actix::Arbiter::current().stop();
@@ -158,7 +158,7 @@ async fn a_worker_that_is_lost_is_told() {
 
 /// LOG-09: so is one that was given up because it holds its thread.
 #[actix::test]
-async fn an_attempt_that_is_out_of_reach_is_told() {
+async fn the_timeout_of_a_handler_that_blocks_its_arbiter_is_logged() {
     let logs = Logs::new();
     let (free, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
@@ -181,7 +181,7 @@ async fn an_attempt_that_is_out_of_reach_is_told() {
 
 /// LOG-11: an id that is proposed again, for another function or for the same, has nothing of the event before.
 #[actix::test]
-async fn a_log_is_of_one_event_of_one_function() {
+async fn a_log_contains_one_event_of_one_function() {
     let logs = Logs::new();
     let day = Duration::from_secs(86_400);
     let forgetful = |it: Function| it.retry(RetryPolicy::none()).retain(1, day, 1 << 20);

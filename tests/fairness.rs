@@ -62,7 +62,7 @@ fn bounds() -> DeadLetterBounds {
 }
 
 #[test]
-fn questions_to_the_dead_letter_queue_let_others_have_their_turn() {
+fn queries_of_the_dead_letter_queue_do_not_starve_other_actors() {
     simulate([mortal("f")], |s| async move {
         let queue = dead_letters(&s);
         let asking = async move {
@@ -77,7 +77,7 @@ fn questions_to_the_dead_letter_queue_let_others_have_their_turn() {
 }
 
 #[test]
-fn invocations_by_the_router_let_others_have_their_turn() {
+fn invocations_by_the_router_do_not_starve_other_actors() {
     simulate([mortal("f")], |s| async move {
         let router = s.runtime().router();
         let sending = async move {
@@ -93,7 +93,7 @@ fn invocations_by_the_router_let_others_have_their_turn() {
 }
 
 #[test]
-fn many_events_that_must_not_run_die_in_turns() {
+fn many_events_at_zero_concurrency_are_dead_lettered_in_bounded_steps() {
     let zero = mortal("f").reserved_concurrency_zero();
     simulate([zero, scripted("g")], |s| async move {
         let client = s.client();
@@ -108,7 +108,7 @@ fn many_events_that_must_not_run_die_in_turns() {
 }
 
 #[test]
-fn the_events_of_a_removed_function_die_in_turns() {
+fn the_events_of_a_removed_function_are_dead_lettered_in_bounded_steps() {
     simulate_with(
         Runtime::builder()
             .function(mortal("f"))
@@ -132,7 +132,7 @@ fn the_events_of_a_removed_function_die_in_turns() {
 }
 
 #[test]
-fn the_calls_of_a_removed_function_end_in_turns() {
+fn the_calls_of_a_removed_function_end_in_bounded_steps() {
     let hanging = Function::new("f", async |_: Event<u32>| {
         std::future::pending::<()>().await;
         Ok::<_, String>(())
@@ -152,7 +152,7 @@ fn the_calls_of_a_removed_function_end_in_turns() {
 }
 
 #[test]
-fn a_page_ends_after_a_bounded_number_of_looks_and_says_where_to_go_on() {
+fn a_page_examines_a_bounded_number_of_letters_and_returns_a_cursor() {
     simulate_with(
         Runtime::builder()
             .function(mortal("f"))
@@ -202,7 +202,7 @@ fn a_page_ends_after_a_bounded_number_of_looks_and_says_where_to_go_on() {
 }
 
 #[test]
-fn a_purge_of_many_letters_takes_turns_and_leaves_those_that_come_meanwhile() {
+fn a_purge_works_in_bounded_steps_and_keeps_letters_that_arrive_meanwhile() {
     let builder = Runtime::builder().function(mortal("f"));
     simulate_with(builder.dead_letters(bounds()), |s| async move {
         many_letters(&s, "f").await;
@@ -224,7 +224,7 @@ fn a_purge_of_many_letters_takes_turns_and_leaves_those_that_come_meanwhile() {
 }
 
 #[test]
-fn a_purge_leaves_what_takes_the_room_that_it_makes() {
+fn a_purge_keeps_the_letters_that_take_its_freed_room() {
     let bounds = DeadLetterBounds::new(MANY, 1 << 30, WhenFull::Hold);
     let builder = Runtime::builder()
         .function(mortal("f"))
@@ -250,7 +250,7 @@ fn a_purge_leaves_what_takes_the_room_that_it_makes() {
 }
 
 #[test]
-fn many_letters_are_redriven_in_turns() {
+fn many_letters_are_redriven_in_bounded_steps() {
     let builder = Runtime::builder().function(mortal("f"));
     simulate_with(builder.dead_letters(bounds()), |s| async move {
         many_letters(&s, "f").await;
@@ -268,7 +268,7 @@ fn many_letters_are_redriven_in_turns() {
 }
 
 #[test]
-fn many_letters_grow_too_old_in_turns() {
+fn many_letters_expire_in_bounded_steps() {
     let builder = Runtime::builder().function(mortal("f"));
     let bounds = bounds().age_max(secs(3_600));
     simulate_with(builder.dead_letters(bounds), |s| async move {

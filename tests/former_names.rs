@@ -265,7 +265,7 @@ fn keys_and_configuration_of_a_former_name_hold_for_the_function() {
 
 /// Results are remembered by the real store alone.
 #[test]
-fn a_result_under_an_idempotency_key_of_a_former_name_stands() {
+fn a_result_under_an_idempotency_key_of_a_former_name_is_reused() {
     run(async {
         let (place, ran) = (Place::Disk(SimulatedDisk::new(7)), Ran::default());
         let function = |name: &str| {

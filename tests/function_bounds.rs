@@ -50,7 +50,7 @@ impl fmt::Display for Endless {
 impl Error for Endless {}
 
 #[test]
-fn an_error_without_end_is_a_dead_letter_with_bounded_texts() {
+fn an_endless_error_text_is_bounded_in_the_dead_letter() {
     let handler = async |event: Event<String>| -> Result<(), Box<dyn Error>> {
         match &**event {
             "ring" => Err(Ring.into()),
@@ -75,7 +75,7 @@ fn an_error_without_end_is_a_dead_letter_with_bounded_texts() {
 }
 
 #[test]
-fn an_event_that_fails_at_once_for_ever_runs_ten_times_a_second() {
+fn an_event_with_unlimited_immediate_retries_runs_ten_times_a_second() {
     let at_once = [
         ("throttled", RetryPolicy::lambda()),
         ("retry after", RetryPolicy::fixed(u32::MAX, secs(60))),
@@ -167,7 +167,7 @@ fn heard_of_50(letters_max: usize, bytes_max: u64) -> usize {
 }
 
 #[test]
-fn what_a_slow_subscriber_has_not_taken_is_bounded() {
+fn the_backlog_of_a_slow_subscriber_is_bounded() {
     // Beside the backlog: one that it has, and one in its actor's mailbox, with what actix lets in beyond.
     let more = 1..=4;
     let by_letters = heard_of_50(7, u64::MAX);
@@ -256,7 +256,7 @@ fn a_function_takes_no_more_deduplication_keys_than_it_may() {
 }
 
 #[test]
-fn what_a_caller_sends_beside_the_payload_is_bounded() {
+fn the_headers_of_an_invocation_are_bounded() {
     let too_long = |max: usize, bytes: usize| {
         let header: Arc<str> = "x".repeat(bytes).into();
         let builder = Runtime::builder().function(ok("f")).headers_max(max);
@@ -310,7 +310,7 @@ fn large() -> String {
 }
 
 #[test]
-fn dead_events_are_remembered_with_so_many_bytes() {
+fn remembered_dead_events_are_bounded_in_bytes() {
     let handler = async |_: Event<String>| Err::<(), _>("as scripted");
     let function = Function::new("f", handler).retry(RetryPolicy::none());
     let function = function.retain(1_000, secs(3_600), 8 << 20);

@@ -44,7 +44,7 @@ async fn a_runtime_lives_under_tokio_on_many_threads() {
 }
 
 #[test]
-fn a_runtime_needs_no_executor_but_one_that_polls() {
+fn a_runtime_works_under_any_executor() {
     let answer = std::thread::spawn(|| {
         let waiting = async {
             let runtime = start(echo()).await;
@@ -353,7 +353,7 @@ fn after_sigterm(mode: &str) -> String {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn whatever_main_is_made_of_a_signal_loses_nothing() {
+fn a_signal_loses_no_event_under_any_main() {
     for mode in [
         "until_signal under actix",
         "until_signal under tokio",
@@ -398,7 +398,7 @@ fn a_second_signal_ends_the_grace_period() {
 
 #[cfg(unix)]
 #[test]
-fn without_a_word_of_the_application_signals_end_the_process() {
+fn without_until_signal_a_signal_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
     let (mut child, _output) = spawn_child("ignores");
     send(&child, "-TERM");

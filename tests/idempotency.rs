@@ -107,7 +107,7 @@ fn a_result_stands_for_all_further_events_and_calls_with_its_key() {
 
 /// IDM-02
 #[test]
-fn each_function_has_keys_of_its_own() {
+fn each_function_has_separate_keys() {
     let runs = Runs::default();
     let functions = ["f", "g"].map(|name| counting(name, &runs).idempotent(by_key()));
     simulate(functions, |s| async move {
@@ -148,7 +148,7 @@ fn a_key_is_the_json_of_a_part_or_of_the_whole_payload_in_any_order() {
 
 /// IDM-05
 #[test]
-fn a_result_expires_an_hour_after_the_run_unless_told_otherwise() {
+fn a_result_expires_an_hour_after_the_run_by_default() {
     for (by, age) in [(by_key(), 3_600), (by_key().expires_after(secs(60)), 60)] {
         counted(by, |s, runs| async move {
             call(&s, job(1)).await.unwrap();
@@ -193,7 +193,7 @@ fn an_event_without_a_key_fails_for_good_where_one_is_required() {
 
 /// IDM-03: nothing, and collections of nothing, are no keys; zero and `false` are.
 #[test]
-fn zero_is_a_key_and_nothing_is_none() {
+fn zero_is_a_key_and_null_is_not() {
     for (key, is_key) in [
         ("0", true),
         ("false", true),
@@ -221,7 +221,7 @@ fn zero_is_a_key_and_nothing_is_none() {
 
 /// IDM-04, IDM-06
 #[test]
-fn events_that_come_meanwhile_wait_without_cost_and_have_the_same_result() {
+fn events_with_a_running_key_wait_and_get_the_same_result() {
     let runs = Runs::default();
     let function = counting("f", &runs).idempotent(by_key());
     let function = function.timeout(secs(60)).retry(RetryPolicy::none());
@@ -249,7 +249,7 @@ fn events_that_come_meanwhile_wait_without_cost_and_have_the_same_result() {
 
 /// IDM-06
 #[test]
-fn a_call_that_comes_meanwhile_is_told() {
+fn a_call_with_a_running_key_is_refused() {
     counted(by_key(), |s, runs| async move {
         let slow = Job {
             seconds: 2,
@@ -369,7 +369,7 @@ fn a_panic_in_a_key_and_a_payload_without_its_fields_are_failures_of_the_event()
 
 /// Nothing is forgotten to make room: who comes new waits.
 #[test]
-fn where_no_more_keys_may_be_remembered_new_ones_wait_until_one_expires() {
+fn at_the_bound_new_keys_wait_until_one_expires() {
     let runs = Runs::default();
     let by = by_key().expires_after(secs(10));
     let function = counting("f", &runs)
@@ -544,7 +544,7 @@ fn a_worker_that_is_lost_frees_the_key() {
 /// IDM-13, BYD-15, GAP-12: the key of a handler that blocks its arbiter goes to the next event a second after its timeout;
 /// when it comes back it finds itself fenced, and its own event has the result of the other.
 #[test]
-fn whoever_outlives_its_lease_is_fenced() {
+fn an_attempt_that_outlives_its_lease_is_fenced() {
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let runs = Runs::default();

@@ -84,7 +84,7 @@ async fn death(client: &Client, id: RequestId) -> DeadLetter {
 }
 
 #[actix::test]
-async fn a_handler_that_blocks_its_arbiter_is_named_counted_and_superseded_while_others_go_on() {
+async fn a_handler_that_blocks_its_arbiter_is_logged_counted_and_superseded_while_others_go_on() {
     let log = log_capture::log();
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let blocker = stubborn("blocker", &gate, &sender).timeout(Duration::from_millis(400));
@@ -654,7 +654,7 @@ fn computing(gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
 
 /// There is one arbiter, and the watch sleeps: only on a thread of its own can the second event leave room for others.
 #[actix::test]
-async fn a_function_that_holds_its_thread_moves_to_arbiters_of_its_own() {
+async fn a_function_that_holds_its_thread_moves_to_dedicated_arbiters() {
     let log = log_capture::log();
     let (gate, (stuck, mut held)) = (Gate::default(), mpsc::unbounded_channel());
     let runtime = Runtime::builder()
@@ -694,7 +694,7 @@ fn whereabouts(name: &str) -> Function {
 
 /// It computes for 2 ms at a time and lets others have their turn in between, in one run without end.
 #[actix::test]
-async fn others_leave_an_arbiter_that_a_long_run_holds_again_and_again() {
+async fn workers_leave_an_arbiter_that_a_long_run_holds_repeatedly() {
     let (sender, mut begun) = mpsc::unbounded_channel();
     let handler = move |_: Event<u32>| {
         sender
@@ -727,7 +727,7 @@ async fn others_leave_an_arbiter_that_a_long_run_holds_again_and_again() {
 }
 
 #[actix::test]
-async fn after_a_blocked_arbiter_functions_that_have_not_succeeded_yet_are_kept_apart() {
+async fn after_a_blocked_arbiter_unproven_functions_get_dedicated_arbiters() {
     let (gate, (sender, mut stuck)) = (Gate::default(), mpsc::unbounded_channel());
     let runtime = Runtime::builder()
         .arbiters(1)
@@ -830,7 +830,7 @@ async fn a_blocked_arbiter_is_a_crash_of_its_function() {
 
 /// Each event fails at once without an await, and its worker is rebuilt without one.
 #[actix::test]
-async fn a_function_that_always_panics_lets_others_have_their_turn() {
+async fn a_function_that_always_panics_does_not_starve_others() {
     hush();
     let bomb = Function::new("bomb", |_: Event<u32>| async {
         if true {

@@ -216,7 +216,7 @@ fn a_store_without_descriptors_goes_on_when_there_are_some() {
 }
 
 #[test]
-fn a_limit_of_what_files_may_have_is_no_death() {
+fn a_file_size_limit_does_not_kill_the_process() {
     let folder = tempfile::tempdir().unwrap();
     // 512 bytes each, or 1,024.
     if can("ulimit -f 100") {
@@ -245,7 +245,7 @@ impl Drop for Mounted {
 }
 
 #[test]
-fn a_disk_full_of_events_is_opened_and_free_again_when_they_are_done() {
+fn a_full_disk_can_be_opened_and_has_room_once_its_events_are_done() {
     for options in ["size=2m", "size=8m"] {
         if let Some(disk) = Mounted::new(options) {
             limited("true", "full", &disk.0.path().join("data"));

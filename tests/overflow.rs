@@ -39,7 +39,7 @@ async fn status(s: &Simulation, id: RequestId) -> Status {
 }
 
 #[test]
-fn what_is_beyond_the_window_runs_in_its_order() {
+fn events_beyond_the_window_run_in_order() {
     let (order, store) = (Order::default(), RecordingStore::new());
     let function = noting(&order).window(10);
     simulate_with(
@@ -63,7 +63,7 @@ fn what_is_beyond_the_window_runs_in_its_order() {
 }
 
 #[test]
-fn the_bounds_count_what_is_parked() {
+fn the_bounds_count_overflow() {
     let function = noting(&Order::default()).window(2).mailbox_events_max(5);
     let builder = Runtime::builder()
         .function(function)
@@ -157,7 +157,7 @@ fn retries_beyond_the_window_keep_their_attempts_and_their_time() {
 }
 
 #[test]
-fn a_parked_event_is_seen_listed_waited_for_and_cancelled() {
+fn an_overflow_event_can_be_seen_listed_awaited_and_cancelled() {
     let builder = Runtime::builder()
         .function(scripted("f").window(1))
         .store(RecordingStore::new());
@@ -208,7 +208,7 @@ fn a_parked_event_is_seen_listed_waited_for_and_cancelled() {
 }
 
 #[test]
-fn the_parked_events_of_a_removed_function_are_dead_letters() {
+fn the_overflow_events_of_a_removed_function_become_dead_letters() {
     let builder = Runtime::builder()
         .function(scripted("f").window(2))
         .store(RecordingStore::new());
@@ -234,7 +234,7 @@ fn the_parked_events_of_a_removed_function_are_dead_letters() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_tried_again() {
+fn a_failed_load_is_retried() {
     let store = FaultyStore::new(RecordingStore::new()).at(Call::Fetch, 1, StoreFault::Fail);
     let store = Arc::new(store.at(Call::Fetch, 2, StoreFault::Panic));
     let builder = Runtime::builder()
@@ -252,7 +252,7 @@ fn a_fetch_that_fails_is_tried_again() {
 
 /// What waits, what is delayed, and what has failed is there for the next process, with its attempts and its time.
 #[test]
-fn the_next_process_goes_on_where_the_last_one_was() {
+fn the_next_process_continues_every_pending_event() {
     let store = RecordingStore::new();
     redrive::testing::run(async {
         let s = start(&store, scripted("f")).await;
@@ -337,7 +337,7 @@ fn an_event_whose_runs_kill_the_process_is_a_dead_letter_and_the_others_are_not(
 /// Not a shutdown: nothing is told to the store any more.
 /// A suspect has ended, and the process dies of the next one before the store has written that.
 #[test]
-fn an_event_that_has_ended_is_not_blamed_for_the_next_death() {
+fn an_ended_event_is_not_charged_with_a_later_process_death() {
     let store = RecordingStore::new();
     redrive::testing::run(async {
         let builder = |concurrency| {
@@ -469,7 +469,7 @@ fn dead_letters_are_there_for_the_next_process() {
 }
 
 #[test]
-fn letters_are_dropped_when_they_are_too_old() {
+fn letters_beyond_their_maximum_age_are_dropped() {
     let bounds = redrive::DeadLetterBounds::default().age_max(secs(100));
     let function = scripted("f").retry(RetryPolicy::none());
     let builder = Runtime::builder().function(function).dead_letters(bounds);
@@ -595,7 +595,7 @@ fn an_event_that_waited_for_a_function_with_zero_concurrency_never_runs() {
 }
 
 #[test]
-fn a_runtime_that_promises_memory_stores_only_what_asks_for_more() {
+fn a_runtime_with_memory_durability_stores_only_events_that_ask_for_more() {
     let store = RecordingStore::new();
     let appended = store.clone();
     let builder = Runtime::builder().function(scripted("f")).store(store);

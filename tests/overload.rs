@@ -73,7 +73,7 @@ fn memory() -> u64 {
 }
 
 #[actix::test]
-async fn overload_is_refused_with_a_hint_and_all_that_was_accepted_is_done() {
+async fn overload_is_refused_with_a_hint_and_accepted_events_are_done() {
     let done = Arc::new(AtomicU64::new(0));
     let count = done.clone();
     let handler = move |_: Event<String>| {

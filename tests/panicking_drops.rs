@@ -187,7 +187,7 @@ fn a_future_whose_drop_panics_is_one_failure_however_it_ends() {
 }
 
 #[test]
-fn a_result_that_panics_as_it_is_written_and_as_it_is_dropped_is_one_failure() {
+fn a_result_that_panics_when_serialized_and_when_dropped_is_one_failure() {
     let functions = [
         Function::new("f", async |_: Event<()>| Ok::<_, String>(Hostile)),
         Function::new("f", |_: Event<()>| {
@@ -212,7 +212,7 @@ fn a_result_that_panics_as_it_is_written_and_as_it_is_dropped_is_one_failure() {
 }
 
 #[test]
-fn an_init_that_ends_with_a_panic_drops_its_state_apart() {
+fn an_init_future_and_its_state_that_panic_when_dropped_are_one_failure() {
     let function = Function::stateful("f", || {
         Handling(Box::pin(async { Ok::<_, String>(State(Brittle)) }))
     });
@@ -233,14 +233,14 @@ fn an_init_that_ends_with_a_panic_drops_its_state_apart() {
 }
 
 #[test]
-fn a_payload_that_panics_as_it_is_measured_and_as_it_is_dropped_is_one_panic() {
+fn a_payload_that_panics_when_serialized_and_when_dropped_is_one_panic() {
     common::hush();
     let refused = std::panic::catch_unwind(|| drop(Payload::new(Hostile)));
     assert!(refused.is_err());
 }
 
 #[test]
-fn whatever_a_function_captured_may_panic_as_it_is_dropped() {
+fn values_captured_by_a_function_may_panic_when_dropped() {
     let [one, other, third] = [Brittle, Brittle, Brittle];
     let handler = move |_: Event<()>| {
         let _captured = &one;

@@ -57,7 +57,7 @@ impl Handler<DeadLetter> for Census {
 }
 
 #[actix::test]
-async fn a_million_panicking_events_are_each_tried_three_times_and_buried_once() {
+async fn a_million_panicking_events_are_each_tried_three_times_and_dead_lettered_once() {
     std::panic::set_hook(Box::new(|panic| {
         let ours = panic.payload().downcast_ref::<&str>() == Some(&"on purpose");
         if !ours {

@@ -84,7 +84,7 @@ fn all_but(but: &[&str], user: &str, ours: bool) -> bool {
 
 /// A user that a deny excepts is the one that is named, whatever else is named beside it.
 #[test]
-fn a_deny_for_all_but_some_says_what_another_evaluator_says() {
+fn denies_with_not_principal_decide_as_iam_rs_does() {
     let user = |name: &str| format!("arn:aws:iam::000000000000:user/{name}");
     let (ada, bob, root) = (user("ada"), user("bob"), "arn:aws:iam::000000000000:root");
     for but in [
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5_000))]
 
     #[test]
-    fn it_says_what_another_evaluator_says(
+    fn random_policies_decide_as_iam_rs_does(
         statements in prop::collection::vec(statement(), 0..5),
         action in prop::sample::select(vec!["lambda:InvokeFunction", "lambda:GetFunction", "s3:GetObject"]),
         function in prop::sample::select(vec!["f", "g1", "h"]),

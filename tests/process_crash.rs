@@ -153,7 +153,7 @@ impl Outcome {
 const SIGABRT: Option<i32> = Some(6);
 
 #[test]
-fn an_event_that_aborts_is_a_dead_letter_after_three_deaths_and_the_others_succeed() {
+fn an_event_that_aborts_the_process_is_buried_after_three_deaths_and_the_others_succeed() {
     let outcome = Plot::new(Manner::Abort, 3).good(5, 10).play();
     assert_eq!(outcome.deaths, [SIGABRT; 3]);
     assert_eq!(outcome.letters, ["bad ProcessCrash 1: 1 ProcessCrash"]);
@@ -161,7 +161,7 @@ fn an_event_that_aborts_is_a_dead_letter_after_three_deaths_and_the_others_succe
 }
 
 #[test]
-fn so_is_one_that_overflows_its_stack() {
+fn a_handler_that_overflows_its_stack_is_buried_after_three_deaths() {
     let outcome = Plot::new(Manner::Overflow, 3).good(5, 10).play();
     assert_eq!(outcome.deaths, [SIGABRT; 3]);
     assert_eq!(outcome.letters, ["bad ProcessCrash 1: 1 ProcessCrash"]);
@@ -170,7 +170,7 @@ fn so_is_one_that_overflows_its_stack() {
 
 /// The second failure may not be on record yet when the process dies of the third attempt; the first one is.
 #[test]
-fn what_failed_before_stands_in_the_letter_too() {
+fn the_letter_of_an_event_that_kills_the_process_contains_its_earlier_failures() {
     let outcome = Plot::new(Manner::FailThenAbort, 3).good(0, 1).play();
     assert_eq!(outcome.deaths, [SIGABRT; 3]);
     let letters = [
@@ -187,7 +187,7 @@ fn what_failed_before_stands_in_the_letter_too() {
 }
 
 #[test]
-fn one_death_may_be_enough() {
+fn the_number_of_deaths_can_be_set_to_one() {
     let outcome = Plot::new(Manner::Abort, 1).good(0, 5).play();
     assert_eq!(outcome.deaths, [SIGABRT]);
     assert_eq!(outcome.letters, ["bad ProcessCrash 1: 1 ProcessCrash"]);

@@ -81,7 +81,7 @@ fn waits(name: &str) -> Function {
 }
 
 #[test]
-fn a_payload_that_is_refused_may_look_around_when_it_is_dropped() {
+fn the_drop_of_a_refused_payload_may_use_the_client() {
     let f = waits("f").mailbox_events_max(1).mailbox_bytes_max(1_000);
     let builder = Runtime::builder()
         .event_payload_max(2_000)
@@ -104,7 +104,7 @@ fn a_payload_that_is_refused_may_look_around_when_it_is_dropped() {
 }
 
 #[test]
-fn a_payload_whose_event_ends_may_look_around_when_it_is_dropped() {
+fn the_drop_of_an_ended_events_payload_may_use_the_client() {
     simulate([waits("f").concurrency(2), scripted("g")], |s| async move {
         let crowd = Crowd::new(&s);
         let client = s.client();
@@ -143,7 +143,7 @@ impl Wake for Curious {
 }
 
 #[test]
-fn whoever_is_woken_may_look_around() {
+fn a_waker_may_use_the_client() {
     simulate([waits("f"), scripted("g")], |s| async move {
         let client = s.client();
         let curious = Arc::new(Curious {
@@ -168,7 +168,7 @@ fn whoever_is_woken_may_look_around() {
 }
 
 #[test]
-fn what_a_handler_captured_may_panic_when_its_function_goes() {
+fn values_captured_by_a_handler_may_panic_when_its_function_is_removed() {
     struct Brittle(Arc<OnceLock<()>>);
     impl Drop for Brittle {
         fn drop(&mut self) {
@@ -203,7 +203,7 @@ fn what_a_handler_captured_may_panic_when_its_function_goes() {
 
 /// The last of its payload lies in the mailbox once its letter is purged.
 #[test]
-fn a_letter_that_is_forgotten_may_look_around_when_it_is_dropped() {
+fn the_drop_of_a_forgotten_letter_may_use_the_client() {
     let function = Function::new("f", |event: Event<Nosy>| async move {
         if event.client.is_some() {
             Err("as scripted")
@@ -248,7 +248,7 @@ impl<S: tracing::Subscriber> Layer<S> for Subscriber {
 }
 
 #[test]
-fn who_listens_to_the_log_may_look_around() {
+fn a_log_subscriber_may_use_the_client() {
     let (client, heard) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU32::new(0)));
     let subscriber = tracing_subscriber::registry().with(Subscriber {
         client: client.clone(),

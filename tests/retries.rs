@@ -125,7 +125,7 @@ fn a_retry_beyond_the_maximum_age_is_not_waited_for() {
 
 /// BYD-04, BYD-13
 #[test]
-fn one_event_may_have_a_policy_and_an_age_of_its_own() {
+fn an_event_can_have_its_own_retry_policy_and_maximum_age() {
     simulate([scripted("f")], |s| async move {
         let client = s.client();
         let event = || Invoke::event("f", Script::always_fails());
@@ -234,7 +234,7 @@ fn a_throttled_event_is_retried_after_1_to_300_seconds_until_its_age_is_over() {
 
 /// ASY-21
 #[test]
-fn throttles_take_nothing_from_the_retries() {
+fn throttles_do_not_count_as_retries() {
     simulate([scripted("f")], |s| async move {
         let throttle = || Step::Throttle;
         let script = steps([throttle(), fail(), throttle(), throttle(), fail(), fail()]);
@@ -248,7 +248,7 @@ fn throttles_take_nothing_from_the_retries() {
 }
 
 #[test]
-fn a_throttle_may_say_when_to_come_back() {
+fn a_throttle_may_set_its_delay() {
     let function = Function::new("f", |event: Event<()>| async move {
         match event.context().attempt() {
             1 => Err(Throttled::retry_after(secs(42), "429")),
@@ -291,7 +291,7 @@ fn a_payload_that_does_not_fit_is_final_and_the_letter_names_the_path() {
 
 /// ASY-24
 #[test]
-fn an_event_that_grew_too_old_while_it_was_held_is_given_up_without_an_attempt() {
+fn an_event_that_grows_too_old_in_a_paused_function_dies_without_an_attempt() {
     simulate([scripted("f").event_age_max(secs(100))], |s| async move {
         s.client().pause("f");
         let old = invoke(&s, "f", Script::succeeds()).await;
@@ -319,7 +319,7 @@ fn an_event_that_grew_too_old_while_it_was_held_is_given_up_without_an_attempt()
 }
 
 #[test]
-fn a_retry_that_is_due_while_the_function_is_held_is_given_up_once_it_is_too_old() {
+fn a_retry_that_comes_due_in_a_paused_function_expires_once_it_is_too_old() {
     simulate([scripted("f").event_age_max(secs(100))], |s| async move {
         let id = invoke(&s, "f", Script::fails(1)).await;
         s.settle().await;
@@ -338,7 +338,7 @@ fn a_retry_that_is_due_while_the_function_is_held_is_given_up_once_it_is_too_old
 
 /// ASY-26, ASY-27, ASY-28, ASY-29
 #[test]
-fn with_no_reserved_concurrency_an_event_is_accepted_and_dies_at_once() {
+fn at_zero_reserved_concurrency_an_event_is_accepted_and_dies_at_once() {
     simulate(
         [scripted("f").reserved_concurrency_zero()],
         |s| async move {
@@ -370,7 +370,7 @@ fn with_no_reserved_concurrency_an_event_is_accepted_and_dies_at_once() {
 }
 
 #[test]
-fn faults_of_one_seed_strike_the_same_attempts() {
+fn injected_faults_of_one_seed_hit_the_same_attempts() {
     let course = || {
         let results = Arc::new(Mutex::new(Vec::new()));
         let faults = Faults::new(11)

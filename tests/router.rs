@@ -26,7 +26,7 @@ fn relay(name: &str) -> (Function, mpsc::UnboundedReceiver<u32>) {
 }
 
 #[actix::test]
-async fn the_router_answers_a_message_with_a_receipt_or_a_refusal() {
+async fn the_router_replies_with_a_receipt_or_a_refusal() {
     let (function, mut seen) = relay("relay");
     let runtime = Runtime::builder().function(function).start().await.unwrap();
     let router = runtime.router();

@@ -22,7 +22,7 @@ fn take(seconds: u64) -> Script {
 }
 
 #[test]
-fn shutdown_finishes_what_runs_and_names_what_waited() {
+fn shutdown_finishes_running_events_and_reports_waiting_ones() {
     simulate(
         [scripted("f").concurrency(1).timeout(secs(60))],
         |s| async move {
@@ -70,7 +70,7 @@ fn shutdown_drains_the_mailboxes_when_asked() {
 }
 
 #[test]
-fn at_the_end_of_the_grace_period_what_runs_is_cancelled() {
+fn at_the_end_of_the_grace_period_running_events_are_cancelled() {
     let functions = [
         scripted("f").timeout(secs(60)),
         scripted("g").timeout(secs(60)),
@@ -170,7 +170,7 @@ fn nothing_is_accepted_once_the_shutdown_began() {
 }
 
 #[test]
-fn a_call_that_waits_is_told_when_the_runtime_goes_away() {
+fn a_waiting_call_fails_when_the_runtime_is_dropped() {
     simulate(
         [scripted("f").concurrency(1).timeout(secs(60))],
         |s| async move {
@@ -193,7 +193,7 @@ fn a_call_that_waits_is_told_when_the_runtime_goes_away() {
 }
 
 #[test]
-fn a_call_that_waits_is_told_when_its_function_is_removed() {
+fn a_waiting_call_fails_when_its_function_is_removed() {
     simulate(
         [scripted("f").concurrency(1).timeout(secs(60))],
         |s| async move {
@@ -358,7 +358,7 @@ fn a_function_with_many_events_waiting_is_removed_without_losing_one() {
 
 /// Callers on threads of their own, while the door closes.
 #[actix::test]
-async fn what_has_a_receipt_is_done_or_in_the_report() {
+async fn every_event_with_a_receipt_is_done_or_in_the_report() {
     for _ in 0..50 {
         let function = Function::new("f", |_: Event<u32>| async { Ok::<(), String>(()) });
         let builder = Runtime::builder().arbiters(1).function(function);
@@ -389,7 +389,7 @@ async fn what_has_a_receipt_is_done_or_in_the_report() {
 }
 
 #[actix::test]
-async fn nothing_of_a_runtime_is_left_when_it_is_gone() {
+async fn an_ended_runtime_leaves_nothing_behind() {
     for polite in [true, false] {
         let captured = Arc::new(());
         let left = Arc::downgrade(&captured);

@@ -457,27 +457,27 @@ fn courses(seeds: Range<u64>) {
 }
 
 #[test]
-fn whatever_happens_every_event_ends_once_seeds_0_to_2500() {
+fn every_event_ends_exactly_once_seeds_0_to_2500() {
     courses(0..2_500);
 }
 
 #[test]
-fn whatever_happens_every_event_ends_once_seeds_2500_to_5000() {
+fn every_event_ends_exactly_once_seeds_2500_to_5000() {
     courses(2_500..5_000);
 }
 
 #[test]
-fn whatever_happens_every_event_ends_once_seeds_5000_to_7500() {
+fn every_event_ends_exactly_once_seeds_5000_to_7500() {
     courses(5_000..7_500);
 }
 
 #[test]
-fn whatever_happens_every_event_ends_once_seeds_7500_to_10000() {
+fn every_event_ends_exactly_once_seeds_7500_to_10000() {
     courses(7_500..10_000);
 }
 
 #[test]
-fn one_seed_gives_one_course_of_events() {
+fn one_seed_always_gives_the_same_run() {
     for seed in 0..50 {
         let (first, second) = (course(seed), course(seed));
         let difference = first.iter().zip(&second).find(|(one, other)| one != other);

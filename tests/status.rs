@@ -91,7 +91,7 @@ fn the_status_follows_the_event_through_all_its_states() {
 }
 
 #[test]
-fn a_waiting_a_dead_a_cancelled_and_a_failed_event_are_told_apart() {
+fn waiting_dead_cancelled_and_failed_events_have_different_states() {
     let functions = [scripted("f").retry(RetryPolicy::none()), scripted("held")];
     simulate(functions, |s| async move {
         s.client().pause("held");
@@ -180,7 +180,7 @@ fn a_status_names_its_state_and_serialises_with_it() {
 }
 
 #[test]
-fn who_waits_for_an_event_hears_of_its_end() {
+fn wait_returns_when_the_event_ends() {
     simulate([scripted("f")], |s| async move {
         let began = Instant::now();
         let (client, other) = (s.client(), s.client());
@@ -205,7 +205,7 @@ fn who_waits_for_an_event_hears_of_its_end() {
 
 /// BYD-02, GAP-02
 #[test]
-fn an_event_is_cancelled_in_whatever_state_it_is() {
+fn an_event_can_be_cancelled_in_every_pending_state() {
     struct Flag(Arc<AtomicU32>);
     impl Drop for Flag {
         fn drop(&mut self) {
@@ -336,7 +336,7 @@ fn events_are_listed_by_state_and_page() {
 }
 
 #[test]
-fn a_page_for_no_events_has_one_all_the_same() {
+fn a_page_of_zero_events_has_one_event() {
     simulate([scripted("f")], |s| async move {
         let id = invoke(&s, "f", Script::succeeds()).await;
         s.settle().await;
@@ -406,7 +406,7 @@ fn throttled_out_events_are_received_and_dropped_but_never_invoked() {
 
 /// MET-07, MET-08, MET-12
 #[test]
-fn stats_tell_durations_ages_and_concurrency() {
+fn stats_include_durations_ages_and_concurrency() {
     simulate(
         [scripted("f").concurrency(2).timeout(secs(60))],
         |s| async move {

@@ -76,7 +76,7 @@ fn an_event_is_appended_before_its_receipt_and_runs_after_it() {
 }
 
 #[test]
-fn the_store_has_all_that_was_said_of_the_event() {
+fn the_store_receives_every_field_of_the_event() {
     stored(|s, store| async move {
         let invoke = Invoke::event("f", steps([Step::Take(secs(1))]));
         let invoke = invoke.delay(secs(60)).trace_header("Root=1").hops(3);
@@ -117,7 +117,7 @@ impl Wake for Grumpy {
 }
 
 #[test]
-fn an_event_whose_callers_waker_panics_runs_all_the_same() {
+fn an_event_runs_although_its_callers_waker_panics() {
     hush();
     stored(|s, store| async move {
         store.hang_append(1);
@@ -149,7 +149,7 @@ impl<S: tracing::Subscriber> Layer<S> for Censor {
 }
 
 #[test]
-fn events_over_which_the_log_panics_run_or_die_all_the_same() {
+fn events_end_although_the_log_subscriber_panics() {
     hush();
     let subscriber = tracing_subscriber::registry().with(Censor);
     tracing::subscriber::with_default(subscriber, || {
@@ -181,7 +181,7 @@ fn an_event_that_can_not_be_stored_is_refused_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn an_event_that_is_being_stored_holds_its_place() {
+fn an_event_that_is_being_stored_counts_against_the_mailbox() {
     let store = RecordingStore::new();
     let builder = Runtime::builder().function(scripted("f").mailbox_events_max(1));
     simulate_with(builder.store(store.clone()), |s| async move {
@@ -223,7 +223,7 @@ fn a_batch_is_one_append() {
 }
 
 #[test]
-fn the_store_is_told_of_every_settlement_in_order() {
+fn the_store_receives_every_settlement_in_order() {
     stored(|s, store| async move {
         let succeeds = invoke(&s, "f", Script::fails(1)).await;
         let dies = invoke(&s, "f", steps([fail(), Step::Panic, fail()])).await;
@@ -298,7 +298,7 @@ async fn redrive_slowly(
 }
 
 #[test]
-fn a_letter_that_is_being_sent_is_seen_but_neither_sent_again_nor_purged() {
+fn a_letter_being_redriven_is_listed_but_neither_redriven_again_nor_purged() {
     stored(|s, store| async move {
         let (dead, redriving) = redrive_slowly(&s, &store).await;
         assert_eq!(common::letter(&s, dead).await.request_id, dead);
@@ -317,7 +317,7 @@ fn a_letter_that_is_being_sent_is_seen_but_neither_sent_again_nor_purged() {
 }
 
 #[test]
-fn a_letter_that_is_being_sent_at_shutdown_is_in_the_report() {
+fn a_letter_being_redriven_at_shutdown_is_in_the_report() {
     stored(|s, store| async move {
         let (dead, _redriving) = redrive_slowly(&s, &store).await;
         let report = s.into_runtime().shutdown(secs(1)).await;
@@ -327,7 +327,7 @@ fn a_letter_that_is_being_sent_at_shutdown_is_in_the_report() {
 }
 
 #[test]
-fn a_full_queue_drops_no_letter_that_is_being_sent() {
+fn a_full_queue_drops_no_letter_that_is_being_redriven() {
     let store = RecordingStore::new();
     let bounds = DeadLetterBounds::new(1, 1 << 20, WhenFull::DropOldest);
     let builder = Runtime::builder()
@@ -403,7 +403,7 @@ fn a_store_that_panics_in_an_append_has_refused_the_event() {
 }
 
 #[test]
-fn a_store_that_panics_in_settlements_stops_nobody() {
+fn a_store_that_panics_in_settlements_stops_no_worker() {
     let store = FaultyStore::new(RecordingStore::new()).always(Call::Settle, StoreFault::Panic);
     let builder = Runtime::builder().function(scripted("f").concurrency(1));
     simulate_with(builder.store(Arc::new(store)), |s| async move {
@@ -456,12 +456,12 @@ fn told_at_once(deaths_max: u32) -> usize {
 }
 
 #[test]
-fn whatever_runs_is_on_record_and_a_quick_worker_says_what_comes_next() {
+fn a_fast_worker_marks_its_next_events_in_the_store_ahead() {
     assert_eq!(told_at_once(3), CRASH_MARK_EVENTS_MAX);
 }
 
 #[test]
-fn where_one_death_is_enough_only_what_runs_is_on_record() {
+fn at_one_allowed_death_only_running_events_are_marked_in_the_store() {
     assert_eq!(told_at_once(1), 1);
 }
 

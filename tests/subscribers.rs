@@ -66,7 +66,7 @@ fn with(function: Function, store: &Arc<RecordingStore>) -> Builder {
 }
 
 #[test]
-fn a_subscriber_of_the_builder_hears_of_what_dies_at_the_start() {
+fn a_subscriber_of_the_builder_gets_letters_of_events_that_die_at_the_start() {
     redrive::testing::run(async {
         let store = RecordingStore::new();
         let s = Simulation::start(7, with(mortal("f"), &store))
@@ -95,7 +95,7 @@ fn a_subscriber_of_the_builder_hears_of_what_dies_at_the_start() {
 }
 
 #[test]
-fn a_subscriber_of_the_builder_may_have_the_letters_of_earlier_processes() {
+fn a_subscriber_of_the_builder_can_get_the_letters_of_earlier_processes() {
     redrive::testing::run(async {
         let store = RecordingStore::new();
         let s = Simulation::start(7, with(mortal("f"), &store))
@@ -158,7 +158,7 @@ fn existing_letters_come_first_and_each_letter_once() {
 }
 
 #[test]
-fn a_closure_that_panics_hears_of_the_next_letter() {
+fn a_subscriber_closure_that_panics_gets_the_next_letter() {
     let heard = Seen::default();
     let note = noting_closure(&heard);
     let builder =
@@ -177,7 +177,7 @@ fn a_closure_that_panics_hears_of_the_next_letter() {
 }
 
 #[test]
-fn an_actor_that_unsubscribes_hears_no_more() {
+fn an_unsubscribed_actor_gets_no_more_letters() {
     let builder = Runtime::builder().function(mortal("f"));
     simulate_with(builder, |s| async move {
         let ((stays, heard), (leaves, before)) = (noting(), noting());
@@ -199,7 +199,7 @@ fn an_actor_that_unsubscribes_hears_no_more() {
 
 /// On real threads: the closure is the user's code, and runs where that runs.
 #[test]
-fn a_closure_that_blocks_stops_neither_the_queue_nor_supervision() {
+fn a_subscriber_closure_that_blocks_stops_neither_the_queue_nor_supervision() {
     let retried = Function::new("retried", async |event: Event<u32>| {
         match event.context().attempt() {
             1 => Err("as scripted"),

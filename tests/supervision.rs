@@ -23,7 +23,7 @@ const WAYS_TO_DIE: [(Step, FailureKind); 4] = [
 ];
 
 #[test]
-fn however_an_attempt_dies_the_event_is_retried_and_the_others_go_on() {
+fn an_event_is_retried_after_every_kind_of_failure_and_the_others_go_on() {
     for (way, kind) in WAYS_TO_DIE {
         simulate(
             [scripted("f").concurrency(2), scripted("g")],
@@ -63,7 +63,7 @@ fn however_an_attempt_dies_the_event_is_retried_and_the_others_go_on() {
 }
 
 #[test]
-fn an_event_that_always_dies_is_tried_three_times_and_its_letter_says_how() {
+fn an_event_that_always_fails_is_tried_three_times_and_its_letter_says_how() {
     let names = ["panic", "later", "drop", "hang"];
     simulate(names.map(scripted), |s| async move {
         for (name, (way, kind)) in names.into_iter().zip(WAYS_TO_DIE) {
@@ -181,7 +181,7 @@ fn state_survives_an_error_and_is_rebuilt_after_a_panic_and_a_timeout() {
 }
 
 #[test]
-fn each_worker_has_a_state_of_its_own_until_it_was_idle_for_too_long() {
+fn each_worker_has_its_own_state_until_it_is_reaped() {
     let inits = Arc::new(AtomicU32::new(0));
     let built = inits.clone();
     let function = Function::stateful("f", move || {
@@ -265,7 +265,7 @@ fn a_worker_that_can_not_start_burns_no_attempt() {
 }
 
 #[test]
-fn init_has_its_own_time() {
+fn init_has_a_separate_timeout() {
     let (function, asked) = unready(Init::Hangs, 1);
     simulate([function.init_timeout(secs(2))], |s| async move {
         let id = invoke(&s, "f", String::new()).await;
@@ -284,7 +284,7 @@ fn init_has_its_own_time() {
 }
 
 #[test]
-fn a_function_that_can_not_start_is_asked_less_and_less_often_and_its_events_wait() {
+fn a_function_whose_init_fails_backs_off_and_its_events_wait() {
     let (function, asked) = unready(Init::Fails, 14);
     simulate([function, scripted("g")], |s| async move {
         let mut ids = Vec::new();
@@ -464,7 +464,7 @@ fn bad_events_before_good_ones_hold_the_function_up_for_seconds_alone() {
 }
 
 #[test]
-fn callers_do_not_keep_events_waiting() {
+fn calls_do_not_starve_events() {
     simulate([scripted("f").concurrency(1)], |s| async move {
         let callers = (0..4).map(|_| {
             let client = s.client();
@@ -487,7 +487,7 @@ fn callers_do_not_keep_events_waiting() {
 }
 
 #[test]
-fn slow_crashes_hold_nothing_back() {
+fn slow_crashes_cause_no_backoff() {
     simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {
         for n in 1..=30 {
             invoke(&s, "f", steps([Step::Panic])).await;
@@ -498,7 +498,7 @@ fn slow_crashes_hold_nothing_back() {
 }
 
 #[test]
-fn an_unlimited_intensity_lets_each_event_pay_for_itself() {
+fn with_unlimited_restart_intensity_crashes_do_not_slow_other_events() {
     let function = scripted("f").restarts(RestartIntensity::unlimited());
     simulate([function.retry(RetryPolicy::none())], |s| async move {
         for _ in 0..100 {
@@ -550,7 +550,7 @@ fn a_call_is_not_retried_and_leaves_no_dead_letter() {
 }
 
 #[test]
-fn a_state_that_panics_when_dropped_costs_nothing_but_itself() {
+fn a_state_that_panics_when_dropped_affects_nothing_else() {
     struct Grenade;
     impl Drop for Grenade {
         fn drop(&mut self) {

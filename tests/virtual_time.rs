@@ -82,7 +82,7 @@ fn a_handler_waits_for_a_server_in_the_test() {
 
 /// An open socket on which nothing comes does not stop the time for good.
 #[test]
-fn a_server_that_does_not_answer_is_a_timeout() {
+fn a_silent_server_becomes_a_timeout() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     simulate([asking(1).timeout(secs(60))], |s| async move {

@@ -35,7 +35,7 @@ fn spin(micros: u64) {
 }
 
 #[test]
-fn a_refused_event_takes_nobodys_wake_away() {
+fn a_refused_event_does_not_use_up_a_wakeup() {
     let function = scripted("f").concurrency(1).mailbox_events_max(4);
     simulate([function], |s| async move {
         invoke(&s, "f", Script::succeeds()).await;
@@ -54,7 +54,7 @@ fn a_refused_event_takes_nobodys_wake_away() {
 }
 
 #[test]
-fn a_burst_of_any_size_calls_as_many_workers() {
+fn a_burst_starts_one_worker_per_event() {
     for burst in 1..=20 {
         let function = scripted("f").concurrency(20).timeout(secs(600));
         simulate([function], |s| async move {
@@ -71,7 +71,7 @@ fn a_burst_of_any_size_calls_as_many_workers() {
 
 /// While somebody searches in vain, virtual time stands still.
 #[test]
-fn who_was_quick_sleeps_while_its_function_is_paused() {
+fn a_fast_worker_sleeps_while_its_function_is_paused() {
     let client: Arc<Mutex<Option<Client>>> = Arc::default();
     let shared = client.clone();
     let function = Function::new("f", move |event: Event<u64>| {
@@ -96,7 +96,7 @@ fn who_was_quick_sleeps_while_its_function_is_paused() {
 
 /// The one event that a function backing off may run hangs on a blocked arbiter until it is given up.
 #[actix::test]
-async fn after_a_probe_that_was_given_up_comes_the_next() {
+async fn the_next_probe_follows_an_abandoned_one() {
     hush();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = Mutex::new(released);
@@ -126,7 +126,7 @@ async fn after_a_probe_that_was_given_up_comes_the_next() {
 
 /// Callers on threads of their own, a mailbox that is often full, pauses, cancellations, looks, and handlers of all kinds.
 #[actix::test]
-async fn whatever_meets_everything_accepted_is_run() {
+async fn every_accepted_event_runs_under_any_interleaving() {
     for round in 0..40_u64 {
         let events_max = if round % 2 == 0 { 16 } else { 5_000 };
         let function = Function::new("f", |event: Event<u64>| async move {

@@ -187,7 +187,7 @@ fn replace(journal: &mut [String], line: &str, new: &str) {
 }
 
 #[test]
-fn what_is_right_is_not_objected_to() {
+fn a_correct_journal_passes_the_checker() {
     check(JOURNAL).unwrap();
 }
 
@@ -401,7 +401,7 @@ fn a_letter_without_its_whole_history_is_noticed() {
 }
 
 #[test]
-fn a_history_of_another_event_is_noticed() {
+fn a_letter_with_the_history_of_another_event_is_noticed() {
     let broken = noticed(|journal| {
         replace(
             journal,
@@ -414,7 +414,7 @@ fn a_history_of_another_event_is_noticed() {
 
 /// The process died once before, and it takes three times.
 #[test]
-fn an_event_that_is_condemned_too_early_is_noticed() {
+fn an_event_that_is_dead_lettered_too_early_is_noticed() {
     let broken = noticed(|journal| {
         let letter = "buried <f> job:4 14 process-crash 1 - 1 crashed";
         before(journal, "start <f> job:4 1 14", 1, &[letter]);
@@ -423,7 +423,7 @@ fn an_event_that_is_condemned_too_early_is_noticed() {
 }
 
 #[test]
-fn a_payload_that_is_another_one_is_noticed() {
+fn a_changed_payload_is_noticed() {
     let broken =
         noticed(|journal| replace(journal, "start <g> job:6 1 16", "start <g> job:6 1 17"));
     assert_eq!(broken, Broken::WrongPayload);
@@ -442,7 +442,7 @@ fn a_letter_with_another_payload_is_noticed() {
 }
 
 #[test]
-fn an_event_that_nobody_sent_is_noticed() {
+fn an_event_that_was_never_sent_is_noticed() {
     let broken = noticed(|journal| before(journal, "killed", 1, &["start <z> job:99 1 1"]));
     assert_eq!(broken, Broken::NeverSent);
 }
@@ -499,7 +499,7 @@ fn a_redrive_that_finds_no_letter_is_noticed() {
 }
 
 #[test]
-fn a_letter_that_stays_though_it_was_redriven_is_noticed() {
+fn a_redriven_letter_that_stays_in_the_queue_is_noticed() {
     let letter = "listed <c> job:3 13 exhausted 2 - 1 failed 2 failed";
     let broken = noticed(|journal| before(journal, "listed-all", 3, &[letter]));
     assert_eq!(broken, Broken::RedriveDoubled);

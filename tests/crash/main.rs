@@ -33,7 +33,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_was_accepted_survives_any_kill() {
+fn accepted_events_survive_any_kill() {
     let cycles = number("REDRIVE_CRASH_CYCLES").unwrap_or(200);
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seed = number("REDRIVE_CRASH_SEED");

@@ -77,7 +77,7 @@ async fn an_event_is_followed_and_cancelled() {
 
 /// A long poll ends when its time is over, and not before the event if that ends first.
 #[actix::test]
-async fn a_long_poll_waits_as_long_as_it_was_told() {
+async fn a_long_poll_waits_as_long_as_asked() {
     let served = serve().await;
     let id = event(&served, "sleep", b"1500").await;
     let early = served
@@ -210,7 +210,7 @@ async fn a_large_payload_is_repaired_as_a_small_one() {
 }
 
 #[actix::test]
-async fn figures_and_names_are_told() {
+async fn stats_and_function_names_are_returned() {
     let served = serve().await;
     let names = served.get("/_redrive/functions").await.json();
     assert_eq!(names, json!({"functions": ["echo", "fail", "sleep"]}));
@@ -239,7 +239,7 @@ async fn figures_and_names_are_told() {
 }
 
 #[actix::test]
-async fn health_tells_a_runtime_that_shuts_down() {
+async fn health_reports_a_shutdown() {
     let served = serve().await;
     assert_eq!(
         served.get("/_redrive/health/live").await.json(),

@@ -306,7 +306,7 @@ fn variants(source: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_operation_has_a_row() {
+fn every_operation_has_a_row_in_the_table() {
     let source = include_str!("../../src/http/route.rs");
     for operation in variants(source, "enum Operation") {
         let known = aws().iter().any(|route| route.operation == operation);
@@ -500,18 +500,18 @@ async fn check(served: &Served, client: &Client, route: &Route, asker: &Asker, n
 }
 
 #[actix::test]
-async fn each_operation_of_awss_demands_its_right_and_no_other() {
+async fn each_aws_operation_requires_exactly_its_action() {
     check_all(aws()).await;
 }
 
 #[actix::test]
-async fn each_operation_beyond_awss_demands_its_right_and_no_other() {
+async fn each_admin_operation_requires_exactly_its_action() {
     check_all(own()).await;
 }
 
 /// Operations that nothing here can do are no hint for whoever may not do them either.
 #[actix::test]
-async fn what_is_not_supported_is_refused_first() {
+async fn unsupported_operations_are_refused_by_name_only_to_callers_with_rights() {
     let mut credentials = StaticCredentials::new();
     for (name, statements) in [("none", vec![]), ("all", vec![allow("*", "*")])] {
         let principal = Principal::new("arn:aws:iam::000000000000:user/ada");
@@ -546,7 +546,7 @@ async fn what_is_not_supported_is_refused_first() {
 
 /// A foreign account is let in by a function's policy, to that function alone.
 #[actix::test]
-async fn a_functions_policy_lets_foreigners_in_and_no_further() {
+async fn a_functions_policy_admits_a_foreign_account_to_that_function_only() {
     let eve = Principal::new("arn:aws:iam::111111111111:user/eve");
     let everything = || Policies::new().identity(policy(vec![allow("*", "*")]));
     let ada = Principal::new("arn:aws:iam::000000000000:user/ada");
@@ -583,7 +583,7 @@ async fn a_functions_policy_lets_foreigners_in_and_no_further() {
 
 /// CFG-22: a destination under a function's former name runs the function, and needs the right to.
 #[actix::test]
-async fn a_former_name_is_no_way_around_a_denial() {
+async fn a_former_name_does_not_bypass_a_denial() {
     let statements = vec![
         allow("*", "*"),
         deny("lambda:InvokeFunction", &function("renamed")),
@@ -612,7 +612,7 @@ async fn a_former_name_is_no_way_around_a_denial() {
 /// Of an event that only the store has, nobody says under which qualifier it was invoked: a denial of any counts.
 #[cfg(feature = "testing")]
 #[actix::test]
-async fn an_event_in_the_store_alone_may_be_of_a_denied_alias() {
+async fn an_event_that_only_the_store_has_is_denied_if_any_alias_is_denied() {
     use redrive::testing::RecordingStore;
 
     let mut credentials = StaticCredentials::new();
@@ -660,7 +660,7 @@ async fn an_event_in_the_store_alone_may_be_of_a_denied_alias() {
 /// IAM-08: the program denies everybody but Bob, and names his account beside him as AWS asks for. What counts is the policy as
 /// it is, whatever its revision.
 #[actix::test]
-async fn a_policy_that_excepts_one_user_excepts_no_other() {
+async fn a_policy_that_exempts_one_user_exempts_no_other() {
     let mut credentials = StaticCredentials::new();
     let user = |name: &str| format!("arn:aws:iam::000000000000:user/{name}");
     for name in ["bob", "eve"] {
@@ -708,7 +708,7 @@ async fn a_policy_that_excepts_one_user_excepts_no_other() {
 
 /// Of a page of events, those that were invoked as what is denied are left out.
 #[actix::test]
-async fn a_page_of_events_has_none_of_a_denied_alias() {
+async fn a_page_of_events_omits_those_of_a_denied_alias() {
     let denied = vec![allow("*", "*"), deny("redrive:*", &function("echo:live"))];
     let mut credentials = StaticCredentials::new();
     for (name, statements) in [("all", vec![allow("*", "*")]), ("most", denied)] {

@@ -13,7 +13,7 @@ async fn works(served: &Served) {
 
 /// INV-09
 #[actix::test]
-async fn a_body_that_is_no_json_is_refused() {
+async fn a_body_that_is_not_json_is_refused() {
     let served = serve().await;
     for body in [
         &b"{"[..],
@@ -99,7 +99,7 @@ async fn sizes_are_limited_by_type() {
 
 /// Refused by what is announced, before any of it came.
 #[actix::test]
-async fn a_body_that_is_announced_too_large_is_not_waited_for() {
+async fn a_body_announced_too_large_is_refused_at_once() {
     let served = serve().await;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: localhost\r\nX-Amz-Invocation-Type: Event\r\nContent-Length: 999999999999\r\n\r\n",
@@ -128,7 +128,7 @@ async fn a_body_that_is_announced_too_large_is_not_waited_for() {
 
 /// Of a body without a length no more is kept than may be.
 #[actix::test]
-async fn a_chunked_body_is_counted_as_it_comes() {
+async fn a_chunked_body_is_limited_while_it_arrives() {
     let served = serve().await;
     let chunked = |chunks: usize| {
         let mut bytes = format!(
@@ -152,7 +152,7 @@ async fn a_chunked_body_is_counted_as_it_comes() {
 
 /// What was not sent to its end is not invoked.
 #[actix::test]
-async fn a_body_that_breaks_off_is_no_event() {
+async fn a_truncated_body_does_not_become_an_event() {
     let served = serve().await;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: localhost\r\nX-Amz-Invocation-Type: Event\r\nContent-Length: 100\r\n\r\n{{}}",
@@ -170,7 +170,7 @@ async fn a_body_that_breaks_off_is_no_event() {
 
 /// ERR-01: a path that means nothing has an answer with a body.
 #[actix::test]
-async fn unknown_paths_and_methods_are_told() {
+async fn unknown_paths_and_methods_get_an_error_body() {
     let served = serve().await;
     for (method, path) in [
         ("GET", &*invocations("echo")),
@@ -192,7 +192,7 @@ async fn unknown_paths_and_methods_are_told() {
 
 /// Headers and queries that make no sense.
 #[actix::test]
-async fn faulty_headers_and_queries_are_told() {
+async fn faulty_headers_and_queries_are_refused_with_the_reason() {
     let served = serve().await;
     let path = invocations("echo");
     for header in [
@@ -232,7 +232,7 @@ async fn faulty_headers_and_queries_are_told() {
 
 /// ERR-01, ERR-02: what never becomes a request has an answer of AWS's shape all the same, and ends its connection.
 #[actix::test]
-async fn what_is_no_http_is_told_in_the_same_shape() {
+async fn malformed_http_gets_an_error_of_awss_shape() {
     let served = serve().await;
     let post = |rest: &str| {
         let path = invocations("echo");
@@ -286,7 +286,7 @@ async fn what_is_no_http_is_told_in_the_same_shape() {
 
 /// It ends a connection that has served others, whose answers are told apart from it whatever is in them.
 #[actix::test]
-async fn a_request_that_is_none_leaves_those_before_it_their_answers() {
+async fn a_malformed_request_does_not_disturb_earlier_responses() {
     let served = serve().await;
     let mut stream = BufReader::new(served.connect().await);
     // The text of such an answer, as far as JSON can hold it.
@@ -313,7 +313,7 @@ async fn a_request_that_is_none_leaves_those_before_it_their_answers() {
 
 /// INV-26, INV-27: whoever asks before it sends learns at once that it needn't.
 #[actix::test]
-async fn a_body_that_is_too_large_is_not_asked_for() {
+async fn a_body_that_is_too_large_gets_no_100_continue() {
     let served = serve().await;
     for (kind, length, status) in [
         ("Event", 1_048_577, "413"),
@@ -342,7 +342,7 @@ async fn a_body_that_is_too_large_is_not_asked_for() {
 
 /// INV-28: a head beyond all bounds is refused, whoever sends it, and others are served meanwhile.
 #[actix::test]
-async fn a_flood_of_headers_ends_with_its_connection() {
+async fn a_flood_of_headers_is_refused_and_its_connection_closed() {
     let served = serve().await;
     let mut stream = served.connect().await;
     let mut head = format!(

@@ -127,7 +127,7 @@ async fn versions_and_aliases_are_listed() {
 
 /// CFG-11 to CFG-14, CFG-19, CFG-23
 #[actix::test]
-async fn an_event_invoke_config_goes_round() {
+async fn an_event_invoke_config_can_be_put_read_and_deleted() {
     let served = serve().await;
     let path = config("echo");
     let put = put(&served, &path, json!({"MaximumRetryAttempts": 1})).await;
@@ -209,7 +209,7 @@ async fn an_event_invoke_config_decides_how_often_an_event_runs() {
 
 /// CFG-15 to CFG-18, CFG-20 to CFG-22
 #[actix::test]
-async fn faulty_event_invoke_configs_are_told() {
+async fn faulty_event_invoke_configs_are_refused_with_the_reason() {
     let builder = builder().destination(QUEUE, Destination::closure(|_| ()));
     let served = serve_with(builder, |api| api).await;
     let refused = async |body: Value| {
@@ -375,7 +375,7 @@ async fn recursion_is_allowed_and_stopped() {
 
 /// CFG-09, CFG-30
 #[actix::test]
-async fn the_timeout_can_be_set_and_what_is_the_programs_can_not() {
+async fn the_timeout_can_be_set_and_settings_of_the_program_can_not() {
     let served = serve().await;
     let path = "/2015-03-31/functions/sleep/configuration";
     let before = served.get(path).await.json();
@@ -414,7 +414,7 @@ async fn the_timeout_can_be_set_and_what_is_the_programs_can_not() {
 
 /// What a runtime inside a program can't do is told, with the shape of the operation's own errors.
 #[actix::test]
-async fn what_can_not_be_done_says_what_can() {
+async fn unsupported_operations_say_what_to_do_instead() {
     let served = serve().await;
     for (method, path, instead) in [
         ("POST", "/2015-03-31/functions", "Runtime::add_function"),
@@ -459,7 +459,7 @@ async fn what_can_not_be_done_says_what_can() {
 /// What is set holds in the next process.
 #[cfg(feature = "disk")]
 #[actix::test]
-async fn what_is_set_survives_a_restart() {
+async fn configuration_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let start = async || serve_with(builder().disk(folder.path()), |api| api).await;
     let served = start().await;

@@ -55,7 +55,7 @@ const GARBAGE: [&[u8]; 4] = [
 
 /// ERR-01: what can't be read takes nothing from what could.
 #[actix::test]
-async fn garbage_behind_a_request_comes_after_its_answer() {
+async fn garbage_behind_a_request_is_refused_after_its_response() {
     let served = serve().await;
     for (function, kind, body, status) in [
         ("echo", "RequestResponse", "7", 200),
@@ -81,7 +81,7 @@ async fn garbage_behind_a_request_comes_after_its_answer() {
 
 /// ERR-01: also where it comes while the call runs.
 #[actix::test]
-async fn garbage_during_a_call_comes_after_its_answer() {
+async fn garbage_during_a_call_is_refused_after_its_response() {
     let served = serve().await;
     for garbage in GARBAGE {
         let mut stream = connect(&served).await;
@@ -98,7 +98,7 @@ async fn garbage_during_a_call_comes_after_its_answer() {
 
 /// INV-13: what is accepted is answered.
 #[actix::test]
-async fn each_of_many_events_at_once_is_answered() {
+async fn each_of_many_pipelined_events_gets_a_response() {
     let served = serve().await;
     let mut stream = connect(&served).await;
     let events = post("echo", "Event", "7").repeat(50);
@@ -115,7 +115,7 @@ async fn each_of_many_events_at_once_is_answered() {
 
 /// The head before it was HEAD, whose answers have no body; this one has.
 #[actix::test]
-async fn a_refusal_has_a_body_whatever_was_asked_before() {
+async fn a_refusal_after_a_head_request_has_a_body() {
     let served = serve().await;
     let mut stream = connect(&served).await;
     say(
@@ -136,7 +136,7 @@ async fn a_refusal_has_a_body_whatever_was_asked_before() {
 
 /// ERR-01: whether it is the connection's first, or comes behind others, at once or byte by byte.
 #[actix::test]
-async fn a_head_that_does_not_end_is_not_waited_for() {
+async fn an_unfinished_head_times_out() {
     let served = serve().await;
     let begun = "POST / HTTP/1.1\r\nHost: loc";
     let good = post("echo", "RequestResponse", "7");
@@ -190,7 +190,7 @@ async fn a_head_that_does_not_end_is_not_waited_for() {
 
 /// ASY-01: nothing of it is an event.
 #[actix::test]
-async fn a_body_that_stops_is_not_waited_for() {
+async fn an_unfinished_body_times_out() {
     let served = serve().await;
     let whole = post("echo", "Event", "\"0123456789\"");
     let mut stream = connect(&served).await;
@@ -206,7 +206,7 @@ async fn a_body_that_stops_is_not_waited_for() {
 
 /// Whoever doesn't send, or doesn't read, isn't what a stop waits for.
 #[actix::test]
-async fn slow_clients_do_not_hold_a_stop() {
+async fn slow_clients_do_not_delay_a_stop() {
     let big = Function::new("big", |_: Event<Value>| async {
         Ok::<_, String>("x".repeat(5 << 20))
     });
@@ -243,7 +243,7 @@ async fn slow_clients_do_not_hold_a_stop() {
 
 /// A client that takes nothing of its answers is let go, whether the server stops or not.
 #[actix::test]
-async fn an_answer_that_is_not_read_is_not_kept() {
+async fn a_response_that_the_client_does_not_read_is_dropped() {
     let big = Function::new("big", |_: Event<Value>| async {
         Ok::<_, String>("x".repeat(5 << 20))
     });
@@ -269,7 +269,7 @@ async fn an_answer_that_is_not_read_is_not_kept() {
 
 /// A slow reader is no stalled one: it takes some of its answer all the time.
 #[actix::test]
-async fn an_answer_that_is_read_slowly_comes_whole() {
+async fn a_slowly_read_response_arrives_whole() {
     let big = Function::new("big", |_: Event<Value>| async {
         Ok::<_, String>("x".repeat(5 << 20))
     });
@@ -323,7 +323,7 @@ async fn a_body_of_more_framing_than_data_is_refused() {
 
 /// INV-01: a sender that closes its half of the connection can still read.
 #[actix::test]
-async fn who_has_sent_all_gets_its_answer() {
+async fn a_client_that_closes_its_sending_half_gets_its_responses() {
     let served = serve().await;
     for (function, kind, status) in [
         ("echo", "Event", 202),
@@ -343,7 +343,7 @@ async fn who_has_sent_all_gets_its_answer() {
 
 /// ERR-01
 #[actix::test]
-async fn who_breaks_off_is_told_so() {
+async fn a_client_that_breaks_off_gets_an_error() {
     let served = serve().await;
     let whole = post("echo", "Event", "\"0123456789\"");
     for sent in [20, whole.len() - 5] {
@@ -381,7 +381,7 @@ async fn a_malformed_chunk_ends_the_connection() {
 
 /// A body that nobody wanted is no request.
 #[actix::test]
-async fn a_body_that_is_not_wanted_is_passed_over() {
+async fn an_unwanted_body_is_discarded() {
     let served = serve().await;
     let mut stream = connect(&served).await;
     for _ in 0..3 {
@@ -400,7 +400,7 @@ async fn a_body_that_is_not_wanted_is_passed_over() {
 
 /// INV-01: who asks before it sends is told at once, whatever the operation, and can go on where it is asked for.
 #[actix::test]
-async fn a_body_is_asked_for_when_it_is_wanted() {
+async fn a_wanted_body_gets_100_continue() {
     let served = serve().await;
     let put = |length: usize| {
         format!(
@@ -428,7 +428,7 @@ async fn a_body_is_asked_for_when_it_is_wanted() {
 
 /// A stop doesn't wait for ever, and whoever waited for it is told.
 #[actix::test]
-async fn a_call_that_outlasts_a_stop_is_told_so() {
+async fn a_call_that_outlasts_a_stop_gets_an_error() {
     let served = serve_with(
         builder().function(
             Function::new("endless", |_: Event<Value>| async {
@@ -453,7 +453,7 @@ async fn a_call_that_outlasts_a_stop_is_told_so() {
 
 /// A stop ends connections that wait for a request, and doesn't begin what is behind one that runs.
 #[actix::test]
-async fn a_stop_begins_nothing_more() {
+async fn after_a_stop_no_request_begins() {
     let served = serve().await;
     let mut fresh = connect(&served).await;
     let mut kept = connect(&served).await;
@@ -482,7 +482,7 @@ async fn a_stop_begins_nothing_more() {
 
 /// A request must end where every reader sees it end, or a proxy in front and this server would see different requests.
 #[actix::test]
-async fn what_can_be_read_in_two_ways_is_refused() {
+async fn ambiguous_requests_are_refused() {
     let served = serve().await;
     let behind = "GET /_redrive/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let path = invocations("echo");
@@ -562,7 +562,7 @@ async fn what_can_be_read_in_two_ways_is_refused() {
 /// However a client waits or has the server wait, it keeps nobody out: not before its first request, not after one, not in
 /// the middle of a body.
 #[actix::test]
-async fn clients_that_do_nothing_make_room() {
+async fn idle_clients_are_evicted_for_new_ones() {
     let body = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n7".to_owned();
     let whole = post("echo", "RequestResponse", "7");
     for said in ["", "GET / HT", &whole, &body, &(whole.clone() + "POST")] {
@@ -582,7 +582,7 @@ async fn clients_that_do_nothing_make_room() {
 
 /// What is carried out is not ended for it.
 #[actix::test]
-async fn a_call_goes_on_however_many_want_to_connect() {
+async fn a_running_call_is_never_evicted() {
     let served = serve_with(builder(), |api| api.connections_max(4)).await;
     let mut calling = connect(&served).await;
     say(&mut calling, post("sleep", "RequestResponse", "2500")).await;
@@ -596,7 +596,7 @@ async fn a_call_goes_on_however_many_want_to_connect() {
 
 /// Whatever is held for clients has one bound, and who stands still longest goes first.
 #[actix::test]
-async fn bytes_that_wait_for_clients_are_bounded() {
+async fn bytes_buffered_for_clients_are_bounded() {
     const SIZE: usize = 5 << 20;
     let big = Function::new("big", |_: Event<Value>| async {
         Ok::<_, String>("x".repeat(SIZE))

@@ -29,7 +29,7 @@ fn failing(name: &str) -> Function {
 }
 
 #[actix::test]
-async fn a_letter_is_denied_under_its_functions_old_name_and_its_new_one() {
+async fn a_letter_is_denied_under_the_former_and_the_current_name_of_its_function() {
     for denied in ["old", "new"] {
         let credentials = credentials(vec![deny("redrive:*", &function(denied))]);
         let builder = Runtime::builder().function(failing("old"));
@@ -50,7 +50,7 @@ async fn a_letter_is_denied_under_its_functions_old_name_and_its_new_one() {
 
 /// The status of a dead event has its letter only for whom may have that.
 #[actix::test]
-async fn the_status_of_an_event_tells_no_denied_letter() {
+async fn the_status_of_an_event_omits_a_denied_letter() {
     let credentials = credentials(vec![deny("redrive:GetDeadLetter", "*")]);
     let builder = Runtime::builder().function(failing("f"));
     let served = serve_with(builder, |api| api.credentials(credentials)).await;

@@ -70,7 +70,7 @@ fn assert_failed(answer: &Answer, kind: &str, message: &str) {
 
 /// INV-22: a worker that went away with its call, as a runtime's exit does.
 #[actix::test]
-async fn a_worker_that_is_gone_is_a_runtime_that_exited() {
+async fn a_lost_worker_is_reported_as_a_runtime_exit() {
     let served = serve_with(builder().function(exits()), |api| api).await;
     let answer = served.invoke("exits", "RequestResponse", b"{}").await;
     let message = "RequestId: @ Error: Runtime exited without providing a reason";
@@ -79,7 +79,7 @@ async fn a_worker_that_is_gone_is_a_runtime_that_exited() {
 
 /// INV-16, UNV-06: of a function that failed, in whatever way, it is always said to be `Unhandled`.
 #[actix::test]
-async fn no_failure_is_handled() {
+async fn every_failure_is_unhandled() {
     let builder = [panics(), exits(), hangs("hangs", 50), big(), unready()]
         .into_iter()
         .fold(builder(), redrive::Builder::function);
@@ -108,7 +108,7 @@ async fn no_failure_is_handled() {
 /// INV-23: the timeout that is configured, with two decimals, also for one that is set while the function runs, and in the
 /// record of an event.
 #[actix::test]
-async fn a_timeout_is_told_in_seconds_with_two_decimals() {
+async fn a_timeout_is_reported_in_seconds_with_two_decimals() {
     let (sender, mut records) = mpsc::unbounded_channel();
     let destination = Destination::closure(move |record| {
         let _ = sender.send(serde_json::to_value(&record).unwrap());
@@ -225,7 +225,7 @@ async fn a_dry_run_checks_all_that_a_call_would_be_checked_for() {
 
 /// INV-31: there is no qualifier but in the name. Other than at AWS the trace goes on, or a loop would not be noticed (REC-02).
 #[actix::test]
-async fn the_old_invoke_async_has_no_qualifier_and_goes_on_with_the_trace() {
+async fn invoke_async_ignores_the_qualifier_and_continues_the_trace() {
     let nosy = Function::new("nosy", |event: Event<Value>| async move {
         let context = event.context();
         let trace = context.trace_header().into_owned();
@@ -275,7 +275,7 @@ async fn a_body_that_is_not_json_is_refused_in_the_same_words_for_calls_and_even
 
 /// LST-11: an event is accepted before it runs, and its answer has nothing of its result.
 #[actix::test]
-async fn an_event_is_answered_while_it_runs() {
+async fn an_event_gets_its_response_while_it_runs() {
     let gate = Arc::new(Semaphore::new(0));
     let passing = gate.clone();
     let gated = Function::new("gated", move |event: Event<Value>| {
@@ -305,7 +305,7 @@ async fn an_event_is_answered_while_it_runs() {
 
 /// LST-10, ERR-06: a call is told whether the function's reserved concurrency is in use or its mailbox is full.
 #[actix::test]
-async fn a_throttled_call_is_told_the_reason_that_holds() {
+async fn a_throttled_call_gets_the_reason_that_applies() {
     let busy = |name| hangs(name, 60_000).concurrency(1).mailbox_events_max(1);
     let builder = Runtime::builder()
         .function(busy("reserved"))

@@ -41,7 +41,7 @@ async fn a_function_is_known_by_name_and_by_arn() {
 
 /// NAM-04 to NAM-06, NAM-08, ERR-03
 #[actix::test]
-async fn what_is_no_name_is_a_validation_error_without_a_type() {
+async fn an_invalid_name_is_a_validation_error_without_a_type() {
     let served = serve().await;
     for function in [
         "a%20b",
@@ -86,7 +86,7 @@ async fn what_is_no_name_is_a_validation_error_without_a_type() {
 
 /// NAM-07, NAM-09, NAM-10, NAM-12, NAM-13
 #[actix::test]
-async fn what_is_unknown_is_named_in_full() {
+async fn an_unknown_function_is_named_by_its_full_arn() {
     let served = serve().await;
     let arn = "arn:aws:lambda:us-east-1:000000000000:function";
     let long = "f".repeat(65);
@@ -131,7 +131,7 @@ async fn what_is_unknown_is_named_in_full() {
 
 /// NAM-13: another account's functions can't be asked for here, whatever is asked.
 #[actix::test]
-async fn what_is_another_accounts_is_denied() {
+async fn a_function_of_another_account_is_denied() {
     let served = serve().await;
     let arn = "arn:aws:lambda:us-east-1:111111111111:function:echo";
     let functions = "/2015-03-31/functions";
@@ -166,7 +166,7 @@ async fn what_is_another_accounts_is_denied() {
 
 /// NAM-02: the ARNs that records tell can be invoked, in each region that there may be.
 #[actix::test]
-async fn what_an_identity_names_can_be_invoked() {
+async fn arns_of_the_configured_identity_can_be_invoked() {
     for region in ["us-gov-west-1", "us-isob-east-1", "eusc-de-east-1"] {
         let builder = builder().identity(region, "123456789012");
         let served = serve_with(builder, |api| api).await;

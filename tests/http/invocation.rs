@@ -11,7 +11,7 @@ use crate::support::{builder, invocations, serve, serve_with};
 
 /// INV-13, INV-19: the id of the answer is the event's.
 #[actix::test]
-async fn an_event_is_answered_with_202_and_nothing_else() {
+async fn an_event_gets_an_empty_202() {
     let served = serve().await;
     let answer = served.invoke("echo", "Event", br#"{"a":1}"#).await;
     assert_eq!((answer.status, answer.body.len()), (202, 0));
@@ -53,7 +53,7 @@ async fn an_event_that_fails_is_retried_twice_and_becomes_a_dead_letter() {
 
 /// INV-14, INV-17, INV-04: the type is `RequestResponse` unless said otherwise.
 #[actix::test]
-async fn a_call_is_answered_with_its_result() {
+async fn a_call_returns_its_result_in_the_body() {
     let served = serve().await;
     for headers in [&[][..], &[("X-Amz-Invocation-Type", "RequestResponse")]] {
         let answer = served
@@ -71,7 +71,7 @@ async fn a_call_is_answered_with_its_result() {
 
 /// INV-08, INV-20
 #[actix::test]
-async fn nothing_is_an_empty_object_and_no_result_is_null() {
+async fn an_empty_body_is_an_empty_object_and_no_result_is_null() {
     let served = serve().await;
     let answer = served.invoke("echo", "RequestResponse", b"").await;
     assert_eq!(answer.json(), json!({}));
@@ -99,7 +99,7 @@ async fn a_dry_run_runs_nothing() {
 
 /// INV-14, INV-16, INV-21, INV-23, INV-25
 #[actix::test]
-async fn a_function_that_fails_is_told_in_the_body() {
+async fn a_failure_of_the_function_is_returned_in_the_body() {
     std::panic::set_hook(Box::new(|_| ()));
     let panics = Function::new("panics", |_: Event<Value>| async {
         if true {
@@ -305,7 +305,7 @@ async fn a_loop_over_http_is_noticed() {
 
 /// INV-06
 #[actix::test]
-async fn a_clients_context_reaches_calls_alone() {
+async fn the_client_context_reaches_calls_only() {
     let served = serve_with(Runtime::builder().function(nosy()), |api| api).await;
     let context = r#"{"custom":{"a":"b"}}"#;
     let ask = async |context: &str, kind: &str| {
@@ -374,7 +374,7 @@ async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
 
 /// INV-10, BYD-12: an event that was never kept has no receipt, whoever has its id.
 #[actix::test]
-async fn an_id_that_something_else_has_is_a_conflict() {
+async fn a_request_id_of_another_event_is_a_conflict() {
     let served = serve().await;
     let (of_event, of_call) = (
         "5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a02",
@@ -426,7 +426,7 @@ async fn an_event_that_is_sent_again_before_it_is_kept_is_sent_once_more() {
 
 /// INV-30 to INV-33
 #[actix::test]
-async fn the_old_invoke_async_takes_small_events() {
+async fn invoke_async_takes_small_events() {
     let served = serve().await;
     let path = "/2014-11-13/functions/echo/invoke-async/";
     let answer = served.request("POST", path, &[], br#"{"a":1}"#).await;
@@ -451,7 +451,7 @@ async fn the_old_invoke_async_takes_small_events() {
 
 /// ERR-05, ERR-06, ASY-26, ASY-28, ERR-08
 #[actix::test]
-async fn a_function_with_no_concurrency_takes_events_and_refuses_calls() {
+async fn a_function_with_zero_concurrency_takes_events_and_refuses_calls() {
     let served = serve().await;
     let path = "/2017-10-31/functions/echo/concurrency";
     let body = br#"{"ReservedConcurrentExecutions":0}"#;

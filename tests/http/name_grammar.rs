@@ -6,7 +6,7 @@ use crate::support::{invocations, serve};
 
 /// NAM-02: each part but the name may be there or not, in any combination.
 #[actix::test]
-async fn every_combination_of_the_parts_of_a_name_is_understood() {
+async fn every_combination_of_the_parts_of_a_name_is_accepted() {
     let served = serve().await;
     for arn in ["", "arn:aws:lambda:", "arn::lambda:"] {
         for region in ["", "us-east-1:"] {
@@ -67,7 +67,7 @@ async fn a_name_within_the_grammar_is_unknown_and_others_are_invalid() {
 
 /// NAM-04: each operation that takes a name tells the value, the field and the rule, one failure of one.
 #[actix::test]
-async fn a_name_that_is_none_is_told_by_each_operation_in_the_same_words() {
+async fn an_invalid_name_gets_the_same_error_from_each_operation() {
     let served = serve().await;
     let permission = br#"{"StatementId":"s","Action":"lambda:InvokeFunction","Principal":"*"}"#;
     let reserved = br#"{"ReservedConcurrentExecutions":1}"#;

@@ -142,7 +142,7 @@ async fn statements_are_removed_one_by_one_and_with_the_last_the_policy() {
 /// S3E-15, SNS-04, EVB-07, IAM-05: what a permission for a source lets in is that service alone, for that bucket, topic or
 /// rule of that account. (No source is built that would ask.)
 #[actix::test]
-async fn a_source_is_let_in_by_its_principal_its_arn_and_its_account() {
+async fn a_source_is_admitted_by_its_principal_arn_and_account() {
     let served = serve().await;
     let sources = [
         (S3, "arn:aws:s3:::orders"),

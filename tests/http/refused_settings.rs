@@ -37,7 +37,7 @@ async fn each_function_has_a_log_group_of_its_name() {
 
 /// DLQ-01, UNV-18: dead letters go to one standard queue, and no FIFO queue or topic takes letters or records.
 #[actix::test]
-async fn no_fifo_queue_or_topic_takes_letters_or_records() {
+async fn fifo_queues_and_topics_are_refused_for_letters_and_records() {
     let records = || redrive::Destination::closure(|_| ());
     let [queue, topic] = [QUEUE, TOPIC].map(|arn| format!("{arn}.fifo"));
     let builder = builder()
@@ -74,7 +74,7 @@ async fn no_fifo_queue_or_topic_takes_letters_or_records() {
 
 /// DLQ-13: nothing turns the dead-letter queue off, so no failure is dropped silently.
 #[actix::test]
-async fn the_dead_letter_queue_can_not_be_taken_away() {
+async fn the_dead_letter_queue_can_not_be_turned_off() {
     let served = serve().await;
     let body = json!({"DeadLetterConfig": {"TargetArn": ""}});
     let refused = send(&served, "PUT", &configuration("fail"), body).await;
@@ -215,7 +215,7 @@ async fn an_unknown_function_has_no_event_invoke_config_to_set_or_list() {
 
 /// CFG-24
 #[actix::test]
-async fn concurrency_is_of_functions_alone_and_no_less_than_none() {
+async fn concurrency_belongs_to_functions_and_is_not_negative() {
     let served = serve().await;
     let path = |function: &str| format!("/2017-10-31/functions/{function}/concurrency");
     let reserved = |number: i64| json!({"ReservedConcurrentExecutions": number});

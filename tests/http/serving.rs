@@ -12,7 +12,7 @@ use crate::support::{Served, builder, invocations, read, serve, serve_with};
 
 /// The application's other paths are its own.
 #[actix::test]
-async fn it_is_mounted_under_any_scope() {
+async fn the_api_can_be_mounted_under_any_scope() {
     let runtime = builder().start().await.unwrap();
     let api = LambdaApi::new(runtime.client());
     let app = move || {
@@ -108,7 +108,7 @@ async fn without_authentication_an_open_listener_is_not_served() {
 
 /// What was accepted is answered before the server is gone.
 #[actix::test]
-async fn a_graceful_stop_finishes_the_answers() {
+async fn a_graceful_stop_finishes_running_requests() {
     let served = serve().await;
     let mut stream = served.connect().await;
     let head = format!(

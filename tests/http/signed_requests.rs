@@ -82,7 +82,7 @@ pub(crate) const REFUSED: (u16, &str) = (403, "AccessDeniedException");
 
 /// SIG-01, SIG-07, IAM-01: what is signed and allowed, and nothing else.
 #[actix::test]
-async fn only_what_is_signed_and_allowed_is_done() {
+async fn only_signed_and_allowed_requests_are_served() {
     let served = serve(&[
         ("ada", allow("lambda:*", "*")),
         (
@@ -138,7 +138,7 @@ async fn serve_once(builder: redrive::Builder) -> Served {
 /// SIG-04: be it a call or not, and whether the runtime was shut down in between or not.
 #[cfg(feature = "disk")]
 #[actix::test]
-async fn where_replays_are_refused_they_are_after_a_restart_too() {
+async fn refused_replays_stay_refused_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [
         invocations("echo"),
@@ -170,7 +170,7 @@ async fn where_replays_are_refused_they_are_after_a_restart_too() {
 /// SIG-04: what isn't kept as used up isn't done.
 #[cfg(feature = "testing")]
 #[actix::test]
-async fn a_signature_that_the_store_does_not_keep_does_nothing() {
+async fn a_request_whose_signature_the_store_does_not_keep_is_refused() {
     use redrive::testing::{Call, FaultyStore, RecordingStore, StoreFault};
     for call in [Call::Settle, Call::Sync] {
         let store = FaultyStore::new(RecordingStore::new()).always(call, StoreFault::Fail);
@@ -186,7 +186,7 @@ async fn a_signature_that_the_store_does_not_keep_does_nothing() {
 
 /// IAM-01: the API beyond AWS has actions of its own, and what is denied of a function is denied of its events.
 #[actix::test]
-async fn what_aws_does_not_know_is_authorised_too() {
+async fn the_admin_api_is_authorised_too() {
     let deny = json!({"Effect": "Deny", "Action": "redrive:*", "Resource": "arn:aws:lambda:*:*:function:fail"});
     let served = serve(&[
         (
@@ -236,7 +236,7 @@ async fn what_aws_does_not_know_is_authorised_too() {
 
 /// CFG-31, IAM-02: the function's own policy lets somebody in, until the permission is gone.
 #[actix::test]
-async fn a_permission_lets_somebody_in() {
+async fn a_permission_admits_a_foreign_account() {
     let served = serve(&[
         ("ada", allow("lambda:*", "*")),
         (

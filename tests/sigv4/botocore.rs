@@ -59,7 +59,7 @@ fn requests() -> usize {
 
 /// SIG-01..10.
 #[test]
-fn what_botocore_signs_is_accepted_once_and_never_when_changed() {
+fn botocore_requests_are_accepted_once_and_changed_ones_never() {
     let count = requests();
     let mut signer = Signer::start(count, 4);
     let setting = signer.setting();

@@ -21,7 +21,7 @@ fn later(name: &str, seconds: u64) -> Sent {
 
 /// SIG-04: as with AWS, for clients that can't tell equal calls within a second apart.
 #[test]
-fn unless_replays_are_refused_a_signature_is_good_again_within_its_window() {
+fn by_default_a_signature_is_accepted_again_within_its_window() {
     for (name, last) in [
         ("plain", 300),
         ("declared", 300),
@@ -87,7 +87,7 @@ fn of_concurrent_replays_one_is_accepted() {
 }
 
 #[test]
-fn a_refused_request_uses_nothing_up() {
+fn a_refused_request_does_not_use_up_its_signature() {
     let verifier = verifier();
     for name in ["plain", "declared", "presigned"] {
         let mut other_body = vector(name);
@@ -98,7 +98,7 @@ fn a_refused_request_uses_nothing_up() {
 }
 
 #[test]
-fn when_no_more_can_be_remembered_requests_wait_until_some_expire() {
+fn at_the_bound_of_remembered_signatures_requests_are_refused_until_some_expire() {
     // Of one principal, half as many.
     let verifier = verifier().replays_max(4);
     verify(&verifier, &vector("plain")).unwrap();
@@ -116,7 +116,7 @@ fn when_no_more_can_be_remembered_requests_wait_until_some_expire() {
 }
 
 #[test]
-fn a_body_that_takes_longer_than_the_signature_is_good_comes_too_late() {
+fn a_body_that_arrives_after_the_signature_expired_is_refused() {
     let verifier = verifier();
     for name in ["plain", "declared"] {
         let sent = vector(name);
@@ -139,7 +139,7 @@ fn attempt(name: &str, id: &str, number: &str) -> Sent {
 }
 
 #[test]
-fn equal_calls_of_an_sdk_within_a_second_are_calls_of_their_own() {
+fn equal_calls_of_an_sdk_within_a_second_are_separate_calls() {
     for name in ["plain", "declared"] {
         let verifier = verifier();
         let calls = [
@@ -158,7 +158,7 @@ fn equal_calls_of_an_sdk_within_a_second_are_calls_of_their_own() {
 }
 
 #[test]
-fn another_attempt_is_believed_for_five_seconds_after_the_first() {
+fn another_sdk_attempt_is_accepted_for_five_seconds_after_the_first() {
     let later = |seconds| {
         let mut sent = attempt("plain", &format!("after {seconds}"), "attempt=1");
         sent.now += seconds;
@@ -176,7 +176,7 @@ fn another_attempt_is_believed_for_five_seconds_after_the_first() {
 }
 
 #[test]
-fn an_attempt_at_a_call_that_has_none_is_a_replay() {
+fn an_sdk_attempt_after_a_request_without_one_is_a_replay() {
     let with = attempt("plain", "a", "attempt=1");
     for (first, second) in [(vector("plain"), with.clone()), (with, vector("plain"))] {
         let verifier = verifier();
@@ -187,7 +187,7 @@ fn an_attempt_at_a_call_that_has_none_is_a_replay() {
 }
 
 #[test]
-fn a_presigned_url_works_once_whatever_attempt_it_is() {
+fn a_presigned_url_works_once_even_for_another_sdk_attempt() {
     let verifier = verifier();
     verify(&verifier, &attempt("presigned", "a", "attempt=1")).unwrap();
     let error = verify(&verifier, &attempt("presigned", "b", "attempt=1")).unwrap_err();
@@ -195,7 +195,7 @@ fn a_presigned_url_works_once_whatever_attempt_it_is() {
 }
 
 #[test]
-fn without_a_repeat_window_no_attempt_is_believed() {
+fn without_a_repeat_window_every_repetition_is_a_replay() {
     let verifier = verifier().repeat_window(Duration::ZERO);
     verify(&verifier, &attempt("plain", "a", "attempt=1")).unwrap();
     let error = verify(&verifier, &attempt("plain", "b", "attempt=1")).unwrap_err();

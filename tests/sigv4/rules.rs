@@ -64,7 +64,7 @@ const UNRECOGNIZED: &str = "UnrecognizedClientException";
 
 /// SIG-06, SIG-07, SIG-10: `fn%3A1` is escaped twice, dot segments and empty ones are no part of the path.
 #[test]
-fn what_botocore_signed_is_whose_key_it_is() {
+fn a_botocore_request_is_attributed_to_the_owner_of_its_key() {
     let verifier = verifier();
     for name in ["plain", "escaped", "dots", "declared", "presigned"] {
         let arn = verify(&verifier, &vector(name)).unwrap();
@@ -92,7 +92,7 @@ fn a_request_without_a_signature_lacks_a_token() {
 
 /// SIG-01.
 #[test]
-fn another_algorithm_is_named_and_refused() {
+fn another_algorithm_is_refused_by_its_name() {
     for (from, to) in [
         ("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
         ("AWS4-HMAC-SHA256", "aws4-hmac-sha256"),
@@ -109,7 +109,7 @@ fn another_algorithm_is_named_and_refused() {
 
 /// SIG-01.
 #[test]
-fn two_signatures_are_one_too_many() {
+fn a_request_with_two_signatures_is_refused() {
     let mut both = vector("presigned");
     let (name, value) = vector("plain").headers.pop().unwrap();
     assert_eq!(name, "Authorization");
@@ -143,7 +143,7 @@ fn two_signatures_are_one_too_many() {
 
 /// SIG-02.
 #[test]
-fn what_lacks_a_part_is_incomplete_and_says_which() {
+fn a_signature_that_lacks_a_part_is_incomplete_and_names_the_part() {
     for part in ["Credential", "SignedHeaders", "Signature"] {
         let authorization = without_part(part);
         let mut sent = vector("plain");
@@ -178,7 +178,7 @@ fn without_part(part: &str) -> String {
 
 /// SIG-02.
 #[test]
-fn what_has_not_the_form_is_incomplete() {
+fn a_malformed_part_of_a_signature_makes_it_incomplete() {
     let changes = [
         ("plain", "Signature=", "Signature"),
         ("plain", "Signature=", "signature="),
@@ -216,7 +216,7 @@ fn what_has_not_the_form_is_incomplete() {
 
 /// SIG-03.
 #[test]
-fn a_scope_that_is_not_ours_is_refused_and_says_why() {
+fn a_foreign_credential_scope_is_refused_with_the_reason() {
     let refusals = [
         (
             "aws4_request",
@@ -290,7 +290,7 @@ fn a_presigned_url_is_good_for_as_long_as_it_says() {
 
 /// SIG-05.
 #[test]
-fn an_unknown_key_and_a_token_that_is_not_its_own_are_unrecognized() {
+fn an_unknown_key_and_a_token_of_another_key_are_unrecognized() {
     let text = "The security token included in the request is invalid.".to_owned();
     let expected = (403, UNRECOGNIZED, text);
     assert_eq!(
@@ -354,7 +354,7 @@ fn a_wrong_secret_does_not_match() {
 
 /// SIG-09, and every other header of which AWS says that it has to be signed.
 #[test]
-fn what_decides_the_meaning_of_a_request_is_signed() {
+fn headers_that_decide_the_meaning_of_a_request_must_be_signed() {
     let must_be_signed = |sent: &Sent, header: &str| {
         let text = format!("'{header}' must be a 'SignedHeader' in the AWS Authorization.");
         assert_eq!(refusal(sent), (403, INCOMPLETE, text));
@@ -404,7 +404,7 @@ fn the_hash_of_the_body_need_not_be_named_among_the_signed_headers() {
 }
 
 #[test]
-fn a_header_that_is_said_to_be_signed_is_there() {
+fn a_header_named_as_signed_must_be_present() {
     let text =
         "'x-amz-invocation-type' is named in SignedHeaders and is not a header of the request.";
     let sent = without("plain", "x-amz-invocation-type");
@@ -412,7 +412,7 @@ fn a_header_that_is_said_to_be_signed_is_there() {
 }
 
 #[test]
-fn one_header_that_may_be_there_once_is_there_once() {
+fn headers_that_may_appear_once_are_refused_twice() {
     for header in ["host", "x-amz-date", "x-amz-content-sha256"] {
         let mut sent = vector("declared");
         let value = sent.header(header).unwrap().clone();
@@ -437,7 +437,7 @@ fn an_unsigned_body_is_refused_and_says_so() {
 }
 
 #[test]
-fn a_declared_body_is_verified_before_and_after_it_is_read() {
+fn a_declared_body_hash_is_verified_before_and_after_the_body_is_read() {
     let verifier = verifier();
     let wrong = with("declared", "Signature=8", "Signature=9");
     assert!(matches!(
@@ -468,7 +468,7 @@ fn a_presigned_url_takes_no_other_body_than_it_signs() {
 
 /// A `+` is read as a space by some and as a plus by others: what was signed as one doesn't pass as the other.
 #[test]
-fn a_plus_stands_for_itself() {
+fn a_plus_in_a_query_is_not_a_space() {
     for query in [
         "MaxItems=7&Marker=a+b",
         "MaxItems=7&Marker=a%2Bb",
@@ -562,7 +562,7 @@ impl Credentials for Down {
 }
 
 #[test]
-fn a_failing_source_of_credentials_is_the_servers_fault_and_its_reason_stays_inside() {
+fn a_failed_credential_lookup_is_a_server_error_that_hides_its_reason() {
     let error = verify(&Verifier::new("eu-central-1", Down), &vector("plain")).unwrap_err();
     let text = "The credentials could not be looked up.".to_owned();
     assert_eq!(answer(&error), (500, "ServiceException", text));

@@ -85,7 +85,7 @@ class Logs(Authorised):
                 payload = json.dumps({"lines": 0, "number": number}).encode()
                 aws.invoke(FunctionName="log", InvocationType="Event", Payload=payload)
 
-    def test_the_log_of_an_event_of_another_function(self):
+    def test_reading_the_log_of_another_functions_event_is_denied(self):
         event = self.invoke_as(ADMIN, "log", {"lines": 3}, str(uuid.uuid4())).request_id
         self.over(event)
         log = f"/_redrive/events/{event}/log"
@@ -109,7 +109,7 @@ class Running(Authorised):
 
     redrive = "/_redrive/dead-letters/redrive"
 
-    def test_a_redrive_with_a_payload(self):
+    def test_a_redrive_with_a_payload_is_denied_without_invoke_rights(self):
         letter = self.dead()
         self.assert_denied(self.invoke_as(REDRIVER, "fail", {"message": "chosen"}))
         for order in (
@@ -123,18 +123,18 @@ class Running(Authorised):
                 self.assert_denied(self.by(REDRIVER, "POST", self.redrive, order))
         self.assertEqual(self.by(ADMIN, "GET", f"/_redrive/dead-letters/{letter}").status, 200)
 
-    def test_a_redrive_as_it_was_sent(self):
+    def test_a_redrive_of_the_unchanged_payload_needs_no_invoke_rights(self):
         sent = self.by(REDRIVER, "POST", self.redrive, {"request_id": self.dead()})
         self.assertEqual((sent.status, len(sent.json()["sent"])), (200, 1), sent)
 
-    def test_a_redrive_with_a_payload_by_who_may_invoke(self):
+    def test_a_redrive_with_a_payload_is_allowed_with_invoke_rights(self):
         order = {"request_id": self.dead(), "payload": {"message": "mended"}}
         sent = self.by(RUNNER, "POST", self.redrive, order)
         self.assertEqual(sent.status, 200, sent)
         event = self.over(sent.json()["sent"][0]["event"])
         self.assertEqual(event["failure"]["message"], "mended")
 
-    def test_a_destination(self):
+    def test_setting_a_destination_needs_the_right_to_invoke_it(self):
         """CFG-22"""
         path = "/2019-09-25/functions/echo/event-invoke-config"
         for goal in ("OnSuccess", "OnFailure"):
@@ -148,7 +148,7 @@ class Running(Authorised):
 class Foreigners(Authorised):
     """What another account allows its own people opens nothing of this one."""
 
-    def test_what_is_no_functions(self):
+    def test_foreign_accounts_are_denied_what_belongs_to_no_function(self):
         for person in (EVE, ROOT):
             for method, path, body in (
                 ("GET", "/2015-03-31/functions", None),
@@ -167,7 +167,7 @@ class Foreigners(Authorised):
                 with self.subTest(f"{person.name}: {method} {path}"):
                     self.assert_denied(self.by(person, method, path, body))
 
-    def test_by_an_sdk(self):
+    def test_an_sdk_of_a_foreign_account_is_denied(self):
         aws = client(self.server, EVE.access_key, EVE.secret_key)
         for call in (aws.list_functions, aws.get_account_settings):
             with self.refused("AccessDeniedException", 403):

@@ -29,7 +29,7 @@ class CommandLine(ServedAfresh):
         printed, _ = self.cli_invoke(*ECHO, "--invocation-type", "DryRun")
         self.assertEqual(printed, {"StatusCode": 204})
 
-    def test_a_failed_function_is_told_and_the_command_succeeds(self):
+    def test_a_failed_function_is_reported_and_the_command_succeeds(self):
         """INV-14, INV-16, INV-18"""
         printed, payload = self.cli_invoke(
             "--function-name", "fail", "--payload", '{"message": "no"}', "--log-type", "Tail"
@@ -43,7 +43,7 @@ class CommandLine(ServedAfresh):
         printed = self.cli("get-function-configuration", *ECHO, AWS_ENDPOINT_URL_LAMBDA=self.server.url)
         self.assertEqual(printed["FunctionArn"], arn("echo"))
 
-    def test_listings_page_by_themselves(self):
+    def test_the_cli_reads_all_pages_of_a_listing(self):
         """CFG-01, CFG-02"""
         printed = self.cli("list-functions", "--page-size", "3")
         self.assertEqual([each["FunctionName"] for each in printed["Functions"]], FUNCTIONS)
@@ -51,7 +51,7 @@ class CommandLine(ServedAfresh):
         self.assertEqual(len(printed["Functions"]), 2)
         self.assertIn("NextToken", printed)
 
-    def test_settings_go_round(self):
+    def test_settings_can_be_put_read_and_deleted(self):
         """CFG-11, CFG-13, CFG-24, CFG-29"""
         config = ("--maximum-retry-attempts", "1", "--maximum-event-age-in-seconds", "60")
         put = self.cli("put-function-event-invoke-config", *ECHO, "--qualifier", "live", *config)
@@ -66,7 +66,7 @@ class CommandLine(ServedAfresh):
         loop = self.cli("put-function-recursion-config", *ECHO, "--recursive-loop", "Allow")
         self.assertEqual(loop, {"RecursiveLoop": "Allow"})
 
-    def test_permissions_go_round(self):
+    def test_permissions_can_be_added_read_and_removed(self):
         """CFG-31, CFG-32, CFG-36, CFG-37"""
         bucket = "arn:aws:s3:::bucket"
         statement = ("--statement-id", "s", "--action", "lambda:InvokeFunction")
@@ -77,12 +77,12 @@ class CommandLine(ServedAfresh):
         self.assertEqual(policy["Statement"], [added])
         self.assertIsNone(self.cli("remove-permission", *ECHO, "--statement-id", "s"))
 
-    def test_waiters_wait(self):
+    def test_waiters_succeed(self):
         """CFG-10"""
         for waiter in ("function-active-v2", "function-updated-v2"):
             self.assertIsNone(self.cli("wait", waiter, *ECHO))
 
-    def test_what_is_refused_is_an_error_with_its_class(self):
+    def test_a_refusal_is_an_error_with_its_class(self):
         """ERR-01, CFG-15, CFG-17"""
         said = self.cli("get-function-event-invoke-config", *ECHO, fails=True)
         self.assertIn("(ResourceNotFoundException)", said)

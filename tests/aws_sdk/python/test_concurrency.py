@@ -17,7 +17,7 @@ class Concurrency(ServedAfresh):
     def get(self, name="echo"):
         return self.aws.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
 
-    def test_it_is_unset_set_and_unset_again(self):
+    def test_concurrency_can_be_set_and_deleted(self):
         """CFG-24, CFG-25, CFG-26"""
         self.assertIsNone(self.get())
         for reserved in (5, 0):
@@ -28,24 +28,24 @@ class Concurrency(ServedAfresh):
         self.assertIsNone(self.get())
         self.aws.delete_function_concurrency(FunctionName="echo")
 
-    def test_unset_is_an_empty_object(self):
+    def test_unset_concurrency_is_an_empty_object(self):
         """CFG-25"""
         answer = wire.exchange(self.server, "GET", "/2019-09-30/functions/echo/concurrency")
         self.assertEqual((answer.status, answer.json()), (200, {}))
 
-    def test_a_version_or_an_alias_has_none(self):
+    def test_a_version_or_an_alias_has_no_concurrency(self):
         """CFG-24"""
         for name in ("echo:live", "echo:1", arn("echo", "live")):
             with self.refused("InvalidParameterValueException", 400) as refusal:
                 self.put(1, name)
             self.assertEqual(refusal.message, UNQUALIFIED)
 
-    def test_an_arn_will_do(self):
+    def test_concurrency_can_be_set_by_arn(self):
         """CFG-24, INV-02"""
         self.put(3, arn("echo"))
         self.assertEqual(self.get("000000000000:function:echo"), 3)
 
-    def test_100_stay_for_the_others(self):
+    def test_100_executions_stay_unreserved(self):
         """CFG-27, CON-01"""
         with self.refused("InvalidParameterValueException", 400) as refusal:
             self.put(901)
@@ -59,13 +59,13 @@ class Concurrency(ServedAfresh):
         with self.refused("InvalidParameterValueException", 400):
             self.put(1, "fail")
 
-    def test_a_function_gives_back_what_it_had(self):
+    def test_changing_a_reservation_first_gives_back_the_old_one(self):
         """CFG-27"""
         for reserved in (900, 899, 900):
             self.put(reserved)
         self.assertEqual(self.get(), 900)
 
-    def test_numbers_that_make_no_sense_are_refused(self):
+    def test_invalid_concurrency_values_are_refused(self):
         """CFG-24"""
         with self.refused("ValidationException", 400) as refusal:
             self.put(-1)
@@ -75,7 +75,7 @@ class Concurrency(ServedAfresh):
             self.assertEqual(answer.status, 400, answer)
             self.assert_aws_shape(answer)
 
-    def test_a_function_that_does_not_exist_has_none(self):
+    def test_an_unknown_function_is_not_found(self):
         """CFG-24, CFG-25, CFG-26, NAM-13"""
         with self.refused("ResourceNotFoundException", 404):
             self.put(1, "nobody")
@@ -99,7 +99,7 @@ class Recursion(ServedAfresh):
             self.assertEqual(self.put(loop)["RecursiveLoop"], loop)
             self.assertEqual(self.get(), loop)
 
-    def test_there_is_nothing_between(self):
+    def test_another_recursion_value_is_refused(self):
         """CFG-29"""
         for loop in ("Perhaps", "allow", ""):
             with self.refused("ValidationException", 400) as refusal:
@@ -108,7 +108,7 @@ class Recursion(ServedAfresh):
             self.assertIn("at 'recursiveLoop'", refusal.message)
         self.assertEqual(self.get(), "Terminate")
 
-    def test_a_function_that_does_not_exist_has_none(self):
+    def test_an_unknown_function_is_not_found(self):
         """CFG-29, NAM-13"""
         with self.refused("ResourceNotFoundException", 404):
             self.get("nobody")

@@ -45,7 +45,7 @@ class Context(Served):
             self.assertTrue(before + 50_000 < told["deadlineMs"] < time.time() * 1e3 + 61_000, told)
             self.assertTrue(0 < told["remainingMs"] <= 60_000, told)
 
-    def test_a_proposed_request_id_is_the_invocations(self):
+    def test_a_chosen_request_id_becomes_the_invocations_id(self):
         """INV-10, UNV-23: of a call and of an event."""
         for kind in ("RequestResponse", "Event"):
             proposed = str(uuid.uuid4())
@@ -67,7 +67,7 @@ class Context(Served):
             self.assertEqual(told["invokedFunctionArn"], arn("context", qualifier))
             self.assertEqual(told["functionVersion"], version)
 
-    def test_a_clients_context_comes_with_calls_alone(self):
+    def test_a_client_context_comes_with_calls_only(self):
         """INV-06: an event that brings one is taken, and its handler sees none."""
         self.assertEqual(self.told(ClientContext=encoded(CLIENT))[0]["clientContext"], CLIENT)
         self.assertIsNone(self.told()[0]["clientContext"])
@@ -82,7 +82,7 @@ class Context(Served):
             with self.refused("InvalidRequestContentException", 400):
                 self.invoke("context", {}, InvocationType=kind, ClientContext=encoded("x" * 2686))
 
-    def test_anothers_lineage_is_handed_on_and_means_nothing(self):
+    def test_a_foreign_lineage_is_passed_on_and_ignored(self):
         """XRY-02, XRY2-17, UNV-13: not even that the chain is long."""
         given = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=25:a87bd80c:1"
         answer = wire.invoke(self.server, "context", headers=[("x-amzn-trace-id", given)])
@@ -90,7 +90,7 @@ class Context(Served):
         self.assertEqual((answer.json()["traceHeader"], answer.json()["hops"]), (given, 0))
 
 
-    def test_a_trace_is_forwarded_and_one_of_our_own_is_not_sampled(self):
+    def test_a_trace_is_forwarded_and_a_new_one_is_not_sampled(self):
         """XRY2-14, XRY-04"""
         for sampled in "01":
             given = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled={sampled}"
@@ -112,7 +112,7 @@ class WeightedAlias(Served):
             versions.add(answer["ExecutedVersion"])
         self.assertEqual(versions, {"1", "2"})
 
-    def test_it_is_told_with_its_weight(self):
+    def test_a_weighted_alias_is_described_with_its_weights(self):
         """NAM-15"""
         alias = self.aws.get_alias(FunctionName="context", Name="weighted")
         self.assertEqual(alias["FunctionVersion"], "1")
@@ -128,7 +128,7 @@ class KeptOverARestart(Served):
         self.open(Server("--data", folder))
         return self.server
 
-    def test_what_an_event_is_given_survives_kill_9(self):
+    def test_the_context_of_an_event_survives_kill_9(self):
         """ASY-03: its id, payload, qualifier, time, trace and number of attempts."""
         trace = f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1"
         with tempfile.TemporaryDirectory() as folder:
@@ -180,7 +180,7 @@ class Parsed(ServedAfresh):
         reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
         self.assertEqual(caught.exception.response["Reason"], reason)
 
-    def test_an_sdk_does_without_members_that_mean_nothing_here(self):
+    def test_an_sdk_works_without_members_that_do_not_apply(self):
         """CFG-08"""
         told = self.aws.get_function_configuration(FunctionName="echo")
         shape = self.aws.meta.service_model.shape_for("FunctionConfiguration")

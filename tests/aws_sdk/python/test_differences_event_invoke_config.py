@@ -7,7 +7,7 @@ NOTHING = "You must specify at least one of error handling or destination settin
 
 
 class Rows(Served):
-    def test_settings_that_say_nothing_come_before_the_function(self):
+    def test_empty_settings_are_refused_before_the_function_is_looked_up(self):
         """CFG-15"""
         for call in (
             self.aws.put_function_event_invoke_config,
@@ -25,7 +25,7 @@ class Rows(Served):
             self.aws.put_function_event_invoke_config(FunctionName="echo", DestinationConfig=config)
         return refusal.message
 
-    def test_a_destination_keeps_the_models_pattern(self):
+    def test_a_destination_must_match_the_models_pattern(self):
         """CFG-18"""
         for destination in (
             "arn:aws:sqs:mars:000000000000:q",
@@ -44,7 +44,7 @@ class Rows(Served):
                     self.assertTrue(message.startswith(begins), message)
                     self.assertIn("Member must satisfy regular expression pattern", message)
 
-    def test_all_faults_of_destinations_are_told_at_once(self):
+    def test_all_faults_of_destinations_are_reported_at_once(self):
         """CFG-18, NAM-05"""
         message = self.refuse(OnSuccess="q" * 351, OnFailure="kafka://")
         self.assertTrue(message.startswith("3 validation errors detected: "), message)

@@ -98,7 +98,7 @@ class Descriptions(Rows):
                 {"State", "LastUpdateStatus", "RuntimeVersionConfig", "ResponseMetadata"},
             )
 
-    def test_an_alias_is_no_number(self):
+    def test_an_alias_name_must_not_be_a_number(self):
         """NAM-14"""
         for name in ("2024", "1", "a b", "a.b", "$LATEST"):
             with self.row(f"get_alias number {name}"):
@@ -161,7 +161,7 @@ class Revisions(ServedAfresh, Rows):
         self.aws.put_function_event_invoke_config(FunctionName="echo", MaximumRetryAttempts=1)
         self.assert_changed(before)
 
-    def test_a_policy_changes_what_it_is_for_and_has_its_revision(self):
+    def test_a_policy_changes_the_revision_of_its_qualifier(self):
         """CFG-36"""
         statement = {"StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
         for name, query in (
@@ -204,7 +204,7 @@ class Revisions(ServedAfresh, Rows):
         with self.refused("PreconditionFailedException", 412):
             update(FunctionName="echo", RevisionId=latest, Timeout=10)
 
-    def test_a_null_is_not_said(self):
+    def test_null_members_change_nothing(self):
         path = "/2015-03-31/functions/echo/configuration"
         body = {"RevisionId": None, "Timeout": None, "Environment": None, "DeadLetterConfig": None}
         before = self.all()
@@ -224,7 +224,7 @@ class Tags(ServedAfresh, Rows):
         answer = self.aws.untag_resource(Resource=arn("echo"), TagKeys=keys)
         return answer["ResponseMetadata"]["HTTPStatusCode"]
 
-    def test_tags_come_and_go(self):
+    def test_tags_can_be_added_listed_and_removed(self):
         self.assertEqual(self.tags(), {})
         with self.row("tag_resource echo"):
             self.assertEqual(self.tag(A="tag-a"), 204)
@@ -255,7 +255,7 @@ class Tags(ServedAfresh, Rows):
         self.assert_told(*invalid, too_many, tag, Resource=arn("echo"), Tags={"one": "more"})
         self.assertEqual(self.tag(**{"0_key": "another"}), 204)
 
-    def test_words_of_tags_keep_the_models_rules(self):
+    def test_tag_keys_and_values_must_match_the_model(self):
         for words, what in (
             ({"": "v"}, "keys"),
             ({"k" * 129: "v"}, "keys"),
@@ -273,7 +273,7 @@ class Tags(ServedAfresh, Rows):
                 self.untag(*keys)
             self.assertIn("at 'tagKeys' failed to satisfy constraint: Member", refusal.message)
 
-    def test_what_is_missing_is_told(self):
+    def test_missing_members_are_reported(self):
         null = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
         path = "/2017-03-31/tags/" + urllib.parse.quote(arn("echo"), safe="")
         for method, field in (("POST", "tags"), ("DELETE", "tagKeys")):
@@ -289,7 +289,7 @@ class Tags(ServedAfresh, Rows):
             Tags={},
         )
 
-    def test_the_cli_tags(self):
+    def test_the_cli_can_tag_a_function(self):
         self.cli("tag-resource", "--resource", arn("echo"), "--tags", "team=blue,tier=1")
         self.assertEqual(
             self.cli("list-tags", "--resource", arn("echo")), {"Tags": {"team": "blue", "tier": "1"}}
@@ -329,7 +329,7 @@ class Tags(ServedAfresh, Rows):
                 with self.row(f"{name} invalid_arn_exception {resource}"):
                     self.assert_constraint("resource", call, resource=resource)
 
-    def test_what_is_not_there_has_no_tags(self):
+    def test_an_unknown_function_has_no_tags(self):
         for name, call in self.operations():
             with self.row(f"{name}_resource nobody"):
                 message = f"Function not found: {NOBODY}"
@@ -358,7 +358,7 @@ class GuardedTags(Served):
     def of(self, person):
         return client(self.server, person.access_key, person.secret_key)
 
-    def test_each_operation_needs_its_right(self):
+    def test_each_tag_operation_needs_its_action(self):
         owner, reader, tagger = self.of(self.OWNER), self.of(self.READER), self.of(self.TAGGER)
         tagger.tag_resource(Resource=arn("echo"), Tags={"team": "blue"})
         self.assertEqual(owner.list_tags(Resource=arn("echo"))["Tags"], {"team": "blue"})
@@ -430,7 +430,7 @@ class Unsupported(Rows):
             with self.row(f"names the operation {operation}"):
                 self.assert_named(self.sent(operation), operation)
 
-    def test_the_sdk_reads_the_name(self):
+    def test_the_sdk_reads_the_operations_name(self):
         for row, call, parameters in (
             ("list_layers", self.aws.list_layers, {}),
             ("get_function_url_config", self.aws.get_function_url_config, {"FunctionName": "echo"}),
@@ -451,7 +451,7 @@ class Unsupported(Rows):
                 named = "".join(word.capitalize() for word in row.split("_"))
                 self.assertIn(named, refusal.message)
 
-    def test_another_region_comes_first(self):
+    def test_another_region_is_reported_first(self):
         """NAM-12"""
         for operation in self.of_functions():
             with self.row(f"wrong-region-{operation}"):
@@ -468,7 +468,7 @@ class Unsupported(Rows):
                     FunctionName=ELSEWHERE,
                 )
 
-    def test_a_faulty_name_comes_first(self):
+    def test_a_faulty_name_is_reported_first(self):
         """NAM-04"""
         for operation in self.of_functions():
             with self.subTest(operation):
@@ -476,7 +476,7 @@ class Unsupported(Rows):
                 self.assert_refused(answer, "ValidationException", 400)
                 self.assertIn("at 'functionName'", answer.json()["message"])
 
-    def test_an_unknown_function_comes_first(self):
+    def test_an_unknown_function_is_reported_first(self):
         """NAM-13"""
         told = {
             "CreateFunctionUrlConfig": "Function does not exist",
@@ -493,7 +493,7 @@ class Unsupported(Rows):
                 expected = told.get(operation, f"Function not found: {NOBODY}")
                 self.assertEqual(answer.json()["Message"], expected)
 
-    def test_an_unknown_qualifier_comes_first(self):
+    def test_an_unknown_qualifier_is_reported_first(self):
         """NAM-13"""
         told = {
             "GetProvisionedConcurrencyConfig": "Cannot find alias arn: {}",
@@ -541,7 +541,7 @@ class Unsupported(Rows):
                     "The derived qualifier from the function name does not match the specified qualifier.",
                 )
 
-    def test_an_unknown_alias_or_version_of_an_alias_comes_first(self):
+    def test_an_unknown_alias_or_version_is_reported_first(self):
         answer = self.sent("UpdateAlias", alias="nowhere")
         self.assert_refused(answer, "ResourceNotFoundException", 404)
         self.assertEqual(answer.json()["Message"], f"Alias not found: {arn('echo', 'nowhere')}")

@@ -44,7 +44,7 @@ class Contexts(Rows):
 
 
 class DryRuns(Rows):
-    def test_a_dry_run_takes_what_a_call_takes(self):
+    def test_a_dry_run_accepts_what_a_call_accepts(self):
         """INV-15, INV-26"""
         for size in (1_048_577, 6_291_456):
             payload = b'"' + b"x" * (size - 2) + b'"'
@@ -63,7 +63,7 @@ class Failures(Rows):
         self.assertEqual((answer["StatusCode"], answer["FunctionError"]), (200, "Unhandled"))
         return json.loads(answer["Payload"])
 
-    def test_a_large_result(self):
+    def test_a_result_over_the_limit_has_awss_error(self):
         for row, size in (("response 6291557", 6_291_557), ("response 7 MiB", 7 << 20)):
             with self.row(row):
                 self.assertEqual(
@@ -74,20 +74,20 @@ class Failures(Rows):
                     },
                 )
 
-    def test_a_panic(self):
+    def test_a_panic_has_awss_error_members(self):
         with self.row("panic"):
             told = self.failed("panic", {"message": "overboard"})
             self.assertEqual(told.keys(), {"errorType", "errorMessage"})
             self.assertEqual(told["errorMessage"], "Lambda panicked: overboard")
 
-    def test_a_timeout(self):
+    def test_a_timeout_has_awss_error_members(self):
         with self.row("timeout"):
             told = self.failed("sleep", {"milliseconds": 5000})
             self.assertEqual(told.keys(), {"errorType", "errorMessage"})
             self.assertEqual(told["errorType"], "Sandbox.Timedout")
             self.assertRegex(told["errorMessage"], r"^RequestId: \S{36} Error: Task timed out after 1\.00 seconds$")
 
-    def test_an_error_of_the_handlers_has_the_id(self):
+    def test_an_error_of_the_handler_has_the_request_id(self):
         answer = self.invoke("fail", {"message": "bad"})
         self.assertEqual(
             json.loads(answer["Payload"])["requestId"], answer["ResponseMetadata"]["RequestId"]
@@ -95,7 +95,7 @@ class Failures(Rows):
 
 
 class Qualifiers(Rows):
-    def test_latest_published_is_a_qualifier_that_nothing_has(self):
+    def test_latest_published_is_an_unknown_qualifier(self):
         """NAM-02, NAM-13"""
         for name, query in (
             ("echo", {"Qualifier": "$LATEST.PUBLISHED"}),
@@ -129,7 +129,7 @@ class Traces(Rows):
         self.event(answer.request_id)
         return self.ask("GET", f"dead-letters/{answer.request_id}")["trace_header"]
 
-    def test_an_event_is_answered_with_its_trace(self):
+    def test_the_response_to_an_event_has_its_trace(self):
         """XRY-01, XRY-03, XRY-04"""
         for header in (None, f"Root={ROOT}", f"Root={ROOT};Parent=2981f7c8188419dc;Sampled=1;X=y", "garbage"):
             with self.subTest(header=header):
@@ -140,7 +140,7 @@ class Traces(Rows):
                     self.assertEqual(trace, header)
                 self.assertEqual(self.letter(answer), trace)
 
-    def test_an_event_that_is_sent_again_is_answered_with_the_first_trace(self):
+    def test_a_repeated_event_gets_the_first_trace(self):
         """INV-10, BYD-12"""
         request_id = "0b9f1ab7-5a43-4d1b-9f2f-0d6c3b1a2c3d"
         headers = [("x-amzn-RequestId", request_id)]
@@ -154,7 +154,7 @@ class Traces(Rows):
         self.assertRegex(first.headers["x-amzn-trace-id"], r"^Root=1-")
         self.assertEqual(again.headers["x-amzn-trace-id"], first.headers["x-amzn-trace-id"])
 
-    def test_a_call_is_answered_with_its_trace(self):
+    def test_the_response_to_a_call_has_its_trace(self):
         """XRY-03"""
         for function, body in (("echo", b"{}"), ("fail", b'{"message":"x"}')):
             answer = self.traced(function, body, "RequestResponse", f"Root={ROOT}")
@@ -162,7 +162,7 @@ class Traces(Rows):
             answer = self.traced(function, body, "RequestResponse")
             self.assertRegex(answer.headers["x-amzn-trace-id"], r"^Root=1-")
 
-    def test_a_long_header_keeps_what_is_awss(self):
+    def test_a_long_trace_header_keeps_the_root_and_sampling(self):
         """XRY-01"""
         for kind in ("RequestResponse", "Event"):
             answer = self.traced("fail", b'{"message":"x"}', kind, f"Root={ROOT};Sampled=1;x=" + "y" * 3000)
@@ -170,7 +170,7 @@ class Traces(Rows):
             if kind == "Event":
                 self.assertEqual(self.letter(answer), f"Root={ROOT};Sampled=1")
 
-    def test_keys_come_in_any_case(self):
+    def test_trace_keys_may_have_any_case(self):
         """XRY-01"""
         expected = f"Root={ROOT};Parent=2981f7c8188419dc;Sampled=1;x=Y"
         for kind in ("RequestResponse", "Event"):
@@ -184,7 +184,7 @@ class Traces(Rows):
 
 
 class Media(Rows):
-    def test_another_content_type_is_taken(self):
+    def test_another_content_type_is_accepted(self):
         """INV-11, UNV-22: on purpose. What AWS takes is not recorded, and the body is JSON whatever it is called."""
         with self.row("image/gif"):
             answer = wire.invoke(self.server, "echo", b"{}", [("content-type", "image/gif")])

@@ -51,14 +51,14 @@ class Rows(ServedAfresh):
 
 
 class Names(Rows):
-    def test_regions(self):
+    def test_regions_have_awss_errors(self):
         """NAM-02, NAM-12"""
         for region in ("us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1", "us-gov-east-1"):
             message = f"Functions from '{region}' are not reachable in this region ('{REGION}')"
             with self.row(f"region-{region}", "ResourceNotFoundException", 404, message):
                 self.invoke(f"arn:aws:lambda:{region}:{ACCOUNT}:function:echo", {})
 
-    def test_lengths_and_patterns(self):
+    def test_lengths_and_patterns_of_names_have_awss_errors(self):
         """NAM-03, NAM-05"""
         both = [("functionName", LONG.format(256)), ("functionName", PATTERN)]
         with self.invalid("name-257-and-pattern", *both):
@@ -86,7 +86,7 @@ class Names(Rows):
             with self.invalid(row, ("functionName", PATTERN)):
                 call()
 
-    def test_another_account(self):
+    def test_another_account_has_awss_error(self):
         """NAM-13"""
         other = f"arn:aws:lambda:{REGION}:111111111111:function:echo"
         denied = (
@@ -102,14 +102,14 @@ class Names(Rows):
 
 
 class Concurrency(Rows):
-    def test_unknown_functions(self):
+    def test_concurrency_of_unknown_functions_has_awss_error(self):
         """CFG-24, NAM-13"""
         message = f"Function not found: {arn('doesnotexist', '$LATEST')}"
         for row, reserved in (("put_…_doesnotexist", 1), ("put_…_doesnotexist_and_invalid_concurrency", 0)):
             with self.row(row, "ResourceNotFoundException", 404, message):
                 self.aws.put_function_concurrency(FunctionName="doesnotexist", ReservedConcurrentExecutions=reserved)
 
-    def test_missing_members(self):
+    def test_missing_concurrency_members_have_awss_error(self):
         """CFG-24, CFG-29"""
         with self.invalid("put nothing recursion", ("recursiveLoop", NOT_NULL)):
             self.aws.put_function_recursion_config(FunctionName="chain")
@@ -128,7 +128,7 @@ class Permissions(Rows):
     def remove(self, sid="s3", name="echo", **parameters):
         return self.aws.remove_permission(FunctionName=name, StatementId=sid, **parameters)
 
-    def test_principals(self):
+    def test_principals_have_awss_errors(self):
         """CFG-33, CFG-35"""
         message = "The provided principal was invalid. Please check the principal and try again."
         for principal in ("invalid.nonaws.com", "s3.example.com", "amazonaws.com", "s3.amazonaws.com.example.com"):
@@ -138,7 +138,7 @@ class Permissions(Rows):
         for number, principal in enumerate(("logs.eu-west-1.amazonaws.com", "alexa-appkit.amazon.com", "*", ACCOUNT)):
             self.add(f"s{number}", Principal=principal)
 
-    def test_qualifiers_that_are_not_there(self):
+    def test_unknown_qualifiers_of_permissions_have_awss_error(self):
         """CFG-31, CFG-37"""
         nobody = f"Cannot find alias arn: {arn('echo', 'alias-doesnotexist')}"
         version = f"Function not found: {arn('echo', '42')}"
@@ -156,7 +156,7 @@ class Permissions(Rows):
         with self.row("remove_permission_fn_doesnotexist", code, 404, f"No policy found for: {arn('doesnotexist')}"):
             self.remove(name="doesnotexist")
 
-    def test_an_url_is_invoked_by_an_action_of_its_own(self):
+    def test_function_urls_have_a_separate_action(self):
         """CFG-31"""
         message = "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
         for action in (INVOKE, "lambda:*", "*"):
@@ -168,7 +168,7 @@ class Permissions(Rows):
             json.loads(added["Statement"])["Condition"], {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}
         )
 
-    def test_revisions(self):
+    def test_revisions_of_policies_match_aws(self):
         """CFG-35, CFG-37"""
         code, other = "PreconditionFailedException", str(uuid.uuid4())
         with self.row("wrong revision, no policy", code, 412, STALE):
@@ -181,7 +181,7 @@ class Permissions(Rows):
         with self.row("add-stale-revision", code, 412, STALE):
             self.add("sns", RevisionId=other)
 
-    def test_the_revision_of_what_has_no_policy_yet(self):
+    def test_the_revision_before_the_first_policy_matches_aws(self):
         """CFG-35: that of the alias, of the version or of the function itself."""
         alias = self.aws.get_alias(FunctionName="echo", Name="live")["RevisionId"]
         with self.subTest(row="add to alias with the alias's revision"):
@@ -199,7 +199,7 @@ class Permissions(Rows):
             version = self.aws.get_function(FunctionName="echo", Qualifier="1")["Configuration"]["RevisionId"]
             self.add(name="echo:1", RevisionId=version)
 
-    def test_members(self):
+    def test_permission_members_have_awss_errors(self):
         """CFG-31, NAM-04, NAM-05"""
         for row, parameters, *told in (
             ("account 1234567890123", {"SourceAccount": "1234567890123"},
@@ -223,7 +223,7 @@ class Permissions(Rows):
 
 
 class Protocol(Rows):
-    def test_numbers_of_more_than_32_bits(self):
+    def test_numbers_of_more_than_32_bits_have_awss_error(self):
         """ERR-04"""
         for number in (-9223372000000000000, 9223372000000000000, 10**400):
             body = json.dumps({"ReservedConcurrentExecutions": number}).encode()
@@ -234,7 +234,7 @@ class Protocol(Rows):
                 answer = wire.exchange(self.server, "GET", f"/2015-03-31/functions/?MaxItems={number}")
                 self.assert_refused(answer, "SerializationException", 400)
 
-    def test_media_types(self):
+    def test_media_types_have_awss_errors(self):
         """UNV-22: on purpose, for what AWS Lambda does with others isn't known: the body is read as JSON, and answered so."""
         body = b'{"ReservedConcurrentExecutions":1}'
         for row, header in (("wrong media type", ("content-type", "text/plain")), ("wrong accept", ("accept", "text/plain"))):
@@ -243,7 +243,7 @@ class Protocol(Rows):
                 self.assertEqual(answer.status, 200, answer)
                 self.assertEqual(answer.headers["content-type"], "application/json")
 
-    def test_what_is_too_large(self):
+    def test_bodies_that_are_too_large_have_awss_error(self):
         """INV-26"""
         for row, path, size in (
             ("body of RequestEntityTooLargeException", wire.invocations("echo"), 6291457),
@@ -256,7 +256,7 @@ class Protocol(Rows):
 
 
 class Lenient(Served):
-    def test_members_that_the_model_forbids(self):
+    def test_members_that_the_model_forbids_are_refused(self):
         """NAM-04: test_model.py has all of them."""
         functions, grant = "/2015-03-31/functions", {"StatementId": "s", "Action": INVOKE, "Principal": S3}
         add, policy = "POST", f"{functions}/echo/policy"
@@ -276,7 +276,7 @@ class Lenient(Served):
                 sent = b"" if body is None else json.dumps(body).encode()
                 self.assert_refused(wire.exchange(self.server, method, path, sent), "ValidationException", 400)
 
-    def test_headers_that_the_model_forbids(self):
+    def test_headers_that_the_model_forbids_are_refused(self):
         """NAM-04"""
         for member, header, longest in (
             ("DurableExecutionName", "x-amz-durable-execution-name", 64),

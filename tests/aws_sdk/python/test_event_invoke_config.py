@@ -34,7 +34,7 @@ class Calls:
 
 
 class RoundTrips(Calls, ServedAfresh):
-    def test_what_was_put_is_got(self):
+    def test_put_settings_can_be_read(self):
         """CFG-11, CFG-12, CFG-13"""
         put = self.put(MaximumRetryAttempts=1, MaximumEventAgeInSeconds=3600)
         self.assertEqual(put["FunctionArn"], arn("echo", "$LATEST"))
@@ -51,7 +51,7 @@ class RoundTrips(Calls, ServedAfresh):
         self.assertIsInstance(modified, (int, float))
         self.assertLess(abs(time.time() - modified), 60)
 
-    def test_what_is_not_set_is_not_told(self):
+    def test_unset_members_are_omitted(self):
         """CFG-13"""
         self.put(MaximumRetryAttempts=0)
         answer = wire.exchange(self.server, "GET", PATH).json()
@@ -93,7 +93,7 @@ class RoundTrips(Calls, ServedAfresh):
             told = self.put(**config)
             self.assertEqual({key: told[key] for key in config}, config)
 
-    def test_each_qualifier_has_its_own(self):
+    def test_each_qualifier_has_separate_settings(self):
         """CFG-14, CFG-13"""
         self.put(MaximumRetryAttempts=0)
         self.put(Qualifier="1", MaximumRetryAttempts=1)
@@ -166,7 +166,7 @@ class Destinations(Calls, ServedAfresh):
             self.get()
         return refusal.message
 
-    def test_what_is_no_arn_is_invalid(self):
+    def test_a_destination_that_is_not_an_arn_is_invalid(self):
         """CFG-18"""
         for destination in ("nonsense", "arn:aws", "http://x", "arn:aws:sqs:us-east-1:000000000000:" + "q" * 350):
             for side, field in (("OnFailure", "onFailure"), ("OnSuccess", "onSuccess")):
@@ -224,7 +224,7 @@ class Refusals(Calls, Served):
                     expected = f"1 validation error detected: Value '{value}' at '{field}'"
                     self.assertIn(expected, refusal.message)
 
-    def test_two_failures_are_told_at_once(self):
+    def test_two_failures_are_reported_at_once(self):
         """NAM-05"""
         with self.refused("ValidationException", 400) as refusal:
             self.put(MaximumRetryAttempts=3, MaximumEventAgeInSeconds=1)
@@ -262,7 +262,7 @@ class Refusals(Calls, Served):
                 refusal.message, f"The function {arn('nobody', '$LATEST')} doesn't have an EventInvokeConfig"
             )
 
-    def test_what_was_never_put_can_be_neither_got_nor_changed(self):
+    def test_settings_that_were_never_put_can_be_neither_read_nor_changed(self):
         """CFG-17"""
         for qualifier in ("$LATEST", "1", "live"):
             for call, config in ((self.get, {}), (self.delete, {}), (self.update, {"MaximumRetryAttempts": 1})):

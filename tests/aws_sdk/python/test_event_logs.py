@@ -14,7 +14,7 @@ class Kept:
 
 
 class QuietEnds(Kept, ServedAfresh):
-    def test_what_is_throttled_or_dropped_logs_nothing(self):
+    def test_throttled_and_dropped_events_log_nothing(self):
         """LOG-12"""
         ran = self.send("echo", {})
         self.assertEqual(self.event(ran)["state"], "succeeded")

@@ -21,13 +21,13 @@ class Failures(Served):
         self.assertTrue(lines[0].startswith(f"START RequestId: {request_id} "), log)
         return lines[1 : lines.index(f"END RequestId: {request_id}")]
 
-    def test_an_error(self):
+    def test_an_error_is_logged_with_its_type(self):
         """LOG-03, LOG-04"""
         log, request_id = self.tail("fail", {"message": "the card was declined"})
         (error,) = self.between(log, request_id)
         self.assertTrue(error.startswith("[ERROR] ") and error.endswith(": the card was declined"), log)
 
-    def test_a_panic_and_its_place(self):
+    def test_a_panic_is_logged_with_its_location(self):
         """LOG-07"""
         log, request_id = self.tail("panic", {"message": "overboard"})
         error, place = self.between(log, request_id)
@@ -59,7 +59,7 @@ class Failures(Served):
 class Shapes(Served):
     flags = ("--retry-delays", "1")
 
-    def test_an_event_has_the_same_members_whatever_became_of_it(self):
+    def test_an_event_has_the_same_members_in_every_state(self):
         described = self.ask("GET", "openapi.json")["components"]["schemas"]["Event"]
         for function, payload, state in (("echo", {"a": 1}, "succeeded"), ("fail", {"message": "m"}, "dead")):
             event = self.event(self.send(function, payload))

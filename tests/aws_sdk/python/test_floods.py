@@ -65,7 +65,7 @@ class Handshakes(ServedAfresh):
                 self.assertEqual(wire.answer(tls, "GET").status, 200)
         return time.monotonic() - began
 
-    def test_good_clients_get_in_beside_a_flood_of_half_handshakes(self):
+    def test_good_clients_are_served_during_a_flood_of_half_handshakes(self):
         """INV-28, PAR-01"""
         for said in (b"\x16\x03\x01", b""):
             with self.subTest(said=said), Flood(self.server, said) as flood:
@@ -76,7 +76,7 @@ class Handshakes(ServedAfresh):
 
 
 class Heads(ServedAfresh):
-    def test_good_clients_get_in_beside_a_flood_of_half_heads(self):
+    def test_good_clients_are_served_during_a_flood_of_half_heads(self):
         """INV-28"""
         with Flood(self.server, b"POST / HTTP/1.1\r\nhost: ") as flood:
             began, waits = time.monotonic(), []
@@ -88,7 +88,7 @@ class Heads(ServedAfresh):
 
 
 class Unread(ServedAfresh):
-    def test_answers_that_nobody_reads_take_no_memory_without_bound(self):
+    def test_memory_of_unread_responses_is_bounded(self):
         """INV-26: and who reads slowly and steadily beside them gets its answer whole."""
         body = b'{"bytes": %d}' % BIG
         request = wire.head(
@@ -124,7 +124,7 @@ class Unread(ServedAfresh):
             time.sleep(pause)
         return taken
 
-    def test_half_bodies_take_no_memory_without_bound(self):
+    def test_memory_of_unfinished_bodies_is_bounded(self):
         """INV-26"""
         head = wire.head("POST", wire.invocations("echo"), [("host", "localhost"), ("content-length", BIG)])
         with contextlib.ExitStack() as stack:

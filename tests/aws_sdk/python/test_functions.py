@@ -12,7 +12,7 @@ STATES = {"State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUp
 
 
 class Listings(Served):
-    def test_each_function_stands_once_with_its_plain_arn(self):
+    def test_each_function_is_listed_once_with_its_unqualified_arn(self):
         """CFG-01, CFG-02"""
         functions = self.aws.list_functions()["Functions"]
         self.assertEqual(
@@ -21,7 +21,7 @@ class Listings(Served):
         )
         self.assertEqual(len(functions), len(FUNCTIONS))
 
-    def test_all_versions_stand_with_qualified_arns(self):
+    def test_all_versions_are_listed_with_qualified_arns(self):
         """CFG-02"""
         functions = self.aws.list_functions(FunctionVersion="ALL")["Functions"]
         expected = {arn(name, "$LATEST") for name in FUNCTIONS}
@@ -29,7 +29,7 @@ class Listings(Served):
         self.assertEqual({each["FunctionArn"] for each in functions}, expected)
         self.assertEqual(len(functions), len(expected))
 
-    def test_a_listing_tells_nothing_of_states(self):
+    def test_a_listing_omits_states(self):
         """CFG-03"""
         for function in self.aws.list_functions()["Functions"]:
             self.assertFalse(STATES & function.keys() | {"RuntimeVersionConfig"} & function.keys(), function)
@@ -57,7 +57,7 @@ class Listings(Served):
                 self.aws.list_functions(MaxItems=size)
             self.assertIn("at 'maxItems'", refusal.message)
 
-    def test_a_marker_that_is_none_of_ours_is_answered(self):
+    def test_a_foreign_marker_is_no_server_error(self):
         """CFG-01: with a page or with a refusal, and never with a fault."""
         answer = wire.exchange(self.server, "GET", "/2015-03-31/functions/?Marker=%00nonsense")
         if answer.status != 200:
@@ -66,14 +66,14 @@ class Listings(Served):
 
 
 class OneFunction(ServedAfresh):
-    def test_a_function_is_told_with_its_code_and_configuration(self):
+    def test_a_function_is_described_with_its_code_and_configuration(self):
         """CFG-05"""
         answer = self.aws.get_function(FunctionName="echo")
         self.assertEqual(answer["Configuration"]["FunctionArn"], arn("echo"))
         self.assertIn("RepositoryType", answer["Code"])
         self.assertNotIn("Concurrency", answer)
 
-    def test_concurrency_is_told_once_it_is_reserved(self):
+    def test_reserved_concurrency_is_in_the_description(self):
         """CFG-05"""
         for reserved in (7, 0):
             self.aws.put_function_concurrency(FunctionName="echo", ReservedConcurrentExecutions=reserved)
@@ -97,7 +97,7 @@ class OneFunction(ServedAfresh):
         self.assertEqual(told["EphemeralStorage"], {"Size": 512})
         self.assertEqual(told["SnapStart"], {"ApplyOn": "None", "OptimizationStatus": "Off"})
 
-    def test_a_qualifier_selects_what_is_told(self):
+    def test_a_qualifier_selects_the_described_version(self):
         """CFG-05, CFG-06, CFG-23"""
         for qualifier in ("1", "live"):
             told = self.aws.get_function_configuration(FunctionName="echo", Qualifier=qualifier)
@@ -106,7 +106,7 @@ class OneFunction(ServedAfresh):
             told = self.aws.get_function(FunctionName=arn("echo", qualifier))
             self.assertEqual(told["Configuration"]["FunctionArn"], arn("echo", qualifier))
 
-    def test_what_is_unknown_is_a_404(self):
+    def test_an_unknown_function_is_a_404(self):
         """NAM-13, CFG-05, CFG-06"""
         for call in (self.aws.get_function, self.aws.get_function_configuration):
             with self.refused("ResourceNotFoundException", 404) as refusal:
@@ -137,7 +137,7 @@ class OneFunction(ServedAfresh):
 class BeyondReach(ServedAfresh):
     """CFG-09: what an in-process runtime can't do is refused in so many words, and changes nothing."""
 
-    def test_code_can_neither_come_nor_go(self):
+    def test_code_can_be_neither_uploaded_nor_deleted(self):
         """CFG-09, ERR-01, ERR-02"""
         for method, path, body in (
             ("POST", "/2015-03-31/functions", {"FunctionName": "new", "Role": "r", "Code": {"ZipFile": "UEs="}}),

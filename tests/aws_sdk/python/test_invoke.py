@@ -43,7 +43,7 @@ class InvocationTypes(Served):
         """INV-20"""
         self.assertEqual(self.invoke("sleep", {"milliseconds": 0})["Payload"], b"null")
 
-    def test_an_event_is_answered_by_an_empty_202(self):
+    def test_an_event_gets_an_empty_202(self):
         """INV-13"""
         answer = self.invoke("echo", {"a": 1}, InvocationType="Event", LogType="Tail")
         self.assertEqual((answer["StatusCode"], answer["Payload"]), (202, b""))
@@ -80,14 +80,14 @@ class InvocationTypes(Served):
         event = self.event(answer["ResponseMetadata"]["RequestId"])
         self.assertEqual(event["state"], "succeeded", event)
 
-    def test_invoke_async_refuses_as_invoke_does(self):
+    def test_invoke_async_gives_the_refusals_of_invoke(self):
         """INV-32"""
         with self.refused("ResourceNotFoundException", 404):
             self.aws.invoke_async(FunctionName="nobody", InvokeArgs=b"{}")
         with self.refused("InvalidRequestContentException", 400):
             self.aws.invoke_async(FunctionName="echo", InvokeArgs=b"{")
 
-    def test_headers_for_what_is_not_offered_do_no_harm(self):
+    def test_headers_of_unsupported_features_are_ignored(self):
         """INV-07"""
         answer = self.invoke("echo", {}, DurableExecutionName="of-some-kind")
         self.assertEqual(answer["StatusCode"], 200)
@@ -155,7 +155,7 @@ class FailingFunctions(Served):
             error["errorMessage"], f"RequestId: {request_id} Error: Task timed out after 1.00 seconds"
         )
 
-    def test_a_payload_of_another_form_fails_the_function_not_the_call(self):
+    def test_a_payload_of_another_type_fails_the_function_and_not_the_call(self):
         """INV-14"""
         error, _ = self.failed("fail", {"massage": "?"})
         self.assertIn("message", error["errorMessage"])
@@ -224,19 +224,19 @@ class Sizes(Served):
 class ClientContext(Served):
     CONTEXT = base64.b64encode(json.dumps({"custom": {"who": "test"}}).encode()).decode()
 
-    def test_it_may_come_with_each_invocation_type(self):
+    def test_a_client_context_may_come_with_each_invocation_type(self):
         """INV-06"""
         for kind, status in (("RequestResponse", 200), ("Event", 202), ("DryRun", 204)):
             answer = self.invoke("echo", {}, InvocationType=kind, ClientContext=self.CONTEXT)
             self.assertEqual(answer["StatusCode"], status)
 
-    def test_it_is_refused_unless_it_is_base64_of_json(self):
+    def test_a_client_context_must_be_base64_of_json(self):
         """INV-06"""
         for bad in ("!", "e30", base64.b64encode(b"{").decode(), base64.b64encode(b"\xff").decode()):
             with self.subTest(context=bad), self.refused("InvalidRequestContentException", 400):
                 self.invoke("echo", {}, ClientContext=bad)
 
-    def test_it_may_be_3583_bytes_long(self):
+    def test_a_client_context_may_be_3583_bytes_long(self):
         """INV-06: the longest base64 below it has 3580."""
         for size, code in ((2685, None), (2688, "InvalidRequestContentException")):
             context = base64.b64encode(b'{"custom":"' + b"x" * (size - 13) + b'"}').decode()
@@ -263,7 +263,7 @@ class Capacity(ServedAfresh):
 
 
 class Repeats(ServedAfresh):
-    def test_an_event_under_an_id_that_was_proposed_twice_runs_once(self):
+    def test_an_event_sent_twice_under_one_chosen_id_runs_once(self):
         """INV-10, BYD-12: an SDK's own retry of a call whose answer was lost."""
         proposed = "7d1c1ab4-1f4e-4c2b-9a34-0c8f2d1e5b60"
         for _ in range(2):
@@ -274,7 +274,7 @@ class Repeats(ServedAfresh):
         self.assertEqual(self.event(proposed)["state"], "succeeded")
         self.assertEqual(self.ask("GET", "functions/echo/stats")["Events"]["accepted"], 1)
 
-    def test_an_sdk_that_retries_by_itself_does_no_harm(self):
+    def test_retries_of_an_sdk_run_the_event_once(self):
         """ERR-09: each POST is an event of its own."""
         patient = client(self.server, tcp_keepalive=True)
         ids = {

@@ -16,7 +16,7 @@ class Tails(Served):
         answer = self.invoke(function, payload, LogType="Tail", **parameters)
         return base64.b64decode(answer["LogResult"]), answer["ResponseMetadata"]["RequestId"]
 
-    def test_a_tail_tells_of_start_end_and_report(self):
+    def test_a_tail_contains_start_end_and_report(self):
         """INV-05, INV-18, LOG-03, LOG-04, LOG-05, INV-19"""
         log, request_id = self.tail("log", {"lines": 3})
         lines = log.decode().splitlines()
@@ -33,7 +33,7 @@ class Tails(Served):
             r"\tMemory Size: \d+ MB\tMax Memory Used: \d+ MB\t",
         )
 
-    def test_what_is_billed_is_the_duration_rounded_up(self):
+    def test_the_billed_duration_is_rounded_up(self):
         """LOG-06"""
         log, _ = self.tail("sleep", {"milliseconds": 20})
         duration, billed = re.search(rb"Duration: ([\d.]+) ms\tBilled Duration: (\d+) ms", log).groups()
@@ -49,7 +49,7 @@ class Tails(Served):
         self.assertIn(f"END RequestId: {request_id}".encode(), log)
         self.assertNotIn(b"START ", log)
 
-    def test_a_version_is_told(self):
+    def test_the_tail_names_the_executed_version(self):
         """LOG-03"""
         log, request_id = self.tail("echo", {}, Qualifier="live")
         self.assertIn(f"START RequestId: {request_id} Version: 1".encode(), log)
@@ -77,7 +77,7 @@ class Tails(Served):
         self.assertNotIn(b"line 7", log)
         self.assertEqual(set(re.findall(rb"RequestId: (\S+)", log)), {request_id.encode()})
 
-    def test_no_tail_unless_it_is_asked_for(self):
+    def test_a_tail_is_returned_only_on_request(self):
         """INV-05, INV-13"""
         for asked in ({}, {"LogType": "None"}):
             self.assertNotIn("LogResult", self.invoke("log", {"lines": 1}, **asked))
@@ -90,19 +90,19 @@ class Traces(Served):
         headers = [(name.replace("_", "-"), value) for name, value in headers.items()]
         return wire.invoke(self.server, "echo", headers=headers).headers.get("x-amzn-trace-id")
 
-    def test_the_root_of_the_caller_is_kept(self):
+    def test_the_callers_trace_root_is_kept(self):
         """INV-12, XRY-01, XRY-03"""
         trace = self.trace(x_amzn_trace_id=f"Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1")
         self.assertIn(f"Root={ROOT}", trace)
         self.assertIn("Sampled=1", trace)
 
-    def test_self_is_dropped_and_what_is_unknown_is_kept(self):
+    def test_self_is_dropped_and_unknown_trace_keys_are_kept(self):
         """XRY-01"""
         trace = self.trace(x_amzn_trace_id=f"Self=1-67891234-12456789abcdef012345678;Root={ROOT};Other=x")
         self.assertNotIn("Self=", trace)
         self.assertIn("Other=x", trace)
 
-    def test_a_call_without_a_trace_gets_one_of_its_own(self):
+    def test_a_call_without_a_trace_gets_a_new_one(self):
         """XRY-04, XRY-05"""
         first, second = self.trace(), self.trace()
         for trace in (first, second):

@@ -32,7 +32,7 @@ class Bodies(Served):
         for body in (b"{", b"}", b"[1,]", b'{"a":}', b"{'a': 1}", b"nul", b"01", b'"open', b"\x00", b" ", b"1 2"):
             self.assert_no_json(body)
 
-    def test_numbers_that_are_none_are_refused(self):
+    def test_numbers_that_are_not_json_are_refused(self):
         """INV-09"""
         for body in (b"NaN", b"Infinity", b"+1", b".5", b"1.", b"0x10", b"1e"):
             self.assert_no_json(body)
@@ -46,7 +46,7 @@ class Bodies(Served):
         """INV-09"""
         self.assert_no_json('{"a": 1}'.encode("utf-16"))
 
-    def test_json_100000_levels_deep_is_answered_and_the_server_lives(self):
+    def test_json_100000_levels_deep_is_refused_and_the_server_lives(self):
         """INV-09: whether it is taken or refused, nothing may overflow."""
         for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
             for body in (opening * DEEP + b"1" + closing * DEEP, opening * DEEP):
@@ -62,7 +62,7 @@ class Bodies(Served):
             answer = wire.exchange(self.server, "POST", "/2014-11-13/functions/echo/invoke-async/", body)
             self.assert_refused(answer, "InvalidRequestContentException", 400)
 
-    def test_settings_that_are_no_json_are_refused(self):
+    def test_settings_that_are_not_json_are_refused(self):
         """CFG-11, CFG-24, CFG-29, CFG-31: a body is JSON there too."""
         for method, path in (
             ("PUT", "/2019-09-25/functions/echo/event-invoke-config"),
@@ -85,7 +85,7 @@ class Framing(Served):
         path = path or wire.invocations("echo")
         return wire.head("POST", path, [("host", "127.0.0.1"), ("x-amz-invocation-type", kind), *headers])
 
-    def test_a_length_over_the_limit_is_refused_though_the_body_never_comes(self):
+    def test_a_declared_length_over_the_limit_is_refused_before_the_body_arrives(self):
         """INV-26, INV-27: all are asked at once, for an answer may wait a while for the body."""
         with contextlib.ExitStack() as open_connections:
             asked = []
@@ -97,7 +97,7 @@ class Framing(Served):
                 with self.subTest(kind=kind, size=size):
                     self.assert_refused(wire.answer(connection), "RequestEntityTooLargeException", 413)
 
-    def test_a_chunked_body_is_a_body(self):
+    def test_a_chunked_body_is_accepted(self):
         """INV-08"""
         sent = self.request(("transfer-encoding", "chunked")) + b'2\r\n[1\r\n3;x=y\r\n,2]\r\n0\r\n\r\n'
         answer = wire.exchange_bytes(self.server, sent)
@@ -221,7 +221,7 @@ class Framing(Served):
 
 
 class Headers(Served):
-    def test_a_client_context_that_is_none_is_refused(self):
+    def test_a_malformed_client_context_is_refused(self):
         """INV-06"""
         for context in ("%%%", "e30", "AAAA", base64.b64encode(b'{"a":').decode(), "e30=" * 2000):
             for kind in (SYNC, "DryRun"):
@@ -230,7 +230,7 @@ class Headers(Served):
                     answer = wire.invoke(self.server, "echo", headers=headers, kind=kind)
                     self.assert_refused(answer, "InvalidRequestContentException", 400)
 
-    def test_a_client_context_that_is_no_ascii_is_refused(self):
+    def test_a_client_context_that_is_not_ascii_is_refused(self):
         """INV-06: by either class, for no line says which."""
         answer = wire.invoke(self.server, "echo", headers=[("x-amz-client-context", b"\xff\xfe")])
         self.assertEqual(answer.status, 400, answer)
@@ -242,7 +242,7 @@ class Headers(Served):
         answer = wire.invoke(self.server, "echo", headers=[("x-amz-client-context", context)])
         self.assert_refused(answer, "InvalidRequestContentException", 400)
 
-    def test_an_invocation_type_that_does_not_exist_runs_nothing(self):
+    def test_an_unknown_invocation_type_is_refused_and_runs_nothing(self):
         """INV-04"""
         for kind in ("event", "Fire", "", "Event, Event", b"\xff"):
             with self.subTest(kind=kind):
@@ -251,13 +251,13 @@ class Headers(Served):
                 self.assertEqual(answer.status, 400, answer)
                 self.assert_aws_shape(answer)
 
-    def test_a_log_type_that_does_not_exist_is_refused(self):
+    def test_an_unknown_log_type_is_refused(self):
         """INV-05"""
         answer = wire.invoke(self.server, "echo", headers=[("x-amz-log-type", "Head")])
         self.assertEqual(answer.status, 400, answer)
         self.assert_aws_shape(answer)
 
-    def test_a_request_id_that_is_none_is_refused(self):
+    def test_a_malformed_request_id_is_refused(self):
         """INV-10"""
         for proposed in ("7", "not-a-uuid", "z" * 36, b"\xff"):
             with self.subTest(proposed=proposed):
@@ -265,7 +265,7 @@ class Headers(Served):
                 answer = wire.invoke(self.server, "echo", headers=headers)
                 self.assert_refused(answer, "InvalidRequestContentException", 400)
 
-    def test_a_proposed_request_id_does_no_harm(self):
+    def test_a_chosen_request_id_is_accepted(self):
         """INV-10"""
         headers = [("x-amzn-requestid", str(uuid.uuid4()))]
         self.assertEqual(wire.invoke(self.server, "echo", headers=headers).status, 200)
@@ -283,13 +283,13 @@ class Headers(Served):
             self.assertEqual(answer.status, 200, answer)
         self.assertEqual(wire.invoke(self.server, "echo").status, 200)
 
-    def test_another_content_type_is_taken_or_refused_as_unsupported(self):
+    def test_another_content_type_is_accepted_or_refused_as_unsupported(self):
         """INV-11"""
         answer = wire.invoke(self.server, "echo", headers=[("content-type", "text/html")])
         if answer.status != 200:
             self.assert_refused(answer, "UnsupportedMediaTypeException", 415)
 
-    def test_a_trace_header_of_any_form_does_no_harm(self):
+    def test_every_trace_header_is_accepted(self):
         """INV-12, XRY-01"""
         for header in (
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
@@ -316,7 +316,7 @@ class Headers(Served):
             self.assert_refused(answer, "RequestHeaderFieldsTooLargeException", 431)
             self.assertEqual(wire.invoke(self.server, "echo").status, 200)
 
-    def test_a_head_that_does_not_come_is_not_waited_for(self):
+    def test_an_unfinished_head_times_out(self):
         """ERR-01, ERR-02"""
         with wire.connect(self.server, timeout=30) as connection:
             connection.sendall(b"POST / HTTP/1.1\r\nhost: ")
@@ -332,7 +332,7 @@ class Headers(Served):
 
 
 class Hosts(Served):
-    def test_a_host_that_is_not_loopback_is_told_what_to_do(self):
+    def test_a_host_that_is_not_loopback_is_refused_with_advice(self):
         """SIG-01: without credentials this machine alone is served, by a name of its own."""
         port = self.server.address[1]
         for host in ("redrive", f"redrive:{port}", "10.0.0.1", "x" * 1000):
@@ -359,7 +359,7 @@ class Paths(Served):
             else:
                 self.assert_aws_shape(answer)
 
-    def test_an_unknown_path_has_an_answer_of_aws_shape(self):
+    def test_an_unknown_path_gets_an_error_of_awss_shape(self):
         """ERR-01, ERR-02, INV-19"""
         for path in (
             "/",
@@ -378,14 +378,14 @@ class Paths(Served):
                 if (method, path) != ("GET", "/2015-03-31/functions/"):
                     self.assert_nothing_there(method, path)
 
-    def test_an_unknown_method_has_an_answer_of_aws_shape(self):
+    def test_an_unknown_method_gets_an_error_of_awss_shape(self):
         """ERR-01, ERR-02, INV-19"""
         for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW"):
             self.assert_nothing_there(method, wire.invocations("echo"))
         for method in ("PATCH", "BREW", "HEAD"):
             self.assert_nothing_there(method, "/2015-03-31/functions/echo")
 
-    def test_escapes_that_are_none_are_refused(self):
+    def test_malformed_escapes_are_refused(self):
         """NAM-04, SIG-10"""
         for name in ("%zz", "%", "%e", "echo%00", "%ff", "%c0%af", "%2e%2e%2fecho", "echo%0d%0aX%3a%20y"):
             self.assert_nothing_there("POST", wire.invocations(name), b"{}")
@@ -397,7 +397,7 @@ class Paths(Served):
             answer = wire.invoke(self.server, name)
             self.assertEqual((answer.status, answer.body), (200, b"{}"), answer)
 
-    def test_a_query_of_any_form_is_answered(self):
+    def test_every_query_gets_a_response(self):
         """INV-03"""
         for query in ("", "&&", "Qualifier", "Qualifier=", "x=y", "Qualifier=1&Qualifier=live", "Qualifier=%ff", "%"):
             with self.subTest(query=query):
@@ -414,7 +414,7 @@ class Paths(Served):
             self.assert_aws_shape(answer)
         self.assertEqual(wire.invoke(self.server, "echo").status, 200)
 
-    def test_what_is_not_http_is_told_and_hung_up_on(self):
+    def test_malformed_http_is_refused_and_the_connection_closed(self):
         """ERR-01, ERR-02"""
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20  # As TLS begins.
         for noise in (hello, b"GARBAGE\r\n\r\n", b"\x00" * 4096):

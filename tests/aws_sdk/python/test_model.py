@@ -233,7 +233,7 @@ class Model(Served):
                         self.assert_told(answer, member.broken_by(value))
         self.assertGreater(tried, 1_400)
 
-    def test_what_is_required_may_not_be_missing(self):
+    def test_required_members_must_be_present(self):
         """NAM-04"""
         for operation in operations():
             for member in checked(operation, ("string", "integer", "double", "list", "map")):
@@ -267,7 +267,7 @@ class Model(Served):
                         answer = self.ask(operation, {tuple(member.way): value})
                         self.assert_refused(answer, "SerializationException", 400)
 
-    def test_all_that_is_wrong_is_told_at_once(self):
+    def test_all_validation_errors_are_reported_at_once(self):
         """NAM-05"""
         for operation in operations():
             values, broken = {}, []
@@ -320,7 +320,7 @@ class SignedModel(Served):
         cls.open(guarded([cls.alice, cls.bob]))
         cls.addClassCleanup(cls.server.kill)
 
-    def test_all_that_is_wrong_is_told_at_once(self):
+    def test_all_validation_errors_are_reported_at_once(self):
         """NAM-05"""
         path = wire.invocations("echo%21", "%21")
         headers = {"x-amz-invocation-type": "Later", "x-amz-log-type": "Head", "x-amz-tenant-id": "!"}
@@ -335,7 +335,7 @@ class SignedModel(Served):
         told = re.findall(r"at '(\w+)'", answer.json()["message"])
         self.assertEqual(told, ["statementId", "action", "principal", "sourceAccount"])
 
-    def test_strangers_learn_nothing_of_the_model(self):
+    def test_unknown_callers_get_no_validation_errors(self):
         stranger = Person("stranger")
         answer = Request(self.server, path=wire.invocations("%21")).sign(stranger).send()
         self.assertEqual(answer.status, 403)

@@ -32,13 +32,13 @@ class Names(Served):
         for name in ("echo!", "ec ho", "écho", "echo/..", "echo*", "../echo", "%", "echo\n"):
             self.assert_invalid(["functionName"], FunctionName=name)
 
-    def test_the_value_is_told(self):
+    def test_the_error_contains_the_invalid_value(self):
         """NAM-04"""
         with self.refused("ValidationException", 400) as refusal:
             self.invoke("echo!", {})
         self.assertIn("Value 'echo!' at 'functionName'", refusal.message)
 
-    def test_several_failures_are_told_at_once(self):
+    def test_several_failures_are_reported_at_once(self):
         """NAM-05"""
         self.assert_invalid(["functionName", "qualifier"], FunctionName="echo!", Qualifier="!")
 
@@ -47,11 +47,11 @@ class Names(Served):
         for qualifier in ("q" * 129, "a.b", "a b", "!", "é"):
             self.assert_invalid(["qualifier"], FunctionName="echo", Qualifier=qualifier)
 
-    def test_a_qualifier_of_128_characters_is_merely_unknown(self):
+    def test_a_qualifier_of_128_characters_is_valid_and_unknown(self):
         """NAM-06, NAM-13"""
         self.assert_unknown("echo", Qualifier="q" * 128)
 
-    def test_a_name_of_65_characters_is_merely_unknown(self):
+    def test_a_name_of_65_characters_is_valid_and_unknown(self):
         """NAM-07"""
         self.assert_unknown("n" * 65)
 
@@ -102,7 +102,7 @@ class Names(Served):
             "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
         )
 
-    def test_an_unknown_function_is_told_by_its_arn(self):
+    def test_an_unknown_function_is_named_by_its_arn(self):
         """NAM-13, CFL-10"""
         latest = f"Function not found: {arn('nobody', '$LATEST')}"
         for kind in ("RequestResponse", "Event", "DryRun"):

@@ -29,7 +29,7 @@ class Permissions(ServedAfresh):
     def revision(self):
         return self.aws.get_policy(FunctionName="echo")["RevisionId"]
 
-    def test_a_statement_is_told_as_it_was_added(self):
+    def test_an_added_statement_is_returned(self):
         """CFG-31, CFG-32, CFG-33"""
         self.assertEqual(
             self.add(),
@@ -42,7 +42,7 @@ class Permissions(ServedAfresh):
             },
         )
 
-    def test_a_policy_has_its_statements(self):
+    def test_a_policy_contains_its_statements(self):
         """CFG-36"""
         statements = [self.add("one"), self.add("two", "sns.amazonaws.com")]
         policy = self.policy()
@@ -50,7 +50,7 @@ class Permissions(ServedAfresh):
             (policy["Version"], policy["Id"], policy["Statement"]), ("2012-10-17", "default", statements)
         )
 
-    def test_each_form_of_a_principal(self):
+    def test_each_form_of_a_principal_is_accepted(self):
         """CFG-33"""
         user = f"arn:aws:iam::{ACCOUNT}:user/alice"
         for sid, given, told in (
@@ -78,7 +78,7 @@ class Permissions(ServedAfresh):
             principal = "*" if sid == "org" else S3
             self.assertEqual(self.add(sid, principal, **parameters)["Condition"], condition)
 
-    def test_each_qualifier_has_a_policy_of_its_own(self):
+    def test_each_qualifier_has_a_separate_policy(self):
         """CFG-33, CFG-36, IAM-06"""
         self.assertEqual(self.add("s", Qualifier="live")["Resource"], arn("echo", "live"))
         self.assertEqual(self.add("s", name="echo:1")["Resource"], arn("echo", "1"))
@@ -87,7 +87,7 @@ class Permissions(ServedAfresh):
         self.assertEqual(refusal.message, "The resource you requested does not exist.")
         self.assertEqual(len(self.policy(Qualifier="live")["Statement"]), 1)
 
-    def test_a_statement_id_stands_once(self):
+    def test_a_statement_id_is_unique(self):
         """CFG-35"""
         self.add()
         with self.refused("ResourceConflictException", 409) as refusal:
@@ -104,7 +104,7 @@ class Permissions(ServedAfresh):
             self.add(Qualifier="$LATEST")
         self.assertEqual(refusal.message, "We currently do not support adding policies for $LATEST.")
 
-    def test_a_principal_must_be_one(self):
+    def test_an_invalid_principal_is_refused(self):
         """CFG-35"""
         for principal in ("nobody", "?", "12345"):
             with self.refused("InvalidParameterValueException", 400) as refusal:
@@ -114,7 +114,7 @@ class Permissions(ServedAfresh):
                 "The provided principal was invalid. Please check the principal and try again.",
             )
 
-    def test_members_must_have_their_form(self):
+    def test_malformed_members_are_refused(self):
         """CFG-31, NAM-04"""
         for member, field, bad in (
             ("StatementId", "statementId", "s s"),
@@ -142,7 +142,7 @@ class Permissions(ServedAfresh):
         self.remove("one", RevisionId=self.revision())
         self.assertEqual([each["Sid"] for each in self.policy()["Statement"]], ["two"])
 
-    def test_a_revision_of_a_policy_that_is_not_there_is_stale(self):
+    def test_any_revision_is_stale_where_there_is_no_policy(self):
         """CFG-35: or two who both saw the last statement removed would overwrite each other."""
         self.add()
         revision = self.revision()
@@ -158,7 +158,7 @@ class Permissions(ServedAfresh):
             self.policy()
         self.assertEqual(refusal.message, "The resource you requested does not exist.")
 
-    def test_what_is_not_there_can_not_be_removed(self):
+    def test_an_unknown_statement_can_not_be_removed(self):
         """CFG-37"""
         with self.refused("ResourceNotFoundException", 404) as refusal:
             self.remove()
@@ -171,7 +171,7 @@ class Permissions(ServedAfresh):
             self.remove(name="nobody")
         self.assertEqual(refusal.message, f"No policy found for: {arn('nobody')}")
 
-    def test_a_function_that_does_not_exist_has_none(self):
+    def test_an_unknown_function_is_not_found(self):
         """CFG-31, CFG-36, NAM-13"""
         for call in (self.add, self.policy):
             with self.refused("ResourceNotFoundException", 404):

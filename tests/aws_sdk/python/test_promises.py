@@ -37,34 +37,34 @@ class Barred(Served):
         self.assertEqual(self.by(ADMIN, "GET", path).json()["state"], "dead")
         return sent.request_id
 
-    def test_the_function_itself(self):
+    def test_a_denied_function_can_not_be_invoked(self):
         self.assert_refused(self.by(BARRED, "POST", wire.invocations("fail"), {}), "AccessDeniedException", 403)
 
-    def test_its_events(self):
+    def test_events_of_a_denied_function_can_not_be_read(self):
         letter = self.dead()
         for path in (f"events/{letter}", f"events/{letter}/log", f"dead-letters/{letter}"):
             with self.subTest(path):
                 self.assert_refused(self.by(BARRED, "GET", f"/_redrive/{path}"), "AccessDeniedException", 403)
 
-    def test_its_letters_in_lists(self):
+    def test_letters_of_a_denied_function_are_omitted_from_lists(self):
         letter = self.dead()
         listed = self.by(BARRED, "GET", "/_redrive/dead-letters")
         if listed.status == 200:
             self.assertNotIn(letter, [each["request_id"] for each in listed.json()["letters"]])
 
-    def test_running_it_by_a_redrive(self):
+    def test_a_denied_function_can_not_be_run_by_a_redrive(self):
         letter = self.dead()
         order = {"request_id": letter, "payload": {"message": "injected"}}
         answer = self.by(BARRED, "POST", "/_redrive/dead-letters/redrive", order)
         self.assert_refused(answer, "AccessDeniedException", 403)
 
-    def test_running_it_as_a_destination(self):
+    def test_a_denied_function_can_not_be_set_as_a_destination(self):
         """CFG-22: who names a destination must be allowed to invoke it."""
         path = "/2019-09-25/functions/echo/event-invoke-config"
         config = {"DestinationConfig": {"OnSuccess": {"Destination": arn("fail")}}}
         self.assertEqual(self.by(BARRED, "PUT", path, config).status, 403)
 
-    def test_throwing_its_letters_away(self):
+    def test_letters_of_a_denied_function_can_not_be_purged(self):
         letter = self.dead()
         self.by(BARRED, "POST", "/_redrive/dead-letters/purge", {"filter": {"function": "fail"}})
         self.assertEqual(self.by(ADMIN, "GET", f"/_redrive/dead-letters/{letter}").status, 200)
@@ -84,7 +84,7 @@ class Revisions(ServedAfresh):
         alias = lambda: self.aws.get_alias(FunctionName="echo", Name="live")["RevisionId"]
         self.assertEqual(alias(), alias())
 
-    def test_the_revision_just_read_is_no_stale_one(self):
+    def test_the_revision_just_read_is_current(self):
         """CFG-07, CFG-09"""
         revision = self.aws.get_function_configuration(FunctionName="echo")["RevisionId"]
         self.aws.update_function_configuration(FunctionName="echo", Timeout=7, RevisionId=revision)
@@ -115,7 +115,7 @@ class Letters(ServedAfresh):
         self.letter = self.send("fail", {"message": "old"})
         self.assertEqual(self.event(self.letter)["state"], "dead")
 
-    def test_the_total_is_of_those_that_match(self):
+    def test_the_total_counts_matching_letters_only(self):
         """openapi.json, LetterPage"""
         page = self.ask("GET", "dead-letters?function=echo")
         self.assertEqual((page["letters"], page["total"]), ([], 0))
@@ -134,7 +134,7 @@ class Letters(ServedAfresh):
         again = self.event(redriven["sent"][0]["event"])
         self.assertIsNone(again["letter"]["payload"])
 
-    def test_a_list_is_no_object(self):
+    def test_a_json_list_in_place_of_an_object_is_refused(self):
         """openapi.json, Purge and CFG-11, CFG-24"""
         answer = wire.exchange(self.server, "POST", "/_redrive/dead-letters/purge", b"[{}, false]")
         self.assertEqual(answer.status, 400, answer)
@@ -148,7 +148,7 @@ class Letters(ServedAfresh):
 class Waiting(ServedAfresh):
     flags = ("--retry-delays", "1500,1500")
 
-    def test_a_long_poll_is_answered_when_the_server_stops(self):
+    def test_a_long_poll_ends_when_the_server_stops(self):
         self.ask("POST", "functions/sleep/pause")
         event = self.send("sleep", {"milliseconds": 1})
         with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -33,14 +33,14 @@ class Retries(Queue, Served):
         """ASY-13, ASY-16"""
         self.assertEqual(self.condition(self.send("fail", {"message": "m"})), (EXHAUSTED, 3))
 
-    def test_an_event_that_recovers_is_no_dead_letter(self):
+    def test_an_event_that_succeeds_on_retry_is_not_a_dead_letter(self):
         """ASY-04, ASY-13"""
         for failures in (0, 1, 2):
             event = self.event(self.send("flaky", {"failures": failures}))
             self.assertEqual(event["state"], "succeeded", event)
             self.assertEqual(event["result"], {"attempt": failures + 1}, event)
 
-    def test_one_failure_too_many_is_one_letter(self):
+    def test_one_failure_more_than_retries_is_one_letter(self):
         """ASY-13, ASY-16"""
         self.assertEqual(self.condition(self.send("flaky", {"failures": 3})), (EXHAUSTED, 3))
 
@@ -59,7 +59,7 @@ class Retries(Queue, Served):
         event = self.event(self.send("big", {"bytes": 6291557}))
         self.assertEqual(event["state"], "dead", str(event)[:500])
 
-    def test_a_failed_synchronous_call_is_neither_retried_nor_buried(self):
+    def test_a_failed_synchronous_call_is_neither_retried_nor_dead_lettered(self):
         """DLQ-02, DST-02"""
         answer = self.invoke("flaky", {"failures": 1})
         self.assertEqual(answer["FunctionError"], "Unhandled")
@@ -110,7 +110,7 @@ class Settings(Queue, ServedAfresh):
     def set(self, **config):
         self.aws.put_function_event_invoke_config(FunctionName="fail", **config)
 
-    def test_retries_are_what_was_set(self):
+    def test_the_configured_retries_are_made(self):
         """ASY-13, CFG-12"""
         self.set(MaximumRetryAttempts=0)
         self.assertEqual(self.condition(self.send("fail", {"message": "m"})), (EXHAUSTED, 1))
@@ -120,7 +120,7 @@ class Settings(Queue, ServedAfresh):
         self.set(MaximumEventAgeInSeconds=60)
         self.assertEqual(self.condition(self.send("fail", {"message": "m"})), (AGED, 1))
 
-    def test_settings_of_one_qualifier_are_not_those_of_another(self):
+    def test_settings_of_one_qualifier_do_not_affect_another(self):
         """CFG-14, DST-19"""
         self.aws.put_function_event_invoke_config(
             FunctionName="echo", Qualifier="live", MaximumRetryAttempts=0
@@ -182,7 +182,7 @@ class HoldingBack(Queue, ServedAfresh):
         answer = wire.exchange(self.server, "DELETE", f"/_redrive/events/{request_id}")
         self.assert_refused(answer, "ResourceConflictException", 409)
 
-    def test_what_is_not_known_is_a_404(self):
+    def test_an_unknown_event_is_a_404(self):
         """BYD-06, ERR-02"""
         nobody = "00000000-0000-4000-8000-000000000000"
         for method, path in (
@@ -195,14 +195,14 @@ class HoldingBack(Queue, ServedAfresh):
             answer = wire.exchange(self.server, method, f"/_redrive/{path}")
             self.assert_refused(answer, "ResourceNotFoundException", 404)
 
-    def test_a_question_that_makes_no_sense_is_a_400(self):
+    def test_a_malformed_query_is_a_400(self):
         """BYD-01, ERR-02"""
         for path in ("events/seven", "functions/echo/events?state=odd", "functions/echo/events?limit=-1"):
             answer = wire.exchange(self.server, "GET", f"/_redrive/{path}")
             self.assertEqual(answer.status, 400, answer)
             self.assert_aws_shape(answer)
 
-    def test_it_is_live_and_ready(self):
+    def test_the_server_is_live_and_ready(self):
         """BYD-22"""
         for path in ("health/live", "health/ready"):
             self.assertEqual(wire.exchange(self.server, "GET", f"/_redrive/{path}").status, 200)
@@ -306,7 +306,7 @@ class Kills(Queue, Served):
             self.restart("--retry-delays", "1,1")
             self.assertEqual(self.ask("GET", "dead-letters")["total"], 0)
 
-    def test_an_event_is_known_by_its_proposed_id_after_kill_9(self):
+    def test_an_event_is_known_by_its_chosen_id_after_kill_9(self):
         """INV-10, BYD-12: who didn't get its answer sends again."""
         self.restart("--retry-delays", "30000,1")
 
@@ -372,7 +372,7 @@ class Kills(Queue, Served):
         with self.refused("TooManyRequestsException", 429):
             self.invoke("fail", {"message": "m"})
 
-    def test_what_was_deleted_stays_deleted(self):
+    def test_deleted_settings_stay_deleted_after_kill_9(self):
         """CFG-11, CFG-26"""
         echo = {"FunctionName": "echo"}
         self.aws.put_function_event_invoke_config(**echo, MaximumRetryAttempts=1)
@@ -395,7 +395,7 @@ class Kills(Queue, Served):
         after = self.aws.get_policy(FunctionName="echo")
         self.assertEqual((after["Policy"], after["RevisionId"]), (before["Policy"], before["RevisionId"]))
 
-    def test_a_stop_that_was_asked_for_finishes_what_runs(self):
+    def test_a_requested_stop_finishes_running_events(self):
         """BYD-22"""
         request_id = self.send("sleep", {"milliseconds": 500})
         self.eventually(lambda: self.event(request_id, wait=0)["state"] == "running")

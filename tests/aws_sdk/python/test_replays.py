@@ -45,7 +45,7 @@ class Replays(Asserting):
 
 
 class Accepted(Replays):
-    def test_a_signature_is_good_again_within_its_window(self):
+    def test_a_signature_is_accepted_again_within_its_window(self):
         """SIG-04"""
         for request in (
             self.signed(),
@@ -55,7 +55,7 @@ class Accepted(Replays):
             for _ in range(3):
                 self.assertEqual(self.send(request).status, 200)
 
-    def test_equal_calls_at_once_are_all_carried_out(self):
+    def test_equal_concurrent_calls_are_all_executed(self):
         """SIG-04, as two clients with one key and no headers of an SDK make them"""
         with moment(0):
             requests = [self.signed() for _ in range(16)]
@@ -63,7 +63,7 @@ class Accepted(Replays):
             self.assertEqual({answer.status for answer in pool.map(self.send, requests)}, {200})
 
     @unittest.skipUnless(shutil.which("curl"), "there is no curl")
-    def test_curl_may_ask_the_same_twice_at_once(self):
+    def test_curl_may_send_the_same_request_twice(self):
         """SIG-01, SIG-04"""
         for ask in (["--data", '{"same":1}', self.server.url + wire.invocations("echo")], [self.server.url + ECHO]):
             for _ in range(3):
@@ -77,7 +77,7 @@ class Accepted(Replays):
                 )
                 self.assertEqual(said.stdout.rpartition("\n")[2], "200", said)
 
-    def test_the_date_of_http_will_do(self):
+    def test_the_http_date_header_is_accepted(self):
         """SIG-04, SIG-09: botocore takes the header Date where a request has one, and sends no X-Amz-Date."""
         request = Request(self.server, headers=[("Date", "is set when it is signed")]).sign(ALICE)
         self.assertNotIn("X-Amz-Date", request.headers)
@@ -88,7 +88,7 @@ class Accepted(Replays):
         old = Request(self.server, headers=[("Date", "")]).sign(ALICE, ago=20 * 60).send()
         self.assert_refused(old, "InvalidSignatureException", 403)
 
-    def test_a_date_that_is_not_signed_does_not_count(self):
+    def test_an_unsigned_date_is_refused(self):
         """SIG-09"""
         request = Request(self.server, headers=[("Date", "")]).sign(ALICE, forgotten=["date"])
         self.assert_refused(request.send(), "IncompleteSignatureException", 403)
@@ -120,7 +120,7 @@ class Refused(Replays):
         answer = self.send(request)
         self.assertEqual((answer.status, answer.code), (403, "RequestReplayedException"), answer)
 
-    def test_what_was_accepted_is_refused_after_kill_9_and_after_a_stop(self):
+    def test_an_accepted_signature_is_refused_after_kill_9_and_after_a_stop(self):
         """SIG-04: a presigned URL that is good for a week, too."""
         requests = [
             self.signed(),
@@ -138,7 +138,7 @@ class Refused(Replays):
                 self.assert_used_up(request)
         self.assertEqual(self.send(unused).status, 200, "a restart uses nothing up")
 
-    def test_what_was_under_way_at_kill_9_is_used_up(self):
+    def test_a_signature_in_use_at_kill_9_is_used_up(self):
         """SIG-04: it is kept before the call begins."""
         request = self.signed("POST", wire.invocations("sleep"), b'{"milliseconds": 2500}')
         with ThreadPoolExecutor(1) as pool:
@@ -155,7 +155,7 @@ class Refused(Replays):
         path = f"/_redrive/functions/{function}/stats"
         return Request(self.server, "GET", path, b"").sign(ALICE).send().json()["Calls"]["running"]
 
-    def test_an_sdk_may_call_the_same_within_a_second(self):
+    def test_an_sdk_may_repeat_a_call_within_a_second(self):
         """SIG-06"""
         alice = client(self.server, ALICE.access_key, ALICE.secret_key)
         for _ in range(20):

@@ -36,7 +36,7 @@ class Guarded(Served):
 
 
 class Accepted(Guarded):
-    def test_boto3_is_let_in(self):
+    def test_boto3_is_accepted(self):
         """SIG-01, SIG-06, SIG-07"""
         alice = self.of(ALICE)
         answer = alice.invoke(FunctionName="echo", Payload=b'{"a": 1}')
@@ -74,11 +74,11 @@ class Accepted(Guarded):
         alice.get_function_event_invoke_config(FunctionName="log")
         alice.delete_function_event_invoke_config(FunctionName="log")
 
-    def test_temporary_credentials_are_let_in_with_their_token(self):
+    def test_temporary_credentials_are_accepted_with_their_token(self):
         """SIG-05, SIG-09"""
         self.assertEqual(self.of(ERIN).invoke(FunctionName="echo")["StatusCode"], 200)
 
-    def test_the_cli_is_let_in(self):
+    def test_the_cli_is_accepted(self):
         """SIG-01, PAR-01"""
         keys = {"AWS_ACCESS_KEY_ID": ALICE.access_key, "AWS_SECRET_ACCESS_KEY": ALICE.secret_key}
         printed, payload = self.cli_invoke("--function-name", "echo:live", "--payload", '{"a": 1}', **keys)
@@ -86,14 +86,14 @@ class Accepted(Guarded):
         said = self.cli("list-functions", fails=True)
         self.assertIn("(UnrecognizedClientException)", said)
 
-    def test_a_presigned_request_is_let_in(self):
+    def test_a_presigned_request_is_accepted(self):
         """SIG-01"""
         answer = self.request("GET", "/2015-03-31/functions/echo", b"").presign(ALICE).send()
         self.assertEqual(answer.status, 200, answer)
         answer = self.request("GET", "/2015-03-31/functions/?MaxItems=3", b"").presign(ALICE).send()
         self.assertEqual(answer.status, 200, answer)
 
-    def test_a_signature_of_a_minute_ago_is_let_in(self):
+    def test_a_signature_of_a_minute_ago_is_accepted(self):
         """SIG-04"""
         for ago in (60, -60):
             answer = self.request().sign(ALICE, ago=ago).send()
@@ -128,7 +128,7 @@ class Refused(Guarded):
             with self.subTest(part=part):
                 self.assert_kept_out(request, "IncompleteSignatureException")
 
-    def test_a_header_that_makes_no_sense_is_refused(self):
+    def test_a_malformed_authorization_header_is_refused(self):
         """SIG-02"""
         for header in ("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 ,,,", "AWS4-HMAC-SHA256 =", "Basic QTpC", "x" * 10_000):
             request = self.request().sign(ALICE)
@@ -138,7 +138,7 @@ class Refused(Guarded):
                 self.assertEqual(answer.status, 403, answer)
                 self.assert_aws_shape(answer)
 
-    def test_a_scope_of_elsewhere_is_refused(self):
+    def test_a_foreign_credential_scope_is_refused(self):
         """SIG-03"""
         scoped = "Credential should be scoped"
         self.assert_kept_out(self.request().sign(ALICE, region="eu-west-1"), "InvalidSignatureException", scoped)
@@ -163,7 +163,7 @@ class Refused(Guarded):
         self.assertEqual(answer.status, 403, answer)
         self.assert_aws_shape(answer)
 
-    def test_an_access_key_nobody_has_is_refused(self):
+    def test_an_unknown_access_key_is_refused(self):
         """SIG-05"""
         with self.refused("UnrecognizedClientException", 403):
             self.of(STRANGER).list_functions()
@@ -189,7 +189,7 @@ class Refused(Guarded):
             )
         )
 
-    def test_what_was_changed_after_signing_is_refused(self):
+    def test_a_request_changed_after_signing_is_refused(self):
         """SIG-06, SIG-07, SIG-08"""
 
         def body(request):
@@ -247,13 +247,13 @@ class Refused(Guarded):
         answer = self.request("GET", "/_redrive/functions/panic/stats", b"").sign(ALICE).send()
         self.assertEqual(answer.json()["Invocations"], 0)
 
-    def test_a_function_that_does_not_exist_is_not_told_to_strangers(self):
+    def test_unknown_callers_do_not_learn_whether_a_function_exists(self):
         """ASY-01: who may not come in learns nothing of what is inside."""
         for function in ("echo", "nobody"):
             with self.refused("UnrecognizedClientException", 403):
                 self.of(STRANGER).invoke(FunctionName=function)
 
-    def test_health_is_told_to_everybody(self):
+    def test_health_needs_no_signature(self):
         """BYD-22: a load balancer signs nothing."""
         self.assertEqual(wire.exchange(self.server, "GET", "/_redrive/health/live").status, 200)
 
@@ -277,7 +277,7 @@ class Policies(Guarded):
 
         return Checked()
 
-    def test_nothing_is_allowed_that_no_policy_allows(self):
+    def test_actions_without_a_policy_are_denied(self):
         """IAM-01, IAM-07, IAM-09, INV-15, UNV-12"""
         bob = self.of(BOB)
         for kind in ("RequestResponse", "Event", "DryRun"):
@@ -308,12 +308,12 @@ class Policies(Guarded):
             with self.subTest(action=action), self.denied(f"lambda:{action}", arn("echo"), CAROL):
                 call()
 
-    def test_a_denial_wins(self):
+    def test_an_explicit_deny_wins(self):
         """IAM-01"""
         with self.denied("lambda:InvokeFunction", arn("fail"), CAROL):
             self.of(CAROL).invoke(FunctionName="fail", Payload=b'{"message": "m"}')
 
-    def test_a_resource_is_one_qualifier(self):
+    def test_a_qualified_resource_matches_one_qualifier(self):
         """IAM-06, IAM-08"""
         dave = self.of(DAVE)
         for name in ("echo:live", arn("echo", "live"), "000000000000:function:echo:live"):
@@ -322,7 +322,7 @@ class Policies(Guarded):
             with self.refused("AccessDeniedException", 403):
                 dave.invoke(FunctionName=name)
 
-    def test_a_qualifier_that_does_not_count_opens_nothing(self):
+    def test_an_ignored_qualifier_grants_nothing(self):
         """IAM-06, INV-31: InvokeAsync runs the function itself, whatever its query says."""
         for name, query, status in (("echo:live", "", 202), ("echo", "?Qualifier=live", 403)):
             path = f"/2014-11-13/functions/{name}/invoke-async/{query}"
@@ -330,7 +330,7 @@ class Policies(Guarded):
         versions = self.request("GET", "/2015-03-31/functions/echo/versions?Qualifier=live")
         self.assertEqual(versions.sign(FRANK).send().status, 403)
 
-    def test_a_resource_policy_lets_somebody_in(self):
+    def test_a_resource_policy_admits_a_caller(self):
         """IAM-02, IAM-03, IAM-06, CFG-31"""
         alice, bob = self.of(ALICE), self.of(BOB)
         statement = {"StatementId": "bob", "Action": "lambda:InvokeFunction", "Principal": BOB.arn}
@@ -372,7 +372,7 @@ class Policies(Guarded):
         with self.refused("AccessDeniedException", 403):
             self.of(CAROL).invoke(FunctionName="fail", Payload=b'{"message": "m"}')
 
-    def test_what_aws_does_not_know_needs_a_policy_too(self):
+    def test_the_admin_api_needs_a_policy_too(self):
         """IAM-01"""
         for method, path in (("GET", "stats"), ("GET", "dead-letters"), ("POST", "functions/echo/pause")):
             answer = self.request(method, f"/_redrive/{path}", b"").sign(CAROL).send()
@@ -382,7 +382,7 @@ class Policies(Guarded):
 class BadFiles(Asserting):
     """A file of credentials that is not understood must not be served with."""
 
-    def test_what_is_misspelt_is_refused_at_the_start(self):
+    def test_a_misspelt_auth_file_is_refused_at_the_start(self):
         """IAM-08"""
         good = ALICE.entry()
         statement = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
@@ -399,7 +399,7 @@ class BadFiles(Asserting):
                 with self.assertRaises(DidNotStart):
                     Server("--auth", file.name).kill()
 
-    def test_what_can_not_be_meant_is_named(self):
+    def test_an_invalid_auth_file_is_refused_with_the_reason(self):
         """IAM-08"""
         good = ALICE.entry()
         for entries, why in (

@@ -103,7 +103,7 @@ class SlowClients(ServedAfresh):
             alone.send(number)
         return beside.p99(), alone.p99()
 
-    def test_the_p99_of_good_clients_stays_within_twice_what_it_is_alone(self):
+    def test_bad_clients_at_most_double_the_p99_of_good_ones(self):
         """INV-28, ASY-01"""
         beside, alone = Good(self.server, self), Good(self.calm, self)
         self.round(beside, alone)  # To warm up.

@@ -21,7 +21,7 @@ class Stopping(Asserting):
         self.assertEqual(server.process.wait(timeout=120), 0, server.said())
         return time.monotonic() - began
 
-    def test_stuck_handlers_and_connections_are_not_waited_for_too_long(self):
+    def test_a_stop_does_not_wait_long_for_stuck_handlers_and_connections(self):
         """INV-28"""
         with tempfile.TemporaryDirectory() as folder:
             for flags in ((), ("--data", folder)):

@@ -64,7 +64,7 @@ async fn versions_are_listed_when_they_are_asked_for() {
 
 /// CFG-05, CFG-06, CFG-07
 #[tokio::test]
-async fn one_function_is_told_by_name_and_qualifier() {
+async fn one_function_is_described_by_name_and_qualifier() {
     let server = Server::start(&[]);
     let client = server.client();
     let got = client
@@ -104,7 +104,7 @@ async fn an_unknown_function_is_not_found() {
 
 /// CFG-10
 #[tokio::test]
-async fn waiters_end_well() {
+async fn waiters_succeed() {
     let server = Server::start(&[]);
     let client = server.client();
     let patience = Duration::from_secs(10);

@@ -174,7 +174,7 @@ async fn a_client_context_may_come_along() {
 
 /// INV-14, INV-16, INV-21, INV-23, INV-24, INV-25
 #[tokio::test]
-async fn a_function_that_fails_is_no_error_of_the_call() {
+async fn a_failing_function_is_not_an_error_of_the_call() {
     let server = Server::start(&["--timeout", "500"]);
     let cases = [
         ("fail", json!({"message": "no disk"}), "no disk"),

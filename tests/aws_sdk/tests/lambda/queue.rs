@@ -52,7 +52,7 @@ async fn an_event_that_keeps_failing_is_a_dead_letter() {
 
 /// ASY-13, CFG-12
 #[tokio::test]
-async fn the_retries_are_those_that_were_set() {
+async fn the_configured_retries_are_made() {
     let server = Server::start(&DELAYS);
     let put = server
         .client()

@@ -44,7 +44,7 @@ async fn an_unknown_function_is_not_found() {
 
 /// ERR-03, NAM-04, NAM-05
 #[tokio::test]
-async fn a_name_that_is_none_is_a_validation_exception() {
+async fn an_invalid_name_is_a_validation_exception() {
     let server = Server::start(&[]);
     let call = server
         .client()
@@ -82,7 +82,7 @@ async fn two_qualifiers_that_differ_are_an_invalid_parameter() {
 
 /// INV-09
 #[tokio::test]
-async fn a_payload_that_is_no_json_is_invalid_content() {
+async fn a_payload_that_is_not_json_is_invalid_content() {
     let server = Server::start(&[]);
     for kind in [InvocationType::RequestResponse, InvocationType::Event] {
         let call = server
@@ -97,7 +97,7 @@ async fn a_payload_that_is_no_json_is_invalid_content() {
 
 /// INV-06
 #[tokio::test]
-async fn a_client_context_that_is_none_is_invalid_content() {
+async fn a_malformed_client_context_is_invalid_content() {
     let server = Server::start(&[]);
     let call = server
         .client()
@@ -134,7 +134,7 @@ async fn payloads_have_their_limits() {
 
 /// ERR-05, ERR-06, ASY-28
 #[tokio::test]
-async fn a_throttled_call_knows_its_reason() {
+async fn a_throttled_call_has_its_reason() {
     let server = Server::start(&[]);
     let client = server.client();
     let reserve = client.put_function_concurrency().function_name("echo");
@@ -165,7 +165,7 @@ async fn another_region_is_out_of_reach() {
 
 /// CFG-09: the SDK must be able to read why.
 #[tokio::test]
-async fn what_cannot_be_done_here_is_refused_with_a_code() {
+async fn unsupported_operations_are_refused_with_a_code() {
     let server = Server::start(&[]);
     let delete = server.client().delete_function().function_name("echo");
     let error = delete

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// CFG-11, CFG-12, CFG-13, CFG-14
 #[tokio::test]
-async fn event_invoke_config_goes_round() {
+async fn an_event_invoke_config_can_be_put_read_and_deleted() {
     let server = Server::start(&[]);
     let client = server.client();
     let put = client
@@ -114,7 +114,7 @@ async fn an_event_invoke_config_must_set_something() {
 
 /// CFG-24, CFG-25, CFG-26, CFG-27
 #[tokio::test]
-async fn concurrency_goes_round() {
+async fn concurrency_can_be_put_read_and_deleted() {
     let server = Server::start(&[]);
     let client = server.client();
     let reserved = async || {
@@ -145,7 +145,7 @@ async fn concurrency_goes_round() {
 
 /// CFG-29
 #[tokio::test]
-async fn recursion_goes_round() {
+async fn the_recursion_setting_can_be_put_and_read() {
     let server = Server::start(&[]);
     let client = server.client();
     let get = client
@@ -177,7 +177,7 @@ async fn policy(client: &Client) -> (Value, String) {
 
 /// CFG-31 to CFG-37
 #[tokio::test]
-async fn permissions_go_round() {
+async fn permissions_can_be_added_read_and_removed() {
     let server = Server::start(&[]);
     let client = server.client();
     let add = client

@@ -42,7 +42,7 @@ fn guarded() -> (Server, NamedTempFile) {
 
 /// SIG-01, SIG-06, SIG-10
 #[tokio::test]
-async fn signed_requests_are_let_in() {
+async fn signed_requests_are_accepted() {
     let (server, _file) = guarded();
     let client = server.client_of(ALICE, SECRET, None);
     for name in ["echo", "echo:live", "echo:$LATEST", &arn("echo")] {
@@ -57,7 +57,7 @@ async fn signed_requests_are_let_in() {
 
 /// SIG-06: two calls of one second must not be taken for one and its replay.
 #[tokio::test]
-async fn the_same_call_again_is_let_in() {
+async fn the_same_call_again_is_accepted() {
     let (server, _file) = guarded();
     let client = server.client_of(ALICE, SECRET, None);
     for _ in 0..50 {
@@ -90,7 +90,7 @@ async fn temporary_credentials_need_their_token() {
 
 /// SIG-05, SIG-08, IAM-09
 #[tokio::test]
-async fn who_may_not_is_told_why() {
+async fn a_denied_caller_gets_the_reason() {
     let (server, _file) = guarded();
     let cases = [
         (
@@ -114,7 +114,7 @@ async fn who_may_not_is_told_why() {
 
 /// IAM-03, CFG-31
 #[tokio::test]
-async fn a_resource_policy_lets_somebody_in() {
+async fn a_resource_policy_admits_a_caller() {
     let (server, _file) = guarded();
     let bob = server
         .client_of(BOB, SECRET, None)
