@@ -389,7 +389,7 @@ fn a_store_that_panics_in_an_append_has_refused_the_event() {
             let refused = s.client().send(event).await.unwrap_err();
             assert!(matches!(refused, InvokeError::Store(_)), "{refused:?}");
             assert!(
-                refused.to_string().ends_with("the store gave no answer"),
+                refused.to_string().ends_with("the store sent no reply"),
                 "{refused}"
             );
             assert_eq!(s.stats("f").store_errors, 1);

@@ -285,7 +285,7 @@ pub(crate) async fn ask<T: Send + 'static>(
     if let Err(panicked) = panic::catch(|| question(&**store, reply)) {
         telemetry::store_panicked(&panicked.message);
     }
-    let silent = |_| Err(StoreError::new("the store gave no answer"));
+    let silent = |_| Err(StoreError::new("the store sent no reply"));
     receiver.await.unwrap_or_else(silent)
 }
 
