@@ -289,4 +289,3 @@ pub struct Execution {
     /// When the store forgets it.
     pub expires_at: SystemTime,
 }
-
