@@ -1,7 +1,7 @@
 //! Small files that are replaced as a whole: the old one is there until the new one is durable.
 
+use super::file_error::io_error;
 use super::files::Files;
-use super::log::io_error;
 use crate::error::StoreError;
 
 /// What the file holds, if there is one.

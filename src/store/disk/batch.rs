@@ -8,7 +8,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::cipher::{Cipher, SecretKind};
-use super::frame::{self, Place};
+use super::frame::{self, FramePlace};
 use super::index::{Fact, Index, Tail};
 use super::record::{
     self, Blob, EventRecord, ExecutedRecord, FinishedRecord, LogRecord, Schedule, SideRecord, nanos,
@@ -22,7 +22,7 @@ use crate::event::{Deduplicate, Durability};
 use crate::store::{Appended, Execution, Settled, Settlement, StoredEvent};
 
 /// What the index is to learn, from the record at which place, of how many bytes.
-pub(super) type Facts = Vec<(Fact, Place, u32)>;
+pub(super) type Facts = Vec<(Fact, FramePlace, u32)>;
 
 /// The JSON of the events' payloads, for those that aren't JSON themselves.
 pub(super) struct Payloads {
@@ -54,17 +54,17 @@ impl Payloads {
 
 pub(super) struct Batch<'a> {
     cipher: &'a Cipher,
-    start: Place,
+    start: FramePlace,
     pub(super) bytes: Vec<u8>,
     pub(super) facts: Facts,
     /// Of events that were rescheduled in this batch: the record that tells of it, and how many attempts there were.
-    tails: HashMap<u64, (Place, u32)>,
+    tails: HashMap<u64, (FramePlace, u32)>,
     /// Keys that events of this batch took.
     keys: HashMap<(u32, Box<str>), RequestId>,
     /// Ids that callers chose for events of this batch.
     chosen_ids: HashSet<RequestId>,
     /// The last of the deaths.
-    death: Option<Place>,
+    death: Option<FramePlace>,
     /// The number of the next event.
     next: u64,
     /// Somebody waits until it is durable.
@@ -79,7 +79,7 @@ pub(super) struct Batch<'a> {
 const INTERVAL_MAX: Duration = Duration::from_millis(500);
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(cipher: &'a Cipher, start: Place, next: u64) -> Self {
+    pub(super) fn new(cipher: &'a Cipher, start: FramePlace, next: u64) -> Self {
         Self {
             cipher,
             start,
@@ -101,8 +101,8 @@ impl<'a> Batch<'a> {
         self.start.offset
     }
 
-    fn add(&mut self, record: &LogRecord<'_>) -> Result<Place, StoreError> {
-        let place = Place {
+    fn add(&mut self, record: &LogRecord<'_>) -> Result<FramePlace, StoreError> {
+        let place = FramePlace {
             segment: self.start.segment,
             offset: self.start.offset + self.bytes.len() as u32,
         };
@@ -121,13 +121,13 @@ impl<'a> Batch<'a> {
     }
 
     /// The record at `place` counts only together with the one that is added next.
-    fn join(&mut self, place: Place) {
+    fn join(&mut self, place: FramePlace) {
         let at = (place.offset - self.start.offset) as usize;
         frame::set_more(&mut self.bytes[at..], place);
     }
 
     /// The record that was added last, at `place`, tells of `fact`.
-    fn add_fact(&mut self, fact: Fact, place: Place) {
+    fn add_fact(&mut self, fact: Fact, place: FramePlace) {
         let end = self.start.offset + self.bytes.len() as u32;
         self.facts.push((fact, place, end - place.offset));
     }
@@ -183,7 +183,7 @@ impl<'a> Batch<'a> {
         payloads: &Payloads,
     ) -> Result<Vec<Appended>, StoreError> {
         let mut appended = Vec::with_capacity(events.len());
-        let mut last: Option<Place> = None;
+        let mut last: Option<FramePlace> = None;
         for (event, payload) in events.iter().zip(payloads.each()) {
             let function = index.function(event.function.as_str());
             if let Some(first) = self.holder(index, function, event) {
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
         id: RequestId,
         function: u32,
         moved: bool,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<FramePlace, StoreError> {
         let mut record = EventRecord {
             seq,
             id,
@@ -528,7 +528,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The last record that tells of the event's attempts, and how many are told.
-    fn tail(&self, index: &Index, seq: u64) -> (Option<Place>, u32) {
+    fn tail(&self, index: &Index, seq: u64) -> (Option<FramePlace>, u32) {
         if let Some(&(place, attempts)) = self.tails.get(&seq) {
             return (Some(place), attempts);
         }
@@ -579,7 +579,7 @@ impl<'a> Batch<'a> {
         index: &mut Index,
         seq: u64,
         event: &StoredEvent,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<FramePlace, StoreError> {
         let function = index.function(event.function.as_str());
         self.event(event, json(event)?, seq, event.request_id, function, true)
     }
@@ -675,7 +675,7 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_what_a_place_can_say_is_refused_and_leaves_nothing() {
-        let start = Place {
+        let start = FramePlace {
             segment: 1,
             offset: u32::MAX - 100,
         };

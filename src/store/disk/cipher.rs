@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::atomic_file;
 use super::files::Files;
-use super::frame::Place;
-use super::log;
+use super::frame::FramePlace;
 use super::record::Blob;
+use super::segment_file;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::request_id::RequestId;
 
@@ -135,7 +135,7 @@ pub(super) fn check(
     if named == wanted.map(|ring| ring.id) {
         return Ok(());
     }
-    let (keys, segment) = (files.path(KEYS), files.path(&log::name(number)));
+    let (keys, segment) = (files.path(KEYS), files.path(&segment_file::name(number)));
     let message = match (named, ring.is_some()) {
         (Some(_), false) => format!(
             "`{keys}` is missing, and `{segment}` is sealed: without that file what is sealed can't be opened by anyone. \
@@ -219,9 +219,9 @@ impl Cipher {
         secret: SecretKind,
         clear: impl Serialize,
         blob: Blob<'a>,
-        place: Place,
+        place: FramePlace,
     ) -> Result<Cow<'a, [u8]>, StoreError> {
-        let name = log::name(place.segment);
+        let name = segment_file::name(place.segment);
         match (blob.key, &self.seals) {
             (0, _) if self.since.is_none_or(|since| place.segment < since) => Ok(blob.bytes),
             (0, _) => Err(StoreError::of(

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::batch::{Batch, Facts, Payloads};
-use super::log::Log;
+use super::log::LogWriter;
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
 use super::reserve::Reserve;
@@ -55,7 +55,7 @@ const LOG_FULL_EVERY: Duration = Duration::from_secs(10);
 const SPARE_MAX: usize = 2 << 20;
 
 pub(super) struct Engine {
-    pub(super) log: Log,
+    pub(super) log: LogWriter,
     pub(super) reader: Arc<Reader>,
     pub(super) clock: Clock,
     pub(super) segment_max: u32,
@@ -94,7 +94,7 @@ type AppendResult = Result<Vec<Appended>, StoreError>;
 
 impl Engine {
     pub(super) fn new(
-        log: Log,
+        log: LogWriter,
         reader: Arc<Reader>,
         reserve: Reserve,
         clock: Clock,

@@ -24,12 +24,12 @@ pub(super) const LENGTH_MAX: usize = HEAD + BODY_MAX as usize;
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
-pub(super) struct Place {
+pub(super) struct FramePlace {
     pub(super) segment: u32,
     pub(super) offset: u32,
 }
 
-impl Place {
+impl FramePlace {
     /// How many events may lie before it in its segment, at most.
     pub(super) fn records_before(self) -> u64 {
         u64::from(self.offset / EVENT_MIN)
@@ -56,7 +56,7 @@ pub(super) enum Unframed {
 /// Appends a frame to `buffer` whose body `write` writes; it will lie at `place`.
 pub(super) fn append<E>(
     buffer: &mut Vec<u8>,
-    place: Place,
+    place: FramePlace,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
     let start = buffer.len();
@@ -71,12 +71,12 @@ pub(super) fn append<E>(
 }
 
 /// Marks the frame at the beginning of `frame` as one whose unit goes on.
-pub(super) fn set_more(frame: &mut [u8], place: Place) {
+pub(super) fn set_more(frame: &mut [u8], place: FramePlace) {
     let length = word(frame, 0) | MORE;
     seal(frame, place, length);
 }
 
-fn seal(frame: &mut [u8], place: Place, length: u32) {
+fn seal(frame: &mut [u8], place: FramePlace, length: u32) {
     frame[..4].copy_from_slice(&length.to_le_bytes());
     let crc = checksum(
         length,
@@ -87,7 +87,7 @@ fn seal(frame: &mut [u8], place: Place, length: u32) {
 }
 
 /// The frame at the beginning of `bytes`, which lie at `place`.
-pub(super) fn read(bytes: &[u8], place: Place) -> Result<Frame<'_>, Unframed> {
+pub(super) fn read(bytes: &[u8], place: FramePlace) -> Result<Frame<'_>, Unframed> {
     if bytes.len() < HEAD {
         return Err(Unframed::Short);
     }
@@ -123,7 +123,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-fn checksum(length: u32, place: Place, body: &[u8]) -> u32 {
+fn checksum(length: u32, place: FramePlace, body: &[u8]) -> u32 {
     let mut head = [0; 12];
     head[..4].copy_from_slice(&length.to_le_bytes());
     head[4..8].copy_from_slice(&place.segment.to_le_bytes());
@@ -138,7 +138,7 @@ fn checksum(length: u32, place: Place, body: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    const AT: Place = Place {
+    const AT: FramePlace = FramePlace {
         segment: 7,
         offset: 4_096,
     };
@@ -176,7 +176,7 @@ mod tests {
         let bytes = frame(b"body");
         for (segment, offset) in [(8, 4_096), (7, 4_097)] {
             assert_eq!(
-                read(&bytes, Place { segment, offset }),
+                read(&bytes, FramePlace { segment, offset }),
                 Err(Unframed::Damaged)
             );
         }

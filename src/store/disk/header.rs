@@ -7,10 +7,11 @@
 //! It is durable before anything follows, and within what a disk writes as a whole. The mark at its end is written in
 //! place, and durable, before the segment in front of it is removed: the oldest one of a log is number 1, or is marked.
 
+use super::file_error::{damaged, io_error, missing};
 use super::files::{File, Files};
-use super::frame::{self, Place};
-use super::log::{damaged, io_error, missing, name};
+use super::frame::{self, FramePlace};
 use super::record::{LogRecord, Opened};
+use super::segment_file::name;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The first bytes of a segment: they name the format.
@@ -43,8 +44,8 @@ impl Header {
     pub(super) fn require_oldest(&self, files: &dyn Files) -> Result<(), StoreError> {
         match self.preceded {
             None => Ok(()),
-            Some(Preceded::Unmarked) => Err(missing(files, self.number - 1)),
-            Some(Preceded::MarkedInPart) => Err(damaged(files, self.number, MARK)),
+            Some(Preceded::Unmarked) => Err(missing(files, &name(self.number - 1))),
+            Some(Preceded::MarkedInPart) => Err(damaged(files, &name(self.number), MARK)),
         }
     }
 }
@@ -63,7 +64,7 @@ pub(super) fn write(number: u32, opened: &Opened) -> Result<Vec<u8>, StoreError>
 
 /// Reads the header at the beginning of `bytes`, which are those of segment `number`.
 pub(super) fn read(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Header, StoreError> {
-    let damaged_at = |at| damaged(files, number, at);
+    let damaged_at = |at| damaged(files, &name(number), at);
     let Some(bytes) = bytes.get(..HEADER) else {
         return Err(damaged_at(bytes.len()));
     };
@@ -141,7 +142,7 @@ pub(super) fn is_unborn(bytes: &[u8]) -> bool {
 /// What is wrong with a segment that begins otherwise.
 fn foreign(files: &dyn Files, number: u32, magic: &[u8]) -> StoreError {
     if !magic.starts_with(b"redrive log ") || !magic.ends_with(b"\n") {
-        return damaged(files, number, 0);
+        return damaged(files, &name(number), 0);
     }
     let theirs = String::from_utf8_lossy(&magic[12..15]).trim().to_owned();
     let message = format!(
@@ -151,8 +152,8 @@ fn foreign(files: &dyn Files, number: u32, magic: &[u8]) -> StoreError {
     StoreError::of(StoreErrorKind::Version, message)
 }
 
-fn place(segment: u32, offset: usize) -> Place {
-    Place {
+fn place(segment: u32, offset: usize) -> FramePlace {
+    FramePlace {
         segment,
         offset: offset as u32,
     }

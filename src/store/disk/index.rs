@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::FxHashMap;
 
-use super::frame::Place;
+use super::frame::FramePlace;
 use super::function_index::{FunctionIndex, OverflowCounts};
 use super::segment_table::{DeduplicationKey, EntryState, ExecutionKey, IndexEntry, Tables};
 use crate::base::expiring_map::ExpiringMap;
@@ -82,7 +82,7 @@ pub(super) enum Fact {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tail {
     /// The last record that tells of an attempt or the burial; it leads to those before.
-    pub(super) last: Option<Place>,
+    pub(super) last: Option<FramePlace>,
     pub(super) attempts: u32,
     pub(super) uncounted: u32,
     pub(super) deaths: u32,
@@ -114,7 +114,7 @@ pub(super) struct Index {
     /// When finished events that are too old are looked for again.
     trim_at: u64,
     /// Where a salvage could read nothing, and how many bytes there.
-    lost: BTreeMap<Place, u32>,
+    lost: BTreeMap<FramePlace, u32>,
     /// The number of the next event.
     pub(super) next: u64,
 }
@@ -205,7 +205,7 @@ impl Index {
     }
 
     /// Results of executions whose record lies in this segment and is needed: where some of them are.
-    pub(super) fn movable_executions(&self, segment: u32, limit: usize) -> Vec<Place> {
+    pub(super) fn movable_executions(&self, segment: u32, limit: usize) -> Vec<FramePlace> {
         let Some(table) = self.tables.closed(segment) else {
             return Vec::new();
         };
@@ -220,7 +220,7 @@ impl Index {
     }
 
     /// Where the results lie that were remembered.
-    pub(super) fn executions(&self) -> Vec<Place> {
+    pub(super) fn executions(&self) -> Vec<FramePlace> {
         let mut places: Vec<_> = self.executions.values().map(|kept| kept.place).collect();
         places.sort_unstable();
         places
@@ -256,7 +256,7 @@ impl Index {
     }
 
     /// Is what was at `place` lost?
-    pub(super) fn is_lost(&self, place: Place) -> bool {
+    pub(super) fn is_lost(&self, place: FramePlace) -> bool {
         let before = self.lost.range(..=place).next_back();
         before.is_some_and(|(from, &bytes)| {
             from.segment == place.segment && place.offset - from.offset < bytes
@@ -279,7 +279,7 @@ impl Index {
     }
 
     /// Learns what the record at `place` says, which takes `weight` bytes there.
-    pub(super) fn apply(&mut self, fact: Fact, place: Place, weight: u32) {
+    pub(super) fn apply(&mut self, fact: Fact, place: FramePlace, weight: u32) {
         self.supersede(&fact, place);
         match fact {
             Fact::Event {
@@ -402,7 +402,7 @@ impl Index {
     }
 
     /// The record at `place` tells of an event, or takes a letter's place, whose own record may lie in an older segment.
-    fn supersede(&mut self, fact: &Fact, place: Place) {
+    fn supersede(&mut self, fact: &Fact, place: FramePlace) {
         let (seq, letter) = match fact {
             Fact::Event { seq, replaces, .. } => (*seq, replaces.and_then(|id| self.seq(id))),
             Fact::Rescheduled { seq, .. }
@@ -733,7 +733,14 @@ impl Index {
         full(self)
     }
 
-    fn key(&mut self, function: u32, key: Box<str>, first: RequestId, until: u64, place: Place) {
+    fn key(
+        &mut self,
+        function: u32,
+        key: Box<str>,
+        first: RequestId,
+        until: u64,
+        place: FramePlace,
+    ) {
         let key = (function, key);
         let weight = key_weight(&key);
         let kept = Recorded {
@@ -754,7 +761,7 @@ impl Index {
         }
     }
 
-    fn executed(&mut self, key: ExecutionKey, until: u64, weight: u32, place: Place) {
+    fn executed(&mut self, key: ExecutionKey, until: u64, weight: u32, place: FramePlace) {
         let kept = Recorded {
             value: (),
             place,
@@ -775,7 +782,7 @@ impl Index {
 #[derive(Clone, Debug)]
 struct Recorded<V> {
     value: V,
-    place: Place,
+    place: FramePlace,
     bytes: u32,
 }
 
@@ -788,7 +795,7 @@ mod tests {
     use super::*;
     use crate::store::disk::function_index;
 
-    const AT: Place = Place {
+    const AT: FramePlace = FramePlace {
         segment: 1,
         offset: 128,
     };
@@ -878,7 +885,7 @@ mod tests {
             replaces: None,
             tail: None,
         };
-        let there = Place {
+        let there = FramePlace {
             segment: 2,
             offset: 128,
         };
@@ -916,7 +923,7 @@ mod tests {
                 first: RequestId::from(uuid::Uuid::nil()),
                 until: 50,
             };
-            let place = Place { segment, offset: 0 };
+            let place = FramePlace { segment, offset: 0 };
             index.apply(fact, place, 100);
         }
         index.expire(50);

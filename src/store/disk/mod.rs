@@ -32,19 +32,23 @@ mod crash_marks;
 #[cfg(feature = "encryption")]
 mod encryption;
 mod engine;
+mod file_error;
 pub(crate) mod files;
 mod frame;
 mod function_index;
 mod header;
 mod index;
+mod loaded_segment;
 mod log;
+mod log_scan;
+mod open_segments;
 mod reader;
 mod record;
 mod recovery;
 mod reserve;
 mod salvage;
+mod segment_file;
 mod segment_table;
-mod segments;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
 pub(crate) mod simulated;
@@ -485,7 +489,7 @@ impl EventStore for DiskStore {
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
         self.running.begin(lane, events).map_err(|error| {
-            log::io_error(
+            file_error::io_error(
                 &*self.shared.reader.files,
                 crash_marks::NAME,
                 "write to",

@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use super::cipher::{Cipher, SecretKind};
 use super::configuration;
+use super::file_error;
 use super::files::{File, Files};
-use super::frame::{self, Place};
+use super::frame::{self, FramePlace};
 use super::index::{Index, Tail};
-use super::log;
+use super::open_segments::OpenSegments;
 use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule, text, time};
+use super::segment_file;
 use super::segment_table::{EntryState, IndexEntry};
-use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::failure::{Attempt, Condition, DeadLetter, Letter, remember};
 use crate::event::function_name::FunctionName;
@@ -30,7 +31,7 @@ use crate::store::{Execution, Fetched, Known, KnownPage, KnownState, Letters, St
 pub(super) struct Reader {
     pub(super) files: Arc<dyn Files>,
     pub(super) index: Arc<Mutex<Index>>,
-    pub(super) segments: Arc<Segments>,
+    pub(super) segments: Arc<OpenSegments>,
     pub(super) cipher: Arc<Cipher>,
 }
 
@@ -197,7 +198,7 @@ impl Reader {
 
     pub(super) fn execution(
         &self,
-        place: Place,
+        place: FramePlace,
         window: &mut Window,
     ) -> Result<Execution, StoreError> {
         self.record(place, window, |record| {
@@ -359,7 +360,7 @@ impl Reader {
     /// How the event ended whose end lies there.
     pub(super) fn end<R>(
         &self,
-        place: Place,
+        place: FramePlace,
         window: &mut Window,
         then: impl FnOnce(&FinishedRecord<'_>, Option<Payload>) -> R,
     ) -> Result<R, StoreError> {
@@ -381,7 +382,7 @@ impl Reader {
     /// The event as its own record tells of it.
     fn first(
         &self,
-        place: Place,
+        place: FramePlace,
         window: &mut Window,
     ) -> Result<(RequestId, StoredEvent), StoreError> {
         self.record(place, window, |record| match record {
@@ -397,7 +398,7 @@ impl Reader {
         &self,
         mut event: EventRecord<'_>,
         schedule: Option<Schedule>,
-        place: Place,
+        place: FramePlace,
     ) -> Result<StoredEvent, StoreError> {
         let payload = std::mem::take(&mut event.payload);
         let secret = (SecretKind::Payload, event.clear(schedule));
@@ -518,7 +519,7 @@ impl Reader {
         id: RequestId,
         (secret, clear): (SecretKind, impl Serialize),
         blob: Blob<'_>,
-        place: Place,
+        place: FramePlace,
     ) -> Result<Payload, StoreError> {
         let bytes = self.cipher.open(id, secret, clear, blob, place)?;
         let text = String::from_utf8(bytes.into_owned()).ok();
@@ -531,7 +532,7 @@ impl Reader {
         id: RequestId,
         clear: impl Serialize,
         blob: Blob<'_>,
-        place: Place,
+        place: FramePlace,
     ) -> Result<Vec<Attempt>, StoreError> {
         let bytes = self
             .cipher
@@ -542,7 +543,7 @@ impl Reader {
     /// Hands the record that lies there to `then`.
     fn record<R>(
         &self,
-        place: Place,
+        place: FramePlace,
         window: &mut Window,
         then: impl FnOnce(LogRecord<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
@@ -553,7 +554,7 @@ impl Reader {
     }
 
     /// The frame that lies there, at least.
-    fn bytes<'w>(&self, place: Place, window: &'w mut Window) -> Result<&'w [u8], StoreError> {
+    fn bytes<'w>(&self, place: FramePlace, window: &'w mut Window) -> Result<&'w [u8], StoreError> {
         let at = u64::from(place.offset);
         let read = || {
             if window.segment != place.segment || window.file.is_none() {
@@ -577,9 +578,9 @@ impl Reader {
         };
         if let Err(error) = { read }() {
             window.bytes.clear();
-            return Err(log::io_error(
+            return Err(file_error::io_error(
                 &*self.files,
-                &log::name(place.segment),
+                &segment_file::name(place.segment),
                 "read",
                 &error,
             ));
@@ -588,12 +589,12 @@ impl Reader {
         Ok(window.bytes.get(from..).unwrap_or_default())
     }
 
-    fn damaged(&self, place: Place) -> StoreError {
+    fn damaged(&self, place: FramePlace) -> StoreError {
         let message = format!(
             "`{}` is damaged at byte {}: what is there isn't what was written. The event that lies there stays where it is. \
              Restore the folder from a backup, see what is readable with `redrive::store::disk::verify`, or save that with \
              `Disk::salvage`",
-            self.files.path(&log::name(place.segment)),
+            self.files.path(&segment_file::name(place.segment)),
             place.offset
         );
         StoreError::of(StoreErrorKind::Damaged, message)

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::Place;
+use super::frame::FramePlace;
 use crate::base::time::Time;
 use crate::event::failure::{Attempt, Condition, Failure};
 use crate::event::request_id::RequestId;
@@ -33,7 +33,7 @@ pub(super) enum LogRecord<'a> {
         uncounted: u32,
         due: u64,
         /// The record before this one that tells of an attempt or the burial.
-        previous: Option<Place>,
+        previous: Option<FramePlace>,
         attempt: Blob<'a>,
     },
     /// The event succeeded or was cancelled.
@@ -44,7 +44,7 @@ pub(super) enum LogRecord<'a> {
         at: u64,
         condition: Condition,
         attempts: u32,
-        previous: Option<Place>,
+        previous: Option<FramePlace>,
         /// Attempts that no other record tells of.
         last: Option<Blob<'a>>,
     },

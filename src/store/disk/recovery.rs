@@ -10,13 +10,17 @@ use super::cipher::{CipherKeys, Unlock};
 use super::configuration;
 use super::crash_marks::{self, CrashMarks};
 use super::engine::{Engine, boot};
+use super::file_error;
 use super::files::Files;
 use super::header::HEADER;
 use super::index::{Fact, Index, Tail};
-use super::log::{self, Log};
+use super::loaded_segment::ClosedSegment;
+use super::log::LogWriter;
+use super::log_scan;
 use super::reader::Reader;
 use super::record::{Boot, LogRecord, Opened};
 use super::reserve::{self, Reserve};
+use super::segment_file;
 use super::segment_table::EntryState;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
@@ -42,15 +46,16 @@ pub(super) fn recover(
     segment_max: u32,
     health: Arc<Mutex<Health>>,
 ) -> Result<Recovered, StoreError> {
-    let failed =
-        |name: &str, what: &str, error: &std::io::Error| log::io_error(&*files, name, what, error);
+    let failed = |name: &str, what: &str, error: &std::io::Error| {
+        file_error::io_error(&*files, name, what, error)
+    };
     let lock = lock(&*files)?;
     let keys = CipherKeys::read(&*files, unlock)?;
     let mut index = Index::default();
     let mut line = TimeLine::default();
     let mut sealed = Vec::new();
     let mut last = None;
-    log::for_each(&*files, |opened, found| {
+    log_scan::for_each(&*files, |opened, found| {
         keys.check(&*files, found.number, opened.ring)?;
         index.begin_segment(found.number, opened.base);
         line.opened(&opened);
@@ -69,11 +74,11 @@ pub(super) fn recover(
         }
         if found.is_last() && !end.closed {
             let behind = found.length() - u64::from(end.at);
-            let file = files.path(&log::name(found.number));
+            let file = files.path(&segment_file::name(found.number));
             telemetry::store_not_closed(&file, u64::from(end.at), behind);
         }
         found.make_durable(&*files, synced, end.at)?;
-        sealed.push(found.seal(end.at));
+        sealed.push(found.close(end.at));
         last = Some(opened);
         Ok(())
     })?;
@@ -83,7 +88,7 @@ pub(super) fn recover(
     let configured = configured(&*files, last.as_ref())?;
     // A last one without anything gives its place to the one that begins now, unless that is the first that is sealed.
     let alike = last.is_some_and(|last| last.ring.is_some() == unlock.is_some());
-    if alike && sealed.len() > 1 && sealed.last().is_some_and(log::Sealed::is_empty) {
+    if alike && sealed.len() > 1 && sealed.last().is_some_and(ClosedSegment::is_empty) {
         sealed.pop();
         index.drop_newest_segment();
     }
@@ -106,7 +111,7 @@ pub(super) fn recover(
         ring: cipher.ring(),
         configured,
     };
-    let log = Log::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
+    let log = LogWriter::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
     let (mut running, ran) = CrashMarks::open(&*files, line.counted..incarnation)
         .map_err(|error| failed(crash_marks::NAME, "open", &error))?;
     if !log.is_over() {
@@ -144,7 +149,7 @@ pub(super) type Lock = Box<dyn std::any::Any + Send + Sync>;
 pub(super) fn lock(files: &dyn Files) -> Result<Lock, StoreError> {
     let lock = files
         .lock(LOCK)
-        .map_err(|error| log::io_error(files, LOCK, "lock", &error))?;
+        .map_err(|error| file_error::io_error(files, LOCK, "lock", &error))?;
     lock.ok_or_else(|| {
         let message = format!(
             "`{}` is in use by another process: stop that one, or use another folder",
@@ -169,7 +174,7 @@ pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<boo
 /// Without a log, nothing may be there that is made when the log is.
 pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
     let names = files.list();
-    let names = names.map_err(|error| log::io_error(files, "", "list", &error))?;
+    let names = names.map_err(|error| file_error::io_error(files, "", "list", &error))?;
     let beside = [crash_marks::NAME, configuration::NAME, reserve::NAME];
     let Some(orphan) = names.iter().find(|name| beside.contains(&name.as_str())) else {
         return Ok(());
@@ -177,7 +182,7 @@ pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
     let message = format!(
         "`{}` is missing, or cut off, though `{orphan}` is there: files of the log were changed from outside. Restore the folder from a backup, \
          or use an empty one",
-        files.path(&log::name(1)),
+        files.path(&segment_file::name(1)),
     );
     Err(StoreError::of(StoreErrorKind::Damaged, message))
 }
@@ -187,7 +192,7 @@ impl Engine {
     fn fill_reserve(&mut self) {
         let files = self.reader.files.clone();
         if let Err(error) = self.reserve.fill(&*files) {
-            let error = log::io_error(&*files, reserve::NAME, "keep room back in", &error);
+            let error = file_error::io_error(&*files, reserve::NAME, "keep room back in", &error);
             self.set_health(Health::Full(error.to_string()));
         }
     }

@@ -11,12 +11,14 @@ use super::Disk;
 use super::atomic_file;
 use super::cipher::{self, KEYS, Ring};
 use super::configuration;
+use super::file_error;
 use super::files::{Files, Folder};
-use super::frame::{self, Place};
+use super::frame::{self, FramePlace};
 use super::header::{self, HEADER};
-use super::log;
+use super::loaded_segment::LoadedSegment;
 use super::record::{LogRecord, Opened};
 use super::recovery;
+use super::segment_file;
 use super::verify::{Verification, verify_files};
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -112,7 +114,7 @@ pub(super) fn salvage(from: &dyn Files, into: &Arc<dyn Files>) -> Result<Salvage
 
 fn require_empty(into: &dyn Files) -> Result<(), StoreError> {
     let names = into.list();
-    let names = names.map_err(|error| log::io_error(into, "", "list", &error))?;
+    let names = names.map_err(|error| file_error::io_error(into, "", "list", &error))?;
     match names.iter().find(|name| *name != recovery::LOCK) {
         None => Ok(()),
         Some(name) => Err(StoreError::new(format!(
@@ -139,17 +141,17 @@ impl Source {
     fn read(files: &dyn Files) -> Result<Self, StoreError> {
         let (mut headers, mut lost) = (BTreeMap::new(), Vec::new());
         let (mut first, mut another_version) = (None, None);
-        for number in log::numbers(files)? {
-            let found = log::Found::read(files, number, None)?;
+        for number in segment_file::numbers(files)? {
+            let found = LoadedSegment::read(files, number, None)?;
             let header = found.header(files);
             if let Err(error) = &header
                 && error.kind() == StoreErrorKind::Version
             {
                 another_version = Some(error.clone());
             }
-            if header.is_err() && log::is_stray(number, headers.keys().next_back()) {
+            if header.is_err() && segment_file::is_stray(number, headers.keys().next_back()) {
                 lost.push(companion(
-                    &log::name(number),
+                    &segment_file::name(number),
                     "nothing of the store's, it seems",
                 ));
                 continue;
@@ -280,7 +282,7 @@ impl Part {
     ) -> Result<Self, StoreError> {
         let (bytes, is_emptied) = match source.headers.contains_key(&number) {
             true => {
-                let found = log::Found::read(files, number, None)?;
+                let found = LoadedSegment::read(files, number, None)?;
                 let is_emptied = found.is_emptied();
                 (found.into_bytes(), is_emptied)
             }
@@ -363,7 +365,7 @@ impl Part {
 
     fn lose(&mut self, at: usize, bytes: usize, what: String) {
         self.lost.push(Lost {
-            name: log::name(self.number),
+            name: segment_file::name(self.number),
             at: at as u64,
             bytes: bytes as u64,
             what,
@@ -403,19 +405,19 @@ impl Part {
             header::set_oldest(&mut bytes, self.number)?;
         }
         bytes.append(&mut self.frames);
-        let name = log::name(self.number);
+        let name = segment_file::name(self.number);
         let write = || {
             let file = into.open(&name, true)?;
             file.write_at(0, &bytes)?;
             file.sync()?;
             into.sync()
         };
-        write().map_err(|error| log::io_error(into, &name, "write", &error))?;
+        write().map_err(|error| file_error::io_error(into, &name, "write", &error))?;
         Ok(length as u32)
     }
 
-    fn place(&self, at: usize) -> Place {
-        Place {
+    fn place(&self, at: usize) -> FramePlace {
+        FramePlace {
             segment: self.number,
             offset: at as u32,
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::frame::Place;
+use super::frame::FramePlace;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryState {
@@ -22,7 +22,7 @@ pub(super) enum EntryState {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IndexEntry {
-    pub(super) place: Place,
+    pub(super) place: FramePlace,
     pub(super) due: u64,
     pub(super) function: u32,
     /// Of its payload, or of its result.
@@ -197,14 +197,14 @@ impl Tables {
         self.tables.iter().map(|table| table.live).sum()
     }
 
-    pub(super) fn count(&mut self, place: Place, weight: u32) {
+    pub(super) fn count(&mut self, place: FramePlace, weight: u32) {
         if let Some(table) = self.segment(place.segment) {
             table.live += 1;
             table.live_bytes += u64::from(weight);
         }
     }
 
-    pub(super) fn discount(&mut self, place: Place, weight: u32) {
+    pub(super) fn discount(&mut self, place: FramePlace, weight: u32) {
         if let Some(table) = self.segment(place.segment) {
             table.live -= 1;
             table.live_bytes -= u64::from(weight);

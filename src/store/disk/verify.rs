@@ -11,12 +11,13 @@ use super::configuration;
 use super::files::{Files, Folder};
 use super::header::HEADER;
 use super::index::{Fact, Index};
-use super::log;
+use super::loaded_segment::LoadedSegment;
+use super::open_segments::OpenSegments;
 use super::reader::{Reader, Window};
 use super::record::Opened;
 use super::recovery::{self, TimeLine};
+use super::segment_file;
 use super::segment_table::EntryState;
-use super::segments::Segments;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What [`verify`] found in a folder.
@@ -107,11 +108,11 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
 pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, StoreError> {
     let mut survey = Survey::default();
     let mut all = BTreeMap::new();
-    for number in log::numbers(&**files)? {
-        let header = log::Found::read(&**files, number, None)?.header(&**files);
+    for number in segment_file::numbers(&**files)? {
+        let header = LoadedSegment::read(&**files, number, None)?.header(&**files);
         match header {
-            Err(error) if log::is_stray(number, all.keys().next_back()) => {
-                survey.damaged(log::name(number), error.to_string());
+            Err(error) if segment_file::is_stray(number, all.keys().next_back()) => {
+                survey.damaged(segment_file::name(number), error.to_string());
             }
             header => drop(all.insert(number, header.ok())),
         }
@@ -130,7 +131,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
             .map(|next| next.opened);
         if all.contains_key(&number) {
             let sealed = next.as_ref().and_then(|next| next.previous);
-            let found = log::Found::read(&**files, number, sealed.map(|(_, length)| length))?;
+            let found = LoadedSegment::read(&**files, number, sealed.map(|(_, length)| length))?;
             survey.segment(files, &found, number == last);
             if found.is_emptied() {
                 continue;
@@ -152,7 +153,7 @@ pub(super) fn verify_files(files: &Arc<dyn Files>) -> Result<Verification, Store
     let reader = Reader {
         files: files.clone(),
         index: index.clone(),
-        segments: Arc::new(Segments::new(files.clone())),
+        segments: Arc::new(OpenSegments::new(files.clone())),
         cipher: Arc::new(Cipher::locked(since)),
     };
     let mut found = Verification {
@@ -207,8 +208,8 @@ impl Survey {
     /// The file isn't there.
     fn lost(&mut self, files: &Arc<dyn Files>, number: u32) {
         self.index.begin_segment(number, self.index.next);
-        let why = format!("`{}` is missing", files.path(&log::name(number)));
-        self.damaged(log::name(number), why);
+        let why = format!("`{}` is missing", files.path(&segment_file::name(number)));
+        self.damaged(segment_file::name(number), why);
     }
 
     fn damaged(&mut self, name: String, why: String) {
@@ -250,7 +251,7 @@ impl Survey {
         Ok(sealed.map(|ring| ring.since))
     }
 
-    fn segment(&mut self, files: &Arc<dyn Files>, found: &log::Found, is_last: bool) {
+    fn segment(&mut self, files: &Arc<dyn Files>, found: &LoadedSegment, is_last: bool) {
         let base = found.header(&**files).map(|header| header.opened.base);
         let start = base.as_ref().map_or(0, |_| HEADER as u32);
         self.index
@@ -289,7 +290,7 @@ impl Survey {
             },
         };
         self.files.push(VerifiedFile {
-            name: log::name(found.number),
+            name: segment_file::name(found.number),
             bytes: found.length(),
             records,
             extent,

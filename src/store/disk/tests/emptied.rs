@@ -13,7 +13,7 @@ use crate::store::disk::header::HEADER;
 use crate::store::disk::record::LogRecord;
 use crate::store::disk::salvage::salvage;
 use crate::store::disk::verify::{Extent, Verification, verify_files};
-use crate::store::disk::{frame, log};
+use crate::store::disk::{frame, segment_file};
 use crate::store::{EventStore, Health};
 
 const LENGTH: u64 = (HEADER + frame::HEAD + 1) as u64;
@@ -169,7 +169,7 @@ fn the_oldest_is_marked_also_where_it_was_emptied_before_or_is_emptied_after() {
         let more = keep(&store, event("late", "2", at(0)));
         (0..5).for_each(|_| poke(&store));
         assert!(
-            !files.lengths().contains_key(&log::name(1)),
+            !files.lengths().contains_key(&segment_file::name(1)),
             "it is removed"
         );
         let left = super::kill(store, &files);
@@ -199,12 +199,12 @@ fn without_a_descriptor_removing_is_tried_again() {
         ids.iter().for_each(|&id| succeed(&store, id));
         (0..5).for_each(|_| poke(&store));
         assert_eq!(store.health(), Health::Well);
-        assert!(left.lengths().contains_key(&log::name(1)));
+        assert!(left.lengths().contains_key(&segment_file::name(1)));
         left.open_max(None);
         keep(&store, filler(10));
         (0..5).for_each(|_| poke(&store));
         assert_eq!(store.health(), Health::Well);
-        assert!(!left.lengths().contains_key(&log::name(1)));
+        assert!(!left.lengths().contains_key(&segment_file::name(1)));
         let files = super::kill(store, &left);
         assert!(verified(&files).is_sound());
         assert!(open(&files, &tiny(4_096), 0).is_ok());
@@ -220,7 +220,7 @@ fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
         let left = super::kill(store, &files);
         let name = &names(&left)[0];
         let number = name[..8].parse().unwrap();
-        let place = frame::Place {
+        let place = frame::FramePlace {
             segment: number,
             offset: HEADER as u32,
         };
@@ -229,7 +229,7 @@ fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
             let written = frame::append(bytes, place, |buffer| LogRecord::Lost.write(buffer));
             written.unwrap();
         });
-        let next = log::name(number + 1);
+        let next = segment_file::name(number + 1);
         // As a copy has it: the next one says how long it is.
         let copy = Simulated::new(9);
         let files: Arc<dyn Files> = Arc::new(copy.clone());

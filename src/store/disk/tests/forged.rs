@@ -10,7 +10,7 @@ use crate::error::StoreErrorKind;
 use crate::event::failure::{Attempt, Failure, FailureKind};
 use crate::store::disk::Disk;
 use crate::store::disk::files::Files;
-use crate::store::disk::frame::{self, Place};
+use crate::store::disk::frame::{self, FramePlace};
 use crate::store::disk::header::{self, HEADER};
 use crate::store::disk::record::{Blob, LogRecord, Opened};
 use crate::store::disk::salvage::salvage;
@@ -29,7 +29,7 @@ fn frames(bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
 
 fn frames_of(bytes: &[u8], segment: u32) -> Vec<(usize, Vec<u8>)> {
     let (mut at, mut all) = (HEADER, Vec::new());
-    let place = |at| Place {
+    let place = |at| FramePlace {
         segment,
         offset: at as u32,
     };
@@ -40,8 +40,8 @@ fn frames_of(bytes: &[u8], segment: u32) -> Vec<(usize, Vec<u8>)> {
     all
 }
 
-fn place(at: usize) -> Place {
-    Place {
+fn place(at: usize) -> FramePlace {
+    FramePlace {
         segment: 1,
         offset: at as u32,
     }
@@ -218,7 +218,7 @@ fn a_retry_that_was_put_off_does_not_open() {
                     *forged = due - 1;
                 }
                 let mut forged = Vec::new();
-                let place = Place {
+                let place = FramePlace {
                     segment: 2,
                     offset: at as u32,
                 };

@@ -11,7 +11,7 @@ use super::{
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
-use crate::store::disk::segments::OPEN_MAX;
+use crate::store::disk::open_segments::OPEN_MAX;
 use crate::store::disk::simulated::{Call, Simulated};
 use crate::store::disk::verify::verify_files;
 use crate::store::{Appended, EventStore, Health, Settled, Settlement};

@@ -294,8 +294,8 @@ fn a_folder_of_the_format_before_is_read() {
 }
 
 fn to_first_format(bytes: &mut [u8]) {
-    use crate::store::disk::frame::{self, Place};
-    let place = Place {
+    use crate::store::disk::frame::{self, FramePlace};
+    let place = FramePlace {
         segment: 1,
         offset: 16,
     };

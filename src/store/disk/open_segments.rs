@@ -10,25 +10,25 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::files::{self, File, Files};
-use super::log;
+use super::segment_file;
 
 /// Files that are kept open for reading.
 pub(super) const OPEN_MAX: usize = 8;
 
-pub(super) struct Segments {
+pub(super) struct OpenSegments {
     files: Arc<dyn Files>,
-    open: Mutex<Open>,
+    open: Mutex<OpenFiles>,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenFiles {
     /// The segment that grows.
     last: Option<(u32, Arc<dyn File>)>,
     /// Others; the one that was asked for last comes first.
     read: VecDeque<(u32, Arc<dyn File>)>,
 }
 
-impl Segments {
+impl OpenSegments {
     pub(super) fn new(files: Arc<dyn Files>) -> Self {
         Self {
             files,
@@ -49,7 +49,7 @@ impl Segments {
         if let Some(file) = open.find(number) {
             return Ok(file);
         }
-        let name = log::name(number);
+        let name = segment_file::name(number);
         let file = match self.files.open(&name, false) {
             // One of these can be spared.
             Err(error) if files::is_short(&error) && !open.read.is_empty() => {
@@ -73,7 +73,7 @@ impl Segments {
     }
 }
 
-impl Open {
+impl OpenFiles {
     fn find(&mut self, number: u32) -> Option<Arc<dyn File>> {
         if let Some((_, file)) = self.last.as_ref().filter(|(last, _)| *last == number) {
             return Some(file.clone());
