@@ -334,7 +334,7 @@ async fn a_subscriber_that_dies_is_dropped_with_a_log_line_and_the_others_miss_n
             .unwrap();
     }
     let gone = || {
-        log.lines(|line| line.text.contains("subscriber of dead letters is gone"))
+        log.lines(|line| line.text.contains("dead-letter subscriber is gone"))
             .len()
     };
     // Whether a mailbox is closed is known only by sending to it; the actor's end comes some time after its last letter.
@@ -785,7 +785,7 @@ async fn threads_that_a_function_holds_for_good_are_bounded_and_it_goes_on_when_
         ids.push(invoke(&client, "blocking", number).await);
     }
     let line = log
-        .wait(|line| line.is("blocking", "as many threads as they may"))
+        .wait(|line| line.is("blocking", "abandoned threads have reached"))
         .await;
     assert_eq!(line.level, tracing::Level::ERROR);
     assert_eq!(client.call::<u32>("neighbour", 7_u32).await.unwrap(), 7);

@@ -156,8 +156,7 @@ fn a_blocked_arbiter_is_replaced_as_soon_as_a_thread_can_be_had() {
         assert!(!calling.is_finished());
         restore(before);
         assert_eq!(calling.await.unwrap().unwrap(), 7);
-        log.wait(|line| line.text.contains("can be had again"))
-            .await;
+        log.wait(|line| line.text.contains("available again")).await;
         *gate.0.lock().unwrap() = true;
         gate.1.notify_all();
         client.wait(event).await.unwrap();

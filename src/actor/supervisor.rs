@@ -30,7 +30,7 @@ use crate::mailbox::snapshot::View;
 use crate::queue::entry::{Phase, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
-use crate::telemetry::logs::{Owner, Report};
+use crate::telemetry::logs::{LogOwner, Report};
 
 pub(crate) struct Supervisor {
     admission: Arc<Admission>,
@@ -234,7 +234,7 @@ impl Supervisor {
                 failure: Some(failure),
                 now: self.mailbox.clock.wall(*ended),
             };
-            let owner = Owner::new(self.mailbox.name().clone(), ticket.id);
+            let owner = LogOwner::new(self.mailbox.name().clone(), ticket.id);
             logs.end(&owner, &report);
         }
     }
@@ -251,7 +251,7 @@ impl Supervisor {
     }
 
     fn bury(&self, ticket: Ticket, letter: DeadLetter) {
-        telemetry::buried(
+        telemetry::dead_lettered(
             self.mailbox.name(),
             letter.request_id,
             letter.condition,

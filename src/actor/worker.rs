@@ -32,7 +32,7 @@ use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
 use crate::queue::entry::{Taken, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
-use crate::telemetry::logs::{Logs, Owner, Report};
+use crate::telemetry::logs::{LogOwner, Logs, Report};
 
 /// How long a worker goes on before it lets the others on its arbiter have a turn, and after how many events at most.
 const TURN_MAX: Duration = Duration::from_micros(200);
@@ -250,7 +250,7 @@ impl Shift {
             }
             let log = self.admission.logs.get().map(|logs| {
                 let Ticket { id, attempt, .. } = taken.ticket;
-                let owner = Owner::new(self.mailbox().name().clone(), id);
+                let owner = LogOwner::new(self.mailbox().name().clone(), id);
                 let version = taken.origin.as_ref().and_then(|it| it.version.as_ref());
                 logs.start(&owner, attempt, version);
                 (logs, owner)
@@ -324,7 +324,14 @@ impl Shift {
     }
 
     /// What AWS's REPORT line says of the attempt that began at `started`.
-    fn report(&self, logs: &Logs, owner: &Owner, started: Time, init: Option<Duration>, ran: &Ran) {
+    fn report(
+        &self,
+        logs: &Logs,
+        owner: &LogOwner,
+        started: Time,
+        init: Option<Duration>,
+        ran: &Ran,
+    ) {
         let now = self.now();
         let failure = match ran {
             Ran::Badly(failure) => Some(failure),

@@ -100,7 +100,7 @@ impl Admission {
             Err(error) => Err(StoreError::new(error.to_string())),
         };
         if let Err(error) = kept {
-            telemetry::store_unanswered(&error.to_string());
+            telemetry::store_query_failed(&error.to_string());
         }
     }
 

@@ -424,7 +424,7 @@ impl Admission {
         }
         drop(keys);
         // A subscriber may well come back here too.
-        let heard = telemetry::hears_accepted().then(|| mailbox.name().clone());
+        let heard = telemetry::logs_accepted().then(|| mailbox.name().clone());
         drop(mailbox);
         if let Some(name) = heard {
             telemetry::accepted(&name, request_id);

@@ -6,7 +6,7 @@ use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
 use crate::queue::Unadmitted;
 use crate::queue::entry::Entry;
-use crate::telemetry::logs::Owner;
+use crate::telemetry::logs::LogOwner;
 
 impl Admission {
     /// Takes a proposed id for this function, so that no other event can have it.
@@ -31,7 +31,7 @@ impl Admission {
         }
         // What an earlier event under this id has logged isn't this one's, and may be nobody's to read who asks for this one.
         if let Some(logs) = self.logs.get() {
-            logs.forget(&Owner::new(mailbox.name().clone(), request_id));
+            logs.forget(&LogOwner::new(mailbox.name().clone(), request_id));
         }
         Ok(Some(request_id))
     }

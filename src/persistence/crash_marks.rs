@@ -94,7 +94,7 @@ impl Lane {
             mailbox.meter(|meters| meters.store_errors += 1);
             // Each run would say the same.
             if !std::mem::replace(&mut self.fails, true) {
-                telemetry::begin_failed(mailbox.name(), &problem);
+                telemetry::crash_mark_failed(mailbox.name(), &problem);
             }
         }
     }

@@ -198,7 +198,7 @@ impl Admission {
         answer
             .inspect_err(|error| {
                 if !self.has_ended() {
-                    telemetry::store_unanswered(&error.to_string());
+                    telemetry::store_query_failed(&error.to_string());
                 }
             })
             .ok()

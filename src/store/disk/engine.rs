@@ -403,7 +403,7 @@ impl Engine {
                     telemetry::store_full(&why);
                 }
             }
-            (_, Health::Well) if self.full_is_logged => telemetry::store_well(),
+            (_, Health::Well) if self.full_is_logged => telemetry::store_recovered(),
             (_, Health::Well) => {}
             (_, Health::Failed(why)) => telemetry::store_failed(&why),
         }

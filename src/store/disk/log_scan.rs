@@ -83,7 +83,7 @@ fn complete_numbers(files: &dyn Files) -> Result<Vec<u32>, StoreError> {
         let bytes = segment_file::read_start(files, last, HEADER + 1)?;
         if header::is_unborn(&bytes) {
             numbers.pop();
-            telemetry::store_unborn(&files.path(&segment_file::name(last)), bytes.len());
+            telemetry::store_file_unfinished(&files.path(&segment_file::name(last)), bytes.len());
         }
     }
     Ok(numbers)

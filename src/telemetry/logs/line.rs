@@ -1,11 +1,11 @@
-//! Text that others write, as lines of a log: no text can look like a line of the runtime's own.
+//! Foreign text as lines of a log: no text can look like a line of the runtime, and no failure fills the log.
 
 use std::fmt::{self, Display, Write};
 
 use crate::base::excerpt::excerpt;
 use crate::event::failure::{Failure, FailureKind};
 
-/// A text that stays within its line: control characters but the tab, and what else ends a line, are written as escapes.
+/// A text that stays within its line: control characters, except the tab, and line separators are written as escapes.
 pub(super) struct OneLine<T>(pub(super) T);
 
 impl<T: Display> Display for OneLine<T> {
@@ -30,11 +30,11 @@ impl Write for Escaping<'_, '_> {
 
 /// Most bytes of a line about a failure.
 const LINE_MAX: usize = 1 << 10;
-/// Most bytes of all such lines of an attempt: with END and REPORT they fit into the tail of an answer (INV-18).
+/// Most bytes of all such lines of an attempt: with END and REPORT they fit into the log tail of a response (INV-18).
 const FAILURE_MAX: usize = 3 << 10;
 
-/// Writes how an attempt failed, as AWS's runtimes do: the error with its type, a panic's place, and each cause, a line each.
-/// A timeout has a line of AWS's own (LOG-09).
+/// Writes how an attempt failed, as AWS's runtimes do: one line each for the error with its type, the place of a panic, and
+/// every cause. Nothing for a timeout, which has another line (LOG-09).
 pub(super) fn write_failure(log: &mut String, failure: &Failure) {
     if failure.kind == FailureKind::Timeout {
         return;
@@ -56,7 +56,7 @@ pub(super) fn write_failure(log: &mut String, failure: &Failure) {
     }
 }
 
-/// Adds a line, as far as the log may grow to `full` bytes by it.
+/// Adds a line, cut so that the log has at most `full` bytes.
 fn add_line(log: &mut String, full: usize, line: impl Display) {
     let room = full.saturating_sub(log.len() + 1);
     if room >= LINE_MIN {
@@ -65,7 +65,7 @@ fn add_line(log: &mut String, full: usize, line: impl Display) {
     }
 }
 
-/// A shorter piece of a line says nothing.
+/// Less than this of a line is left out.
 const LINE_MIN: usize = 64;
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_type_its_place_and_its_causes() {
+    fn a_failure_is_logged_with_its_type_place_and_causes() {
         let mut failure =
             Failure::new(FailureKind::Error, "shop::Declined", "no\nEND RequestId: x");
         failure.causes = vec!["limit".to_owned(), "a\rb".to_owned()];
