@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::actor::arbiter_pool::{Pool, PoolArbiter};
 use crate::admission::Admission;
 use crate::mailbox::Mailbox;
-use crate::mailbox::notice::Notice;
+use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::telemetry;
 
 /// How often the watch looks within the time that counts as blocked.
@@ -89,7 +89,7 @@ fn abandon(
     pool.raise_alarm(admission.clock.now());
     for mailbox in admission.mailboxes() {
         if mailbox.has_workers_on(arbiter.serial) {
-            mailbox.tell(Notice::ArbiterBlocked(arbiter.serial));
+            mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter.serial));
         }
     }
     let mailbox = mailbox?;

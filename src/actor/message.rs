@@ -6,10 +6,10 @@ use actix::Message;
 
 use crate::event::failure::DeadLetter;
 use crate::mailbox::Mailbox;
-use crate::mailbox::notice::Notice;
+use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::entry::Ticket;
 
-impl Message for Notice {
+impl Message for SupervisorMessage {
     type Result = ();
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  Invoke ──▶ Router ──▶ admission ──▶ mailbox ◀── pull ── Worker   (arbiters of the pool)
 //!                                        │  ▲                │
-//!                            Notice::Attend │ rouse          │ Notice::Failed
+//!                                        Reconcile │ wake           │ Failed
 //!                                        ▼  │                ▼
 //!                                       Supervisor ◀─────────┘
 //!                                        │      ▲ Removed

@@ -25,8 +25,10 @@ use crate::event::caller::Origin;
 use crate::event::failure::{DeadLetter, Failure};
 use crate::function::destination::{Destination, InvocationRecord};
 use crate::mailbox::Mailbox;
-use crate::mailbox::notice::{Failed, Judgement, Notice, Overseer};
-use crate::mailbox::snapshot::View;
+use crate::mailbox::snapshot::EventSnapshot;
+use crate::mailbox::supervisor_message::{
+    FailedAttempt, FailureOutcome, SupervisorMessage, SupervisorSender,
+};
 use crate::queue::entry::{Phase, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
@@ -46,9 +48,9 @@ pub(crate) struct Supervisor {
 /// The mailbox's line to its supervisor.
 struct SupervisorLink(Addr<Supervisor>);
 
-impl Overseer for SupervisorLink {
-    fn tell(&self, notice: Notice) {
-        self.0.do_send(notice);
+impl SupervisorSender for SupervisorLink {
+    fn send(&self, message: SupervisorMessage) {
+        self.0.do_send(message);
     }
 }
 
@@ -72,7 +74,7 @@ impl Supervisor {
     }
 
     /// The line through which a mailbox reaches the supervisor at `addr`.
-    pub(crate) fn line(addr: Addr<Self>) -> Box<dyn Overseer> {
+    pub(crate) fn line(addr: Addr<Self>) -> Box<dyn SupervisorSender> {
         Box::new(SupervisorLink(addr))
     }
 
@@ -83,9 +85,9 @@ impl Supervisor {
     fn attend(&mut self, ctx: &mut Context<Self>) {
         let mut again = self.mailbox.fail_waiting_calls(AT_ONCE, self.now());
         if self.mailbox.live_settings.is_reserved_zero() {
-            again |= self.doom_due(ctx);
+            again |= self.dead_letter_due(ctx);
         }
-        let plan = self.mailbox.attend(self.now());
+        let plan = self.mailbox.reconcile(self.now());
         let start = if plan.probing {
             plan.start.min(1)
         } else {
@@ -95,7 +97,7 @@ impl Supervisor {
         again |= all_started && start > STARTS_AT_ONCE;
         if again {
             self.budget.spend(AT_ONCE, ctx);
-            ctx.address().do_send(Notice::Attend);
+            ctx.address().do_send(SupervisorMessage::Reconcile);
         }
         if plan.fetch {
             self.admission.fetch(&self.mailbox);
@@ -105,8 +107,8 @@ impl Supervisor {
     }
 
     /// Nothing of the function may run. Answers whether there is more that is due.
-    fn doom_due(&mut self, ctx: &mut Context<Self>) -> bool {
-        let (doomed, again) = self.mailbox.doom_due(AT_ONCE, self.now());
+    fn dead_letter_due(&mut self, ctx: &mut Context<Self>) -> bool {
+        let (doomed, again) = self.mailbox.dead_letter_due(AT_ONCE, self.now());
         self.bury_some(doomed.into_iter(), ctx);
         again
     }
@@ -118,7 +120,9 @@ impl Supervisor {
         };
         let admission = self.admission.clone();
         let worker_context = worker_context(&admission, &self.mailbox);
-        let seat = self.mailbox.seat(worker_context, placement.serial());
+        let seat = self
+            .mailbox
+            .register_worker(worker_context, placement.serial());
         let arbiter = placement.arbiter();
         let shift = Shift {
             seat,
@@ -179,15 +183,15 @@ impl Supervisor {
         })
     }
 
-    fn judge(&mut self, failed: Failed) {
+    fn judge(&mut self, failed: FailedAttempt) {
         let ticket = failed.ticket;
         if !failed.logged {
             self.log(&failed);
         }
-        match self.mailbox.judge(failed, self.now()) {
-            Judgement::Superseded | Judgement::Answered => {}
-            Judgement::Bury(ticket, letter) => self.bury(ticket, letter),
-            Judgement::Retry {
+        match self.mailbox.settle_failure(failed, self.now()) {
+            FailureOutcome::Superseded | FailureOutcome::CallFailed => {}
+            FailureOutcome::DeadLetter(ticket, letter) => self.bury(ticket, letter),
+            FailureOutcome::Retry {
                 attempt,
                 uncounted,
                 at,
@@ -209,22 +213,23 @@ impl Supervisor {
     }
 
     /// Tells the event's log of an attempt whose worker can't, unless another attempt has begun.
-    fn log(&self, failed: &Failed) {
-        let Failed {
+    fn log(&self, failed: &FailedAttempt) {
+        let FailedAttempt {
             ticket,
             failure,
             started,
             ended,
             ..
         } = failed;
-        let is_present =
-            |view: &View| view.attempt == ticket.attempt && matches!(view.phase, Phase::Running);
+        let is_present = |view: &EventSnapshot| {
+            view.attempt == ticket.attempt && matches!(view.phase, Phase::Running)
+        };
         let Some(logs) = self.admission.logs.get() else {
             return;
         };
         if self
             .mailbox
-            .view(ticket.id)
+            .snapshot(ticket.id)
             .as_ref()
             .is_some_and(is_present)
         {
@@ -325,7 +330,7 @@ impl Supervisor {
         }
         for mailbox in self.admission.mailboxes() {
             if mailbox.number != self.mailbox.number && mailbox.has_workers_on(arbiter) {
-                mailbox.tell(Notice::ArbiterBlocked(arbiter));
+                mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter));
             }
         }
     }
@@ -334,11 +339,11 @@ impl Supervisor {
     /// are superseded when their timeout has passed, as they would have been by their own worker.
     fn abandon(&mut self, arbiter: u64, ctx: &mut Context<Self>) {
         let timeout = self.mailbox.live_settings.timeout();
-        for (ticket, started) in self.mailbox.abandon(arbiter) {
+        for (ticket, started) in self.mailbox.abandon_arbiter(arbiter) {
             let deadline = started.after(timeout);
             self.tell_later(deadline, ctx, move |ended| {
                 let failure = Failure::timeout(timeout);
-                Notice::Failed(Box::new(Failed {
+                SupervisorMessage::Failed(Box::new(FailedAttempt {
                     ticket,
                     failure,
                     started,
@@ -355,18 +360,18 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 }
 
-impl Handler<Notice> for Supervisor {
+impl Handler<SupervisorMessage> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+    fn handle(&mut self, notice: SupervisorMessage, ctx: &mut Self::Context) {
         self.budget.spend(0, ctx);
         match notice {
-            Notice::Attend => self.attend(ctx),
-            Notice::Failed(failed) => self.judge(*failed),
-            Notice::Doomed(doomed) => self.bury_some(doomed.into_iter(), ctx),
-            Notice::Parked(events) => self.admission.park(&self.mailbox, &events),
-            Notice::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
-            Notice::ArbiterHeld(arbiter) => self.leave_alone(arbiter),
+            SupervisorMessage::Reconcile => self.attend(ctx),
+            SupervisorMessage::Failed(failed) => self.judge(*failed),
+            SupervisorMessage::DeadLetters(doomed) => self.bury_some(doomed.into_iter(), ctx),
+            SupervisorMessage::Spilled(events) => self.admission.park(&self.mailbox, &events),
+            SupervisorMessage::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
+            SupervisorMessage::ArbiterHeld(arbiter) => self.leave_alone(arbiter),
         }
     }
 }

@@ -27,8 +27,8 @@ use crate::function::context::{Context, WorkerContext};
 use crate::function::crash_loop::Crash;
 use crate::function::destination::{Destination, InvocationRecord};
 use crate::function::handler::Instance;
-use crate::mailbox::notice::Failed;
-use crate::mailbox::{Done, Mailbox, Pace, Seat, Turn};
+use crate::mailbox::supervisor_message::FailedAttempt;
+use crate::mailbox::{Mailbox, SucceededRun, Turn, WorkerHandle, WorkerMode};
 use crate::queue::entry::{Taken, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
@@ -56,7 +56,7 @@ pub(crate) struct Worker {
 
 /// All that a worker works with.
 pub(crate) struct Shift {
-    pub(crate) seat: Seat,
+    pub(crate) seat: WorkerHandle,
     pub(crate) admission: Arc<Admission>,
     pub(crate) placement: Arc<Placement>,
 }
@@ -133,7 +133,7 @@ impl Shift {
 
     async fn serve(self) {
         poll_fn(|cx| {
-            self.seat.wakes(cx.waker());
+            self.seat.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
@@ -211,16 +211,16 @@ impl Shift {
                 *arbiter_turn = ArbiterTurn::begin(now);
             }
             let pace = match (quick >= BRISK_ROW, lingered) {
-                (false, _) => Pace::Calm,
-                (true, false) => Pace::Linger,
-                (true, true) => Pace::Brisk,
+                (false, _) => WorkerMode::Normal,
+                (true, false) => WorkerMode::FastPolling,
+                (true, true) => WorkerMode::Fast,
             };
             let (turn, payload) = self.seat.turn(done.take(), pace, now);
             drop(payload);
             let (mut taken, run) = match turn {
                 Turn::Run { taken, run } => (taken, run),
                 Turn::Stop => return false,
-                Turn::Linger => {
+                Turn::PollAgain => {
                     lingered = !self.linger(now).await;
                     continue;
                 }
@@ -244,7 +244,7 @@ impl Shift {
             };
             let now = alone.as_ref().map_or(now, |_| self.now());
             (began, lingered) = (Some(now), false);
-            let brisk = pace != Pace::Calm;
+            let brisk = pace != WorkerMode::Normal;
             if let Some(lane) = &mut lane {
                 lane.run(&taken, brisk, self.mailbox());
             }
@@ -286,7 +286,7 @@ impl Shift {
     }
 
     /// Lets the others on the arbiter have a turn, after what was done is settled. Returns the time afterwards.
-    async fn give_way(&self, done: Option<Done>, now: Time) -> Time {
+    async fn give_way(&self, done: Option<SucceededRun>, now: Time) -> Time {
         if let Some(done) = done {
             drop(self.seat.settle(done, now));
         }
@@ -305,7 +305,7 @@ impl Shift {
     ) -> bool {
         let _ = self.guarded(|| instance.end()); // the failure that came first counts
         let panicked = failure.kind == FailureKind::Panic;
-        self.seat.failed(Failed {
+        self.seat.failed(FailedAttempt {
             ticket: taken.ticket,
             failure,
             started,
@@ -397,7 +397,7 @@ impl Shift {
             if !std::mem::replace(&mut waiting, true) {
                 timer.as_mut().reset(instant);
                 if brisk {
-                    self.seat.slow();
+                    self.seat.report_slow();
                 }
             }
             timer
@@ -436,7 +436,7 @@ impl Shift {
     async fn linger(&self, since: Time) -> bool {
         for _ in 0..LINGER_LOOKS {
             yield_now().await;
-            if self.seat.is_stirred() {
+            if self.seat.may_have_work() {
                 return true;
             }
             let lingered = self.now().since(since);
@@ -465,8 +465,13 @@ impl Shift {
 
     /// Where somebody else must hear of a success, it is settled first: a superseded one is nobody's business.
     /// Otherwise it is given back, to be settled with the next turn.
-    fn succeeded(&self, taken: &Taken, started: Time, result: Option<Payload>) -> Option<Done> {
-        let done = Done {
+    fn succeeded(
+        &self,
+        taken: &Taken,
+        started: Time,
+        result: Option<Payload>,
+    ) -> Option<SucceededRun> {
+        let done = SucceededRun {
             ticket: taken.ticket,
             first_due: taken.first_due,
             started,

@@ -46,10 +46,10 @@ use crate::function::settings::Fault;
 use crate::idempotency::Bounds;
 use crate::idempotency::lease::Claims;
 use crate::mailbox::Mailbox;
-use crate::mailbox::notice::Notice;
-use crate::mailbox::snapshot::End;
+use crate::mailbox::snapshot::EventOutcome;
+use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::entry::Entry;
-use crate::queue::{NEVER, Unadmitted};
+use crate::queue::{NEVER, RefusalReason};
 use crate::store::EventStore;
 use crate::telemetry::logs::Logs;
 use crate::telemetry::{self, Outage};
@@ -143,7 +143,7 @@ impl Wish {
 pub(crate) struct Calling {
     pub(crate) request_id: RequestId,
     /// Where its end will be told.
-    pub(crate) end: oneshot::Receiver<End>,
+    pub(crate) end: oneshot::Receiver<EventOutcome>,
     pub(crate) mailbox: Weak<Mailbox>,
     pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) accepted: Time,
@@ -284,7 +284,7 @@ impl Admission {
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
         let owner = self.proposals.owner(id);
         let number = owner.unwrap_or_else(|| id.place().0);
-        let known = |mailbox: &Arc<Mailbox>| mailbox.view(id).is_some();
+        let known = |mailbox: &Arc<Mailbox>| mailbox.snapshot(id).is_some();
         let here = self.numbered(number).filter(known);
         here.or_else(|| self.stored_with(id).filter(known))
     }
@@ -333,7 +333,9 @@ impl Admission {
     pub(crate) fn desert(&self) -> bool {
         let news = self.close(Door::Gone);
         if news {
-            self.mailboxes().iter().for_each(|mailbox| mailbox.desert());
+            self.mailboxes()
+                .iter()
+                .for_each(|mailbox| mailbox.end_watches());
         }
         news
     }
@@ -517,7 +519,7 @@ impl Admission {
         // One that came in while the mailboxes were being deserted would wait for ever.
         if self.door.load(Ordering::Acquire) == Door::Gone as u8 {
             if let Some(cancelled) = mailbox.cancel(request_id) {
-                mailbox.let_go(cancelled);
+                mailbox.finish_cancel(cancelled);
             }
             return Err(InvokeError::NoSystem);
         }
@@ -535,10 +537,10 @@ impl Admission {
         let (mailbox, entry) = self.rehearse(invoke, InvocationType::Event)?;
         let settings = mailbox.settings();
         let full = if mailbox.pending() >= settings.mailbox_events_max {
-            Unadmitted::EventsMax
+            RefusalReason::EventsMax
         } else if mailbox.pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max
         {
-            Unadmitted::BytesMax
+            RefusalReason::BytesMax
         } else {
             return Ok(());
         };
@@ -602,9 +604,9 @@ impl Admission {
 fn doom(mailbox: &Mailbox, ids: &[RequestId], condition: Condition) {
     let doomed: Vec<_> = ids
         .iter()
-        .filter_map(|&id| mailbox.doom(id, condition))
+        .filter_map(|&id| mailbox.dead_letter(id, condition))
         .collect();
-    mailbox.tell(Notice::Doomed(doomed));
+    mailbox.notify(SupervisorMessage::DeadLetters(doomed));
 }
 
 fn unknown(function: &str) -> InvokeError {
@@ -631,24 +633,24 @@ pub(crate) fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeErro
 
 pub(crate) fn refusal(
     mailbox: &Mailbox,
-    refused: Unadmitted,
+    refused: RefusalReason,
     proposal: Option<RequestId>,
 ) -> InvokeError {
     let settings = mailbox.settings();
     let bound = match (refused, proposal) {
-        (Unadmitted::Removed, _) => return unknown(mailbox.name().as_str()),
-        (Unadmitted::Closed, _) => return InvokeError::ShuttingDown,
-        (Unadmitted::ReservedInUse(reserved), _) => {
+        (RefusalReason::Removed, _) => return unknown(mailbox.name().as_str()),
+        (RefusalReason::Closed, _) => return InvokeError::ShuttingDown,
+        (RefusalReason::ReservedInUse(reserved), _) => {
             return InvokeError::ReservedConcurrencyInUse {
                 function: mailbox.name().to_string(),
                 reserved,
             };
         }
-        (Unadmitted::RequestIdTaken, Some(request_id)) => {
+        (RefusalReason::RequestIdTaken, Some(request_id)) => {
             return InvokeError::RequestIdTaken { request_id };
         }
-        (Unadmitted::BytesMax, _) => Bound::Bytes(settings.mailbox_bytes_max),
-        (Unadmitted::EventsMax | Unadmitted::RequestIdTaken, _) => {
+        (RefusalReason::BytesMax, _) => Bound::Bytes(settings.mailbox_bytes_max),
+        (RefusalReason::EventsMax | RefusalReason::RequestIdTaken, _) => {
             Bound::Events(settings.mailbox_events_max)
         }
     };

@@ -4,7 +4,7 @@ use super::{Admission, refusal};
 use crate::error::InvokeError;
 use crate::event::request_id::RequestId;
 use crate::mailbox::Mailbox;
-use crate::queue::Unadmitted;
+use crate::queue::RefusalReason;
 use crate::queue::entry::Entry;
 use crate::telemetry::logs::LogOwner;
 
@@ -59,7 +59,7 @@ impl Admission {
         &self,
         mailbox: &Mailbox,
         proposals: impl IntoIterator<Item = RequestId>,
-        admitted: Result<T, Unadmitted>,
+        admitted: Result<T, RefusalReason>,
     ) -> Result<T, InvokeError> {
         admitted.map_err(|full| {
             let mut proposals = proposals.into_iter().peekable();
@@ -71,6 +71,6 @@ impl Admission {
 
     /// Drops the ids of events that the mailbox has forgotten.
     fn unpropose(&self, mailbox: &Mailbox) {
-        self.proposals.give_back(mailbox.forgotten());
+        self.proposals.give_back(mailbox.take_forgotten_ids());
     }
 }

@@ -1,5 +1,6 @@
 //! What every folder builds on, and what knows nothing of events: time, locks, threads, panics, signals.
 
+pub(crate) mod capacity;
 pub(crate) mod clock;
 pub(crate) mod excerpt;
 pub(crate) mod expiring_map;

@@ -12,7 +12,7 @@ use crate::event::caller;
 use crate::event::failure::Failure;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::mailbox::snapshot::End;
+use crate::mailbox::snapshot::EventOutcome;
 
 /// A call under way, from [`Client::begin_call`]. Dropping it cancels the call.
 #[must_use = "a call that is dropped is cancelled"]
@@ -71,18 +71,18 @@ impl Call {
         let end = (&mut self.calling.end).await.map_err(|_| self.lost())?;
         self.ended = true;
         match end {
-            End::Succeeded(result) => result
+            EventOutcome::Succeeded(result) => result
                 .unwrap_or_else(Payload::null)
                 .read()
                 .map_err(CallError::Result),
-            End::Failed(failure) => Err(CallError::Failed(failure)),
-            End::Dead(letter) => Err(CallError::Failed(
+            EventOutcome::Failed(failure) => Err(CallError::Failed(failure)),
+            EventOutcome::Dead(letter) => Err(CallError::Failed(
                 letter
                     .failure()
                     .cloned()
                     .unwrap_or_else(Failure::worker_lost),
             )),
-            End::Cancelled => Err(CallError::Cancelled),
+            EventOutcome::Cancelled => Err(CallError::Cancelled),
         }
     }
 

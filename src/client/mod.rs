@@ -25,7 +25,7 @@ use crate::event::request_id::RequestId;
 use crate::event::{InvocationType, Invoke, Options, Receipt};
 use crate::function::context::Context;
 use crate::mailbox::Mailbox;
-use crate::mailbox::snapshot::{End, View};
+use crate::mailbox::snapshot::{EventOutcome, EventSnapshot};
 use crate::queue::entry::Phase;
 use crate::store::{Health, Known, KnownState};
 use crate::telemetry::{Meters, Stats};
@@ -432,7 +432,7 @@ impl Client {
         function: Option<&FunctionName>,
     ) -> Option<Status> {
         if let Some(mailbox) = self.locate_of(id, function)
-            && let Some(view) = mailbox.view(id)
+            && let Some(view) = mailbox.snapshot(id)
         {
             return Some(status(&mailbox, &view));
         }
@@ -459,7 +459,7 @@ impl Client {
     #[cfg(feature = "http")]
     pub(crate) async fn holder(&self, id: RequestId) -> Option<Holder> {
         if let Some(mailbox) = self.admission.locate(id)
-            && let Some(view) = mailbox.view(id)
+            && let Some(view) = mailbox.snapshot(id)
         {
             return Some(Holder {
                 function: mailbox.name().clone(),
@@ -489,7 +489,7 @@ impl Client {
     #[cfg(feature = "http")]
     pub(crate) async fn accepted_at(&self, id: RequestId) -> Option<SystemTime> {
         if let Some(mailbox) = self.admission.locate(id)
-            && let Some(view) = mailbox.view(id)
+            && let Some(view) = mailbox.snapshot(id)
         {
             return Some(view.accepted.stored());
         }
@@ -514,7 +514,7 @@ impl Client {
         let Some(mailbox) = self.locate_of(id, function) else {
             return self.wait_stored(id, function).await;
         };
-        let attempts = mailbox.view(id).map_or(0, |view| view.attempt);
+        let attempts = mailbox.snapshot(id).map_or(0, |view| view.attempt);
         let end = mailbox.watch(id, false)?.await.ok()?;
         Some(ended(&mailbox, id, end, attempts))
     }
@@ -622,7 +622,7 @@ impl Client {
             status: status(&mailbox, view),
             invoked_as: InvokedAs::Known(view.qualifier.clone()),
         });
-        let parked = (waits && mailbox.has_parked()).then_some(PARKED);
+        let parked = (waits && mailbox.has_overflow()).then_some(PARKED);
         Some(EventPage {
             events: events.collect(),
             next: next.map(u64::from).or(parked),
@@ -725,19 +725,19 @@ impl Chain {
     }
 }
 
-fn ended(mailbox: &Mailbox, id: RequestId, end: End, attempts: u32) -> Status {
+fn ended(mailbox: &Mailbox, id: RequestId, end: EventOutcome, attempts: u32) -> Status {
     match end {
-        End::Succeeded(result) => Status::Succeeded {
+        EventOutcome::Succeeded(result) => Status::Succeeded {
             result: result.unwrap_or_else(Payload::null),
-            attempts: mailbox.view(id).map_or(attempts, |view| view.attempt),
+            attempts: mailbox.snapshot(id).map_or(attempts, |view| view.attempt),
         },
-        End::Dead(letter) => Status::Dead(letter),
-        End::Failed(failure) => Status::Failed(failure),
-        End::Cancelled => Status::Cancelled,
+        EventOutcome::Dead(letter) => Status::Dead(letter),
+        EventOutcome::Failed(failure) => Status::Failed(failure),
+        EventOutcome::Cancelled => Status::Cancelled,
     }
 }
 
-fn status(mailbox: &Mailbox, view: &View) -> Status {
+fn status(mailbox: &Mailbox, view: &EventSnapshot) -> Status {
     let wall = |time| mailbox.clock.wall(time);
     match view.phase {
         Phase::New | Phase::Ready => Status::Accepted {

@@ -14,7 +14,7 @@ const GRANT_MAX: u32 = 256;
 
 impl Mailbox {
     pub(super) fn bring_in(&self, inner: &mut Inner, revoke: bool) {
-        let mut arrivals = self.inbox.lock();
+        let mut arrivals = self.intake.lock();
         if revoke {
             (arrivals.grant.events, arrivals.grant.bytes) = (0, 0);
         }
@@ -47,7 +47,7 @@ impl Mailbox {
             0
         };
         inner.published = until;
-        let mut arrivals = self.inbox.lock();
+        let mut arrivals = self.intake.lock();
         let grant = &mut arrivals.grant;
         grant.until = until;
         if inner.granted > 0 {
@@ -59,7 +59,7 @@ impl Mailbox {
         }
     }
 
-    /// Says until when nobody has to be woken, where that has changed enough to be worth the inbox's lock. Where it ends
+    /// Says until when nobody has to be woken, where that has changed enough to be worth the intake's lock. Where it ends
     /// sooner than callers were told, somebody has to be woken for what they put there meanwhile.
     #[inline]
     pub(super) fn publish(&self, inner: &mut Inner, now: Time) -> Wake {
@@ -70,7 +70,7 @@ impl Mailbox {
             return Wake::default();
         }
         inner.published = until;
-        let mut arrivals = self.inbox.lock();
+        let mut arrivals = self.intake.lock();
         arrivals.grant.until = until;
         if !sooner || arrivals.events.is_empty() {
             return Wake::default();
@@ -83,14 +83,14 @@ impl Mailbox {
     /// Before a worker sleeps, unless something has arrived: what comes from here on wakes somebody. Answers whether it may
     /// sleep.
     pub(super) fn settle_down(&self, inner: &mut Inner) -> bool {
-        let mut arrivals = self.inbox.lock();
+        let mut arrivals = self.intake.lock();
         if !arrivals.events.is_empty() {
             return false;
         }
         let until = inner.quiet_until(self.rules());
         (arrivals.grant.until, inner.published) = (until, until);
         let held = !arrivals.grant.slots.is_empty() || !inner.spare_slots.is_empty();
-        if inner.seats.are_all_idle() && held {
+        if inner.workers.are_all_idle() && held {
             // The memory for bursts goes with the burst.
             let quiet = std::mem::take(&mut *arrivals);
             drop(arrivals);
@@ -108,15 +108,15 @@ impl Inner {
     #[inline]
     fn quiet_until(&self, rules: Rules<'_>) -> Time {
         let held = self.queue.paused || self.queue.allowance == 0;
-        let all_awake = !self.seats.has_idle()
-            && (self.summoned || self.seats.live() >= rules.live_settings.concurrency());
+        let all_awake = !self.workers.has_idle()
+            && (self.summoned || self.workers.live() >= rules.live_settings.concurrency());
         match (
             self.removed || rules.live_settings.is_reserved_zero(),
             held || all_awake,
         ) {
             (true, _) => Time::default(),
             (false, true) => Time(u64::MAX),
-            (false, false) => self.seats.searched_until(),
+            (false, false) => self.workers.searched_until(),
         }
     }
 }
@@ -134,9 +134,9 @@ mod tests {
     use crate::event::request_id::RequestId;
     use crate::function::Function;
     use crate::function::context::{Event, WorkerContext};
-    use crate::mailbox::{Done, Pace, Seat, Turn};
+    use crate::mailbox::{SucceededRun, Turn, WorkerHandle, WorkerMode};
     use crate::queue::entry::{Entry, Taken};
-    use crate::queue::{Refused, Unadmitted};
+    use crate::queue::{RefusalReason, RefusedEntry};
 
     /// Time stands still here.
     const NOW: Time = Time(1_000_000);
@@ -150,7 +150,7 @@ mod tests {
         ))
     }
 
-    fn seat(mailbox: &Arc<Mailbox>) -> Seat {
+    fn seat(mailbox: &Arc<Mailbox>) -> WorkerHandle {
         let worker_context = WorkerContext {
             function: mailbox.name().clone(),
             clock: mailbox.clock.clone(),
@@ -159,8 +159,8 @@ mod tests {
             claims: Arc::new(crate::idempotency::lease::Claims::new(Default::default())),
             threads: mailbox.threads.clone(),
         };
-        let seat = mailbox.seat(Arc::new(worker_context), 0);
-        seat.wakes(Waker::noop());
+        let seat = mailbox.register_worker(Arc::new(worker_context), 0);
+        seat.set_waker(Waker::noop());
         seat
     }
 
@@ -177,16 +177,16 @@ mod tests {
         }
     }
 
-    fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, Refused> {
+    fn admit(mailbox: &Mailbox, random: u128) -> Result<RequestId, RefusedEntry> {
         mailbox.admit(entry(), random, NOW)
     }
 
-    fn admit_at(mailbox: &Mailbox, now: Time) -> Result<RequestId, Refused> {
+    fn admit_at(mailbox: &Mailbox, now: Time) -> Result<RequestId, RefusedEntry> {
         mailbox.admit(entry(), 0, now)
     }
 
-    fn done_with(taken: &Taken, started: Time) -> Done {
-        Done {
+    fn done_with(taken: &Taken, started: Time) -> SucceededRun {
+        SucceededRun {
             ticket: taken.ticket,
             first_due: taken.first_due,
             started,
@@ -195,10 +195,10 @@ mod tests {
     }
 
     /// Runs what there is; answers how much it was.
-    fn run(seat: &Seat) -> u32 {
+    fn run(seat: &WorkerHandle) -> u32 {
         let (mut done, mut ran) = (None, 0);
         loop {
-            match seat.turn(done.take(), Pace::Brisk, NOW).0 {
+            match seat.turn(done.take(), WorkerMode::Fast, NOW).0 {
                 Turn::Run { taken, .. } => {
                     ran += 1;
                     done = Some(done_with(&taken, NOW));
@@ -211,7 +211,7 @@ mod tests {
     /// Slots that neither hold an event nor are free.
     fn held(mailbox: &Mailbox) -> usize {
         let inner = mailbox.lock_as_is();
-        inner.spare_slots.len() + mailbox.inbox.lock().grant.slots.len()
+        inner.spare_slots.len() + mailbox.intake.lock().grant.slots.len()
     }
 
     #[test]
@@ -243,8 +243,8 @@ mod tests {
         for random in 0..2 {
             admit(&mailbox, random).expect("there is room");
         }
-        assert_eq!(mailbox.inbox.lock().events.len(), 1);
-        mailbox.inbox.calm();
+        assert_eq!(mailbox.intake.lock().events.len(), 1);
+        mailbox.intake.calm();
         assert_eq!(run(&seat), 2);
     }
 
@@ -260,7 +260,7 @@ mod tests {
                 admit(&mailbox, u128::from(random)).expect("there is room");
             }
             let refused = admit(&mailbox, 0).expect_err("there is no room");
-            assert_eq!(refused.why, Unadmitted::EventsMax);
+            assert_eq!(refused.why, RefusalReason::EventsMax);
             assert_eq!(mailbox.pending(), 1_000);
             if round % 2 == 0 {
                 mailbox.resume();
@@ -282,7 +282,7 @@ mod tests {
         }
         for random in 0..300 {
             let refused = admit(&mailbox, random).expect_err("there is no room");
-            assert_eq!(refused.why, Unadmitted::BytesMax);
+            assert_eq!(refused.why, RefusalReason::BytesMax);
         }
         assert_eq!(mailbox.pending_bytes(), bytes_max);
     }
@@ -302,12 +302,15 @@ mod tests {
         let mailbox = two();
         let (other, quick) = (seat(&mailbox), seat(&mailbox));
         for seat in [&other, &quick] {
-            assert!(matches!(seat.turn(None, Pace::Calm, at(0)).0, Turn::Idle));
+            assert!(matches!(
+                seat.turn(None, WorkerMode::Normal, at(0)).0,
+                Turn::Idle
+            ));
         }
         let woken = Arc::new(Woken::default());
-        other.wakes(&Waker::from(woken.clone()));
+        other.set_waker(&Waker::from(woken.clone()));
         let mut done = None;
-        for (pace, time) in [(Pace::Brisk, 0), (Pace::Calm, 50)] {
+        for (pace, time) in [(WorkerMode::Fast, 0), (WorkerMode::Normal, 50)] {
             admit_at(&mailbox, at(time)).expect("there is room");
             admit_at(&mailbox, at(time)).expect("there is room");
             assert!(!woken.0.load(Ordering::SeqCst));
@@ -327,17 +330,23 @@ mod tests {
             admit(&mailbox, random).expect("there is room");
         }
         let mut done = None;
-        while let Turn::Run { taken, .. } = busy.turn(done.take(), Pace::Calm, NOW).0 {
+        while let Turn::Run { taken, .. } = busy.turn(done.take(), WorkerMode::Normal, NOW).0 {
             done = Some(done_with(&taken, NOW));
             if mailbox.lock().queue.ready() == 0 {
                 break;
             }
         }
-        assert!(matches!(other.turn(None, Pace::Calm, NOW).0, Turn::Idle));
+        assert!(matches!(
+            other.turn(None, WorkerMode::Normal, NOW).0,
+            Turn::Idle
+        ));
         let mut later = entry();
         later.start = at(1_000_000);
         mailbox.admit(later, 0, at(900)).expect("there is room");
-        assert!(matches!(busy.turn(done, Pace::Calm, at(901)).0, Turn::Idle));
+        assert!(matches!(
+            busy.turn(done, WorkerMode::Normal, at(901)).0,
+            Turn::Idle
+        ));
         assert_eq!(held(&mailbox), 0);
     }
 
@@ -349,15 +358,16 @@ mod tests {
         for _ in 0..6 {
             admit_at(&mailbox, beginning).expect("there is room");
         }
-        let Turn::Run { .. } = second.turn(None, Pace::Calm, beginning).0 else {
+        let Turn::Run { .. } = second.turn(None, WorkerMode::Normal, beginning).0 else {
             panic!("there is something to run")
         };
         let mut done = None;
-        while let Turn::Run { taken, .. } = first.turn(done.take(), Pace::Calm, beginning).0 {
+        while let Turn::Run { taken, .. } = first.turn(done.take(), WorkerMode::Normal, beginning).0
+        {
             done = Some(done_with(&taken, beginning));
         }
         let woken = Arc::new(Woken::default());
-        first.wakes(&Waker::from(woken.clone()));
+        first.set_waker(&Waker::from(woken.clone()));
         admit_at(&mailbox, beginning).expect("there is room");
         assert!(woken.0.load(Ordering::SeqCst));
     }

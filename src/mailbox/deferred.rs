@@ -8,14 +8,14 @@ use crate::base::spin_lock;
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::mailbox::snapshot::End;
+use crate::mailbox::snapshot::EventOutcome;
 use crate::telemetry;
 
 /// What would run somebody else's code, a waker's, a `Drop`, a log subscriber's, and therefore waits until the lock is released.
-pub(super) enum Later {
-    End(oneshot::Sender<End>, End),
+pub(super) enum Deferred {
+    Outcome(oneshot::Sender<EventOutcome>, EventOutcome),
     /// No end will be told.
-    Gone(oneshot::Sender<End>),
+    Gone(oneshot::Sender<EventOutcome>),
     Drained(oneshot::Sender<()>),
     Payload(Payload),
     /// To be logged: the function, the event and the attempt.
@@ -23,10 +23,10 @@ pub(super) enum Later {
     Recovered(FunctionName),
 }
 
-impl Later {
+impl Deferred {
     fn run(self) {
         match self {
-            Self::End(watcher, end) => drop(watcher.send(end)),
+            Self::Outcome(watcher, end) => drop(watcher.send(end)),
             Self::Gone(watcher) => drop(watcher),
             Self::Drained(waiting) => drop(waiting.send(())),
             Self::Payload(payload) => drop(payload),
@@ -39,9 +39,9 @@ impl Later {
 }
 
 /// The locked mailbox. What has to wait for its release is done on the way out.
-pub(super) struct Books<'a>(MutexGuard<'a, Inner>);
+pub(super) struct MailboxGuard<'a>(MutexGuard<'a, Inner>);
 
-impl std::ops::Deref for Books<'_> {
+impl std::ops::Deref for MailboxGuard<'_> {
     type Target = Inner;
 
     #[inline]
@@ -50,14 +50,14 @@ impl std::ops::Deref for Books<'_> {
     }
 }
 
-impl std::ops::DerefMut for Books<'_> {
+impl std::ops::DerefMut for MailboxGuard<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Inner {
         &mut self.0
     }
 }
 
-impl Drop for Books<'_> {
+impl Drop for MailboxGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if !self.0.later.is_empty() || !self.0.queue.remains.is_empty() {
@@ -65,7 +65,7 @@ impl Drop for Books<'_> {
             let remains = std::mem::take(&mut self.0.queue.remains);
             MutexGuard::unlocked(&mut self.0, || {
                 drop(remains);
-                later.into_iter().for_each(Later::run);
+                later.into_iter().for_each(Deferred::run);
             });
         }
     }
@@ -73,7 +73,7 @@ impl Drop for Books<'_> {
 
 impl Mailbox {
     /// Takes the lock and brings in what has arrived, so that the books are whole.
-    pub(super) fn lock(&self) -> Books<'_> {
+    pub(super) fn lock(&self) -> MailboxGuard<'_> {
         let mut inner = self.lock_as_is();
         self.bring_in(&mut inner, false);
         inner
@@ -81,12 +81,12 @@ impl Mailbox {
 
     /// As `lock`, without what has arrived.
     #[inline]
-    pub(super) fn lock_as_is(&self) -> Books<'_> {
-        Books(spin_lock::take(&self.inner))
+    pub(super) fn lock_as_is(&self) -> MailboxGuard<'_> {
+        MailboxGuard(spin_lock::take(&self.inner))
     }
 
     /// As `lock`, and nothing more arrives without the lock until `publish` has said how much may: the bounds hold exactly.
-    pub(super) fn lock_to_admit(&self) -> Books<'_> {
+    pub(super) fn lock_to_admit(&self) -> MailboxGuard<'_> {
         let mut inner = self.lock_as_is();
         self.bring_in(&mut inner, true);
         inner

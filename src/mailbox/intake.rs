@@ -34,13 +34,13 @@ pub(crate) struct Arrivals {
 /// On lines of its own: callers write here while workers write to the mailbox.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-pub(crate) struct Inbox {
+pub(crate) struct Intake {
     arrivals: Mutex<Arrivals>,
     /// Something arrived, or changed for a worker that lingers, since it was last looked at.
     stirred: AtomicBool,
 }
 
-impl Inbox {
+impl Intake {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Arrivals> {
         spin_lock::take(&self.arrivals)
     }

@@ -1,19 +1,19 @@
-//! A function's mailbox: the queue behind one lock, with the seats of the workers that pull from it.
+//! A function's mailbox: the queue behind one lock, with the workers of the workers that pull from it.
 //!
 //! The only shared mutable state on the hot path. A worker takes the lock once between two events, for settling the one and
-//! taking the other (`mailbox/take.rs`); a caller takes it once for an event, or only the inbox's, as long as nobody has to
+//! taking the other (`mailbox/take.rs`); a caller takes it once for an event, or only the intake's, as long as nobody has to
 //! be woken (`mailbox/arriving.rs`). Nothing of the user's runs under the lock, nobody is woken under it, and no payload is
 //! dropped under it: that waits in `mailbox/deferred.rs`. How events end is told in `mailbox/settle.rs`, how they come from the
 //! store, and what of them waits there, in `mailbox/overflow.rs`.
 
 mod arriving;
-pub(crate) mod backlog;
+
 mod deferred;
 pub(crate) mod intake;
-pub(crate) mod notice;
 mod overflow;
 mod settle;
 pub(crate) mod snapshot;
+pub(crate) mod supervisor_message;
 mod take;
 pub(crate) mod workers;
 
@@ -25,6 +25,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::threads::{Change, Threads};
 use crate::base::time::Time;
@@ -37,21 +38,20 @@ use crate::function::crash_loop::{Gate, Restarts};
 use crate::function::dedicated_arbiters::{DedicatedArbiters, Holding};
 use crate::function::live_settings::{LiveSettings, Rules};
 use crate::function::settings::Settings;
-use crate::mailbox::backlog::Backlog;
-use crate::mailbox::intake::Inbox;
-use crate::mailbox::notice::{Notice, Overseer};
-use crate::mailbox::snapshot::{End, View};
-use crate::mailbox::workers::Seats;
+use crate::mailbox::intake::Intake;
+use crate::mailbox::snapshot::{EventOutcome, EventSnapshot};
+use crate::mailbox::supervisor_message::{SupervisorMessage, SupervisorSender};
+use crate::mailbox::workers::Workers;
 use crate::queue::entry::{Arrival, Entry, Ticket};
-use crate::queue::{Bounds, Queue, Refused, Unadmitted};
+use crate::queue::{Queue, QueueBounds, RefusalReason, RefusedEntry};
 use crate::telemetry::{self, Meters, Stats};
 
-use deferred::Later;
-pub(crate) use take::{Done, Pace, Seat, Turn};
+use deferred::Deferred;
+pub(crate) use take::{SucceededRun, Turn, WorkerHandle, WorkerMode};
 
 /// What the supervisor is to do.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct SupervisorPlan {
     pub(crate) start: u32,
     pub(crate) deadline: Option<Time>,
     pub(crate) probing: bool,
@@ -63,14 +63,14 @@ pub(crate) struct Mailbox {
     pub(crate) function: Function,
     pub(crate) number: u32,
     pub(crate) clock: Clock,
-    overseer: OnceLock<Box<dyn Overseer>>,
+    supervisor: OnceLock<Box<dyn SupervisorSender>>,
     pub(crate) live_settings: LiveSettings,
     pub(crate) threads: Arc<Threads>,
     /// Records of dead events that wait for an arbiter to be delivered on.
-    pub(crate) deliveries: Arc<Backlog>,
+    pub(crate) deliveries: Arc<Capacity>,
     /// Since when it is.
     pub(crate) registered: Time,
-    inbox: Inbox,
+    intake: Intake,
     inner: Mutex<Inner>,
     /// Apart from the rest: it is asked and told where threads are held, which must not hold up others.
     dedicated_arbiters: Mutex<DedicatedArbiters>,
@@ -78,7 +78,7 @@ pub(crate) struct Mailbox {
 
 struct Inner {
     queue: Queue,
-    seats: Seats,
+    workers: Workers,
     /// How many events the last grant let arrive without the lock; 0 if none is out.
     granted: u32,
     /// Until when callers think that nobody has to be woken.
@@ -94,7 +94,7 @@ struct Inner {
     restarts: Restarts,
     /// Boxed: most functions never crash, and there may be many functions.
     last_crash: Option<Box<Failure>>,
-    watchers: HashMap<RequestId, Vec<oneshot::Sender<End>>>,
+    watchers: HashMap<RequestId, Vec<oneshot::Sender<EventOutcome>>>,
     meters: Meters,
     /// The function was removed: nothing comes in or starts.
     removed: bool,
@@ -106,7 +106,7 @@ struct Inner {
     deserted: bool,
     drains: Vec<(Drain, oneshot::Sender<()>)>,
     /// Waits for the lock to be released.
-    later: Vec<Later>,
+    later: Vec<Deferred>,
 }
 
 /// When a mailbox counts as drained.
@@ -153,14 +153,14 @@ impl std::ops::AddAssign for Wake {
 impl Mailbox {
     pub(crate) fn new(function: Function, number: u32, clock: Clock) -> Self {
         let settings = &function.settings;
-        let bounds = Bounds {
+        let bounds = QueueBounds {
             events_max: settings.mailbox_events_max,
             bytes_max: settings.mailbox_bytes_max,
             window: settings.window,
         };
         let inner = Inner {
             queue: Queue::new(number, bounds, settings.retention.clone()),
-            seats: Seats::default(),
+            workers: Workers::default(),
             granted: 0,
             published: Time::default(),
             spare: Vec::new(),
@@ -181,13 +181,13 @@ impl Mailbox {
         Self {
             live_settings: LiveSettings::new(settings),
             threads: Arc::default(),
-            deliveries: Backlog::new(DELIVERIES_MAX, DELIVERIES_BYTES_MAX),
+            deliveries: Capacity::new(DELIVERIES_MAX, DELIVERIES_BYTES_MAX),
             registered: clock.now(),
             function,
             number,
             clock,
-            overseer: OnceLock::new(),
-            inbox: Inbox::default(),
+            supervisor: OnceLock::new(),
+            intake: Intake::default(),
             inner: Mutex::new(inner),
             dedicated_arbiters: Mutex::default(),
         }
@@ -214,7 +214,7 @@ impl Mailbox {
     pub(crate) fn configure(&self, configuration: Configuration) {
         self.adopt(configuration);
         self.lock().summoned = true;
-        self.tell(Notice::Attend);
+        self.notify(SupervisorMessage::Reconcile);
     }
 
     /// As `configure`, before anybody looks after it.
@@ -246,26 +246,26 @@ impl Mailbox {
     }
 
     /// Whom to tell; set once, before the first event.
-    pub(crate) fn oversee(&self, overseer: Box<dyn Overseer>) {
-        let _ = self.overseer.set(overseer);
+    pub(crate) fn set_supervisor(&self, supervisor: Box<dyn SupervisorSender>) {
+        let _ = self.supervisor.set(supervisor);
     }
 
-    pub(crate) fn tell(&self, notice: Notice) {
-        if let Some(overseer) = self.overseer.get() {
-            overseer.tell(notice);
+    pub(crate) fn notify(&self, notice: SupervisorMessage) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.send(notice);
         }
     }
 
     #[inline]
     pub(crate) fn wake(&self, wake: Wake) {
         if wake.stir {
-            self.inbox.stir();
+            self.intake.stir();
         }
         if let Some(waker) = wake.waker {
             waker.wake();
         }
         if wake.attend {
-            self.tell(Notice::Attend);
+            self.notify(SupervisorMessage::Reconcile);
         }
     }
 
@@ -277,8 +277,8 @@ impl Mailbox {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<RequestId, Refused> {
-        let entry = match self.inbox.put(entry, self.number, random, now) {
+    ) -> Result<RequestId, RefusedEntry> {
+        let entry = match self.intake.put(entry, self.number, random, now) {
             Ok(id) => return Ok(id),
             Err(entry) => entry,
         };
@@ -288,7 +288,7 @@ impl Mailbox {
         let wake = inner.rouse(self.rules(), now);
         self.grant(&mut inner, now);
         drop(inner);
-        // Refused or not: whoever was chosen to be woken counts as awake.
+        // RefusedEntry or not: whoever was chosen to be woken counts as awake.
         self.wake(wake);
         admitted
     }
@@ -298,7 +298,7 @@ impl Mailbox {
         &self,
         entries: Vec<(Entry, u128)>,
         now: Time,
-    ) -> Result<Vec<RequestId>, Unadmitted> {
+    ) -> Result<Vec<RequestId>, RefusalReason> {
         let (mut ids, mut wakes) = (Vec::with_capacity(entries.len()), Vec::new());
         let bytes = entries
             .iter()
@@ -326,7 +326,7 @@ impl Mailbox {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<(RequestId, oneshot::Receiver<End>), Refused> {
+    ) -> Result<(RequestId, oneshot::Receiver<EventOutcome>), RefusedEntry> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock_to_admit();
         let entry = inner.ask_open(entry)?;
@@ -334,8 +334,8 @@ impl Mailbox {
         let reserved = self.live_settings.reserved();
         if let Some(reserved) = reserved.filter(|&it| inner.queue.claimed() >= u64::from(it)) {
             inner.meters.throttles += 1;
-            let why = Unadmitted::ReservedInUse(reserved);
-            return Err(Refused { why, entry });
+            let why = RefusalReason::ReservedInUse(reserved);
+            return Err(RefusedEntry { why, entry });
         }
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.entry(id).or_default().push(sender);
@@ -377,7 +377,7 @@ impl Mailbox {
 
     /// What the supervisor is to do now. Wakes idle workers, lets those go that were idle for too long, and
     /// forgets what is beyond the retention.
-    pub(crate) fn attend(&self, now: Time) -> Plan {
+    pub(crate) fn reconcile(&self, now: Time) -> SupervisorPlan {
         let rules = self.rules();
         let mut wakers = Vec::new();
         let mut inner = self.lock();
@@ -388,16 +388,16 @@ impl Mailbox {
         inner.set_allowance(rules.registered);
         // Those who are about to look for work take some of it.
         let takeable = inner.queue.takeable(now);
-        let mut wanted = takeable.saturating_sub(inner.seats.coming(now));
+        let mut wanted = takeable.saturating_sub(inner.workers.coming(now));
         while wanted > 0 {
-            let Some(waker) = inner.seats.wake_idle(now) else {
+            let Some(waker) = inner.workers.wake_idle(now) else {
                 break;
             };
             wakers.push(waker);
             wanted -= 1;
         }
         inner
-            .seats
+            .workers
             .let_go(rules.registered.keep_alive, now, &mut wakers);
         let room = if inner.removed {
             0
@@ -405,7 +405,7 @@ impl Mailbox {
             rules
                 .live_settings
                 .concurrency()
-                .saturating_sub(inner.seats.live())
+                .saturating_sub(inner.workers.live())
         };
         let start = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let deadline = inner.next_deadline(rules.registered, start, now);
@@ -414,7 +414,7 @@ impl Mailbox {
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
         self.wake(wake);
-        Plan {
+        SupervisorPlan {
             start,
             deadline,
             probing: gate == Gate::Probing,
@@ -433,7 +433,7 @@ impl Mailbox {
         let holding = self.dedicated_arbiters.lock().held(held, crowded, now);
         match (holding, shared) {
             (Holding::Moves, _) => self.move_to_own_arbiters(),
-            (Holding::Stays, Some(arbiter)) => self.tell(Notice::ArbiterHeld(arbiter)),
+            (Holding::Stays, Some(arbiter)) => self.notify(SupervisorMessage::ArbiterHeld(arbiter)),
             _ => {}
         }
     }
@@ -467,14 +467,14 @@ impl Mailbox {
     }
 
     pub(crate) fn has_workers_on(&self, arbiter: u64) -> bool {
-        self.lock_as_is().seats.has_any_on(arbiter)
+        self.lock_as_is().workers.has_any_on(arbiter)
     }
 
-    /// Takes the seats on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
+    /// Takes the workers on a blocked arbiter out of service. Answers the attempts that are stuck there, with the time
     /// when each has had its timeout.
-    pub(crate) fn abandon(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
+    pub(crate) fn abandon_arbiter(&self, arbiter: u64) -> Vec<(Ticket, Time)> {
         let mut inner = self.lock();
-        let (stuck, wakers) = inner.seats.abandon(arbiter);
+        let (stuck, wakers) = inner.workers.abandon(arbiter);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
         stuck
@@ -494,7 +494,7 @@ impl Mailbox {
         inner.queue.paused = false;
         inner.summoned = true;
         drop(inner);
-        self.tell(Notice::Attend);
+        self.notify(SupervisorMessage::Reconcile);
     }
 
     /// Holds the function's events back until the end of the process.
@@ -520,7 +520,7 @@ impl Mailbox {
 
     /// Lets all workers go. What they run goes on, or is given up if `abort`.
     pub(crate) fn retire(&self, abort: bool) {
-        let wakers = self.lock().seats.retire(abort);
+        let wakers = self.lock().workers.retire(abort);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -532,7 +532,7 @@ impl Mailbox {
 
     /// Attempts that still run, or were not decided on, count for nothing from now on: their events wait again. Answers which
     /// events ran.
-    pub(crate) fn give_up(&self) -> HashSet<RequestId> {
+    pub(crate) fn abandon_attempts(&self) -> HashSet<RequestId> {
         let now = self.clock.now();
         let mut inner = self.lock();
         let ran = inner.queue.give_up(now);
@@ -541,7 +541,7 @@ impl Mailbox {
     }
 
     /// Nothing ends here any more: those who wait for an end hear that it won't come.
-    pub(crate) fn desert(&self) {
+    pub(crate) fn end_watches(&self) {
         let mut inner = self.lock();
         inner.deserted = true;
         let watchers = std::mem::take(&mut inner.watchers);
@@ -551,14 +551,21 @@ impl Mailbox {
 
     // --- looking in
 
-    pub(crate) fn view(&self, id: RequestId) -> Option<View> {
+    pub(crate) fn snapshot(&self, id: RequestId) -> Option<EventSnapshot> {
         let inner = self.lock();
-        inner.queue.get(id).map(|(_, slot)| View::new(slot))
+        inner
+            .queue
+            .get(id)
+            .map(|(_, slot)| EventSnapshot::new(slot))
     }
 
     /// Where the end of the event will be told; at once if it has ended. An event that isn't here is believed to be
     /// `parked` if so it is said.
-    pub(crate) fn watch(&self, id: RequestId, parked: bool) -> Option<oneshot::Receiver<End>> {
+    pub(crate) fn watch(
+        &self,
+        id: RequestId,
+        parked: bool,
+    ) -> Option<oneshot::Receiver<EventOutcome>> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock();
         let entry = inner.queue.get(id).map(|(_, entry)| entry);
@@ -566,7 +573,7 @@ impl Mailbox {
             return None;
         }
         if let Some(entry) = entry.filter(|entry| entry.phase.is_finished()) {
-            if let Some(end) = View::new(entry).end() {
+            if let Some(end) = EventSnapshot::new(entry).end() {
                 let _ = sender.send(end); // nobody waits for it yet
             }
         } else if inner.deserted {
@@ -588,8 +595,8 @@ impl Mailbox {
         &self,
         from: u32,
         limit: usize,
-        wanted: impl Fn(&View) -> bool,
-    ) -> (Vec<View>, Option<u32>) {
+        wanted: impl Fn(&EventSnapshot) -> bool,
+    ) -> (Vec<EventSnapshot>, Option<u32>) {
         const LOOKS_MAX: usize = 10_000;
         let inner = self.lock();
         let mut found = Vec::new();
@@ -597,7 +604,7 @@ impl Mailbox {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(index));
             }
-            let view = View::new(slot);
+            let view = EventSnapshot::new(slot);
             if wanted(&view) {
                 found.push(view);
             }
@@ -615,7 +622,7 @@ impl Mailbox {
             inner.queue.event_ledger,
             inner.queue.call_ledger,
         );
-        stats.workers = u64::from(inner.seats.live());
+        stats.workers = u64::from(inner.workers.live());
         stats.abandoned_threads = u64::from(inner.restarts.abandoned);
         stats.paused = u64::from(inner.queue.paused);
         stats.oldest_age = inner
@@ -634,24 +641,24 @@ impl Mailbox {
     }
 
     /// Ids that callers proposed and that are forgotten by now.
-    pub(crate) fn forgotten(&self) -> Vec<RequestId> {
+    pub(crate) fn take_forgotten_ids(&self) -> Vec<RequestId> {
         std::mem::take(&mut self.lock().queue.forgotten)
     }
 }
 
 impl Inner {
     /// Nothing comes into a mailbox that nobody looks after any more.
-    fn ask_open(&self, entry: Entry) -> Result<Entry, Refused> {
+    fn ask_open(&self, entry: Entry) -> Result<Entry, RefusedEntry> {
         match self.may_admit() {
             Ok(()) => Ok(entry),
-            Err(why) => Err(Refused { why, entry }),
+            Err(why) => Err(RefusedEntry { why, entry }),
         }
     }
 
-    fn may_admit(&self) -> Result<(), Unadmitted> {
+    fn may_admit(&self) -> Result<(), RefusalReason> {
         match (self.removed, self.closed) {
-            (true, _) => Err(Unadmitted::Removed),
-            (false, true) => Err(Unadmitted::Closed),
+            (true, _) => Err(RefusalReason::Removed),
+            (false, true) => Err(RefusalReason::Closed),
             (false, false) => Ok(()),
         }
     }
@@ -663,11 +670,11 @@ impl Inner {
         }
         let mut wake = Wake::default();
         if self.queue.has_ready() {
-            if self.seats.searched_until() > now {
+            if self.workers.searched_until() > now {
                 wake.stir = true;
             } else {
-                wake.waker = self.seats.wake_idle(now);
-                let short = self.seats.live() < rules.live_settings.concurrency();
+                wake.waker = self.workers.wake_idle(now);
+                let short = self.workers.live() < rules.live_settings.concurrency();
                 // Where nothing runs, the supervisor has to end it.
                 wake.attend =
                     wake.waker.is_none() && (short || rules.live_settings.is_reserved_zero());
@@ -694,7 +701,7 @@ impl Inner {
     /// Whoever is relied upon may be stuck behind another function's handler: then the supervisor is to look again soon.
     #[inline]
     fn wants_look(&self, now: Time) -> bool {
-        self.seats.is_relied_upon() && self.armed.is_none_or(|at| at > now.after(LOOK))
+        self.workers.is_relied_upon() && self.armed.is_none_or(|at| at > now.after(LOOK))
     }
 
     /// When the supervisor must look again by itself, `start` workers later.
@@ -707,24 +714,24 @@ impl Inner {
             Gate::BackingOff(until) => Some(until),
             _ => None,
         };
-        let over = self.seats.next_over(settings.keep_alive, start, now);
+        let over = self.workers.next_over(settings.keep_alive, start, now);
         // Not for every event that expires: once in a while.
         let soonest = now.after(settings.retention.age_max / 4);
         let expiry = self.queue.next_expiry().map(|at| at.max(soonest));
-        let look = self.seats.is_relied_upon().then(|| now.after(LOOK));
+        let look = self.workers.is_relied_upon().then(|| now.after(LOOK));
         let parked = self.parked_due().filter(|&at| at > now);
         let all = [over, due, probe, expiry, look, parked];
         all.into_iter().flatten().min()
     }
 
     #[inline]
-    fn tell_watchers(&mut self, id: RequestId, end: impl Fn() -> End) {
+    fn tell_watchers(&mut self, id: RequestId, end: impl Fn() -> EventOutcome) {
         if self.watchers.is_empty() {
             return;
         }
         let watchers = self.watchers.remove(&id).into_iter().flatten();
         self.later
-            .extend(watchers.map(|watcher| Later::End(watcher, end())));
+            .extend(watchers.map(|watcher| Deferred::Outcome(watcher, end())));
     }
 
     #[inline]
@@ -734,7 +741,7 @@ impl Inner {
         }
         for (drain, sender) in std::mem::take(&mut self.drains) {
             if self.is_drained(drain) {
-                self.later.push(Later::Drained(sender));
+                self.later.push(Deferred::Drained(sender));
             } else {
                 self.drains.push((drain, sender));
             }
@@ -745,11 +752,13 @@ impl Inner {
         match drain {
             Drain::InFlight => self.queue.running() == 0,
             Drain::Ready => {
-                self.queue.running() == 0 && !self.queue.has_ready() && self.queue.parked.ready == 0
+                self.queue.running() == 0
+                    && !self.queue.has_ready()
+                    && self.queue.overflow.ready == 0
             }
-            Drain::Storage => !self.queue.is_storing() && !self.queue.parked.is_fetching(),
+            Drain::Storage => !self.queue.is_storing() && !self.queue.overflow.is_fetching(),
             Drain::Pending => self.queue.pending() == 0,
-            Drain::Workers => self.seats.live() == 0,
+            Drain::Workers => self.workers.live() == 0,
         }
     }
 }

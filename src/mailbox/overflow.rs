@@ -7,14 +7,14 @@ use super::{Inner, Mailbox, Wake};
 use crate::base::time::Time;
 use crate::event::failure::{Attempt, Condition, Failure, FailureKind};
 use crate::event::request_id::RequestId;
-use crate::mailbox::notice::Notice;
-use crate::mailbox::snapshot::End;
-use crate::queue::Unadmitted;
+use crate::mailbox::snapshot::EventOutcome;
+use crate::mailbox::supervisor_message::SupervisorMessage;
+use crate::queue::RefusalReason;
 use crate::queue::entry::{Entry, Returning};
 
 impl Mailbox {
-    /// Keeps places for events while they are stored; `stock` or `release` must follow.
-    pub(crate) fn reserve(&self, events: usize, bytes: u64) -> Result<(), Unadmitted> {
+    /// Keeps places for events while they are stored; `admit_stored` or `release` must follow.
+    pub(crate) fn reserve(&self, events: usize, bytes: u64) -> Result<(), RefusalReason> {
         let mut inner = self.lock_to_admit();
         inner.may_admit()?;
         inner
@@ -30,7 +30,7 @@ impl Mailbox {
 
     /// Takes in events that were stored, in the places that were kept for them. Answers which of them are to be parked, and
     /// when they are due; and whom to wake for the others. If the function was removed meanwhile, they die of it.
-    pub(crate) fn stock(
+    pub(crate) fn admit_stored(
         &self,
         entries: impl IntoIterator<Item = Entry>,
         accepted: Time,
@@ -64,44 +64,50 @@ impl Mailbox {
         drop(inner);
         drop(left);
         if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
+            self.notify(SupervisorMessage::DeadLetters(doomed));
         }
         (parked, wake)
     }
 
     /// The store has heard of parked events, the first of which is due then.
-    pub(crate) fn parked(&self, due: Time) {
+    pub(crate) fn spilled(&self, due: Time) {
         let now = self.clock.now();
         let mut inner = self.lock();
-        inner.queue.parked.told(due);
+        inner.queue.overflow.told(due);
         let wake = inner.rouse(self.rules(), now);
         let attend = inner.is_hungry(now) && !std::mem::replace(&mut inner.summoned, true);
         drop(inner);
         self.wake(wake);
         if attend {
-            self.tell(Notice::Attend);
+            self.notify(SupervisorMessage::Reconcile);
         }
     }
 
     /// Counts what the store has parked from earlier.
-    pub(crate) fn inherit(&self, ready: u64, delayed: u64, bytes: u64, next_due: Option<Time>) {
+    pub(crate) fn inherit_overflow(
+        &self,
+        ready: u64,
+        delayed: u64,
+        bytes: u64,
+        next_due: Option<Time>,
+    ) {
         let mut inner = self.lock();
         inner.queue.inherit(ready, delayed, bytes);
         if let Some(due) = next_due {
-            inner.queue.parked.told(due);
+            inner.queue.overflow.told(due);
         }
     }
 
-    pub(crate) fn has_parked(&self) -> bool {
-        self.parked_events() > 0
+    pub(crate) fn has_overflow(&self) -> bool {
+        self.overflow_events() > 0
     }
 
-    pub(crate) fn parked_events(&self) -> u64 {
-        self.lock().queue.parked.events()
+    pub(crate) fn overflow_events(&self) -> u64 {
+        self.lock().queue.overflow.events()
     }
 
     /// How many parked events to fetch, and up to when they may be due.
-    pub(crate) fn appetite(&self) -> (usize, Time) {
+    pub(crate) fn load_request(&self) -> (usize, Time) {
         let inner = self.lock();
         let until = if inner.removed {
             Time(u64::MAX)
@@ -112,10 +118,10 @@ impl Mailbox {
     }
 
     /// Takes back parked events; the first of the others is due at `next`.
-    pub(crate) fn restock(&self, returning: Vec<Returning>, next: Option<Time>, now: Time) {
+    pub(crate) fn load(&self, returning: Vec<Returning>, next: Option<Time>, now: Time) {
         let mut doomed = Vec::new();
         let mut inner = self.lock();
-        inner.queue.parked.fetched(next);
+        inner.queue.overflow.fetched(next);
         for mut one in returning {
             let deadly = one.deadly;
             // The attempt that the process died of is one more than those that failed.
@@ -153,20 +159,20 @@ impl Mailbox {
         drop(inner);
         self.wake(wake);
         if !doomed.is_empty() {
-            self.tell(Notice::Doomed(doomed));
+            self.notify(SupervisorMessage::DeadLetters(doomed));
         }
         if attend {
-            self.tell(Notice::Attend);
+            self.notify(SupervisorMessage::Reconcile);
         }
     }
 
     /// Takes back one parked event, and ends it before anybody can run it.
-    pub(crate) fn cancel_returning(&self, returning: Returning, id: RequestId) {
+    pub(crate) fn cancel_loaded(&self, returning: Returning, id: RequestId) {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.queue.restock(returning, now);
         let cancelled = inner.queue.cancel(id, now);
-        inner.tell_watchers(id, || End::Cancelled);
+        inner.tell_watchers(id, || EventOutcome::Cancelled);
         inner.check_drained();
         drop(inner);
         drop(cancelled);
@@ -183,7 +189,7 @@ impl Inner {
     /// When to fetch parked events, as far as there is room for them.
     #[inline]
     pub(super) fn parked_due(&self) -> Option<Time> {
-        let due = self.queue.parked.next()?;
+        let due = self.queue.overflow.next()?;
         if self.removed {
             return Some(Time::default());
         }
@@ -193,6 +199,6 @@ impl Inner {
     /// Fetches from now on, if it is worth it.
     pub(super) fn wants_parked(&mut self, now: Time) -> bool {
         let until = if self.removed { Time(u64::MAX) } else { now };
-        self.is_hungry(now) && self.queue.parked.fetch(until)
+        self.is_hungry(now) && self.queue.overflow.fetch(until)
     }
 }

@@ -6,7 +6,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use super::{Done, Inner, Later, Mailbox, Wake};
+use super::{Deferred, Inner, Mailbox, SucceededRun, Wake};
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::event::InvocationType;
@@ -18,14 +18,14 @@ use crate::event::request_id::RequestId;
 use crate::function::crash_loop::{Crash, Gate};
 use crate::function::retry::{self, RetryDecision};
 use crate::function::settings::Settings;
-use crate::mailbox::notice::{Failed, Judgement, Notice};
-use crate::mailbox::snapshot::End;
-use crate::queue::Kept;
+use crate::mailbox::snapshot::EventOutcome;
+use crate::mailbox::supervisor_message::{FailedAttempt, FailureOutcome, SupervisorMessage};
+use crate::queue::Rescheduled;
 use crate::queue::entry::Ticket;
 use crate::telemetry;
 
 /// An event that was cancelled, and what it leaves.
-#[must_use = "whoever has to be woken for it is woken by `let_go`"]
+#[must_use = "whoever has to be woken for it is woken by `finish_cancel`"]
 pub(crate) struct Cancelled {
     /// If the store has the event: when it was accepted.
     pub(crate) stored: Option<Time>,
@@ -37,8 +37,8 @@ pub(crate) struct Cancelled {
 
 impl Mailbox {
     /// Judges a failed attempt: again, or never, or not at all because it is over already.
-    pub(crate) fn judge(&self, failed: Failed, now: Time) -> Judgement {
-        let Failed {
+    pub(crate) fn settle_failure(&self, failed: FailedAttempt, now: Time) -> FailureOutcome {
+        let FailedAttempt {
             ticket,
             failure,
             started,
@@ -59,7 +59,7 @@ impl Mailbox {
             inner.meters.superseded += 1;
             drop(inner);
             telemetry::superseded(self.name(), ticket.id, ticket.attempt);
-            return Judgement::Superseded;
+            return FailureOutcome::Superseded;
         };
         let (kind, first_due) = (slot.kind, slot.first_due);
         let side = inner.queue.remember(ticket.slot, attempt.clone());
@@ -86,15 +86,15 @@ impl Mailbox {
         let (judgement, payload) = match (kind, decision) {
             (InvocationType::RequestResponse, _) => {
                 let payload = inner.queue.bury(ticket, now);
-                inner.tell_watchers(ticket.id, || End::Failed(attempt.failure.clone()));
-                (Judgement::Answered, payload)
+                inner.tell_watchers(ticket.id, || EventOutcome::Failed(attempt.failure.clone()));
+                (FailureOutcome::CallFailed, payload)
             }
             (InvocationType::Event, RetryDecision::RetryAt(at)) if !removed => {
                 let (parked, payload) = match inner.queue.retry(ticket, at, now) {
-                    Some(Kept::Parked(payload)) => (true, payload),
+                    Some(Rescheduled::Spilled(payload)) => (true, payload),
                     _ => (false, None),
                 };
-                let retry = Judgement::Retry {
+                let retry = FailureOutcome::Retry {
                     attempt,
                     uncounted,
                     at,
@@ -108,7 +108,7 @@ impl Mailbox {
                     RetryDecision::RetryAt(_) => Condition::FunctionRemoved,
                 };
                 let letter = self.letter(&inner, ticket, condition, now);
-                (Judgement::Bury(ticket, letter), None)
+                (FailureOutcome::DeadLetter(ticket, letter), None)
             }
         };
         // What is to be retried is waiting again; and where few may run at once, another one may now.
@@ -128,14 +128,18 @@ impl Mailbox {
         }
         let now = self.clock.now();
         let payload = inner.queue.bury(ticket, now);
-        inner.tell_watchers(ticket.id, || End::Dead(letter.clone()));
+        inner.tell_watchers(ticket.id, || EventOutcome::Dead(letter.clone()));
         inner.check_drained();
         drop(inner);
         drop(payload);
     }
 
     /// Takes a waiting event out, because it will not be tried (any more).
-    pub(crate) fn doom(&self, id: RequestId, condition: Condition) -> Option<(Ticket, DeadLetter)> {
+    pub(crate) fn dead_letter(
+        &self,
+        id: RequestId,
+        condition: Condition,
+    ) -> Option<(Ticket, DeadLetter)> {
         let now = self.clock.now();
         let mut inner = self.lock();
         let ticket = inner.queue.withdraw(id, now)?;
@@ -160,10 +164,10 @@ impl Mailbox {
             if inner.is_call(id) {
                 let payload = inner.queue.bury(ticket, now);
                 let watchers = inner.watchers.remove(&id);
-                let watchers = watchers.into_iter().flatten().map(Later::Gone);
+                let watchers = watchers.into_iter().flatten().map(Deferred::Gone);
                 inner
                     .later
-                    .extend(payload.map(Later::Payload).into_iter().chain(watchers));
+                    .extend(payload.map(Deferred::Payload).into_iter().chain(watchers));
                 continue;
             }
             let letter = self.letter(&inner, ticket, Condition::FunctionRemoved, now);
@@ -174,7 +178,11 @@ impl Mailbox {
 
     /// No concurrency is reserved for the function: what may run now won't (ASY-27), and those who wait for an answer have
     /// it (ASY-28). At most `limit` events and calls at a time; answers whether there are more.
-    pub(crate) fn doom_due(&self, limit: usize, now: Time) -> (Vec<(Ticket, DeadLetter)>, bool) {
+    pub(crate) fn dead_letter_due(
+        &self,
+        limit: usize,
+        now: Time,
+    ) -> (Vec<(Ticket, DeadLetter)>, bool) {
         let mut doomed = Vec::new();
         let mut inner = self.lock();
         for _ in 0..limit {
@@ -195,20 +203,20 @@ impl Mailbox {
         (doomed, inner.queue.first_due(now).is_some())
     }
 
-    /// Ends a pending event, the running attempt included, if there is one to end. `let_go` must follow.
+    /// Ends a pending event, the running attempt included, if there is one to end. `finish_cancel` must follow.
     pub(crate) fn cancel(&self, id: RequestId) -> Option<Cancelled> {
         let now = self.clock.now();
         let mut inner = self.lock();
         let (_, slot) = inner.queue.get(id)?;
         let stored = slot.stored.then_some(slot.accepted);
         let (running, payload) = inner.queue.cancel(id, now)?;
-        let waker = running.and_then(|ticket| inner.seats.abort(ticket));
+        let waker = running.and_then(|ticket| inner.workers.abort(ticket));
         // Where few may run at once, another one may now.
         let wake = match running {
             Some(_) => inner.rouse(self.rules(), now),
             None => Wake::default(),
         };
-        inner.tell_watchers(id, || End::Cancelled);
+        inner.tell_watchers(id, || EventOutcome::Cancelled);
         inner.check_drained();
         drop(inner);
         Some(Cancelled {
@@ -220,7 +228,7 @@ impl Mailbox {
     }
 
     /// Drops and wakes what a cancelled event had: that may run user code.
-    pub(crate) fn let_go(&self, cancelled: Cancelled) {
+    pub(crate) fn finish_cancel(&self, cancelled: Cancelled) {
         drop(cancelled.payload);
         if let Some(waker) = cancelled.aborted {
             waker.wake();
@@ -269,7 +277,7 @@ impl Mailbox {
             if let Gate::BackingOff(until) = gate {
                 telemetry::backing_off(self.name(), until.since(now));
             }
-            self.tell(Notice::Attend);
+            self.notify(SupervisorMessage::Reconcile);
         }
     }
 
@@ -300,7 +308,7 @@ impl Mailbox {
         if abandoned == most {
             telemetry::threads_abandoned(self.name(), abandoned);
         }
-        self.tell(Notice::Attend);
+        self.notify(SupervisorMessage::Reconcile);
     }
 
     /// A thread that was abandoned is done with what it was held for.
@@ -310,7 +318,7 @@ impl Mailbox {
         inner.set_allowance(self.settings());
         inner.summoned = true;
         drop(inner);
-        self.tell(Notice::Attend);
+        self.notify(SupervisorMessage::Reconcile);
     }
 
     /// What a waiting event that will not be tried again leaves behind.
@@ -355,23 +363,23 @@ impl Inner {
     #[inline]
     pub(super) fn complete(
         &mut self,
-        done: Done,
+        done: SucceededRun,
         settings: &Settings,
         name: &FunctionName,
         now: Time,
     ) -> (Option<Payload>, bool) {
-        let Done {
+        let SucceededRun {
             ticket,
             first_due,
             started,
             result,
         } = done;
-        let end = (!self.watchers.is_empty()).then(|| End::Succeeded(result.clone()));
+        let end = (!self.watchers.is_empty()).then(|| EventOutcome::Succeeded(result.clone()));
         let Some(payload) = self.queue.succeed(ticket, result, now) else {
             self.meters.superseded += 1;
             let (id, attempt) = (ticket.id, ticket.attempt);
             self.later
-                .push(Later::Superseded(name.clone(), id, attempt));
+                .push(Deferred::Superseded(name.clone(), id, attempt));
             return (None, false);
         };
         let duration = now.since(started);
@@ -393,7 +401,7 @@ impl Inner {
             self.restarts.gate() != Gate::Open && self.restarts.survived(&settings.restarts);
         if opened {
             self.set_allowance(settings);
-            self.later.push(Later::Recovered(name.clone()));
+            self.later.push(Deferred::Recovered(name.clone()));
         }
         opened
     }
@@ -443,8 +451,8 @@ impl Inner {
             },
         );
         let payload = self.queue.bury(ticket, now);
-        self.later.extend(payload.map(Later::Payload));
-        self.tell_watchers(ticket.id, || End::Failed(failure.clone()));
+        self.later.extend(payload.map(Deferred::Payload));
+        self.tell_watchers(ticket.id, || EventOutcome::Failed(failure.clone()));
     }
 
     pub(super) fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {

@@ -13,7 +13,7 @@ use crate::queue::entry::{Phase, Slot};
 
 /// An event, as those who look in see it.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
+pub(crate) struct EventSnapshot {
     pub(crate) id: RequestId,
     pub(crate) phase: Phase,
     pub(crate) kind: InvocationType,
@@ -31,7 +31,7 @@ pub(crate) struct View {
     pub(crate) qualifier: Option<Arc<str>>,
 }
 
-impl View {
+impl EventSnapshot {
     pub(crate) fn new(slot: &Slot) -> Self {
         let side = slot.side.as_ref();
         Self {
@@ -52,13 +52,13 @@ impl View {
         }
     }
 
-    pub(crate) fn end(&self) -> Option<End> {
+    pub(crate) fn end(&self) -> Option<EventOutcome> {
         Some(match self.phase {
-            Phase::Succeeded => End::Succeeded(self.result.clone()),
-            Phase::Cancelled => End::Cancelled,
+            Phase::Succeeded => EventOutcome::Succeeded(self.result.clone()),
+            Phase::Cancelled => EventOutcome::Cancelled,
             Phase::Dead => match (&self.letter, &self.failure) {
-                (Some(letter), _) => End::Dead(letter.clone()),
-                (None, Some(failure)) => End::Failed(failure.clone()),
+                (Some(letter), _) => EventOutcome::Dead(letter.clone()),
+                (None, Some(failure)) => EventOutcome::Failed(failure.clone()),
                 (None, None) => return None,
             },
             _ => return None,
@@ -68,7 +68,7 @@ impl View {
 
 /// How a watched event ended.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
+pub(crate) enum EventOutcome {
     Succeeded(Option<Payload>),
     Dead(DeadLetter),
     Failed(Failure),

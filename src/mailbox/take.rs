@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Inner, Later, Mailbox, Wake};
+use super::{Deferred, Inner, Mailbox, Wake};
 use crate::base::time::Time;
 use crate::event::InvocationType;
 use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind};
@@ -15,13 +15,13 @@ use crate::event::request_id::RequestId;
 use crate::function::context::WorkerContext;
 use crate::function::crash_loop::Crash;
 use crate::function::live_settings::Rules;
-use crate::mailbox::notice::{Failed, Notice};
-use crate::mailbox::workers::Asking;
-use crate::queue::Kept;
+use crate::mailbox::supervisor_message::{FailedAttempt, SupervisorMessage};
+use crate::mailbox::workers::TurnStart;
+use crate::queue::Rescheduled;
 use crate::queue::entry::{Taken, Ticket};
 
 /// A worker's place at the mailbox. Whatever way the worker ends, dropping the seat gives back what it had.
-pub(crate) struct Seat {
+pub(crate) struct WorkerHandle {
     mailbox: Arc<Mailbox>,
     index: u32,
     worker_context: Arc<WorkerContext>,
@@ -32,7 +32,7 @@ pub(crate) enum Turn {
     /// Run this; `run` is its number among the seat's runs, by which it can be given up.
     Run { taken: Taken, run: u64 },
     /// Nothing to do yet: look again soon.
-    Linger,
+    PollAgain,
     /// Nothing to do: it will be woken.
     Idle,
     /// Go away.
@@ -41,13 +41,13 @@ pub(crate) enum Turn {
 
 /// How a worker works.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Pace {
+pub(crate) enum WorkerMode {
     /// It sleeps when it finds nothing.
-    Calm,
+    Normal,
     /// Its runs are quick, one after the other: nobody else is needed as long as it copes. It sleeps when it finds nothing.
-    Brisk,
+    Fast,
     /// As brisk; when it finds nothing it looks again soon, for being woken costs more than a look.
-    Linger,
+    FastPolling,
 }
 
 /// Ready events beyond which a brisk worker gets help.
@@ -55,7 +55,7 @@ const BACKLOG: u32 = 1_024;
 
 /// A run that succeeded.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct SucceededRun {
     pub(crate) ticket: Ticket,
     pub(crate) first_due: Time,
     pub(crate) started: Time,
@@ -64,7 +64,7 @@ pub(crate) struct Done {
 
 /// Events that a worker took and that don't run now.
 #[derive(Default)]
-struct Passed {
+struct Skipped {
     /// Too old, or out of retries.
     doomed: Vec<(Ticket, DeadLetter)>,
     /// Some came before their time by the wall clock.
@@ -73,7 +73,7 @@ struct Passed {
     parked: Vec<(RequestId, Time)>,
 }
 
-impl Seat {
+impl WorkerHandle {
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
     }
@@ -83,16 +83,16 @@ impl Seat {
     }
 
     /// Says how to wake the worker; must come before its first turn.
-    pub(crate) fn wakes(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         let waker = waker.clone();
-        self.mailbox.lock().seats.wakes(self.index, waker);
+        self.mailbox.lock().workers.wakes(self.index, waker);
     }
 
     /// Settles what was done, takes what comes next.
     pub(crate) fn turn(
         &self,
-        done: Option<Done>,
-        pace: Pace,
+        done: Option<SucceededRun>,
+        pace: WorkerMode,
         now: Time,
     ) -> (Turn, Option<Payload>) {
         self.mailbox.turn(self.index, done, pace, now)
@@ -100,15 +100,15 @@ impl Seat {
 
     /// Has anything come since the last look? It is a guess: now and then a look must be taken anyway.
     #[inline]
-    pub(crate) fn is_stirred(&self) -> bool {
-        self.mailbox.inbox.is_stirred()
+    pub(crate) fn may_have_work(&self) -> bool {
+        self.mailbox.intake.is_stirred()
     }
 
     /// What runs takes longer than expected: nobody shall wait for this worker.
-    pub(crate) fn slow(&self) {
+    pub(crate) fn report_slow(&self) {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.lock();
-        if !inner.seats.slow(self.index) {
+        if !inner.workers.slow(self.index) {
             return;
         }
         let now = mailbox.clock.now();
@@ -119,25 +119,25 @@ impl Seat {
     }
 
     /// Settles what was done before anything is taken. Gives its payload back, if it still counted.
-    pub(crate) fn settle(&self, done: Done, now: Time) -> Option<Payload> {
+    pub(crate) fn settle(&self, done: SucceededRun, now: Time) -> Option<Payload> {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.lock();
-        inner.seats.end(self.index);
+        inner.workers.end(self.index);
         let (payload, attend) = inner.complete(done, mailbox.settings(), mailbox.name(), now);
         let attend = attend && !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();
         drop(inner);
         if attend {
-            mailbox.tell(Notice::Attend);
+            mailbox.notify(SupervisorMessage::Reconcile);
         }
         payload
     }
 
     /// Hands a failed attempt to the supervisor.
-    pub(crate) fn failed(&self, failed: Failed) {
+    pub(crate) fn failed(&self, failed: FailedAttempt) {
         let mut inner = self.mailbox.lock();
         // The attempt is the supervisor's from here on, not this seat's.
-        inner.seats.end(self.index);
+        inner.workers.end(self.index);
         let crash = failed.failure.kind == FailureKind::Panic;
         inner.restarts.failed();
         let attend = !crash
@@ -146,27 +146,28 @@ impl Seat {
         inner.summoned |= attend;
         drop(inner);
         if crash {
-            self.slow();
+            self.report_slow();
             let crash = Crash::Run;
             self.mailbox.crashed(crash, &failed.failure, failed.ended);
         }
-        self.mailbox.tell(Notice::Failed(Box::new(failed)));
+        self.mailbox
+            .notify(SupervisorMessage::Failed(Box::new(failed)));
         if attend {
-            self.mailbox.tell(Notice::Attend);
+            self.mailbox.notify(SupervisorMessage::Reconcile);
         }
     }
 
     /// The attempt was given up from outside; nothing is to be settled.
     pub(crate) fn aborted(&self) {
-        self.mailbox.lock().seats.end(self.index);
+        self.mailbox.lock().workers.end(self.index);
     }
 }
 
-impl Drop for Seat {
+impl Drop for WorkerHandle {
     fn drop(&mut self) {
         let mailbox = &self.mailbox;
         let mut inner = mailbox.lock();
-        let left = inner.seats.leave(self.index);
+        let left = inner.workers.leave(self.index);
         let attend = !std::mem::replace(&mut inner.summoned, true);
         inner.check_drained();
         drop(inner);
@@ -177,7 +178,7 @@ impl Drop for Seat {
                 mailbox.lock().restarts.failed();
                 mailbox.crashed(Crash::Run, &failure, ended);
             }
-            mailbox.tell(Notice::Failed(Box::new(Failed {
+            mailbox.notify(SupervisorMessage::Failed(Box::new(FailedAttempt {
                 ticket,
                 failure,
                 started,
@@ -186,16 +187,20 @@ impl Drop for Seat {
             })));
         }
         if attend {
-            mailbox.tell(Notice::Attend);
+            mailbox.notify(SupervisorMessage::Reconcile);
         }
     }
 }
 
 impl Mailbox {
     /// A seat for a new worker on the arbiter with this serial number.
-    pub(crate) fn seat(self: &Arc<Self>, worker_context: Arc<WorkerContext>, arbiter: u64) -> Seat {
-        let index = self.lock().seats.take(worker_context.clone(), arbiter);
-        Seat {
+    pub(crate) fn register_worker(
+        self: &Arc<Self>,
+        worker_context: Arc<WorkerContext>,
+        arbiter: u64,
+    ) -> WorkerHandle {
+        let index = self.lock().workers.take(worker_context.clone(), arbiter);
+        WorkerHandle {
             mailbox: self.clone(),
             index,
             worker_context,
@@ -212,20 +217,20 @@ impl Mailbox {
     fn turn(
         &self,
         index: u32,
-        done: Option<Done>,
-        pace: Pace,
+        done: Option<SucceededRun>,
+        pace: WorkerMode,
         now: Time,
     ) -> (Turn, Option<Payload>) {
         let rules = self.rules();
-        let mut passed = Passed::default();
+        let mut passed = Skipped::default();
         let mut inner = self.lock_as_is();
         let (payload, mut attend) = match done {
             Some(done) => inner.complete(done, rules.registered, self.name(), now),
             None => (None, false),
         };
         let turn = loop {
-            if !inner.queue.has_events() && self.inbox.is_stirred() {
-                self.inbox.calm();
+            if !inner.queue.has_events() && self.intake.is_stirred() {
+                self.intake.calm();
                 self.bring_in(&mut inner, false);
             }
             let turn = inner.next(index, pace, now, self, &mut passed);
@@ -238,9 +243,9 @@ impl Mailbox {
         match turn.0 {
             Turn::Idle => attend |= inner.wants_timer(),
             Turn::Run { .. } if inner.wants_help(pace, turn.1, now) => {
-                wake.waker = inner.seats.wake_idle(now);
-                attend |=
-                    wake.waker.is_none() && inner.seats.live() < rules.live_settings.concurrency();
+                wake.waker = inner.workers.wake_idle(now);
+                attend |= wake.waker.is_none()
+                    && inner.workers.live() < rules.live_settings.concurrency();
             }
             _ => {}
         }
@@ -253,10 +258,10 @@ impl Mailbox {
         drop(inner);
         self.wake(wake);
         if !passed.doomed.is_empty() {
-            self.tell(Notice::Doomed(passed.doomed));
+            self.notify(SupervisorMessage::DeadLetters(passed.doomed));
         }
         if !passed.parked.is_empty() {
-            self.tell(Notice::Parked(passed.parked));
+            self.notify(SupervisorMessage::Spilled(passed.parked));
         }
         (turn.0, payload)
     }
@@ -265,13 +270,13 @@ impl Mailbox {
 impl Inner {
     /// Is the next worker to be woken for what this one leaves behind?
     #[inline]
-    fn wants_help(&self, pace: Pace, searched: bool, now: Time) -> bool {
+    fn wants_help(&self, pace: WorkerMode, searched: bool, now: Time) -> bool {
         let wanted = match pace {
             // It searched and found: if it leaves work behind, the next one searches.
-            Pace::Calm => searched && self.queue.has_ready(),
-            Pace::Brisk | Pace::Linger => self.queue.ready() > BACKLOG,
+            WorkerMode::Normal => searched && self.queue.has_ready(),
+            WorkerMode::Fast | WorkerMode::FastPolling => self.queue.ready() > BACKLOG,
         };
-        wanted && !self.seats.is_searched(now)
+        wanted && !self.workers.is_searched(now)
     }
 
     /// Why an event that was to run is not tried any more, by what holds now (ASY-19).
@@ -305,28 +310,28 @@ impl Inner {
     }
 
     /// The event's time has come, but not by the wall clock, which was set back: it waits on.
-    fn postpone(&mut self, taken: Taken, at: Time, now: Time, passed: &mut Passed) {
+    fn postpone(&mut self, taken: Taken, at: Time, now: Time, passed: &mut Skipped) {
         passed.is_early = true;
-        if let Some(Kept::Parked(payload)) = self.queue.postpone(taken.ticket, at, now) {
-            self.later.extend(payload.map(Later::Payload));
+        if let Some(Rescheduled::Spilled(payload)) = self.queue.postpone(taken.ticket, at, now) {
+            self.later.extend(payload.map(Deferred::Payload));
             passed.parked.push((taken.ticket.id, at));
         }
-        self.later.extend(taken.payload.map(Later::Payload));
+        self.later.extend(taken.payload.map(Deferred::Payload));
     }
 
     /// What the worker does next, and whether it was searching. Events that turn out not to run now go to `passed`.
     fn next(
         &mut self,
         index: u32,
-        pace: Pace,
+        pace: WorkerMode,
         now: Time,
         mailbox: &Mailbox,
-        passed: &mut Passed,
+        passed: &mut Skipped,
     ) -> (Turn, bool) {
         let rules = mailbox.rules();
-        let Asking { searched, retired } = self.seats.ask(index);
+        let TurnStart { searched, retired } = self.workers.ask(index);
         // There may be more workers than are wanted by now.
-        if retired || self.seats.live() > rules.live_settings.concurrency() {
+        if retired || self.workers.live() > rules.live_settings.concurrency() {
             return (Turn::Stop, searched);
         }
         while let Some(taken) = self.queue.take(now) {
@@ -347,16 +352,16 @@ impl Inner {
                 .meters
                 .concurrent_executions_max
                 .max(self.queue.executing());
-            let brisk = pace != Pace::Calm;
-            let run = self.seats.begin(index, taken.ticket, brisk, now);
+            let brisk = pace != WorkerMode::Normal;
+            let run = self.workers.begin(index, taken.ticket, brisk, now);
             return (Turn::Run { taken, run }, searched);
         }
         // What is ready and may not be taken is not worth waiting for.
-        if pace == Pace::Linger && !self.queue.has_ready() {
-            self.seats.search(index, now);
-            return (Turn::Linger, searched);
+        if pace == WorkerMode::FastPolling && !self.queue.has_ready() {
+            self.workers.search(index, now);
+            return (Turn::PollAgain, searched);
         }
-        self.seats.wait(index, now);
+        self.workers.wait(index, now);
         (Turn::Idle, searched)
     }
 }

@@ -17,11 +17,11 @@ use crate::queue::entry::Ticket;
 pub(crate) const SEARCH_MAX: Duration = Duration::from_micros(200);
 
 #[derive(Default)]
-pub(crate) struct Seats {
-    all: Vec<Seating>,
+pub(crate) struct Workers {
+    all: Vec<WorkerRecord>,
     /// Vacant places in `all`.
     vacant: Vec<u32>,
-    /// Seats whose workers wait, the last to have worked last: it is woken first and the first is let go.
+    /// Workers whose workers wait, the last to have worked last: it is woken first and the first is let go.
     idle: Vec<u32>,
     /// Workers that exist and count against the concurrency.
     live: u32,
@@ -38,8 +38,8 @@ pub(crate) struct Seats {
     brisk: Option<(u32, Time)>,
 }
 
-struct Seating {
-    state: Seated,
+struct WorkerRecord {
+    state: WorkerState,
     /// None once it is vacant: a worker_context leads back to the mailbox, which would hold itself.
     worker_context: Option<Arc<WorkerContext>>,
     waker: Option<Waker>,
@@ -54,7 +54,7 @@ struct Seating {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Seated {
+enum WorkerState {
     Starting,
     Idle(Time),
     /// Woken or lingering: it will look for work in a moment.
@@ -66,7 +66,7 @@ enum Seated {
 }
 
 /// A worker that asks for work.
-pub(crate) struct Asking {
+pub(crate) struct TurnStart {
     /// It was searching: whoever is woken next is its to wake.
     pub(crate) searched: bool,
     /// It is to stop.
@@ -74,20 +74,20 @@ pub(crate) struct Asking {
 }
 
 /// A worker that went.
-pub(crate) struct Left {
+pub(crate) struct Departed {
     /// What it ran, and since when.
     pub(crate) run: Option<(Ticket, Time)>,
     /// It was told to go.
     pub(crate) retired: bool,
 }
 
-impl Seats {
+impl Workers {
     // --- coming and going
 
     /// A place for a new worker on the arbiter with this serial number.
     pub(crate) fn take(&mut self, worker_context: Arc<WorkerContext>, arbiter: u64) -> u32 {
-        let seating = Seating {
-            state: Seated::Starting,
+        let seating = WorkerRecord {
+            state: WorkerState::Starting,
             worker_context: Some(worker_context),
             waker: None,
             arbiter,
@@ -115,46 +115,46 @@ impl Seats {
     }
 
     /// The worker is gone.
-    pub(crate) fn leave(&mut self, seat: u32) -> Left {
+    pub(crate) fn leave(&mut self, seat: u32) -> Departed {
         self.slow(seat);
         let seating = &mut self.all[seat as usize];
-        let state = std::mem::replace(&mut seating.state, Seated::Vacant);
+        let state = std::mem::replace(&mut seating.state, WorkerState::Vacant);
         let (discounted, retired) = (seating.discounted, seating.retired);
         (seating.waker, seating.worker_context) = (None, None);
         if !discounted {
             self.live -= 1;
-            self.starting -= u32::from(state == Seated::Starting);
+            self.starting -= u32::from(state == WorkerState::Starting);
         }
-        self.searching -= u32::from(state == Seated::Searching);
+        self.searching -= u32::from(state == WorkerState::Searching);
         self.idle.retain(|&other| other != seat);
         self.vacant.push(seat);
         let run = match state {
-            Seated::Busy(ticket, started) => Some((ticket, started)),
+            WorkerState::Busy(ticket, started) => Some((ticket, started)),
             _ => None,
         };
-        Left { run, retired }
+        Departed { run, retired }
     }
 
     // --- working
 
     /// The worker looks for work: from here on it neither starts nor searches nor waits.
     #[inline]
-    pub(crate) fn ask(&mut self, seat: u32) -> Asking {
+    pub(crate) fn ask(&mut self, seat: u32) -> TurnStart {
         let seating = &mut self.all[seat as usize];
-        if seating.state == Seated::Starting && !seating.discounted {
+        if seating.state == WorkerState::Starting && !seating.discounted {
             self.starting -= 1;
         }
         // Woken by nobody of ours: it still stands among the idle.
-        let strayed = matches!(seating.state, Seated::Idle(_));
-        let mut searched = seating.state == Seated::Searching;
+        let strayed = matches!(seating.state, WorkerState::Idle(_));
+        let mut searched = seating.state == WorkerState::Searching;
         self.searching -= u32::from(searched);
-        seating.state = Seated::Awake;
+        seating.state = WorkerState::Awake;
         let retired = seating.retired;
         if strayed && !retired {
             self.idle.retain(|&other| other != seat);
         }
         searched |= self.slow(seat);
-        Asking { searched, retired }
+        TurnStart { searched, retired }
     }
 
     /// The worker runs this. Answers the run's number among the seat's.
@@ -165,20 +165,20 @@ impl Seats {
         }
         let seating = &mut self.all[seat as usize];
         seating.run += 1;
-        seating.state = Seated::Busy(ticket, now);
+        seating.state = WorkerState::Busy(ticket, now);
         seating.run
     }
 
     /// What the worker ran is no longer its own.
     #[inline]
     pub(crate) fn end(&mut self, seat: u32) {
-        self.all[seat as usize].state = Seated::Awake;
+        self.all[seat as usize].state = WorkerState::Awake;
     }
 
     /// The worker will look for work in a moment.
     #[inline]
     pub(crate) fn search(&mut self, seat: u32, now: Time) {
-        self.all[seat as usize].state = Seated::Searching;
+        self.all[seat as usize].state = WorkerState::Searching;
         self.searching += 1;
         self.searcher = Some((seat, now));
     }
@@ -196,7 +196,7 @@ impl Seats {
     #[inline]
     pub(crate) fn wait(&mut self, seat: u32, now: Time) {
         self.slow(seat);
-        self.all[seat as usize].state = Seated::Idle(now);
+        self.all[seat as usize].state = WorkerState::Idle(now);
         self.idle.push(seat);
     }
 
@@ -216,7 +216,7 @@ impl Seats {
         idle.retain(|&seat| {
             let seating = &mut all[seat as usize];
             let over =
-                matches!(seating.state, Seated::Idle(since) if now.since(since) >= keep_alive);
+                matches!(seating.state, WorkerState::Idle(since) if now.since(since) >= keep_alive);
             if over {
                 seating.retired = true;
                 wakers.extend(seating.waker.clone());
@@ -241,8 +241,7 @@ impl Seats {
 
     /// Gives up this attempt if it runs; answers its worker's waker.
     pub(crate) fn abort(&mut self, ticket: Ticket) -> Option<Waker> {
-        let running =
-            |seating: &&Seating| matches!(seating.state, Seated::Busy(busy, _) if busy == ticket);
+        let running = |seating: &&WorkerRecord| matches!(seating.state, WorkerState::Busy(busy, _) if busy == ticket);
         let seating = self.all.iter().find(running)?;
         seating.give_up();
         seating.waker.clone()
@@ -259,14 +258,14 @@ impl Seats {
             (seating.retired, seating.discounted) = (true, true);
             (self.brisk, self.searcher) = (None, None);
             self.live -= 1;
-            self.starting -= u32::from(seating.state == Seated::Starting);
-            if seating.state == Seated::Searching {
-                seating.state = Seated::Awake;
+            self.starting -= u32::from(seating.state == WorkerState::Starting);
+            if seating.state == WorkerState::Searching {
+                seating.state = WorkerState::Awake;
                 self.searching -= 1;
             }
             self.idle.retain(|&other| other as usize != seat);
             match seating.state {
-                Seated::Busy(ticket, started) => stuck.push((ticket, started)),
+                WorkerState::Busy(ticket, started) => stuck.push((ticket, started)),
                 // Nobody else would ever wake it, and it is to go once its arbiter is free again.
                 _ => wakers.extend(seating.waker.clone()),
             }
@@ -335,7 +334,7 @@ impl Seats {
             .idle
             .iter()
             .filter_map(|&seat| match self.all[seat as usize].state {
-                Seated::Idle(since) => Some(since.after(keep_alive)),
+                WorkerState::Idle(since) => Some(since.after(keep_alive)),
                 _ => None,
             });
         // Busy workers will be idle some day; look again a keep-alive later.
@@ -344,9 +343,9 @@ impl Seats {
     }
 }
 
-impl Seating {
+impl WorkerRecord {
     fn is_on(&self, arbiter: u64) -> bool {
-        self.arbiter == arbiter && self.state != Seated::Vacant
+        self.arbiter == arbiter && self.state != WorkerState::Vacant
     }
 
     /// Its worker gives up the run that goes on; without one, nothing happens.

@@ -247,7 +247,7 @@ impl Storing {
             }
         });
         let kept: Few<_> = kept.collect();
-        let (parked, wake) = mailbox.stock(kept, accepted, admission.clock.now());
+        let (parked, wake) = mailbox.admit_stored(kept, accepted, admission.clock.now());
         admission.park(&mailbox, &parked);
         let new = receipts.iter().filter(|receipt| !receipt.duplicate);
         let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();

@@ -45,7 +45,7 @@ impl Admission {
                 bytes,
                 next_due,
             }) => {
-                mailbox.inherit(ready, delayed, bytes, next_due.map(Time::of));
+                mailbox.inherit_overflow(ready, delayed, bytes, next_due.map(Time::of));
             }
             Err(panicked) => telemetry::store_panicked(&panicked.message),
         }
@@ -142,7 +142,7 @@ impl Admission {
         }
         // Only now: what was asked for before the store has heard of them would not bring them.
         if let Some(due) = events.iter().map(|(_, due)| *due).min() {
-            mailbox.parked(due);
+            mailbox.spilled(due);
         }
     }
 
@@ -154,7 +154,7 @@ impl Admission {
         else {
             return;
         };
-        let (events_max, until) = mailbox.appetite();
+        let (events_max, until) = mailbox.load_request();
         let fetch = Fetch {
             function: mailbox.name().clone(),
             until: until.stored(),
@@ -175,7 +175,7 @@ impl Admission {
             Err(error) => {
                 mailbox.meter(|meters| meters.store_errors += 1);
                 telemetry::fetch_failed(mailbox.name(), &error.to_string());
-                return mailbox.restock(Vec::new(), Some(now.after(FETCH_AGAIN)), now);
+                return mailbox.load(Vec::new(), Some(now.after(FETCH_AGAIN)), now);
             }
         };
         for (id, error) in &fetched.unreadable {
@@ -186,7 +186,7 @@ impl Admission {
             .events
             .into_iter()
             .map(|event| returning(event, deaths_max, &self.clock));
-        mailbox.restock(returning.collect(), fetched.next_due.map(Time::of), now);
+        mailbox.load(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 
     /// Asks the store something, and waits for the answer. That there is none is logged, unless the runtime has ended.
@@ -217,7 +217,7 @@ impl Admission {
         let kept = self.before_end(settle).unwrap_or(false);
         match &mailbox {
             Some(mailbox) if kept => {
-                mailbox.cancel_returning(returning(event, u32::MAX, &self.clock), id);
+                mailbox.cancel_loaded(returning(event, u32::MAX, &self.clock), id);
             }
             Some(mailbox) => self.park(mailbox, &[(id, due)]),
             None => {}
@@ -239,7 +239,7 @@ impl Admission {
         let Some((cancelled, kept)) = cancelled.flatten() else {
             return false;
         };
-        mailbox.let_go(cancelled);
+        mailbox.finish_cancel(cancelled);
         kept
     }
 

@@ -36,14 +36,14 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::settings::Retention;
 use crate::queue::entry::{Arrival, Entry, Phase, Returning, Side, Slot, Taken, Ticket};
-use crate::queue::overflow::Parked;
+use crate::queue::overflow::Overflow;
 use crate::queue::slab::{NONE, Slab};
 
 use crate::event::ledger::Ledger;
 
 use delayed::{Delayed, Due};
 use finished::{Finished, failed_texts, texts};
-use ready::List;
+use ready::ReadyList;
 
 /// After so many calls in a row an event has its turn, if one is runnable: callers can't keep events waiting for ever.
 const CALLS_IN_ROW: u8 = 3;
@@ -52,7 +52,7 @@ const PROBE_LOOKS: usize = 64;
 
 /// Why an entry did not get in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unadmitted {
+pub(crate) enum RefusalReason {
     EventsMax,
     BytesMax,
     RequestIdTaken,
@@ -66,13 +66,13 @@ pub(crate) enum Unadmitted {
 
 /// An entry that did not get in. It goes back to its caller, so that it is not dropped under any lock.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) why: Unadmitted,
+pub(crate) struct RefusedEntry {
+    pub(crate) why: RefusalReason,
     pub(crate) entry: Entry,
 }
 
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct QueueBounds {
     pub(crate) events_max: u32,
     pub(crate) bytes_max: u64,
     /// Of events that a store has, so many are here; and so many that are delayed.
@@ -81,10 +81,10 @@ pub(crate) struct Bounds {
 
 /// Where an event is kept that runs again.
 #[derive(Debug)]
-pub(crate) enum Kept {
-    Here,
+pub(crate) enum Rescheduled {
+    InMemory,
     /// In the store; its payload is needed no longer.
-    Parked(Option<Payload>),
+    Spilled(Option<Payload>),
 }
 
 /// The start of an event that is here only until it is given up: no worker takes it before.
@@ -95,12 +95,12 @@ pub(crate) struct Queue {
     number: u32,
     slots: Slab<Slot>,
     /// Calls come first: somebody waits for each.
-    calls: List,
+    calls: ReadyList,
     /// Calls that were taken since the last event.
     calls_in_row: u8,
     /// Probes that looked for an event.
     probes: u8,
-    events: List,
+    events: ReadyList,
     delayed: Delayed,
     finished: Finished,
     /// Events whose id the caller proposed: it doesn't say where they lie.
@@ -117,10 +117,10 @@ pub(crate) struct Queue {
     /// Places that are kept for events that are being stored.
     reserved: u32,
     reserved_bytes: u64,
-    pub(crate) parked: Parked,
+    pub(crate) overflow: Overflow,
     /// Of those that the ledgers count as running, how many failed and wait to be decided on or buried.
     failed: u64,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: QueueBounds,
     pub(crate) event_ledger: Ledger,
     pub(crate) call_ledger: Ledger,
     /// Nothing is taken while it is paused.
@@ -130,14 +130,14 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(number: u32, bounds: Bounds, retention: Retention) -> Self {
+    pub(crate) fn new(number: u32, bounds: QueueBounds, retention: Retention) -> Self {
         Self {
             number,
             slots: Slab::new(),
-            calls: List::EMPTY,
+            calls: ReadyList::EMPTY,
             calls_in_row: 0,
             probes: 0,
-            events: List::EMPTY,
+            events: ReadyList::EMPTY,
             delayed: Delayed::default(),
             finished: Finished::new(retention),
             foreign: HashMap::new(),
@@ -148,7 +148,7 @@ impl Queue {
             pending_bytes: 0,
             reserved: 0,
             reserved_bytes: 0,
-            parked: Parked::default(),
+            overflow: Overflow::default(),
             failed: 0,
             bounds,
             event_ledger: Ledger::default(),
@@ -161,11 +161,11 @@ impl Queue {
     // --- what is stored
 
     /// Keeps places for events that are being stored; `unreserve` must follow.
-    pub(crate) fn reserve(&mut self, events: u32, bytes: u64) -> Result<(), Unadmitted> {
+    pub(crate) fn reserve(&mut self, events: u32, bytes: u64) -> Result<(), RefusalReason> {
         if events > self.room() {
-            return Err(Unadmitted::EventsMax);
+            return Err(RefusalReason::EventsMax);
         } else if bytes > self.room_bytes() {
-            return Err(Unadmitted::BytesMax);
+            return Err(RefusalReason::BytesMax);
         }
         self.reserved += events;
         self.reserved_bytes += bytes;
@@ -188,7 +188,7 @@ impl Queue {
         let full = match delayed {
             true => self.delayed_here() >= u64::from(self.bounds.window),
             // What is ready keeps its order.
-            false => self.parked.ready > 0 || self.events.len >= self.bounds.window,
+            false => self.overflow.ready > 0 || self.events.len >= self.bounds.window,
         };
         if full && entry.start != NEVER {
             self.event_ledger.accepted += 1;
@@ -203,30 +203,30 @@ impl Queue {
 
     fn park(&mut self, delayed: bool, bytes: u64) {
         if delayed {
-            self.parked.delayed += 1;
+            self.overflow.delayed += 1;
             self.event_ledger.delayed += 1;
         } else {
-            self.parked.ready += 1;
+            self.overflow.ready += 1;
             self.event_ledger.ready += 1;
         }
-        self.parked.bytes += bytes;
+        self.overflow.bytes += bytes;
     }
 
     fn unpark(&mut self, delayed: bool, bytes: u64) {
         // What the store says of an event may not be what was counted when it was parked.
-        let Parked {
+        let Overflow {
             ready,
             delayed: waiting,
             ..
-        } = self.parked;
+        } = self.overflow;
         if delayed && waiting > 0 || ready == 0 {
-            self.parked.delayed = waiting.saturating_sub(1);
+            self.overflow.delayed = waiting.saturating_sub(1);
             self.event_ledger.delayed = self.event_ledger.delayed.saturating_sub(1);
         } else {
-            self.parked.ready -= 1;
+            self.overflow.ready -= 1;
             self.event_ledger.ready -= 1;
         }
-        self.parked.unpark_bytes(bytes);
+        self.overflow.unpark_bytes(bytes);
     }
 
     /// Takes back an event that was parked.
@@ -252,15 +252,15 @@ impl Queue {
         self.event_ledger.inherited += ready + delayed;
         self.event_ledger.ready += ready;
         self.event_ledger.delayed += delayed;
-        self.parked.ready += ready;
-        self.parked.delayed += delayed;
-        self.parked.bytes += bytes;
+        self.overflow.ready += ready;
+        self.overflow.delayed += delayed;
+        self.overflow.bytes += bytes;
     }
 
     /// How many events are delayed here.
     fn delayed_here(&self) -> u64 {
         let all = self.event_ledger.delayed + self.call_ledger.delayed;
-        all.saturating_sub(self.parked.delayed)
+        all.saturating_sub(self.overflow.delayed)
     }
 
     /// Is there room for parked events that are due?
@@ -274,9 +274,9 @@ impl Queue {
         entry: Entry,
         random: u128,
         now: Time,
-    ) -> Result<RequestId, Refused> {
+    ) -> Result<RequestId, RefusedEntry> {
         if let Some(why) = self.objection(&entry) {
-            return Err(Refused { why, entry });
+            return Err(RefusedEntry { why, entry });
         }
         let first_due = entry.start.max(now);
         let slot = self.place(entry, random, now, first_due);
@@ -324,13 +324,13 @@ impl Queue {
     }
 
     /// Why the entry can't get in, if it can't.
-    fn objection(&self, entry: &Entry) -> Option<Unadmitted> {
+    fn objection(&self, entry: &Entry) -> Option<RefusalReason> {
         if self.room() == 0 {
-            Some(Unadmitted::EventsMax)
+            Some(RefusalReason::EventsMax)
         } else if entry.payload.size() as u64 > self.room_bytes() {
-            Some(Unadmitted::BytesMax)
+            Some(RefusalReason::BytesMax)
         } else if entry.request_id.is_some_and(|id| self.find(id).is_some()) {
-            Some(Unadmitted::RequestIdTaken)
+            Some(RefusalReason::RequestIdTaken)
         } else {
             None
         }
@@ -610,12 +610,12 @@ impl Queue {
 
     /// Events here, on their way into the store, and parked there.
     pub(crate) fn pending(&self) -> u32 {
-        let parked = u32::try_from(self.parked.events()).unwrap_or(u32::MAX);
+        let parked = u32::try_from(self.overflow.events()).unwrap_or(u32::MAX);
         (self.pending + self.reserved).saturating_add(parked)
     }
 
     pub(crate) fn pending_bytes(&self) -> u64 {
-        self.pending_bytes + self.reserved_bytes + self.parked.bytes
+        self.pending_bytes + self.reserved_bytes + self.overflow.bytes
     }
 
     /// The slot of the attempt, if that attempt still counts.
@@ -646,14 +646,14 @@ impl Queue {
 
     /// The failed event runs again at `at`: here, or, if there is no room, from where the store has it. `None` if it was
     /// superseded.
-    pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Kept> {
+    pub(crate) fn retry(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Rescheduled> {
         let slot = self.fenced(ticket, Phase::Failed)?;
         Some(self.put_off(slot, at, now))
     }
 
     /// The attempt did not take place: the event may not run before `at`, and is no older than if it were due then for the
     /// first time. `None` if it was superseded.
-    pub(crate) fn postpone(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Kept> {
+    pub(crate) fn postpone(&mut self, ticket: Ticket, at: Time, now: Time) -> Option<Rescheduled> {
         let ticket = self.untake(ticket, now)?;
         let slot = self.fenced(ticket, Phase::Failed)?;
         self.slots[slot].first_due = at;
@@ -661,18 +661,18 @@ impl Queue {
     }
 
     /// A failed event runs at `at`: here, or, if there is no room, from where the store has it.
-    fn put_off(&mut self, slot: u32, at: Time, now: Time) -> Kept {
+    fn put_off(&mut self, slot: u32, at: Time, now: Time) -> Rescheduled {
         let room = self.delayed_here() < u64::from(self.bounds.window);
         if room || !self.slots[slot].stored || at <= now {
             self.schedule(slot, at, now);
-            return Kept::Here;
+            return Rescheduled::InMemory;
         }
         self.failed -= 1;
         self.event_ledger.running -= 1;
         let payload = self.leave_pending(slot);
         self.park(true, payload.as_ref().map_or(0, Payload::size) as u64);
         self.forget(slot);
-        Kept::Parked(payload)
+        Rescheduled::Spilled(payload)
     }
 
     /// The failed event is in the dead-letter queue, or its caller knows: it is over.

@@ -2,9 +2,9 @@
 
 use crate::base::time::Time;
 
-/// Parked events, as the mailbox counts them.
+/// Overflow events, as the mailbox counts them.
 #[derive(Debug, Default)]
-pub(crate) struct Parked {
+pub(crate) struct Overflow {
     /// Due from the start.
     pub(crate) ready: u64,
     /// Delayed, or failed before.
@@ -16,7 +16,7 @@ pub(crate) struct Parked {
     fetching: Option<Option<Time>>,
 }
 
-impl Parked {
+impl Overflow {
     pub(crate) fn events(&self) -> u64 {
         self.ready + self.delayed
     }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_is_parked_while_others_are_fetched_is_not_forgotten() {
-        let mut parked = Parked::default();
+        let mut parked = Overflow::default();
         parked.told(Time(5));
         assert!(!parked.fetch(Time(4)) && parked.fetch(Time(5)));
         assert!(!parked.fetch(Time(9)), "one at a time");

@@ -5,13 +5,13 @@ use crate::queue::slab::{NONE, Slab};
 
 /// A doubly linked list through the slots.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct ReadyList {
     pub(super) head: u32,
     pub(super) tail: u32,
     pub(super) len: u32,
 }
 
-impl List {
+impl ReadyList {
     pub(super) const EMPTY: Self = Self {
         head: NONE,
         tail: NONE,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::failure::{Attempt, Failure};
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: QueueBounds = QueueBounds {
     events_max: 12,
     bytes_max: 100,
     window: 1_000,
@@ -227,11 +227,11 @@ fn step(queue: &mut Queue, model: &mut Model, (what, whom, amount): Step) {
                 .pending()
                 .fold((0, 0), |(n, sum), known| (n + 1, sum + known.bytes));
             let expected = if count >= BOUNDS.events_max {
-                Err(Unadmitted::EventsMax)
+                Err(RefusalReason::EventsMax)
             } else if sum + bytes > BOUNDS.bytes_max {
-                Err(Unadmitted::BytesMax)
+                Err(RefusalReason::BytesMax)
             } else if proposed.is_some_and(|id| model.get(id).is_some()) {
-                Err(Unadmitted::RequestIdTaken)
+                Err(RefusalReason::RequestIdTaken)
             } else {
                 Ok(())
             };
@@ -543,7 +543,7 @@ fn delayed_events_that_were_cancelled_leave_nothing_behind() {
 fn the_heap_of_delayed_events_shrinks_once_they_ran() {
     let mut queue = Queue::new(
         3,
-        Bounds {
+        QueueBounds {
             events_max: 10_000,
             bytes_max: 1 << 20,
             window: 1_000,
@@ -603,7 +603,7 @@ fn an_event_with_a_proposed_id_is_found_until_it_is_forgotten() {
         Some(id)
     );
     let again = queue.admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0));
-    assert_eq!(again.unwrap_err().why, Unadmitted::RequestIdTaken);
+    assert_eq!(again.unwrap_err().why, RefusalReason::RequestIdTaken);
     let taken = queue.take(Time(0)).unwrap();
     queue.succeed(taken.ticket, None, Time(0)).unwrap();
     assert_eq!(

@@ -33,7 +33,7 @@ use crate::function::arn::Identity;
 use crate::function::destination::Destination;
 use crate::function::settings::Fault;
 use crate::idempotency::Bounds;
-use crate::mailbox::notice::Notice;
+use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::mailbox::{Drain, Mailbox};
 use crate::persistence::crash_marks::Lanes;
 use crate::store::{EventStore, KnownState};
@@ -497,9 +497,9 @@ impl Parts {
             let supervisor = self
                 .host
                 .start(move || Supervisor::new(supervised, admission, pool, dead_letters));
-            mailbox.oversee(Supervisor::line(supervisor.clone()));
-            if mailbox.has_parked() {
-                mailbox.tell(Notice::Attend);
+            mailbox.set_supervisor(Supervisor::line(supervisor.clone()));
+            if mailbox.has_overflow() {
+                mailbox.notify(SupervisorMessage::Reconcile);
             }
             self.supervisors.insert(name, supervisor);
         })
@@ -540,7 +540,7 @@ impl Parts {
             .map(|letter| letter.request_id)
             .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
-        let parked = mailboxes.iter().map(|mailbox| mailbox.parked_events());
+        let parked = mailboxes.iter().map(|mailbox| mailbox.overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         let naming = self.name_parked(&mailboxes, &mut unfinished);
         let _ = tokio::time::timeout(Duration::from_secs(1), naming).await;
@@ -558,7 +558,7 @@ impl Parts {
         self.admission.end();
         let mailboxes = self.admission.mailboxes();
         let unfinished: Vec<_> = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
-        let parked = mailboxes.iter().map(|mailbox| mailbox.parked_events());
+        let parked = mailboxes.iter().map(|mailbox| mailbox.overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         self.admission.let_store_close();
         self.stop();
@@ -573,7 +573,7 @@ impl Parts {
     async fn name_parked(&self, mailboxes: &[Arc<Mailbox>], unfinished: &mut Vec<Unfinished>) {
         let mut room = PARKED_NAMED_MAX;
         for mailbox in mailboxes {
-            let mut after = Some(0).filter(|_| mailbox.has_parked());
+            let mut after = Some(0).filter(|_| mailbox.has_overflow());
             while let Some(place) = after.filter(|_| room > 0) {
                 let page = self.admission.parked(mailbox, place, room.min(1_000)).await;
                 room = room.saturating_sub(page.events.len());
@@ -602,7 +602,7 @@ const PARKED_NAMED_MAX: usize = 10_000;
 
 /// What a mailbox has that did not finish, and will not any more.
 fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
-    let ran = mailbox.give_up();
+    let ran = mailbox.abandon_attempts();
     let mut all = Vec::new();
     let mut from = Some(0);
     while let Some(cursor) = from {
@@ -784,7 +784,7 @@ impl Drop for Runtime {
         for mailbox in mailboxes {
             mailbox.halt();
             mailbox.retire(true);
-            mailbox.give_up();
+            mailbox.abandon_attempts();
         }
         self.parts.admission.let_store_close();
         self.parts.stop();

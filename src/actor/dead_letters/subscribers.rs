@@ -15,9 +15,9 @@ use super::DeadLetterQueue;
 use super::kept::{LOOKS_MAX, Span, size};
 use super::query::Filter;
 use crate::actor::arbiter_pool::{Home, Pool};
+use crate::base::capacity::{Capacity, Permit};
 use crate::base::panic::{self, Caged};
 use crate::event::failure::DeadLetter;
-use crate::mailbox::backlog::{Backlog, Place};
 use crate::telemetry;
 
 /// Has dead letters sent to an actor or a closure, each once and in order: every one that comes from now on, and with
@@ -139,10 +139,10 @@ struct Subscription {
     subscriber: Subscriber,
     function: Option<String>,
     /// To the task that forwards to it, so that a slow one slows nobody.
-    letters: mpsc::UnboundedSender<(DeadLetter, Place)>,
+    letters: mpsc::UnboundedSender<(DeadLetter, Permit)>,
     forwarding: JoinHandle<()>,
     number: u64,
-    backlog: Arc<Backlog>,
+    backlog: Arc<Capacity>,
     /// Letters in a row that passed it by.
     missed: u64,
     /// How many it had taken when it was last looked at.
@@ -277,7 +277,7 @@ impl DeadLetterQueue {
             subscriber,
             function,
             number: self.subscribers.count,
-            backlog: Backlog::new(letters_max, bytes_max),
+            backlog: Capacity::new(letters_max, bytes_max),
             missed: 0,
             taken: 0,
             letters: sender,
@@ -355,7 +355,7 @@ impl Forwarder {
     async fn forward(
         self,
         existing: Option<Existing>,
-        letters: mpsc::UnboundedReceiver<(DeadLetter, Place)>,
+        letters: mpsc::UnboundedReceiver<(DeadLetter, Permit)>,
     ) {
         if self.forward_all(existing, letters).await.is_none() {
             telemetry::subscriber_gone(self.number);
@@ -366,7 +366,7 @@ impl Forwarder {
     async fn forward_all(
         &self,
         existing: Option<Existing>,
-        mut letters: mpsc::UnboundedReceiver<(DeadLetter, Place)>,
+        mut letters: mpsc::UnboundedReceiver<(DeadLetter, Permit)>,
     ) -> Option<()> {
         let mut piece = existing;
         while let Some(mut existing) = piece.take() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-pub(crate) struct Backlog {
+pub(crate) struct Capacity {
     items_max: usize,
     bytes_max: u64,
     items: AtomicUsize,
@@ -12,7 +12,7 @@ pub(crate) struct Backlog {
     left: AtomicUsize,
 }
 
-impl Backlog {
+impl Capacity {
     pub(crate) fn new(items_max: usize, bytes_max: u64) -> Arc<Self> {
         Arc::new(Self {
             items_max,
@@ -36,7 +36,7 @@ impl Backlog {
 
     /// A place for something of so many bytes, if there is room; where nothing waits, there always is. One caller at a
     /// time: several would go beyond the bounds by what they bring at once.
-    pub(crate) fn enter(self: &Arc<Self>, bytes: u64) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
         let items = self.items.load(Ordering::Acquire);
         let all = self.bytes.load(Ordering::Acquire).saturating_add(bytes);
         if items > 0 && (items >= self.items_max || all > self.bytes_max) {
@@ -44,7 +44,7 @@ impl Backlog {
         }
         self.items.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        Some(Place {
+        Some(Permit {
             backlog: self.clone(),
             bytes,
         })
@@ -52,12 +52,12 @@ impl Backlog {
 }
 
 /// A place in a backlog, which is free again when this is dropped.
-pub(crate) struct Place {
-    backlog: Arc<Backlog>,
+pub(crate) struct Permit {
+    backlog: Arc<Capacity>,
     bytes: u64,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.backlog.items.fetch_sub(1, Ordering::AcqRel);
         self.backlog.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_backlog_has_so_many_items_with_so_many_bytes_and_one_always() {
-        let backlog = Backlog::new(2, 100);
+        let backlog = Capacity::new(2, 100);
         let first = backlog.enter(1_000).unwrap();
         assert!(backlog.enter(1).is_none());
         drop(first);
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!((backlog.left(), backlog.is_half_full()), (2, false));
         let _third = backlog.enter(60).unwrap();
         assert!(backlog.is_half_full());
-        assert!(Backlog::new(0, 0).enter(1).is_some());
+        assert!(Capacity::new(0, 0).enter(1).is_some());
     }
 }

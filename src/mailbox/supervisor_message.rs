@@ -8,20 +8,20 @@ use crate::event::request_id::RequestId;
 use crate::queue::entry::Ticket;
 
 /// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.
-pub(crate) trait Overseer: Send + Sync {
-    fn tell(&self, notice: Notice);
+pub(crate) trait SupervisorSender: Send + Sync {
+    fn send(&self, message: SupervisorMessage);
 }
 
 #[derive(Debug)]
-pub(crate) enum Notice {
+pub(crate) enum SupervisorMessage {
     /// Workers may be wanted, or a timer. Told once until it is heeded.
-    Attend,
+    Reconcile,
     /// An attempt failed and is to be judged.
-    Failed(Box<Failed>),
+    Failed(Box<FailedAttempt>),
     /// These will not be tried again.
-    Doomed(Vec<(Ticket, DeadLetter)>),
+    DeadLetters(Vec<(Ticket, DeadLetter)>),
     /// These go back to the store until they are due.
-    Parked(Vec<(RequestId, Time)>),
+    Spilled(Vec<(RequestId, Time)>),
     /// The arbiter with this serial number is blocked and was replaced.
     ArbiterBlocked(u64),
     /// A run of the function's holds the shared arbiter with this serial number, which it was to leave.
@@ -30,7 +30,7 @@ pub(crate) enum Notice {
 
 /// An attempt that failed, on its way to the supervisor.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct FailedAttempt {
     pub(crate) ticket: Ticket,
     pub(crate) failure: Failure,
     pub(crate) started: Time,
@@ -41,7 +41,7 @@ pub(crate) struct Failed {
 
 /// What became of a failed attempt.
 #[derive(Debug)]
-pub(crate) enum Judgement {
+pub(crate) enum FailureOutcome {
     /// A later attempt has begun, or the event was cancelled: it counts for nothing.
     Superseded,
     Retry {
@@ -52,7 +52,7 @@ pub(crate) enum Judgement {
         /// It waits in the store.
         parked: bool,
     },
-    Bury(Ticket, DeadLetter),
+    DeadLetter(Ticket, DeadLetter),
     /// It was a call: its caller has the failure.
-    Answered,
+    CallFailed,
 }
