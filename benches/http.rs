@@ -1,6 +1,6 @@
-//! What AWS's API costs over HTTP: `Event` invocations with 1 KiB, next to a bare actix-web handler that answers 202.
+//! The cost of AWS's API over HTTP: `Event` invocations with 1 KiB, beside a bare actix-web handler that returns 202.
 //!
-//! `cargo bench --features http --bench http`. Each server is a process of its own; the clients are this one, and the
+//! `cargo bench --features http --bench http`. Each server is a separate process; the clients are this one, and the
 //! requests are made, and signed, before the clock starts.
 
 mod parts;
@@ -153,7 +153,7 @@ fn authorization(host: &str, date: &str, body: &str) -> String {
 
 // --- the clients
 
-/// Sends all requests over a few connections, one after the other on each. Answers how many there were in a second, and the
+/// Sends all requests over a few connections, one after the other on each. Returns the requests per second and the
 /// median and the 99th percentile of their times in microseconds.
 async fn run(address: &str, requests: Vec<Vec<u8>>) -> [f64; 3] {
     let requests = Arc::new(requests);

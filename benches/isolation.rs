@@ -1,8 +1,8 @@
 //! One table: how long a neighbour's call takes beside each kind of bad function, next to the same on bare tokio tasks and
 //! bare actix actors.
 //!
-//! The neighbour is called every 2 ms from a thread of its own, and answers at once. All contenders have two threads for user
-//! code. Each cell is measured in a process of its own, for blocked threads never come back. A call that has no answer within
+//! The neighbour is called every 2 ms from a separate thread, and returns at once. All contenders have two threads for user
+//! code. Each cell is measured in a separate process, because blocked threads never come back. A call without a reply within
 //! 2 s counts as 2 s.
 
 mod parts;
@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 const CALL_EVERY: Duration = Duration::from_millis(2);
 const CALL_MAX: Duration = Duration::from_secs(2);
 
-/// What the bad function does with an event.
+/// The behaviour of the bad function.
 #[derive(Clone, Copy, PartialEq)]
 enum Bad {
     Computes(Duration),
@@ -166,7 +166,7 @@ fn of_kind(kind: &str) -> Option<(Bad, Feed)> {
     known.expect("it is one of the kinds").1
 }
 
-/// Runs `work` for one event of the bad function; what it can't do by itself is done by its caller.
+/// Runs `work` for one event of the bad function; its caller does the rest.
 fn work(bad: Bad, number: u32) {
     match bad {
         Bad::Computes(time) => {
@@ -183,7 +183,7 @@ fn work(bad: Bad, number: u32) {
     }
 }
 
-/// Sends events on a thread of its own until the process ends. `send` returns whether the event was taken.
+/// Sends events on a separate thread until the process ends. `send` returns whether the event was taken.
 fn feed(feed: Feed, send: impl Fn(u32) -> bool + Send + 'static) {
     let feeding = move || match feed {
         Feed::Backlog(events) => (0..events).for_each(|number| {
@@ -208,7 +208,7 @@ fn feed(feed: Feed, send: impl Fn(u32) -> bool + Send + 'static) {
     std::thread::spawn(feeding);
 }
 
-/// Calls the neighbour again and again from a thread of its own, and returns how long it took each time, in seconds.
+/// Calls the neighbour again and again from a separate thread, and returns the time of each call, in seconds.
 fn call<F>(neighbour: impl Fn() -> F + Send + 'static) -> Vec<f64>
 where
     F: Future<Output = ()>,
@@ -323,7 +323,7 @@ fn tasks_beside(kind: &str) -> Vec<f64> {
         .expect("a runtime");
     let (tokio, feeding) = (runtime.handle().clone(), runtime.handle().clone());
     if let Some((bad, how)) = of_kind(kind) {
-        // What bounds the tasks is the caller's to think of; here they are bounded, or a flood would end in no memory.
+        // tokio doesn't bound tasks; the bench does, or a flood would use up the memory.
         let under_way = Arc::new(tokio::sync::Semaphore::new(100_000));
         feed(how, move |number| {
             let Ok(permit) = under_way.clone().try_acquire_owned() else {
@@ -346,7 +346,7 @@ fn tasks_beside(kind: &str) -> Vec<f64> {
         let answer = tokio.spawn(async { std::hint::black_box(1) });
         async move { drop(answer.await) }
     });
-    std::mem::forget(runtime); // to drop it would wait for what blocks
+    std::mem::forget(runtime); // dropping it would wait for the blocked threads
     times
 }
 

@@ -1,6 +1,6 @@
-//! One table: what accepting and running costs, next to the same work on bare tokio and actix in the same run.
+//! One table: the cost of accepting and running events, beside the same work on bare tokio and actix in the same run.
 //!
-//! `cargo bench --bench runtime` runs all of it; `… -- throughput latency memory` only what is named.
+//! `cargo bench --bench runtime` runs all of it; `… -- throughput latency memory` only the named parts.
 
 mod parts;
 
@@ -29,7 +29,7 @@ impl Job {
     }
 }
 
-/// What every contender does with a job, and how the bench knows that all are done.
+/// The work of every contender for a job, and the count by which the bench knows that all are done.
 #[derive(Default)]
 struct Sink {
     done: AtomicU64,
@@ -506,7 +506,7 @@ impl Journeys {
         self.times.lock().unwrap().push(took as f64);
     }
 
-    /// Begins a journey every 5 µs, from a thread of its own, however the others fare. Answers the times.
+    /// Begins a journey every 5 µs from a separate thread, without waiting for earlier ones. Returns the times.
     async fn all(self: Arc<Self>, begin: impl Fn(u64) + Send + 'static) -> Vec<f64> {
         let journeys = self.clone();
         std::thread::spawn(move || {
@@ -627,7 +627,7 @@ fn functions() {
             ))
         });
         let runtime = builder.start().await.expect("the settings are sound");
-        // The last one answers: all supervisors are up.
+        // The last one replies: all supervisors are up.
         let _: () = runtime
             .client()
             .call(&format!("function-{}", FUNCTIONS - 1), Job::new())

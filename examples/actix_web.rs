@@ -1,4 +1,4 @@
-//! A web app that answers 202 with the request id and does the work behind.
+//! A web app that returns 202 with the request id and does the work in the background.
 //!
 //! Run it with `cargo run --example actix_web`; it sends itself a few requests and ends.
 //! With `cargo run --example actix_web -- --serve` it stays up until Ctrl-C or SIGTERM, then finishes requests and events.
@@ -92,7 +92,7 @@ async fn visit(app: SocketAddr, client: &Client) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Sends one request from a thread for blocking work; answers status and body.
+/// Sends one request from a thread for blocking work; returns status and body.
 async fn http(app: SocketAddr, line: &str, body: &str) -> Result<(String, String), AnyError> {
     let (kind, length) = ("Content-Type: application/json", body.len());
     let head = format!("{line} HTTP/1.0\r\n{kind}\r\nContent-Length: {length}");

@@ -1,4 +1,4 @@
-//! Dead letters: an event fails for good, a subscriber hears of it, its payload is repaired, and it is redriven.
+//! Dead letters: an event fails for good, a subscriber receives the letter, and the payload is repaired and redriven.
 //!
 //! Run it with `cargo run --example dead_letters`.
 //!
@@ -7,7 +7,7 @@
 //! attempt 1: charging -500 cents
 //! attempt 2: charging -500 cents
 //! attempt 3: charging -500 cents
-//! told: charge, RetriesExhausted after 3 attempts: can't charge less than nothing
+//! received: charge, RetriesExhausted after 3 attempts: can't charge less than nothing
 //! listed: charge with payload -500
 //! …
 //! attempt 1: charging 500 cents
@@ -45,7 +45,7 @@ impl Handler<DeadLetter> for OnCall {
         let (condition, attempts) = (letter.condition, letter.attempt_count);
         let reason = letter.failure().map_or("", |failure| &failure.message);
         println!(
-            "told: {}, {condition} after {attempts} attempts: {reason}",
+            "received: {}, {condition} after {attempts} attempts: {reason}",
             letter.function
         );
         let _ = self.0.send(letter);

@@ -1,4 +1,4 @@
-//! Work that outlives the process: what was accepted is finished by the next start.
+//! Work that outlives the process: the next start finishes the accepted events.
 //!
 //! Run it with `cargo run --features disk --example durable`, kill it while it works (Ctrl-C, or `kill -9`), and run it again.
 //! Events are kept in `target/durable`; in another folder with `-- FOLDER`.
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     match client.stats().events.pending() {
         0 => {
-            // Whoever has the receipts may forget the photographs.
+            // With the receipts, the caller may drop the photographs.
             client.invoke_batch("develop", 1..=PHOTOGRAPHS).await?;
             println!("{PHOTOGRAPHS} photographs accepted, and on the disk");
         }

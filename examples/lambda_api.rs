@@ -6,7 +6,7 @@
 //! $ aws lambda invoke --endpoint-url http://127.0.0.1:9000 --function-name echo --payload '"hello"' out.json
 //! ```
 //!
-//! `--help` tells the functions with their payloads, the flags, and what the file of `--auth` looks like.
+//! `--help` lists the functions with their payloads, the flags, and the format of the file for `--auth`.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -149,7 +149,7 @@ async fn chain(event: Event<Value>) -> Result<u8, String> {
     Ok(event.context().hops())
 }
 
-/// What a handler knows of its attempt, under AWS's names where there is one.
+/// The context of an attempt, under AWS's names where AWS has one.
 async fn context(event: Event<Value>) -> Result<Value, String> {
     let context = event.context();
     let mut arn = context.client().arn(context.function().as_str());

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use redrive::{Event, Function, RetryPolicy, Runtime, Stateful};
 
-/// What a worker keeps from one event to the next.
+/// The state that a worker keeps from one event to the next.
 struct Connection {
     number: u32,
     lines: u32,

@@ -4,7 +4,7 @@
 //!
 //! Run it with `cargo run --release --example thumbnails`. For JPEG and PNG photographs of your own:
 //! `cargo run --release --example thumbnails -- FOLDER --out FOLDER`. Without `--out` they go to `target/thumbnails`.
-//! With `--features disk` and `--data FOLDER` the events are kept in a folder: what a process leaves, the next one finishes.
+//! With `--features disk` and `--data FOLDER` the events are kept in a folder, and the next process finishes the rest.
 //!
 //! Output:
 //! ```text
@@ -51,14 +51,14 @@ struct ObjectCreated {
     file: PathBuf,
 }
 
-/// What the function answers: `512x512` and `#dcdad8`.
+/// The result of the function: `512x512` and `#dcdad8`.
 #[derive(Default, Serialize, Deserialize)]
 struct Photograph {
     size: String,
     colour: String,
 }
 
-/// An event may run twice; the second run overwrites what the first one wrote.
+/// An event may run twice; the second run overwrites the result of the first.
 fn thumbnail(
     job: &ObjectCreated,
     out: &Path,
@@ -66,7 +66,7 @@ fn thumbnail(
 ) -> Result<Photograph, AnyError> {
     let reader = ImageReader::open(&job.file)?.with_guessed_format()?;
     // No retry makes a photograph of a text.
-    let format = reader.format().ok_or(Final::new("is no photograph"))?;
+    let format = reader.format().ok_or(Final::new("is not a photograph"))?;
     let image = reader.decode()?;
     let small = image.thumbnail(160, 160);
     small.save_with_format(out.join(&job.key), format)?;
@@ -103,7 +103,7 @@ fn dominant_colour(image: &DynamicImage) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Subscribes to dead letters, prints them, and tells that it did.
+/// Subscribes to dead letters, prints them, and reports each as printed.
 struct Witness(ProgressBar, UnboundedSender<()>);
 
 impl Actor for Witness {

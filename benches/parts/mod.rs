@@ -1,5 +1,5 @@
-//! How a bench is run: its parts in processes of their own, for what one leaves in the allocator, the next would use, and
-//! pay for; and the rows of the table that it prints.
+//! How a bench runs: each part in a separate process, so that no part inherits the allocator state of another; and the
+//! rows of the printed table.
 
 #![allow(dead_code, reason = "each bench uses some of it")]
 
@@ -11,7 +11,7 @@ use actix::System;
 /// Names the part that a process is to run.
 const PART: &str = "REDRIVE_BENCH_PART";
 
-/// What this process is to run, if it is one for a part.
+/// The part that this process runs, if it was started for one.
 pub fn part() -> Option<String> {
     std::env::var(PART).ok()
 }
@@ -36,7 +36,7 @@ pub fn process(part: &str) -> Child {
         .expect("it runs")
 }
 
-/// What the part prints.
+/// The output of the part.
 pub fn in_its_own_process(part: &str) -> String {
     let output = process(part).wait_with_output().expect("it ends");
     assert!(output.status.success(), "{part}: {}", output.status);
