@@ -182,6 +182,7 @@ pub use actor::dead_letters::{
 };
 pub use actor::router::Router;
 pub use event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+pub use event::meta::EventMeta;
 pub use function::destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
 
 pub use error::{

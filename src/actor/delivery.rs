@@ -7,8 +7,8 @@ use crate::admission::configurations::Unreachable;
 use crate::base::panic;
 use crate::error::InvokeError;
 use crate::event::Options;
-use crate::event::caller::Origin;
 use crate::event::failure::Condition;
+use crate::event::meta::EventMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::destination::{Destination, DestinationKind, InvocationRecord};
@@ -19,7 +19,7 @@ use crate::telemetry;
 pub(crate) struct Ancestor {
     pub(crate) request_id: RequestId,
     pub(crate) hops: u8,
-    pub(crate) traces: Origin,
+    pub(crate) traces: EventMeta,
 }
 
 /// Delivers `record`. One that can't be delivered is counted and logged (MET-15), and not tried again (DST-17).
@@ -80,9 +80,9 @@ fn invoke(
     };
     let hops = hops.saturating_add(1);
     let options = Options {
-        hops,
-        origin: Origin {
+        meta: EventMeta {
             qualifier,
+            hops,
             ..traces
         },
         ..Options::default()

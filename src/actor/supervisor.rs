@@ -21,7 +21,6 @@ use crate::actor::worker::{Shift, Worker, worker_context};
 use crate::admission::Admission;
 use crate::admission::configurations::Outcome;
 use crate::base::time::Time;
-use crate::event::caller::Origin;
 use crate::event::failure::{DeadLetter, Failure};
 use crate::function::destination::{Destination, InvocationRecord};
 use crate::mailbox::Mailbox;
@@ -262,9 +261,8 @@ impl Supervisor {
             letter.condition,
             letter.failure(),
         );
-        let origin = letter.origin().shared();
         let admission = &self.admission;
-        match admission.destination_of(&self.mailbox, origin.as_ref(), Outcome::Failure) {
+        match admission.destination_of(&self.mailbox, &letter, Outcome::Failure) {
             None => {}
             Some(Ok(destination)) => self.deliver(destination.into_owned(), &letter),
             Some(Err(arn)) => delivery::unreachable(&self.mailbox, letter.request_id, arn),
@@ -289,11 +287,7 @@ impl Supervisor {
         let ancestor = delivery::Ancestor {
             request_id: id,
             hops: letter.hops,
-            traces: Origin {
-                qualifier: None,
-                version: None,
-                ..letter.origin()
-            },
+            traces: letter.traces(),
         };
         let here = !destination.runs_user_code();
         let deliver = move |mailbox: &Arc<Mailbox>| {

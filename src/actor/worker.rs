@@ -20,7 +20,6 @@ use crate::admission::configurations::Outcome;
 use crate::base::panic;
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::caller;
 use crate::event::failure::{Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::function::context::{Context, WorkerContext};
@@ -251,8 +250,7 @@ impl Shift {
             let log = self.admission.logs.get().map(|logs| {
                 let Ticket { id, attempt, .. } = taken.ticket;
                 let owner = LogOwner::new(self.mailbox().name().clone(), id);
-                let version = taken.origin.as_ref().and_then(|it| it.version.as_ref());
-                logs.start(&owner, attempt, version);
+                logs.start(&owner, attempt, taken.meta.version.as_ref());
                 (logs, owner)
             });
             let (ran, waited) = self
@@ -365,7 +363,7 @@ impl Shift {
             mailbox.name(),
             taken.ticket.id,
             taken.ticket.attempt,
-            taken.origin.as_deref(),
+            &taken.meta,
             taken.accepted,
         );
         let mut begun = false;
@@ -454,10 +452,9 @@ impl Shift {
         Context {
             request_id: taken.ticket.id,
             attempt: taken.ticket.attempt,
-            hops: taken.hops,
             accepted: taken.accepted,
             deadline,
-            origin: taken.origin.clone(),
+            meta: taken.meta.clone(),
             worker_context: self.seat.worker_context().clone(),
             claim: None,
         }
@@ -478,10 +475,9 @@ impl Shift {
             result,
         };
         let mailbox = self.mailbox();
-        let origin = taken.origin.as_ref();
         let destination = self
             .admission
-            .destination_of(mailbox, origin, Outcome::Success);
+            .destination_of(mailbox, &taken.meta, Outcome::Success);
         let silent = destination.is_none() && !taken.ticket.stored;
         if silent || taken.kind != InvocationType::Event {
             return Some(done);
@@ -498,15 +494,14 @@ impl Shift {
             None => {}
             Some(Err(arn)) => delivery::unreachable(mailbox, id, arn),
             Some(Ok(destination)) => {
-                let origin = taken.origin.as_ref();
                 let arn = self
                     .admission
                     .identity
-                    .qualified_arn(mailbox.name(), caller::qualifier(origin));
+                    .qualified_arn(mailbox.name(), taken.meta.qualifier.as_deref());
                 let record = InvocationRecord::success(
                     arn,
                     (id, taken.ticket.attempt),
-                    origin.and_then(|origin| origin.version.clone()),
+                    taken.meta.version.clone(),
                     payload,
                     result,
                     mailbox.clock.wall(now),
@@ -518,10 +513,12 @@ impl Shift {
     }
 
     fn deliver(&self, taken: &Taken, destination: &Destination, record: InvocationRecord) {
+        let mut traces = taken.meta.traces();
+        traces.begin_trace(taken.ticket.id, taken.accepted);
         let ancestor = delivery::Ancestor {
             request_id: taken.ticket.id,
-            hops: taken.hops,
-            traces: caller::traces(taken.origin.as_deref(), taken.ticket.id, taken.accepted),
+            hops: taken.meta.hops,
+            traces,
         };
         let run = |closure: Box<dyn FnOnce() + Send>| {
             let _ = self.guarded(closure);

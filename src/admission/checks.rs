@@ -6,7 +6,7 @@ use super::{Admission, NAME_SHOWN};
 use crate::base::excerpt::excerpt;
 use crate::base::time::Time;
 use crate::error::InvokeError;
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::{Deduplicate, Durability, InvocationType, Options, Start};
 use crate::function::settings::Fault;
@@ -50,7 +50,7 @@ impl Admission {
         let Some(options) = options else {
             return Ok(());
         };
-        if let Some((header, bytes)) = options.origin.longer_than(self.limits.headers_max) {
+        if let Some((header, bytes)) = options.meta.longer_than(self.limits.headers_max) {
             return Err(InvokeError::HeaderTooLong {
                 function: function(),
                 header,
@@ -58,7 +58,7 @@ impl Admission {
                 limit: self.limits.headers_max,
             });
         }
-        let hops = options.hops;
+        let hops = options.meta.hops;
         if let Some(limit) = mailbox
             .live_settings
             .hops_max()
@@ -71,7 +71,12 @@ impl Admission {
                 limit,
             });
         }
-        if let Some(problem) = options.retry.as_ref().and_then(|policy| policy.fault()) {
+        if let Some(problem) = options
+            .meta
+            .retry
+            .as_ref()
+            .and_then(|policy| policy.fault())
+        {
             return Err(InvokeError::Setting(Fault {
                 function: function(),
                 field: "retry",
@@ -119,7 +124,6 @@ impl Admission {
         let mut entry = Entry {
             payload,
             kind,
-            hops: 0,
             side: None,
             request_id: None,
             start: now,
@@ -127,13 +131,13 @@ impl Admission {
             proposed: false,
         };
         if let Some(mut options) = options {
-            let origin = &mut options.origin;
-            if let Some(qualifier) = &origin.qualifier {
+            let meta = &mut options.meta;
+            if let Some(qualifier) = &meta.qualifier {
                 let version = self.version(mailbox, qualifier)?;
-                origin.version = Some(version).filter(|version| &**version != LATEST);
+                meta.version = Some(version).filter(|version| &**version != LATEST);
             }
             if kind == InvocationType::Event {
-                origin.client_context = None;
+                meta.client_context = None;
             }
             let mut not_before = None;
             match options.start {
@@ -145,9 +149,9 @@ impl Admission {
                     }
                 }
             }
-            (entry.hops, entry.request_id) = (options.hops, options.request_id);
+            entry.request_id = options.request_id;
             entry.proposed = options.request_id.is_some();
-            entry.side = Side::of(*options, not_before);
+            entry.side = Side::of(options.meta.into(), not_before);
         }
         Ok(entry)
     }

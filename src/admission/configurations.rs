@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Admission;
 use crate::error::{ConfigureError, StoreError, StoreErrorKind};
-use crate::event::caller::Origin;
 use crate::event::function_name::FunctionName;
+use crate::event::meta::EventMeta;
 use crate::function::Function;
 use crate::function::configuration::Configuration;
 use crate::function::destination::Destination;
@@ -197,10 +197,10 @@ impl Admission {
     pub(crate) fn destination_of<'a>(
         &self,
         mailbox: &'a Mailbox,
-        origin: Option<&Arc<Origin>>,
+        meta: &EventMeta,
         outcome: Outcome,
     ) -> Option<Result<Cow<'a, Destination>, Unreachable>> {
-        let config = mailbox.live_settings.event_invoke(origin);
+        let config = mailbox.live_settings.event_invoke(meta);
         let arn = config.and_then(|config| match outcome {
             Outcome::Success => config.on_success,
             Outcome::Failure => config.on_failure,

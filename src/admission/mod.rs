@@ -32,9 +32,9 @@ use crate::base::clock::Clock;
 use crate::base::excerpt::excerpt;
 use crate::base::time::Time;
 use crate::error::{Bound, BuildError, InvokeError};
-use crate::event::caller::Origin;
 use crate::event::failure::Condition;
 use crate::event::function_name::FunctionName;
+use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::request_id::{FUNCTIONS_MAX, RequestId};
 use crate::event::{Deduplicate, Durability, InvocationType, Invoke, Options, Receipt};
@@ -48,7 +48,7 @@ use crate::idempotency::lease::Claims;
 use crate::mailbox::Mailbox;
 use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervisor_message::SupervisorMessage;
-use crate::queue::entry::Entry;
+use crate::queue::entry::{Entry, Side};
 use crate::queue::{NEVER, RefusalReason};
 use crate::store::EventStore;
 use crate::telemetry::logs::Logs;
@@ -145,7 +145,7 @@ pub(crate) struct Calling {
     /// Where its end will be told.
     pub(crate) end: oneshot::Receiver<EventOutcome>,
     pub(crate) mailbox: Weak<Mailbox>,
-    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) meta: SharedMeta,
     pub(crate) accepted: Time,
 }
 
@@ -511,7 +511,7 @@ impl Admission {
             now,
         )?;
         self.callable(&mailbox)?;
-        let origin = entry.side.as_ref().and_then(|side| side.origin.clone());
+        let meta = entry.side.as_ref().map(|side| side.meta.clone());
         let proposal = self.propose(&mailbox, entry.request_id)?;
         let admitted = mailbox.admit_call(entry, self.clock.random(), now);
         let admitted = admitted.map_err(|refused| refused.why);
@@ -527,7 +527,7 @@ impl Admission {
             request_id,
             end,
             mailbox: Arc::downgrade(&mailbox),
-            origin,
+            meta: meta.unwrap_or_default(),
             accepted: now,
         })
     }
@@ -583,11 +583,14 @@ impl Admission {
         hops: u8,
     ) -> Result<(), InvokeError> {
         let now = self.clock.now();
+        let meta = EventMeta {
+            hops,
+            ..EventMeta::default()
+        };
         let entry = Entry {
             payload,
             kind: InvocationType::Event,
-            hops,
-            side: None,
+            side: Side::of(meta.into(), None),
             request_id: None,
             start: NEVER,
             stored: false,

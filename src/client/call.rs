@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use super::Client;
 use crate::admission::Calling;
 use crate::error::CallError;
-use crate::event::caller;
 use crate::event::failure::Failure;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
@@ -49,18 +48,18 @@ impl Call {
 
     /// The version that runs: `$LATEST`, or the one that the qualifier stands for (INV-17).
     pub fn version(&self) -> &str {
-        caller::version(self.calling.origin.as_ref())
+        self.calling.meta.version()
     }
 
     /// Its trace header, as its handler sees it: [`Context::trace_header`](crate::Context::trace_header).
     pub fn trace_header(&self) -> Cow<'_, str> {
         let Calling {
-            origin,
+            meta,
             request_id,
             accepted,
             ..
         } = &self.calling;
-        caller::trace_header(origin.as_deref(), *request_id, *accepted)
+        meta.trace_header(*request_id, *accepted)
     }
 
     /// Waits for the result. Dropping the future cancels the call.

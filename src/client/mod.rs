@@ -17,9 +17,9 @@ use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::error::{CallError, InvokeError, StoreError};
-use crate::event::caller::{self, Origin};
 use crate::event::failure::{DeadLetter, Failure, rfc3339};
 use crate::event::function_name::FunctionName;
+use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::request_id::RequestId;
 use crate::event::{InvocationType, Invoke, Options, Receipt};
@@ -47,8 +47,8 @@ pub struct Client {
 #[derive(Clone)]
 struct Chain {
     hops: u8,
-    /// The event that it is the context of.
-    origin: Option<Arc<Origin>>,
+    /// Of the event that it is the context of.
+    meta: SharedMeta,
     request_id: RequestId,
     accepted: Time,
 }
@@ -72,8 +72,8 @@ impl Context {
         let admission =
             admission.unwrap_or_else(|_| unreachable!("the home of every worker is an admission"));
         let chain = Chain {
-            hops: self.hops.saturating_add(1),
-            origin: self.origin.clone(),
+            hops: self.hops().saturating_add(1),
+            meta: self.meta.clone(),
             request_id: self.request_id,
             accepted: self.accepted,
         };
@@ -404,13 +404,13 @@ impl Client {
             return invoke;
         };
         invoke.option(|options| {
-            options.hops = options.hops.max(chain.hops);
+            let meta = &mut options.meta;
+            meta.hops = meta.hops.max(chain.hops);
             // A caller that names a trace of its own has left this one.
-            let origin = &mut options.origin;
-            if origin.trace_header.is_none() && origin.traceparent.is_none() {
-                let traces = chain.traces();
-                origin.trace_header = traces.trace_header;
-                origin.traceparent = traces.traceparent;
+            if meta.trace_header.is_none() && meta.traceparent.is_none() {
+                let inherited = chain.meta();
+                meta.trace_header = inherited.trace_header;
+                meta.traceparent = inherited.traceparent;
             }
         })
     }
@@ -714,14 +714,17 @@ impl Client {
 impl Chain {
     fn options(&self) -> Options {
         Options {
-            hops: self.hops,
-            origin: self.traces(),
+            meta: self.meta(),
             ..Options::default()
         }
     }
 
-    fn traces(&self) -> Origin {
-        caller::traces(self.origin.as_deref(), self.request_id, self.accepted)
+    /// Returns the fields that an event of this chain inherits.
+    fn meta(&self) -> EventMeta {
+        let mut meta = self.meta.traces();
+        meta.begin_trace(self.request_id, self.accepted);
+        meta.hops = self.hops;
+        meta
     }
 }
 

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::excerpt::{CUT, excerpt};
 use crate::base::panic::Panicked;
-use crate::event::caller::Origin;
+use crate::base::time::Time;
 use crate::event::error_type;
 use crate::event::function_name::FunctionName;
+use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::event::retry_policy::RetryPolicy;
-use crate::event::trace;
 
 /// What kind of failure ended an attempt.
 // Stores tell the variants apart by their order: new ones go to the end.
@@ -499,7 +498,8 @@ pub(crate) fn remember(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 #[serde(transparent)]
 pub struct DeadLetter(Arc<Letter>);
 
-/// What a [`DeadLetter`] holds; reached through it by dereference.
+/// What a [`DeadLetter`] holds; reached through it by dereference. The rarely set fields of its event, such as
+/// [`redriven_from`](EventMeta::redriven_from), are reached in the same way.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Letter {
@@ -522,23 +522,8 @@ pub struct Letter {
     /// When it was given up.
     #[serde(serialize_with = "rfc3339")]
     pub died_at: SystemTime,
-    /// The trace header: the caller's as given, or that of the trace which began with the event.
-    pub trace_header: Option<Arc<str>>,
-    /// The caller's W3C `traceparent`, as given.
-    pub traceparent: Option<Arc<str>>,
-    /// The version or alias that was invoked, as given.
-    pub qualifier: Option<Arc<str>>,
-    /// The version that the qualifier stood for; none is `$LATEST`.
-    pub version: Option<Arc<str>>,
-    /// How many invocations stood before this one in its chain.
-    pub hops: u8,
-    /// The dead letter that this event was redriven from.
-    pub redriven_from: Option<RequestId>,
-    /// What was said of this one event in place of its function's settings; a redrive says it again.
-    #[serde(skip)]
-    pub(crate) retry: Option<RetryPolicy>,
-    #[serde(skip)]
-    pub(crate) event_age_max: Option<Duration>,
+    #[serde(flatten)]
+    pub(crate) meta: SharedMeta,
     /// The store has it.
     #[serde(skip)]
     pub(crate) stored: bool,
@@ -552,8 +537,12 @@ impl DeadLetter {
     /// As it comes from a store, which doesn't keep the header of a trace that began with the event: it is made anew (XRY-04).
     pub(crate) fn traced(mut self) -> Self {
         if self.trace_header.is_none() {
-            let header = trace::beginning(self.request_id, self.accepted_at);
-            Arc::make_mut(&mut self.0).trace_header = Some(header.into());
+            let letter = Arc::make_mut(&mut self.0);
+            let accepted = Time::of(letter.accepted_at);
+            letter
+                .meta
+                .make_mut()
+                .begin_trace(letter.request_id, accepted);
         }
         self
     }
@@ -564,17 +553,6 @@ impl DeadLetter {
             Arc::make_mut(&mut self.0).function = function;
         }
         self
-    }
-
-    /// What its event carried from its caller.
-    pub(crate) fn origin(&self) -> Origin {
-        Origin {
-            trace_header: self.trace_header.clone(),
-            traceparent: self.traceparent.clone(),
-            client_context: None,
-            qualifier: self.qualifier.clone(),
-            version: self.version.clone(),
-        }
     }
 
     /// The failure of the last attempt; none if it never ran.
@@ -588,6 +566,14 @@ impl std::ops::Deref for DeadLetter {
 
     fn deref(&self) -> &Letter {
         &self.0
+    }
+}
+
+impl std::ops::Deref for Letter {
+    type Target = EventMeta;
+
+    fn deref(&self) -> &EventMeta {
+        &self.meta
     }
 }
 

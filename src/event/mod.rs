@@ -1,11 +1,11 @@
 //! An event: its request id, what a caller may say about it, and the receipt that says it is kept.
 
-pub(crate) mod caller;
 pub(crate) mod error_type;
 pub(crate) mod failure;
 pub(crate) mod function_name;
 pub(crate) mod json_size;
 pub(crate) mod ledger;
+pub(crate) mod meta;
 pub(crate) mod payload;
 pub(crate) mod request_id;
 pub(crate) mod retry_policy;
@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::base::time::Time;
-use crate::event::caller::Origin;
+use crate::event::meta::{ClientContext, EventMeta};
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
@@ -51,11 +51,7 @@ pub struct Invoke {
 pub(crate) struct Options {
     pub(crate) start: Start,
     pub(crate) request_id: Option<RequestId>,
-    pub(crate) origin: Origin,
-    pub(crate) hops: u8,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) event_age_max: Option<Duration>,
-    pub(crate) redriven_from: Option<RequestId>,
+    pub(crate) meta: EventMeta,
     pub(crate) deduplicate: Option<Deduplicate>,
     pub(crate) durability: Option<Durability>,
 }
@@ -108,40 +104,40 @@ impl Invoke {
     /// context and the qualifier have at most 4,096 bytes each, unless
     /// [`Builder::headers_max`](crate::Builder::headers_max) says otherwise.
     pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
-        self.option(|options| options.origin.trace_header = Some(header.into()))
+        self.option(|options| options.meta.trace_header = Some(header.into()))
     }
 
     /// Carries a W3C `traceparent` to the handler, as it is.
     pub fn traceparent(self, header: impl Into<Arc<str>>) -> Self {
-        self.option(|options| options.origin.traceparent = Some(header.into()))
+        self.option(|options| options.meta.traceparent = Some(header.into()))
     }
 
     /// Carries the client's context, as JSON, to the handler. Calls alone have one: that of an event is dropped (INV-06).
     pub fn client_context(self, json: impl Into<Arc<str>>) -> Self {
-        self.option(|options| options.origin.client_context = Some(json.into()))
+        self.option(|options| options.meta.client_context = Some(ClientContext(json.into())))
     }
 
     /// Invokes this version or alias of the function; `$LATEST` unless set (INV-03). It is refused if the function
     /// doesn't have it.
     pub fn qualifier(self, qualifier: impl Into<Arc<str>>) -> Self {
-        self.option(|options| options.origin.qualifier = Some(qualifier.into()))
+        self.option(|options| options.meta.qualifier = Some(qualifier.into()))
     }
 
     /// Says how many invocations stand before this one in its chain (REC-01). A client that comes from a
     /// handler's context counts by itself.
     pub fn hops(self, hops: u8) -> Self {
-        self.option(|options| options.hops = hops)
+        self.option(|options| options.meta.hops = hops)
     }
 
     /// Replaces the function's retry policy for this event.
     pub fn retry(self, policy: RetryPolicy) -> Self {
-        self.option(|options| options.retry = Some(policy))
+        self.option(|options| options.meta.retry = Some(policy))
     }
 
     /// Replaces the function's maximum event age for this event; see
     /// [`Function::event_age_max`](crate::Function::event_age_max) for what it counts from.
     pub fn event_age_max(self, age: Duration) -> Self {
-        self.option(|options| options.event_age_max = Some(age))
+        self.option(|options| options.meta.event_age_max = Some(age))
     }
 
     /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise

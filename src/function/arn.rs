@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use crate::event::caller::LATEST;
 use crate::event::function_name::FunctionName;
+use crate::event::meta::LATEST;
 use crate::function::settings::Fault;
 
 /// The address that AWS's records give a function.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 #[cfg(feature = "http")]
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 
 /// A function's settings that were changed while it ran. What isn't set holds as registered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use crate::base::clock::Clock;
 use crate::base::threads::Threads;
 use crate::base::time::Time;
-use crate::event::caller::{self, Origin};
 use crate::event::function_name::FunctionName;
+use crate::event::meta::SharedMeta;
 use crate::event::payload::Typed;
 use crate::event::request_id::RequestId;
 use crate::idempotency::lease::{Claim, Claims};
@@ -62,10 +62,9 @@ impl<T> fmt::Debug for Event<T> {
 pub struct Context {
     pub(crate) request_id: RequestId,
     pub(crate) attempt: u32,
-    pub(crate) hops: u8,
     pub(crate) accepted: Time,
     pub(crate) deadline: Time,
-    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) meta: SharedMeta,
     pub(crate) worker_context: Arc<WorkerContext>,
     /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
     pub(crate) claim: Option<Weak<Claim>>,
@@ -102,13 +101,13 @@ impl Context {
 
     /// How many invocations stand before this one in its chain; 0 if it came from outside.
     pub fn hops(&self) -> u8 {
-        self.hops
+        self.meta.hops
     }
 
     /// The trace header (`X-Amzn-Trace-Id`): the caller's as given, or that of the trace which begins with this event
     /// (XRY-04). The same on every attempt.
     pub fn trace_header(&self) -> Cow<'_, str> {
-        caller::trace_header(self.origin.as_deref(), self.request_id, self.accepted)
+        self.meta.trace_header(self.request_id, self.accepted)
     }
 
     /// The trace header to send with a request that the handler makes, to AWS's services or to a
@@ -116,27 +115,27 @@ impl Context {
     /// (REC-02).
     #[cfg(feature = "http")]
     pub fn onward_trace_header(&self) -> String {
-        crate::event::trace::onward(&self.trace_header(), self.hops)
+        crate::event::trace::onward(&self.trace_header(), self.hops())
     }
 
     /// The caller's W3C `traceparent`, as given.
     pub fn traceparent(&self) -> Option<&str> {
-        self.origin.as_ref()?.traceparent.as_deref()
+        self.meta.traceparent.as_deref()
     }
 
     /// The client's context, as JSON. Calls alone have one (INV-06).
     pub fn client_context(&self) -> Option<&str> {
-        self.origin.as_ref()?.client_context.as_deref()
+        self.meta.client_context()
     }
 
     /// The version or alias that was invoked, as the caller gave it (NAM-16).
     pub fn qualifier(&self) -> Option<&str> {
-        caller::qualifier(self.origin.as_ref())
+        self.meta.qualifier.as_deref()
     }
 
     /// The version that runs: `$LATEST`, or the one that the qualifier stands for.
     pub fn version(&self) -> &str {
-        caller::version(self.origin.as_ref())
+        self.meta.version()
     }
 
     /// When the event was accepted.
@@ -161,7 +160,7 @@ impl fmt::Debug for Context {
             .field("function", self.function())
             .field("request_id", &self.request_id)
             .field("attempt", &self.attempt)
-            .field("hops", &self.hops)
+            .field("hops", &self.hops())
             .finish_non_exhaustive()
     }
 }

@@ -8,8 +8,8 @@ use actix::{Message, Recipient};
 use serde::Serialize;
 
 use crate::base::panic::Caged;
-use crate::event::caller::LATEST;
 use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind, rfc3339};
+use crate::event::meta::LATEST;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 

@@ -203,10 +203,9 @@ mod tests {
         let context = Context {
             request_id: RequestId::from(Uuid::from_u128(by)),
             attempt: 1,
-            hops: 0,
             accepted: now,
             deadline: now.after(Duration::from_secs(3)),
-            origin: None,
+            meta: Default::default(),
             worker_context: worker_context.clone(),
             claim: None,
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::event::caller::{self, LATEST, Origin};
+use crate::event::meta::{EventMeta, LATEST};
 use crate::event::retry_policy::RetryPolicy;
 use crate::function::configuration::{Configuration, EventInvokeConfig, RecursiveLoop};
 use crate::function::settings::Settings;
@@ -107,12 +107,12 @@ impl LiveSettings {
 
     /// What was set for events like this one.
     #[inline]
-    pub(crate) fn event_invoke(&self, origin: Option<&Arc<Origin>>) -> Option<EventInvokeConfig> {
+    pub(crate) fn event_invoke(&self, meta: &EventMeta) -> Option<EventInvokeConfig> {
         if !self.has_event_invoke.load(Ordering::Relaxed) {
             return None;
         }
         let configuration = self.configuration()?;
-        let qualifier = caller::qualifier(origin).unwrap_or(LATEST);
+        let qualifier = meta.qualifier.as_deref().unwrap_or(LATEST);
         configuration.event_invoke.get(qualifier).cloned()
     }
 }
@@ -122,10 +122,10 @@ const HOPS_MAX: u8 = 16;
 
 impl Rules<'_> {
     /// How often and when an event like this one is retried, unless it says so itself.
-    pub(crate) fn retry(&self, origin: Option<&Arc<Origin>>) -> RetryPolicy {
+    pub(crate) fn retry(&self, meta: &EventMeta) -> RetryPolicy {
         let retries = self
             .live_settings
-            .event_invoke(origin)
+            .event_invoke(meta)
             .and_then(|config| config.retries_max);
         let policy = self.registered.retry.clone();
         match retries {
@@ -136,9 +136,9 @@ impl Rules<'_> {
 
     /// How old an event like this one may grow, unless it says so itself.
     #[inline]
-    pub(crate) fn event_age_max(&self, origin: Option<&Arc<Origin>>) -> Duration {
+    pub(crate) fn event_age_max(&self, meta: &EventMeta) -> Duration {
         self.live_settings
-            .event_invoke(origin)
+            .event_invoke(meta)
             .and_then(|config| config.event_age_max)
             .unwrap_or(self.registered.event_age_max)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 
 /// A function's versions and aliases.
 #[derive(Clone, Debug, Default)]

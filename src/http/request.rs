@@ -25,7 +25,7 @@ use super::lambda::function_ref::Target;
 use super::sigv4::Credential;
 use super::unwanted_body::UnwantedBody;
 use crate::client::FunctionInfo;
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::event::request_id::RequestId;
 
 /// A request, and what is known of it so far.

@@ -168,7 +168,6 @@ mod tests {
         Entry {
             payload: Payload::null(),
             kind: InvocationType::Event,
-            hops: 0,
             side: None,
             request_id: None,
             start: Time::default(),

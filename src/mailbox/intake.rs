@@ -75,7 +75,6 @@ impl Intake {
             slot,
             payload: entry.payload,
             side: entry.side,
-            hops: entry.hops,
             accepted: now,
         });
         drop(arrivals);

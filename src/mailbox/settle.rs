@@ -10,7 +10,6 @@ use super::{Deferred, Inner, Mailbox, SucceededRun, Wake};
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::caller;
 use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, Letter};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
@@ -65,19 +64,19 @@ impl Mailbox {
         let side = inner.queue.remember(ticket.slot, attempt.clone());
         side.uncounted += u32::from(!attempt.failure.counts());
         let uncounted = side.uncounted;
-        let origin = side.origin.as_ref();
-        let own = side.retry.clone();
+        let meta = &side.meta;
+        let own = meta.retry.clone();
         let decision = retry::decide(
             &retry::FailedEvent {
-                policy: &own.unwrap_or_else(|| rules.retry(origin)),
+                policy: &own.unwrap_or_else(|| rules.retry(meta)),
                 kind: attempt.failure.kind,
                 directive: attempt.failure.directive,
                 counted: ticket.attempt - side.uncounted,
                 uncounted: side.uncounted,
                 first_due,
-                age_max: side
+                age_max: meta
                     .event_age_max
-                    .unwrap_or_else(|| rules.event_age_max(origin)),
+                    .unwrap_or_else(|| rules.event_age_max(meta)),
                 chance,
             },
             now,
@@ -331,9 +330,9 @@ impl Mailbox {
     ) -> DeadLetter {
         let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
         let side = slot.and_then(|slot| slot.side.as_deref());
-        let origin = side.and_then(|side| side.origin.as_deref());
         let accepted = slot.map_or(now, |slot| slot.accepted);
-        let traces = caller::traces(origin, ticket.id, accepted);
+        let mut meta = side.map(|side| side.meta.clone()).unwrap_or_default();
+        meta.make_mut().begin_trace(ticket.id, accepted);
         DeadLetter::new(Letter {
             request_id: ticket.id,
             function: self.name().clone(),
@@ -345,14 +344,7 @@ impl Mailbox {
             attempt_count: ticket.attempt,
             accepted_at: self.clock.wall(accepted),
             died_at: self.clock.wall(now),
-            trace_header: traces.trace_header,
-            traceparent: traces.traceparent,
-            qualifier: origin.and_then(|origin| origin.qualifier.clone()),
-            version: origin.and_then(|origin| origin.version.clone()),
-            hops: slot.map_or(0, |slot| slot.hops),
-            redriven_from: side.and_then(|side| side.redriven_from),
-            retry: side.and_then(|side| side.retry.clone()),
-            event_age_max: side.and_then(|side| side.event_age_max),
+            meta,
             stored: ticket.stored,
         })
     }

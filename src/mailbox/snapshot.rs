@@ -46,9 +46,7 @@ impl EventSnapshot {
             failure: side
                 .and_then(|side| side.attempts.last())
                 .map(|attempt| attempt.failure.clone()),
-            qualifier: side
-                .and_then(|side| side.origin.as_ref())
-                .and_then(|origin| origin.qualifier.clone()),
+            qualifier: side.and_then(|side| side.meta.qualifier.clone()),
         }
     }
 

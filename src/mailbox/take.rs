@@ -286,8 +286,9 @@ impl Inner {
             return None;
         }
         let age_max = taken
+            .meta
             .event_age_max
-            .unwrap_or_else(|| rules.event_age_max(taken.origin.as_ref()));
+            .unwrap_or_else(|| rules.event_age_max(&taken.meta));
         if now.since(taken.first_due) > age_max {
             return Some(Condition::EventAgeExceeded);
         }
@@ -302,9 +303,9 @@ impl Inner {
             return true;
         };
         let failures = (ticket.attempt - 1).saturating_sub(side.uncounted);
-        let retries = match &side.retry {
+        let retries = match &side.meta.retry {
             Some(policy) => policy.retries(),
-            None => rules.retry(side.origin.as_ref()).retries(),
+            None => rules.retry(&side.meta).retries(),
         };
         failures <= retries
     }

@@ -103,7 +103,6 @@ impl Admission {
         now: Time,
     ) -> StoredEvent {
         let side = entry.side.as_deref();
-        let origin = side.and_then(|side| side.origin.as_deref());
         let start = entry.start.max(now);
         StoredEvent {
             request_id: entry
@@ -116,14 +115,7 @@ impl Admission {
             due_at: start.stored(),
             first_due_at: start.stored(),
             not_before: side.and_then(|side| side.not_before),
-            hops: entry.hops,
-            trace_header: origin.and_then(|origin| origin.trace_header.clone()),
-            traceparent: origin.and_then(|origin| origin.traceparent.clone()),
-            qualifier: origin.and_then(|origin| origin.qualifier.clone()),
-            version: origin.and_then(|origin| origin.version.clone()),
-            redriven_from: side.and_then(|side| side.redriven_from),
-            retry: side.and_then(|side| side.retry.clone()),
-            event_age_max: side.and_then(|side| side.event_age_max),
+            meta: side.map(|side| side.meta.clone()).unwrap_or_default(),
             deduplicate: wish.deduplicate,
             durability: wish.durability.unwrap_or(stored.durability),
             attempts: Vec::new(),

@@ -11,7 +11,6 @@ use crate::base::clock::Clock;
 use crate::base::panic;
 use crate::base::time::Time;
 use crate::error::StoreError;
-use crate::event::caller::Origin;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::idempotency::{Completed, Digest, Key, Owner};
@@ -333,22 +332,12 @@ fn completed(execution: Execution) -> Completed {
 }
 
 fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
-    let origin = Origin {
-        trace_header: event.trace_header,
-        traceparent: event.traceparent,
-        client_context: None,
-        qualifier: event.qualifier,
-        version: event.version,
-    };
     // The wall clock may have been set back since the event was stored.
     let due_by_wall = event.not_before.map(|wall| clock.time(wall));
     let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
     let side = Side {
-        origin: origin.shared(),
-        retry: event.retry,
-        event_age_max: event.event_age_max,
+        meta: event.meta,
         not_before: event.not_before,
-        redriven_from: event.redriven_from,
         attempts: event.attempts,
         uncounted: event.uncounted,
         suspect: event.deaths > 0,
@@ -358,7 +347,6 @@ fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
         entry: Entry {
             payload: event.payload,
             kind: crate::event::InvocationType::Event,
-            hops: event.hops,
             side: side.says_something().then(|| Box::new(side)),
             request_id: Some(event.request_id),
             start: Time::of(event.due_at),

@@ -1,15 +1,13 @@
 //! What a mailbox keeps of an event, and the forms in which events come in and go out.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::base::time::Time;
-use crate::event::caller::Origin;
+use crate::event::InvocationType;
 use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::meta::SharedMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::event::retry_policy::RetryPolicy;
-use crate::event::{InvocationType, Options};
 
 /// Names one attempt of one event. A ticket whose attempt is over opens nothing: that is the fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +61,6 @@ pub(crate) struct Slot {
     pub(crate) stamp: u32,
     pub(crate) phase: Phase,
     pub(crate) kind: InvocationType,
-    pub(crate) hops: u8,
     /// Its caller proposed its id.
     pub(crate) proposed: bool,
     /// The store has it.
@@ -75,7 +72,6 @@ pub(crate) struct Slot {
 pub(crate) struct Entry {
     pub(crate) payload: Payload,
     pub(crate) kind: InvocationType,
-    pub(crate) hops: u8,
     pub(crate) side: Option<Box<Side>>,
     /// The id that its caller proposed, or its store gave.
     pub(crate) request_id: Option<RequestId>,
@@ -105,7 +101,6 @@ pub(crate) struct Arrival {
     pub(crate) slot: u32,
     pub(crate) payload: Payload,
     pub(crate) side: Option<Box<Side>>,
-    pub(crate) hops: u8,
     pub(crate) accepted: Time,
 }
 
@@ -118,10 +113,8 @@ pub(crate) struct Taken {
     pub(crate) accepted: Time,
     /// When its first run was due: its age counts from here.
     pub(crate) first_due: Time,
-    pub(crate) hops: u8,
     pub(crate) kind: InvocationType,
-    pub(crate) origin: Option<Arc<Origin>>,
-    pub(crate) event_age_max: Option<Duration>,
+    pub(crate) meta: SharedMeta,
     /// The wall clock must show this before it runs.
     pub(crate) not_before: Option<SystemTime>,
     /// The process died while it ran: it runs alone.
@@ -149,12 +142,9 @@ impl Slot {
 /// What only some events have; the others don't pay for it.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    pub(crate) origin: Option<Arc<Origin>>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) event_age_max: Option<Duration>,
+    pub(crate) meta: SharedMeta,
     /// The wall clock must show this before it runs.
     pub(crate) not_before: Option<SystemTime>,
-    pub(crate) redriven_from: Option<RequestId>,
     /// Its failed attempts.
     pub(crate) attempts: Vec<Attempt>,
     /// How many of them were throttles or system errors, which don't count (ASY-21).
@@ -166,22 +156,11 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// The side of an event with `options` that may not run before the wall clock shows `not_before`; none if they say
-    /// nothing that must be kept.
-    pub(crate) fn of(options: Options, not_before: Option<SystemTime>) -> Option<Box<Self>> {
-        let Options {
-            origin,
-            retry,
-            event_age_max,
-            redriven_from,
-            ..
-        } = options;
+    /// The side of an event that may not run before the wall clock shows `not_before`; none if nothing is set.
+    pub(crate) fn of(meta: SharedMeta, not_before: Option<SystemTime>) -> Option<Box<Self>> {
         let side = Self {
-            origin: origin.shared(),
-            retry,
-            event_age_max,
+            meta,
             not_before,
-            redriven_from,
             ..Self::default()
         };
         side.says_something().then(|| Box::new(side))
@@ -189,11 +168,8 @@ impl Side {
 
     /// Is there anything that must be kept?
     pub(crate) fn says_something(&self) -> bool {
-        self.origin.is_some()
-            || self.retry.is_some()
-            || self.event_age_max.is_some()
+        !self.meta.is_none()
             || self.not_before.is_some()
-            || self.redriven_from.is_some()
             || !self.attempts.is_empty()
             || self.suspect
     }

@@ -288,7 +288,6 @@ impl Queue {
         let Entry {
             payload,
             kind,
-            hops,
             side,
             request_id,
             start,
@@ -311,7 +310,6 @@ impl Queue {
             stamp,
             phase: Phase::New,
             kind,
-            hops,
             proposed,
             stored,
         });
@@ -371,7 +369,6 @@ impl Queue {
             slot,
             payload,
             side,
-            hops,
             accepted,
         } = arrival;
         self.pending += 1;
@@ -390,7 +387,6 @@ impl Queue {
             stamp,
             phase: Phase::New,
             kind: InvocationType::Event,
-            hops,
             proposed: false,
             stored: false,
         };
@@ -458,10 +454,8 @@ impl Queue {
             payload: slot.body.clone(),
             accepted: slot.accepted,
             first_due: slot.first_due,
-            hops: slot.hops,
             kind: slot.kind,
-            origin: side.and_then(|side| side.origin.clone()),
-            event_age_max: side.and_then(|side| side.event_age_max),
+            meta: side.map(|side| side.meta.clone()).unwrap_or_default(),
             not_before: side.and_then(|side| side.not_before),
             suspect: side.is_some_and(|side| side.suspect),
         })

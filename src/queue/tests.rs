@@ -28,7 +28,6 @@ fn entry(kind: InvocationType, request_id: Option<RequestId>, bytes: usize, star
     Entry {
         payload,
         kind,
-        hops: 0,
         side: None,
         request_id,
         start: Time(start),

@@ -1,17 +1,17 @@
 //! The values that the runtime and a store exchange: events, settlements, pages and bounds.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
 use crate::event::failure::{Attempt, DeadLetter};
 use crate::event::function_name::FunctionName;
+use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::event::retry_policy::RetryPolicy;
 use crate::event::{Deduplicate, Durability};
 
-/// An event in a store.
+/// An event in a store. Its rarely set fields, such as [`redriven_from`](EventMeta::redriven_from), are reached by
+/// dereference.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredEvent {
@@ -31,22 +31,7 @@ pub struct StoredEvent {
     pub first_due_at: SystemTime,
     /// The earliest wall-clock time of its run. Not on the time line of the store.
     pub not_before: Option<SystemTime>,
-    /// The number of invocations before it in its chain.
-    pub hops: u8,
-    /// The caller's trace header.
-    pub trace_header: Option<Arc<str>>,
-    /// The caller's W3C `traceparent`.
-    pub traceparent: Option<Arc<str>>,
-    /// The version or alias that the caller named.
-    pub qualifier: Option<Arc<str>>,
-    /// The version that the qualifier stands for; `None` is `$LATEST`.
-    pub version: Option<Arc<str>>,
-    /// The dead letter it was redriven from. It takes the place of that letter.
-    pub redriven_from: Option<RequestId>,
-    /// The retry policy of this one event.
-    pub retry: Option<RetryPolicy>,
-    /// The maximum age of this one event.
-    pub event_age_max: Option<Duration>,
+    pub(crate) meta: SharedMeta,
     /// Its deduplication key and the window in which no other event of the function may have it.
     pub deduplicate: Option<Deduplicate>,
     /// How durable it has to be before the reply.
@@ -59,6 +44,20 @@ pub struct StoredEvent {
     pub uncounted: u32,
     /// How often the process died while it ran the event.
     pub deaths: u32,
+}
+
+impl std::ops::Deref for StoredEvent {
+    type Target = EventMeta;
+
+    fn deref(&self) -> &EventMeta {
+        &self.meta
+    }
+}
+
+impl std::ops::DerefMut for StoredEvent {
+    fn deref_mut(&mut self) -> &mut EventMeta {
+        self.meta.make_mut()
+    }
 }
 
 /// The outcome of an append for one of its events.

@@ -3,8 +3,8 @@
 use tracing::Span;
 
 use crate::base::time::Time;
-use crate::event::caller::{self, Origin};
 use crate::event::function_name::FunctionName;
+use crate::event::meta::EventMeta;
 use crate::event::request_id::RequestId;
 
 pub(super) const NAME: &str = "attempt";
@@ -16,13 +16,13 @@ pub(crate) fn attempt_span(
     function: &FunctionName,
     request_id: RequestId,
     attempt: u32,
-    origin: Option<&Origin>,
+    meta: &EventMeta,
     accepted: Time,
 ) -> Span {
     // Without a subscriber, even reading the fields costs too much.
     if !tracing::dispatcher::has_been_set() {
         return Span::none();
     }
-    let traceparent = origin.and_then(|origin| origin.traceparent.as_deref());
-    tracing::info_span!(target: TARGET, NAME, %function, %request_id, attempt, trace_header = &*caller::trace_header(origin, request_id, accepted), traceparent)
+    let traceparent = meta.traceparent.as_deref();
+    tracing::info_span!(target: TARGET, NAME, %function, %request_id, attempt, trace_header = &*meta.trace_header(request_id, accepted), traceparent)
 }

@@ -64,9 +64,7 @@ const LETTER_BYTES: u64 = 512;
 pub(super) fn size(letter: &DeadLetter) -> u64 {
     let failures = letter.attempts.iter().map(|attempt| &attempt.failure);
     let texts: usize = failures.map(Failure::text_len).sum();
-    let origin = [&letter.trace_header, &letter.traceparent, &letter.qualifier];
-    let said: usize = origin.into_iter().flatten().map(|text| text.len()).sum();
-    LETTER_BYTES + (letter.payload.size() + texts + said) as u64
+    LETTER_BYTES + (letter.payload.size() + texts + letter.text_len()) as u64
 }
 
 impl Kept {

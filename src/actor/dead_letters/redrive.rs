@@ -301,10 +301,7 @@ impl Handler<Sent> for DeadLetterQueue {
 fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Payload>) -> Invoke {
     let payload = payload.unwrap_or_else(|| letter.payload.clone());
     Invoke::event(function.to_string(), payload).option(|options| {
-        options.redriven_from = Some(letter.request_id);
-        options.origin = letter.origin();
-        options.retry.clone_from(&letter.retry);
-        options.event_age_max = letter.event_age_max;
+        options.meta = letter.redriven(letter.request_id);
     })
 }
 

@@ -23,7 +23,7 @@ use super::server::listener::Listener;
 use super::sigv4::{self, BodyHash, Credential, UsedUp, Verifier};
 use crate::base::clock;
 use crate::client::{Client, InvokedAs};
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::function::configuration::Permissions;
 use crate::policy::{
     Caller, ConditionValues, Decision, Denial, PolicyKind, Request, ResourcePolicy,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::FunctionInfo;
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::http::error::ApiError;
 use crate::http::request::{Incoming, decode};
 

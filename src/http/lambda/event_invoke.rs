@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::base::clock;
-use crate::event::caller::LATEST;
 use crate::event::function_name::FunctionName;
+use crate::event::meta::LATEST;
 use crate::function::configuration::EventInvokeConfig;
 use crate::http::auth;
 use crate::http::error::ApiError;

@@ -12,7 +12,7 @@ use super::tags;
 use crate::base::clock;
 use crate::base::process_memory;
 use crate::client::{Client, FunctionInfo};
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::function::versions::Alias;
 use crate::http::error::ApiError;
 use crate::http::request::{Incoming, decode, marked, marker};

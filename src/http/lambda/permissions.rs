@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::functions;
 use crate::client::FunctionInfo;
-use crate::event::caller::LATEST;
+use crate::event::meta::LATEST;
 use crate::function::configuration::{Configuration, Permissions};
 use crate::http::error::ApiError;
 use crate::http::lambda::function_ref::Target;

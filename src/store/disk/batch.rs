@@ -311,24 +311,14 @@ impl<'a> Batch<'a> {
         id: RequestId,
         moved: bool,
     ) -> Result<Option<Box<SideRecord<'e>>>, StoreError> {
-        let plain = event.trace_header.is_none()
-            && event.traceparent.is_none()
-            && event.qualifier.is_none()
-            && event.redriven_from.is_none()
-            && event.retry.is_none()
-            && event.event_age_max.is_none()
-            && event.deduplicate.is_none();
-        if plain && !event.id_is_chosen && !moved {
+        let meta = SideRecord::of(&event.meta);
+        let key = event.deduplicate.as_ref();
+        if meta.is_none() && key.is_none() && !event.id_is_chosen && !moved {
             return Ok(None);
         }
-        let key = event.deduplicate.as_ref();
         Ok(Some(Box::new(SideRecord {
             id_is_chosen: event.id_is_chosen,
             moved,
-            trace_header: event.trace_header.as_deref().map(Cow::Borrowed),
-            redriven_from: event.redriven_from,
-            retry: event.retry.clone(),
-            event_age_max: event.event_age_max,
             key: key.map(|key| (Cow::Borrowed(&*key.key), until(event, key))),
             attempts: event.attempt_count,
             uncounted: event.uncounted,
@@ -342,9 +332,7 @@ impl<'a> Batch<'a> {
                 ),
                 &event.attempts,
             )?,
-            traceparent: event.traceparent.as_deref().map(Cow::Borrowed),
-            qualifier: event.qualifier.as_deref().map(Cow::Borrowed),
-            version: event.version.as_deref().map(Cow::Borrowed),
+            ..meta.unwrap_or_default()
         })))
     }
 

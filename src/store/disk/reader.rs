@@ -17,7 +17,7 @@ use super::files::{File, Files};
 use super::frame::{self, FramePlace};
 use super::index::{Index, Tail};
 use super::open_segments::OpenSegments;
-use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule, text, time};
+use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule, time};
 use super::segment_file;
 use super::segment_table::{EntryState, IndexEntry};
 use crate::error::{StoreError, StoreErrorKind};
@@ -344,14 +344,7 @@ impl Reader {
             attempt_count: burial.attempts,
             accepted_at: event.accepted_at,
             died_at: time(burial.at),
-            trace_header: event.trace_header.clone(),
-            traceparent: event.traceparent.clone(),
-            qualifier: event.qualifier.clone(),
-            version: event.version.clone(),
-            hops: event.hops,
-            redriven_from: event.redriven_from,
-            retry: event.retry.clone(),
-            event_age_max: event.event_age_max,
+            meta: event.meta.clone(),
             stored: true,
         };
         Ok((event, DeadLetter::new(letter)))
@@ -430,14 +423,6 @@ impl Reader {
             due_at: time(due),
             first_due_at: time(schedule.map_or(due, |schedule| schedule.first_due)),
             not_before: schedule.and_then(|schedule| schedule.not_before).map(time),
-            hops,
-            trace_header: text(&side.trace_header),
-            traceparent: text(&side.traceparent),
-            qualifier: text(&side.qualifier),
-            version: text(&side.version),
-            redriven_from: side.redriven_from,
-            retry: side.retry,
-            event_age_max: side.event_age_max,
             deduplicate: key.map(|(key, until)| Deduplicate {
                 key: (*key).into(),
                 window: std::time::Duration::from_nanos(until.saturating_sub(accepted)),
@@ -447,6 +432,7 @@ impl Reader {
             attempt_count: side.attempts,
             uncounted: side.uncounted,
             deaths: side.deaths,
+            meta: side.into_meta(hops).into(),
         })
     }
 

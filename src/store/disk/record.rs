@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::FramePlace;
 use crate::base::time::Time;
 use crate::event::failure::{Attempt, Condition, Failure};
+use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 
@@ -121,7 +122,7 @@ pub(super) struct Schedule {
     pub(super) not_before: Option<u64>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SideRecord<'a> {
     pub(super) id_is_chosen: bool,
     /// It was accepted long before and lies here because its segment goes.
@@ -198,6 +199,42 @@ impl ExecutedRecord<'_> {
     pub(super) fn clear(&self) -> impl Serialize {
         let times = (self.since, self.until);
         (self.function, self.key, self.validated, times, self.attempt)
+    }
+}
+
+impl<'a> SideRecord<'a> {
+    /// Returns the fields of `meta` as they are written; none if there is nothing to write. The hops stand in the
+    /// event's own record.
+    pub(super) fn of(meta: &'a SharedMeta) -> Option<Self> {
+        if meta.is_none() {
+            return None;
+        }
+        let side = Self {
+            trace_header: meta.trace_header.as_deref().map(Cow::Borrowed),
+            redriven_from: meta.redriven_from,
+            retry: meta.retry.clone(),
+            event_age_max: meta.event_age_max,
+            traceparent: meta.traceparent.as_deref().map(Cow::Borrowed),
+            qualifier: meta.qualifier.as_deref().map(Cow::Borrowed),
+            version: meta.version.as_deref().map(Cow::Borrowed),
+            ..Self::default()
+        };
+        (side != Self::default()).then_some(side)
+    }
+
+    /// Returns the fields that were written of an event with so many hops.
+    pub(super) fn into_meta(self, hops: u8) -> EventMeta {
+        EventMeta {
+            trace_header: text(&self.trace_header),
+            traceparent: text(&self.traceparent),
+            qualifier: text(&self.qualifier),
+            version: text(&self.version),
+            hops,
+            redriven_from: self.redriven_from,
+            retry: self.retry,
+            event_age_max: self.event_age_max,
+            ..EventMeta::default()
+        }
     }
 }
 
@@ -296,6 +333,6 @@ pub(super) fn time(nanos: u64) -> SystemTime {
     Time(nanos).stored()
 }
 
-pub(super) fn text(header: &Option<Cow<'_, str>>) -> Option<Arc<str>> {
+fn text(header: &Option<Cow<'_, str>>) -> Option<Arc<str>> {
     header.as_deref().map(Arc::from)
 }

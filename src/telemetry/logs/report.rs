@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::base::process_memory::{self, Memory};
-use crate::event::caller::LATEST;
 use crate::event::failure::{Failure, FailureKind};
+use crate::event::meta::LATEST;
 use crate::event::request_id::RequestId;
 
 /// How an attempt went, for its REPORT line.

@@ -89,14 +89,7 @@ fn long_histories_are_moved_once_and_not_for_ever() {
                 attempt_count: 3,
                 accepted_at: at(0),
                 died_at: at(0),
-                trace_header: None,
-                traceparent: None,
-                qualifier: None,
-                version: None,
-                hops: 0,
-                redriven_from: None,
-                retry: None,
-                event_age_max: None,
+                meta: Default::default(),
                 stored: true,
             });
             let settlement = Settlement::Buried(letter);

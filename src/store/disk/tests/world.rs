@@ -800,14 +800,7 @@ fn letter(event: &StoredEvent, now: SystemTime) -> DeadLetter {
         attempt_count: event.attempt_count,
         accepted_at: event.accepted_at,
         died_at: now,
-        trace_header: event.trace_header.clone(),
-        traceparent: event.traceparent.clone(),
-        qualifier: event.qualifier.clone(),
-        version: event.version.clone(),
-        hops: event.hops,
-        redriven_from: event.redriven_from,
-        retry: event.retry.clone(),
-        event_age_max: event.event_age_max,
+        meta: event.meta.clone(),
         stored: true,
     })
 }
