@@ -1,42 +1,45 @@
-//! May they? AWS's order: an explicit deny anywhere ends it; then whoever must allow, has to (IAM-01 to IAM-05).
+//! The decision on a request, in AWS's order (IAM-01 to IAM-05): an explicit deny in any policy ends it; otherwise each side
+//! that must allow the request has to.
 
 use std::fmt;
 
-use super::condition::Mismatch;
-use super::context::ConditionValues;
-use super::principal::{Caller, CallerKind, Named};
+use super::caller::{Caller, CallerKind};
+use super::comparison::Mismatch;
+use super::condition_values::ConditionValues;
+use super::identity_policy::{Policies, Policy};
+use super::principal::Named;
+use super::resource_policy::ResourcePolicy;
 use super::statement::{Effect, Statement};
-use super::{Policies, Policy, ResourcePolicy};
 
-/// What is to be decided.
+/// A request to decide on.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Who asks.
+    /// The caller.
     pub caller: &'a Caller,
-    /// For what, such as `lambda:InvokeFunction`.
+    /// The action, such as `lambda:InvokeFunction`.
     pub action: &'a str,
-    /// On what, as an ARN: with its qualifier if one was given (IAM-06).
+    /// The ARN of the resource, with its qualifier if one was given (IAM-06).
     pub resource: &'a str,
-    /// Under which circumstances.
+    /// The values of condition keys.
     pub context: &'a ConditionValues,
 }
 
-/// What was decided.
+/// The decision on a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// They may.
+    /// The caller may.
     Allowed,
-    /// They may not.
+    /// The caller may not.
     Denied(Denial),
 }
 
-/// Why somebody may not.
+/// Why a request is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// A statement of such a policy says so, with this id.
+    /// The statement with this id, in a policy of this kind, denies it.
     Explicit(PolicyKind, Option<String>),
-    /// No policy of this kind says that they may.
+    /// No policy of this kind allows it.
     Implicit(PolicyKind),
     /// A condition could not be evaluated.
     Error,
@@ -45,13 +48,13 @@ pub enum Denial {
 /// A kind of policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyKind {
-    /// Of the caller's identity.
+    /// Attached to the caller's identity.
     Identity,
-    /// Of the function.
+    /// Attached to the function.
     Resource,
     /// The caller's permissions boundary.
     Boundary,
-    /// Of the caller's session.
+    /// Attached to the caller's session.
     Session,
 }
 
@@ -67,7 +70,7 @@ impl fmt::Display for PolicyKind {
 }
 
 impl Denial {
-    /// AWS's message (IAM-09).
+    /// Returns AWS's message (IAM-09).
     pub fn message(&self, request: &Request<'_>) -> String {
         let Request {
             caller,
@@ -95,59 +98,51 @@ impl Denial {
 }
 
 impl Request<'_> {
-    /// Decides by the caller's policies and that of the function.
+    /// Decides by the caller's policies and the function's policy.
     pub fn decide(&self, policies: &Policies, resource: Option<&ResourcePolicy>) -> Decision {
-        match self.judge(policies, resource) {
-            Ok(None) => Decision::Allowed,
-            Ok(Some(denial)) => Decision::Denied(denial),
-            Err(Mismatch) => Decision::Denied(Denial::Error),
-        }
+        let verdicts = match self.verdicts(policies, resource) {
+            Ok(verdicts) => verdicts,
+            Err(Mismatch) => return Decision::Denied(Denial::Error),
+        };
+        let denial = verdicts.explicit_denial().or_else(|| {
+            let missing = self.missing_grant(policies, &verdicts);
+            missing.map(Denial::Implicit)
+        });
+        denial.map_or(Decision::Allowed, Decision::Denied)
     }
 
-    fn judge(
+    /// Evaluates all policies before any of them counts, so that an error in one is found whatever the others say.
+    fn verdicts(
         &self,
         policies: &Policies,
         resource: Option<&ResourcePolicy>,
-    ) -> Result<Option<Denial>, Mismatch> {
+    ) -> Result<Verdicts, Mismatch> {
         let empty: &[Statement] = &[];
-        let function = resource.map_or(empty, |policy| &policy.statements);
-        let Policies {
-            identity,
-            boundary,
-            session,
-        } = policies;
-        // All of them, so that an error anywhere is found whatever the others say.
-        let identity = self.ask(of(identity))?;
-        let limit = self.ask(of(boundary))?;
-        let of_session = self.ask(of(session))?;
-        let by_function = self.ask(function.iter())?;
-        let asked = [
-            (PolicyKind::Identity, &identity),
-            (PolicyKind::Boundary, &limit),
-            (PolicyKind::Session, &of_session),
-            (PolicyKind::Resource, &by_function),
-        ];
-        if let Some((kind, sid)) = asked
-            .into_iter()
-            .find_map(|(kind, answer)| Some((kind, answer.denied.clone()?)))
-        {
-            return Ok(Some(Denial::Explicit(kind, sid)));
-        }
-        let granted = by_function.allowed;
-        let own = identity.allowed.is_some();
+        let of_function = resource.map_or(empty, |policy| &policy.statements);
+        Ok(Verdicts {
+            identity: self.evaluate(statements_of(&policies.identity))?,
+            boundary: self.evaluate(statements_of(&policies.boundary))?,
+            session: self.evaluate(statements_of(&policies.session))?,
+            resource: self.evaluate(of_function.iter())?,
+        })
+    }
+
+    /// Returns the kind of policy that would have to allow the request and does not.
+    fn missing_grant(&self, policies: &Policies, verdicts: &Verdicts) -> Option<PolicyKind> {
+        let granted = verdicts.resource.allowed;
+        let is_home = self.is_in_callers_account();
         match self.caller.kind {
             // IAM-05
             CallerKind::Service | CallerKind::Anonymous => {
-                let allowed = granted.is_some();
-                return Ok((!allowed).then_some(Denial::Implicit(PolicyKind::Resource)));
+                return granted.is_none().then_some(PolicyKind::Resource);
             }
-            CallerKind::Root if self.is_at_home() => return Ok(None),
-            // IAM-04: nothing limits what a function grants to a user or a session by name.
-            _ if self.is_at_home() && granted == Some(Named::Directly) => return Ok(None),
+            CallerKind::Root if is_home => return None,
+            // IAM-04: nothing limits a function's grant to a user or a session by name.
+            _ if is_home && granted == Some(Named::Directly) => return None,
             _ => {}
         }
-        let missing = match (self.is_at_home(), own, granted) {
-            // IAM-03: one side suffices; an account as a whole is no side.
+        let missing = match (is_home, verdicts.identity.allowed.is_some(), granted) {
+            // IAM-03: within an account one side is enough. A grant to the whole account only delegates to its policies.
             (true, true, _) | (true, _, Some(Named::ByRole)) => None,
             (true, false, _) => Some(PolicyKind::Identity),
             // Across accounts both sides must allow.
@@ -155,26 +150,25 @@ impl Request<'_> {
             (false, false, Some(_)) => Some(PolicyKind::Identity),
             (false, true, Some(_)) => None,
         };
-        let bounded = boundary.is_some() && limit.allowed.is_none();
-        let in_session = !session.is_empty() && of_session.allowed.is_none();
-        let missing = missing
-            .or(bounded.then_some(PolicyKind::Boundary))
-            .or(in_session.then_some(PolicyKind::Session));
-        Ok(missing.map(Denial::Implicit))
+        let exceeds_boundary = policies.boundary.is_some() && verdicts.boundary.allowed.is_none();
+        let exceeds_session = !policies.session.is_empty() && verdicts.session.allowed.is_none();
+        missing
+            .or(exceeds_boundary.then_some(PolicyKind::Boundary))
+            .or(exceeds_session.then_some(PolicyKind::Session))
     }
 
-    /// Is the function in the caller's own account?
-    fn is_at_home(&self) -> bool {
+    fn is_in_callers_account(&self) -> bool {
         let account = self.resource.split(':').nth(4).unwrap_or_default();
-        // What is no function's is everybody's: it belongs to the account that is asked.
+        // A resource without an account, such as `*`, belongs to the account of each caller.
         account.is_empty() || account == self.caller.account()
     }
 
-    fn ask<'s>(
+    /// Returns the verdict of the policies of one kind.
+    fn evaluate<'s>(
         &self,
         statements: impl Iterator<Item = &'s Statement>,
     ) -> Result<Verdict, Mismatch> {
-        let mut answer = Verdict::default();
+        let mut verdict = Verdict::default();
         for statement in statements {
             let Self {
                 caller,
@@ -186,29 +180,55 @@ impl Request<'_> {
                 continue;
             };
             match statement.effect {
-                Effect::Allow => answer.allowed = answer.allowed.max(Some(named)),
-                // Of several the least id, so that their order says nothing.
+                Effect::Allow => verdict.allowed = verdict.allowed.max(Some(named)),
+                // The least id of several, so that the order of statements does not matter.
                 Effect::Deny => {
                     let sid = statement.sid().map(str::to_owned);
-                    answer.denied = Some(match answer.denied.take() {
+                    verdict.denied = Some(match verdict.denied.take() {
                         Some(other) => other.min(sid),
                         None => sid,
                     });
                 }
             }
         }
-        Ok(answer)
+        Ok(verdict)
     }
 }
 
-/// What the policies of a kind say.
+/// The verdict of each kind of policy.
+struct Verdicts {
+    identity: Verdict,
+    boundary: Verdict,
+    session: Verdict,
+    resource: Verdict,
+}
+
+/// The verdict of the policies of one kind.
 #[derive(Default)]
 struct Verdict {
+    /// How directly a statement that allows the request names the caller.
     allowed: Option<Named>,
-    /// The id of a statement that denies.
+    /// The id of a statement that denies it.
     denied: Option<Option<String>>,
 }
 
-fn of<'p>(policies: impl IntoIterator<Item = &'p Policy>) -> impl Iterator<Item = &'p Statement> {
-    policies.into_iter().flat_map(|policy| policy.0.iter())
+impl Verdicts {
+    fn explicit_denial(&self) -> Option<Denial> {
+        let kinds = [
+            (PolicyKind::Identity, &self.identity),
+            (PolicyKind::Boundary, &self.boundary),
+            (PolicyKind::Session, &self.session),
+            (PolicyKind::Resource, &self.resource),
+        ];
+        kinds.into_iter().find_map(|(kind, verdict)| {
+            let sid = verdict.denied.clone()?;
+            Some(Denial::Explicit(kind, sid))
+        })
+    }
+}
+
+fn statements_of<'p>(
+    policies: impl IntoIterator<Item = &'p Policy>,
+) -> impl Iterator<Item = &'p Statement> {
+    policies.into_iter().flat_map(Policy::statements)
 }

@@ -1,8 +1,8 @@
-//! Texts of a policy: with `*` and `?` where they mean something, and with variables such as `${aws:username}`.
+//! A text of a policy that a request is compared with: it may hold the wildcards `*` and `?`, and variables such as
+//! `${aws:username}`.
 
-use super::context::{ConditionKey, ConditionValues};
+use super::condition_values::{ConditionKey, ConditionValues};
 
-/// A text to compare with.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pattern(Vec<Piece>);
 
@@ -13,22 +13,21 @@ enum Piece {
     One,
     /// `*`
     Any,
-    /// Replaced by the request's value, or by a default.
+    /// Stands for the request's value of a key, or for a default.
     Variable(ConditionKey, Option<String>),
 }
 
-/// What the stars and question marks of a text mean.
+/// Whether `*` and `?` match other characters or only themselves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wild {
-    Cards,
-    /// Themselves.
-    Letters,
+pub(super) enum Wildcards {
+    Active,
+    Literal,
 }
 
 impl Pattern {
     /// # Errors
-    /// What is wrong with its variables.
-    pub(super) fn parse(text: &str, wild: Wild) -> Result<Self, String> {
+    /// The fault of a variable.
+    pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -41,11 +40,11 @@ impl Pattern {
                 continue;
             }
             rest = &rest[c.len_utf8()..];
-            match (c, wild) {
-                // Many in a row say no more than one.
-                ('*', Wild::Cards) if pieces.last() == Some(&Piece::Any) => {}
-                ('*', Wild::Cards) => pieces.push(Piece::Any),
-                ('?', Wild::Cards) => pieces.push(Piece::One),
+            match (c, wildcards) {
+                // Several in a row match the same texts as one.
+                ('*', Wildcards::Active) if pieces.last() == Some(&Piece::Any) => {}
+                ('*', Wildcards::Active) => pieces.push(Piece::Any),
+                ('?', Wildcards::Active) => pieces.push(Piece::One),
                 (c, _) => pieces.push(Piece::Char(c)),
             }
         }
@@ -65,20 +64,21 @@ impl Pattern {
         if !self.0.iter().any(variable) {
             return compare(&self.0, text, any_case);
         }
-        // A variable that the request has no value for matches nothing.
-        let Some(pieces) = self.filled(context) else {
+        // A variable without a value matches nothing.
+        let Some(pieces) = self.with_values(context) else {
             return false;
         };
         compare(&pieces, text, any_case)
     }
 
-    fn filled(&self, context: &ConditionValues) -> Option<Vec<Piece>> {
+    /// Returns the pieces with each variable replaced, or `None` if one has neither value nor default.
+    fn with_values(&self, context: &ConditionValues) -> Option<Vec<Piece>> {
         let mut pieces = Vec::with_capacity(self.0.len());
         for piece in &self.0 {
             match piece {
                 Piece::Variable(key, default) => {
                     let value = context.get(*key).or(default.as_deref())?;
-                    // Cards in a value are letters: who is called `*` is not everybody.
+                    // A `*` in a value is a plain character: the user named `*` is one user.
                     pieces.extend(value.chars().map(Piece::Char));
                 }
                 piece => pieces.push(piece.clone()),
@@ -110,14 +110,14 @@ fn variable_piece(name: &str) -> Result<Piece, String> {
     Ok(Piece::Variable(key, default))
 }
 
-/// Goes back to the last `*` alone, so the time is bounded by the product of the lengths.
+/// Backtracks to the last `*` only, so the time is bounded by the product of the lengths.
 fn compare(pieces: &[Piece], text: &str, any_case: bool) -> bool {
     let same = |one: char, other: char| match any_case {
         true => one.to_lowercase().eq(other.to_lowercase()),
         false => one == other,
     };
     let (mut at, mut rest) = (0, text);
-    // After the last star: its place, and the text that is tried next.
+    // The piece after the last star, and the text that is tried there next.
     let mut star: Option<(usize, &str)> = None;
     loop {
         let c = rest.chars().next();
@@ -156,12 +156,12 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        let pattern = Pattern::parse(pattern, Wild::Cards).unwrap();
+        let pattern = Pattern::parse(pattern, Wildcards::Active).unwrap();
         pattern.matches(text, &ConditionValues::new().with("aws:username", "a*"))
     }
 
     #[test]
-    fn cards_and_variables_are_matched() {
+    fn wildcards_and_variables_are_matched() {
         for (pattern, text) in [
             ("", ""),
             ("*", ""),
@@ -185,11 +185,11 @@ mod tests {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
         for faulty in ["${aws:username", "${aws:nonsense}", "${aws:userid, nobody}"] {
-            Pattern::parse(faulty, Wild::Cards).unwrap_err();
+            Pattern::parse(faulty, Wildcards::Active).unwrap_err();
         }
     }
 
-    /// A naive matcher, which tries everything.
+    /// A naive matcher that tries every way.
     fn naive(pattern: &[char], text: &[char]) -> bool {
         match (pattern, text) {
             ([], []) => true,
@@ -204,7 +204,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_matcher_agrees_with_one_that_tries_everything(
+        fn the_matcher_agrees_with_a_naive_one(
             pattern in "[ab?*]{0,10}",
             text in "[ab]{0,10}",
         ) {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_takes_long() {
+    fn long_patterns_are_matched_fast() {
         let stars = "*".repeat(1 << 20);
         assert!(matches(&stars, &"x".repeat(2_048)));
         let hard = "a*".repeat(5_000);

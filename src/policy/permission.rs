@@ -1,37 +1,37 @@
-//! A permission, as AWS's `AddPermission` takes it, and the statement that comes of it (CFG-31 to CFG-35).
+//! A permission in the parameters of AWS's `AddPermission`, and the statement that it becomes (CFG-31 to CFG-35).
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::PolicyError;
-use super::principal::{is_account, is_aws_service, is_principal_arn};
+use super::error::PolicyError;
+use super::principal_name::{is_account, is_aws_service, is_principal_arn};
 
-/// Who is allowed what, in AWS's parameters.
+/// A grant of one action to one principal, in AWS's parameters.
 ///
-/// No output of `Debug` has the token.
+/// `Debug` omits the token.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Permission {
     /// The statement's id: 1 to 100 letters, digits, `-` and `_`.
     pub statement_id: String,
-    /// `lambda:InvokeFunction`, another action of Lambda's, `lambda:*` or `*`.
+    /// `lambda:InvokeFunction`, another Lambda action, `lambda:*` or `*`.
     pub action: String,
-    /// A service of AWS's (`s3.amazonaws.com`), an account, an ARN, or `*`.
+    /// An AWS service (`s3.amazonaws.com`), an account, an ARN, or `*`.
     pub principal: String,
-    /// For what the service acts.
+    /// The resource that the service must act for.
     pub source_arn: Option<String>,
-    /// For whom the service acts.
+    /// The account that the service must act for.
     pub source_account: Option<String>,
     /// A token that the caller must know.
     pub event_source_token: Option<String>,
     /// `NONE` or `AWS_IAM`; only for the action `lambda:InvokeFunctionUrl`.
     pub function_url_auth_type: Option<String>,
-    /// Only through a function's URL.
+    /// `true` limits the grant to calls through the function's URL.
     pub invoked_via_function_url: Option<bool>,
-    /// The organisation that the caller must be of.
+    /// The organisation that the caller must belong to.
     #[serde(rename = "PrincipalOrgID")]
     pub principal_org_id: Option<String>,
 }
@@ -49,10 +49,10 @@ impl fmt::Debug for Permission {
 }
 
 impl Permission {
-    /// The statement, for the function with this ARN.
+    /// Returns the statement for the function with this ARN.
     ///
     /// # Errors
-    /// When a parameter isn't one.
+    /// When a parameter is invalid.
     pub fn statement(&self, function: &str) -> Result<Value, PolicyError> {
         self.check()?;
         let mut condition = Map::new();

@@ -1,18 +1,20 @@
-//! One statement of a policy.
+//! One statement of a policy: how it is read, and which requests it applies to.
 
-use super::PolicyError;
-use super::condition::{ConditionClause, Mismatch};
-use super::context::ConditionValues;
-use super::pattern::{Pattern, Wild};
-use super::principal::{Caller, Named, StatementPrincipal};
-use super::strict_json::Node;
+use super::caller::Caller;
+use super::comparison::Mismatch;
+use super::condition::ConditionClause;
+use super::condition_values::ConditionValues;
+use super::error::PolicyError;
+use super::pattern::{Pattern, Wildcards};
+use super::principal::{Named, StatementPrincipal};
+use super::strict_json::{Members, Node};
 
-/// Whose policy a statement stands in.
+/// The thing that the policy of a statement is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttachedTo {
-    /// It grants to whom it is attached: no principal.
+    /// A caller: the statement names no principal.
     Identity,
-    /// It grants on what it is attached to: principals.
+    /// A function: the statement names principals.
     Resource,
 }
 
@@ -26,101 +28,46 @@ pub(super) enum Effect {
 pub(super) struct Statement {
     sid: Option<String>,
     pub(super) effect: Effect,
-    /// None in a policy of an identity.
-    principals: Option<Set<StatementPrincipal>>,
-    actions: Set<Pattern>,
-    resources: Set<Pattern>,
+    /// `None` in a policy of an identity.
+    principals: Option<Selection<StatementPrincipal>>,
+    actions: Selection<Pattern>,
+    resources: Selection<Pattern>,
     conditions: Vec<ConditionClause>,
 }
 
-/// These, or all but these.
+/// A list that names its members, or everything but them.
 #[derive(Clone, Debug)]
-enum Set<T> {
-    These(Vec<T>),
-    Not(Vec<T>),
+enum Selection<T> {
+    Only(Vec<T>),
+    AllBut(Vec<T>),
 }
 
 impl Statement {
-    pub(super) fn read(node: Node, index: usize, side: AttachedTo) -> Result<Self, PolicyError> {
-        let place = format!("Statement[{index}]");
-        let mut members = node.map(&place)?;
-        let sid = members
-            .take("Sid")
-            .map(|sid| sid.text(&format!("{place}.Sid")));
-        let sid = sid.transpose()?;
-        let place = match &sid {
-            Some(sid) => format!("{place} ({sid})"),
-            None => place,
-        };
-        let effect = members.take("Effect");
-        let effect = effect.ok_or_else(|| PolicyError::faulty(&*place, "has no Effect"))?;
-        let effect = match &*effect.text(&format!("{place}.Effect"))? {
-            "Allow" => Effect::Allow,
-            "Deny" => Effect::Deny,
-            other => {
-                let problem = format!("is `{other}`: use Allow or Deny");
-                return Err(PolicyError::faulty(format!("{place}.Effect"), problem));
-            }
-        };
-        let set = |members: &mut super::strict_json::Members, name: &str| {
-            let these = members.take(name);
-            let not = members.take(&format!("Not{name}"));
-            match (these, not) {
-                (Some(these), None) => Ok(Some((these, false, format!("{place}.{name}")))),
-                (None, Some(not)) => Ok(Some((not, true, format!("{place}.Not{name}")))),
-                (None, None) => Ok(None),
-                (Some(_), Some(_)) => {
-                    let problem = format!("has both {name} and Not{name}");
-                    Err(PolicyError::faulty(&*place, problem))
-                }
-            }
-        };
-        let needed = |found: Option<(Node, bool, String)>, name: &str| {
-            found.ok_or_else(|| PolicyError::faulty(&*place, format!("has no {name}")))
-        };
-        let principals = match (set(&mut members, "Principal")?, side) {
-            (None, AttachedTo::Identity) => None,
-            (Some((.., place)), AttachedTo::Identity) => {
-                let problem = "belongs into a policy of a function, not of an identity";
-                return Err(PolicyError::faulty(place, problem));
-            }
-            (found, AttachedTo::Resource) => {
-                let (node, not, place) = needed(found, "Principal")?;
-                if not && effect == Effect::Allow {
-                    let problem = "would allow everybody else: use Principal, or deny";
-                    return Err(PolicyError::faulty(place, problem));
-                }
-                Some(Set::of(StatementPrincipal::read(node, &place)?, not))
-            }
-        };
-        let (node, not, at) = needed(set(&mut members, "Action")?, "Action")?;
-        let actions = node.texts(&at)?.into_iter();
-        let actions: Result<_, _> = actions.map(|it| action(&it, &at)).collect();
-        let actions = Set::of(actions?, not);
-        let (node, not, at) = needed(set(&mut members, "Resource")?, "Resource")?;
-        let resources = node.texts(&at)?.into_iter();
-        let resources: Result<_, _> = resources.map(|it| resource(&it, &at)).collect();
-        let resources = Set::of(resources?, not);
-        let conditions = match members.take("Condition") {
-            Some(node) => ConditionClause::read(node, &format!("{place}.Condition"))?,
-            None => Vec::new(),
-        };
-        members.end(&place)?;
-        Ok(Self {
-            sid,
+    /// Reads the statement at this index of its policy.
+    pub(super) fn read(
+        node: Node,
+        index: usize,
+        attached_to: AttachedTo,
+    ) -> Result<Self, PolicyError> {
+        let mut reader = StatementReader::new(node, index)?;
+        let effect = reader.effect()?;
+        let statement = Self {
             effect,
-            principals,
-            actions,
-            resources,
-            conditions,
-        })
+            principals: reader.principals(effect, attached_to)?,
+            actions: reader.patterns("Action", action)?,
+            resources: reader.patterns("Resource", resource)?,
+            conditions: reader.conditions()?,
+            sid: reader.sid,
+        };
+        reader.members.end(&reader.place)?;
+        Ok(statement)
     }
 
     pub(super) fn sid(&self) -> Option<&str> {
         self.sid.as_deref()
     }
 
-    /// Does it apply to the request, and how directly does it name the caller?
+    /// Returns how directly the statement names the caller, or `None` if it does not apply to the request.
     pub(super) fn applies(
         &self,
         caller: &Caller,
@@ -130,20 +77,20 @@ impl Statement {
     ) -> Result<Option<Named>, Mismatch> {
         let named = match &self.principals {
             None => Some(Named::Directly),
-            Some(Set::These(these)) => these.iter().filter_map(|it| it.names(caller)).max(),
-            Some(Set::Not(not)) => {
-                let excepted = not.iter().any(|it| it.excepts(caller));
-                (!excepted).then_some(Named::Directly)
+            Some(Selection::Only(only)) => only.iter().filter_map(|it| it.names(caller)).max(),
+            Some(Selection::AllBut(but)) => {
+                let exempt = but.iter().any(|it| it.exempts(caller));
+                (!exempt).then_some(Named::Directly)
             }
         };
         let Some(named) = named else {
             return Ok(None);
         };
-        let meant = self
+        let matches = self
             .actions
             .has(|it| it.matches_in_any_case(action, context))
             && self.resources.has(|it| it.matches(resource, context));
-        if !meant {
+        if !matches {
             return Ok(None);
         }
         for condition in &self.conditions {
@@ -155,43 +102,167 @@ impl Statement {
     }
 }
 
-impl<T> Set<T> {
-    fn of(all: Vec<T>, not: bool) -> Self {
-        match not {
-            true => Self::Not(all),
-            false => Self::These(all),
+/// A statement that is being read.
+struct StatementReader {
+    sid: Option<String>,
+    /// The statement's place in the document, for errors.
+    place: String,
+    members: Members,
+}
+
+/// A member that exists in two forms, `Action` and `NotAction` for instance.
+struct NamedOrNot {
+    node: Node,
+    is_not: bool,
+    place: String,
+}
+
+impl StatementReader {
+    fn new(node: Node, index: usize) -> Result<Self, PolicyError> {
+        let place = format!("Statement[{index}]");
+        let mut members = node.map(&place)?;
+        let sid = members
+            .take("Sid")
+            .map(|sid| sid.text(&format!("{place}.Sid")));
+        let sid = sid.transpose()?;
+        let place = match &sid {
+            Some(sid) => format!("{place} ({sid})"),
+            None => place,
+        };
+        Ok(Self {
+            sid,
+            place,
+            members,
+        })
+    }
+
+    fn effect(&mut self) -> Result<Effect, PolicyError> {
+        let effect = self.members.take("Effect");
+        let effect = effect.ok_or_else(|| PolicyError::faulty(&*self.place, "has no Effect"))?;
+        let place = format!("{}.Effect", self.place);
+        match &*effect.text(&place)? {
+            "Allow" => Ok(Effect::Allow),
+            "Deny" => Ok(Effect::Deny),
+            other => {
+                let problem = format!("is `{other}`: use Allow or Deny");
+                Err(PolicyError::faulty(place, problem))
+            }
         }
     }
 
-    fn has(&self, meant: impl Fn(&T) -> bool) -> bool {
+    fn principals(
+        &mut self,
+        effect: Effect,
+        attached_to: AttachedTo,
+    ) -> Result<Option<Selection<StatementPrincipal>>, PolicyError> {
+        let NamedOrNot {
+            node,
+            is_not,
+            place,
+        } = match (self.take("Principal")?, attached_to) {
+            (None, AttachedTo::Identity) => return Ok(None),
+            (Some(found), AttachedTo::Identity) => {
+                let problem = "belongs into a policy of a function, not of an identity";
+                return Err(PolicyError::faulty(found.place, problem));
+            }
+            (found, AttachedTo::Resource) => self.required(found, "Principal")?,
+        };
+        if is_not && effect == Effect::Allow {
+            let problem = "would allow all other callers: use Principal, or deny";
+            return Err(PolicyError::faulty(place, problem));
+        }
+        let principals = StatementPrincipal::read(node, &place)?;
+        Ok(Some(Selection::of(principals, is_not)))
+    }
+
+    fn patterns(
+        &mut self,
+        name: &str,
+        parse: fn(&str, &str) -> Result<Pattern, PolicyError>,
+    ) -> Result<Selection<Pattern>, PolicyError> {
+        let found = self.take(name)?;
+        let NamedOrNot {
+            node,
+            is_not,
+            place,
+        } = self.required(found, name)?;
+        let texts = node.texts(&place)?.into_iter();
+        let patterns: Result<_, _> = texts.map(|text| parse(&text, &place)).collect();
+        Ok(Selection::of(patterns?, is_not))
+    }
+
+    fn conditions(&mut self) -> Result<Vec<ConditionClause>, PolicyError> {
+        match self.members.take("Condition") {
+            Some(node) => ConditionClause::read(node, &format!("{}.Condition", self.place)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes the member of this name, or the one that negates it.
+    fn take(&mut self, name: &str) -> Result<Option<NamedOrNot>, PolicyError> {
+        let plain = self.members.take(name);
+        let negated = self.members.take(&format!("Not{name}"));
+        let (node, is_not, prefix) = match (plain, negated) {
+            (Some(node), None) => (node, false, ""),
+            (None, Some(node)) => (node, true, "Not"),
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                let problem = format!("has both {name} and Not{name}");
+                return Err(PolicyError::faulty(&*self.place, problem));
+            }
+        };
+        let place = format!("{}.{prefix}{name}", self.place);
+        Ok(Some(NamedOrNot {
+            node,
+            is_not,
+            place,
+        }))
+    }
+
+    fn required(&self, found: Option<NamedOrNot>, name: &str) -> Result<NamedOrNot, PolicyError> {
+        found.ok_or_else(|| PolicyError::faulty(&*self.place, format!("has no {name}")))
+    }
+}
+
+impl<T> Selection<T> {
+    fn of(all: Vec<T>, is_not: bool) -> Self {
+        match is_not {
+            true => Self::AllBut(all),
+            false => Self::Only(all),
+        }
+    }
+
+    fn has(&self, matches: impl Fn(&T) -> bool) -> bool {
         match self {
-            Self::These(these) => these.iter().any(meant),
-            Self::Not(not) => !not.iter().any(meant),
+            Self::Only(only) => only.iter().any(matches),
+            Self::AllBut(but) => !but.iter().any(matches),
         }
     }
 }
 
-/// `service:Action`, or everything.
+/// Reads `service:Action`, or `*` for every action.
 fn action(text: &str, place: &str) -> Result<Pattern, PolicyError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '?' | '-');
-    let known = text == "*"
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '?' | '-');
+    let is_action = text == "*"
         || text.split_once(':').is_some_and(|(service, name)| {
-            let service_legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            let named = !service.is_empty() && !name.is_empty();
-            named && service.chars().all(service_legal) && name.chars().all(legal)
+            let is_legal_in_service = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let has_both = !service.is_empty() && !name.is_empty();
+            has_both && service.chars().all(is_legal_in_service) && name.chars().all(is_legal)
         });
-    if !known {
-        let problem = format!("`{text}` is no action such as lambda:InvokeFunction or lambda:*");
+    if !is_action {
+        let problem = format!(
+            "`{text}` is not an action; expected for example lambda:InvokeFunction or lambda:*"
+        );
         return Err(PolicyError::faulty(place, problem));
     }
-    Pattern::parse(text, Wild::Cards).map_err(|problem| PolicyError::faulty(place, problem))
+    Pattern::parse(text, Wildcards::Active).map_err(|problem| PolicyError::faulty(place, problem))
 }
 
-/// An ARN, or everything.
+/// Reads an ARN, or `*` for every resource.
 fn resource(text: &str, place: &str) -> Result<Pattern, PolicyError> {
     if text != "*" && !text.starts_with("arn:") {
-        let problem = format!("`{text}` is no ARN, and not *");
+        let problem = format!("`{text}` is not an ARN, and not *");
         return Err(PolicyError::faulty(place, problem));
     }
-    Pattern::parse(text, Wild::Cards).map_err(|problem| PolicyError::faulty(place, problem))
+    Pattern::parse(text, Wildcards::Active).map_err(|problem| PolicyError::faulty(place, problem))
 }

@@ -1,28 +1,28 @@
-//! JSON, read so that nothing of it gets lost: a member that stands twice is an error, and so is one that nobody took.
+//! JSON without lost members: a member that an object has twice is an error, and so is one that the reader never takes.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::PolicyError;
+use super::error::PolicyError;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Null,
     Bool(bool),
-    /// As it was written, nearly.
+    /// Rounded to 64 bits.
     Number(f64),
     Text(String),
     List(Vec<Node>),
     Map(Members),
 }
 
-/// The members of an object that are yet to be taken.
+/// The members of an object that are not taken yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members(Vec<(String, Node)>);
 
 impl Node {
-    /// Nesting is bounded by serde_json, at 128.
+    /// serde_json bounds the nesting at 128.
     pub(super) fn parse(text: &str) -> Result<Self, PolicyError> {
         serde_json::from_str(text).map_err(|error| PolicyError::Json(error.to_string()))
     }
@@ -41,7 +41,7 @@ impl Node {
         }
     }
 
-    /// One value, or a list of at least one.
+    /// Returns the members of a list, or the value itself. An empty list is an error.
     pub(super) fn some(self, place: &str) -> Result<Vec<Self>, PolicyError> {
         match self {
             Self::List(all) if all.is_empty() => {
@@ -52,7 +52,7 @@ impl Node {
         }
     }
 
-    /// One string, or a list of at least one.
+    /// As `some`, for strings.
     pub(super) fn texts(self, place: &str) -> Result<Vec<String>, PolicyError> {
         let all = self.some(place)?.into_iter();
         all.map(|node| node.text(place)).collect()
@@ -60,6 +60,7 @@ impl Node {
 }
 
 impl Members {
+    /// Removes the member of this name and returns it.
     pub(super) fn take(&mut self, name: &str) -> Option<Node> {
         let index = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.swap_remove(index).1)
@@ -69,7 +70,8 @@ impl Members {
         self.0
     }
 
-    /// Nothing may be left that nobody knows.
+    /// # Errors
+    /// When a member was not taken: it is unknown.
     pub(super) fn end(self, place: &str) -> Result<(), PolicyError> {
         match self.0.first() {
             None => Ok(()),
@@ -129,7 +131,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         let mut members: Vec<(String, Node)> = Vec::new();
         while let Some((name, node)) = map.next_entry::<String, Node>()? {
             if members.iter().any(|(other, _)| *other == name) {
-                return Err(A::Error::custom(format!("`{name}` stands twice")));
+                return Err(A::Error::custom(format!("`{name}` is there twice")));
             }
             members.push((name, node));
         }

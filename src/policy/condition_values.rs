@@ -1,12 +1,14 @@
-//! What is known of a request beside who, what and on what: the values of condition keys.
+//! The values of condition keys: facts about a request beside its caller, action and resource.
+//!
+//! The set of keys is closed. A policy that names another key is refused when it is loaded.
 
 use std::fmt;
 
-/// A condition key that policies may name. Case says nothing in their names.
+/// A condition key that policies may name. Names ignore case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConditionKey(usize);
 
-/// All of them, in lower case.
+/// All keys, in lower case.
 const KEYS: [&str; 20] = [
     "aws:sourcearn",
     "aws:sourceaccount",
@@ -31,6 +33,7 @@ const KEYS: [&str; 20] = [
 ];
 
 impl ConditionKey {
+    /// Returns the key of this name, or `None` if the name is unknown.
     pub(super) fn named(name: &str) -> Option<Self> {
         let found = KEYS.iter().position(|key| key.eq_ignore_ascii_case(name));
         found.map(Self)
@@ -39,7 +42,7 @@ impl ConditionKey {
 
 /// The values of condition keys that a request has.
 ///
-/// `Debug` shows which keys have one, and no value: a token may be among them.
+/// `Debug` lists the keys and omits the values: one of them may be a token.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ConditionValues(Vec<(ConditionKey, String)>);
 
@@ -51,12 +54,12 @@ impl fmt::Debug for ConditionValues {
 }
 
 impl ConditionValues {
-    /// None yet.
+    /// Returns an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a key, such as `aws:SourceArn`. One that no policy could name is left out.
+    /// Sets the value of a key, such as `aws:SourceArn`. A key that no policy can name is ignored.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         if let Some(key) = ConditionKey::named(key) {
             self.0.retain(|(other, _)| *other != key);
@@ -65,6 +68,7 @@ impl ConditionValues {
         self
     }
 
+    /// Returns the value of a key, if the request has one.
     pub(super) fn get(&self, key: ConditionKey) -> Option<&str> {
         let found = self.0.iter().find(|(other, _)| *other == key);
         found.map(|(_, value)| value.as_str())
