@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use common::{invoke, letters, secs, simulate_with, steps};
 use redrive::store::Settlement;
 use redrive::testing::{
-    Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
+    FaultyStore, RecordingStore, Script, Simulation, Step, StoreCall, StoreFault, scripted,
 };
 use redrive::{
     Condition, Durability, Event, FailureKind, Function, Invoke, RequestId, RetryPolicy, Runtime,
@@ -235,8 +235,8 @@ fn the_overflow_events_of_a_removed_function_become_dead_letters() {
 
 #[test]
 fn a_failed_load_is_retried() {
-    let store = FaultyStore::new(RecordingStore::new()).at(Call::Fetch, 1, StoreFault::Fail);
-    let store = Arc::new(store.at(Call::Fetch, 2, StoreFault::Panic));
+    let store = FaultyStore::new(RecordingStore::new()).at(StoreCall::Fetch, 1, StoreFault::Fail);
+    let store = Arc::new(store.at(StoreCall::Fetch, 2, StoreFault::Panic));
     let builder = Runtime::builder()
         .function(scripted("f").window(1))
         .store(store.clone());
@@ -246,7 +246,7 @@ fn a_failed_load_is_retried() {
         }
         s.advance(secs(60)).await;
         assert_eq!((s.succeeded("f"), s.stats("f").store_errors), (5, 2));
-        assert!(store.calls(Call::Fetch) > 2);
+        assert!(store.calls(StoreCall::Fetch) > 2);
     });
 }
 
@@ -356,7 +356,7 @@ fn an_ended_event_is_not_charged_with_a_later_process_death() {
         s.settle().await;
         assert_eq!((s.running("f"), s.running("g")), (2, 1));
         kill(s, &store);
-        let forgetful = FaultyStore::new(store.clone()).always(Call::Settle, StoreFault::Hang);
+        let forgetful = FaultyStore::new(store.clone()).always(StoreCall::Settle, StoreFault::Hang);
         let s = Simulation::start(7, builder(1).store(Arc::new(forgetful)))
             .await
             .unwrap();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{fail, hush, invoke, letters, secs, simulate_with, steps};
 use redrive::store::{CRASH_MARK_EVENTS_MAX, Settlement};
 use redrive::testing::{
-    Call, FaultyStore, RecordingStore, Script, Simulation, Step, StoreFault, scripted,
+    FaultyStore, RecordingStore, Script, Simulation, Step, StoreCall, StoreFault, scripted,
 };
 use redrive::{
     Condition, DeadLetterBounds, Durability, Event, Function, Invoke, InvokeError, Payload,
@@ -379,7 +379,7 @@ fn a_store_that_panics_in_an_append_has_refused_the_event() {
     let builder = Runtime::builder().function(scripted("f").mailbox_events_max(1));
     simulate_with(
         builder.store(Arc::new(FaultyStore::new(RecordingStore::new()).at(
-            Call::Append,
+            StoreCall::Append,
             1,
             StoreFault::Panic,
         ))),
@@ -404,7 +404,8 @@ fn a_store_that_panics_in_an_append_has_refused_the_event() {
 
 #[test]
 fn a_store_that_panics_in_settlements_stops_no_worker() {
-    let store = FaultyStore::new(RecordingStore::new()).always(Call::Settle, StoreFault::Panic);
+    let store =
+        FaultyStore::new(RecordingStore::new()).always(StoreCall::Settle, StoreFault::Panic);
     let builder = Runtime::builder().function(scripted("f").concurrency(1));
     simulate_with(builder.store(Arc::new(store)), |s| async move {
         for round in 1..=2 {

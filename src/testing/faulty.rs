@@ -17,7 +17,7 @@ use crate::store::{
 /// What a store is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Call {
+pub enum StoreCall {
     /// [`EventStore::append`]
     Append,
     /// [`EventStore::settle`] and [`EventStore::remember`]
@@ -49,14 +49,14 @@ pub enum StoreFault {
 /// A store that fails, hangs or panics at chosen calls, and does all others as the one within.
 pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
 }
 
 #[derive(Default)]
-struct Plan {
-    calls: HashMap<Call, usize>,
-    faults: HashMap<(Call, usize), StoreFault>,
-    always: HashMap<Call, StoreFault>,
+struct FaultPlan {
+    calls: HashMap<StoreCall, usize>,
+    faults: HashMap<(StoreCall, usize), StoreFault>,
+    always: HashMap<StoreCall, StoreFault>,
     /// Replies that will never be given.
     hanging: Vec<Box<dyn std::any::Any + Send>>,
 }
@@ -77,19 +77,19 @@ impl FaultyStore {
     }
 
     /// Has the `nth` call of this kind go wrong; 1 is the first.
-    pub fn at(self, call: Call, nth: usize, fault: StoreFault) -> Self {
+    pub fn at(self, call: StoreCall, nth: usize, fault: StoreFault) -> Self {
         self.plan.lock().faults.insert((call, nth), fault);
         self
     }
 
     /// Has every call of this kind go wrong.
-    pub fn always(self, call: Call, fault: StoreFault) -> Self {
+    pub fn always(self, call: StoreCall, fault: StoreFault) -> Self {
         self.plan.lock().always.insert(call, fault);
         self
     }
 
     /// How many calls of this kind there were.
-    pub fn calls(&self, call: Call) -> usize {
+    pub fn calls(&self, call: StoreCall) -> usize {
         self.plan
             .lock()
             .calls
@@ -98,7 +98,7 @@ impl FaultyStore {
             .unwrap_or_default()
     }
 
-    fn fault(&self, call: Call) -> Option<StoreFault> {
+    fn fault(&self, call: StoreCall) -> Option<StoreFault> {
         let mut plan = self.plan.lock();
         let count = plan.calls.entry(call).or_default();
         *count += 1;
@@ -114,7 +114,7 @@ impl FaultyStore {
     }
 
     /// Answers in place of the store, if it is to go wrong.
-    fn reply<T: Send + 'static>(&self, call: Call, reply: Reply<T>) -> Option<Reply<T>> {
+    fn reply<T: Send + 'static>(&self, call: StoreCall, reply: Reply<T>) -> Option<Reply<T>> {
         match self.fault(call) {
             None => return Some(reply),
             Some(StoreFault::Hang) => self.plan.lock().hanging.push(Box::new(reply)),
@@ -123,7 +123,7 @@ impl FaultyStore {
         None
     }
 
-    fn tell(&self, call: Call) -> Result<bool, StoreError> {
+    fn tell(&self, call: StoreCall) -> Result<bool, StoreError> {
         match self.fault(call) {
             None => Ok(true),
             Some(StoreFault::Hang) => Ok(false),
@@ -132,26 +132,26 @@ impl FaultyStore {
     }
 }
 
-fn refused(call: Call) -> StoreError {
-    StoreError::new(format!("{call:?} refused, as told"))
+fn refused(call: StoreCall) -> StoreError {
+    StoreError::new(format!("{call:?} refused, as scripted"))
 }
 
 impl EventStore for FaultyStore {
     fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
-        if let Some(reply) = self.reply(Call::Append, reply) {
+        if let Some(reply) = self.reply(StoreCall::Append, reply) {
             self.inner.append(events, reply);
         }
     }
 
     fn settle(&self, settled: Settled) -> Result<(), StoreError> {
-        match self.tell(Call::Settle)? {
+        match self.tell(StoreCall::Settle)? {
             true => self.inner.settle(settled),
             false => Ok(()),
         }
     }
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
-        match self.tell(Call::Begin)? {
+        match self.tell(StoreCall::Begin)? {
             true => self.inner.begin(lane, events),
             false => Ok(()),
         }
@@ -174,7 +174,7 @@ impl EventStore for FaultyStore {
     }
 
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
-        if let Some(reply) = self.reply(Call::Fetch, reply) {
+        if let Some(reply) = self.reply(StoreCall::Fetch, reply) {
             self.inner.fetch(fetch, reply);
         }
     }
@@ -188,38 +188,38 @@ impl EventStore for FaultyStore {
     }
 
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
-        if let Some(reply) = self.reply(Call::Read, reply) {
+        if let Some(reply) = self.reply(StoreCall::Read, reply) {
             self.inner.look(event, reply);
         }
     }
 
     fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
-        if let Some(reply) = self.reply(Call::Read, reply) {
+        if let Some(reply) = self.reply(StoreCall::Read, reply) {
             self.inner.overflow(function, after, limit, reply);
         }
     }
 
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
-        if let Some(reply) = self.reply(Call::Read, reply) {
+        if let Some(reply) = self.reply(StoreCall::Read, reply) {
             self.inner.letters(after, limit, reply);
         }
     }
 
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
-        match self.tell(Call::Settle)? {
+        match self.tell(StoreCall::Settle)? {
             true => self.inner.remember(execution),
             false => Ok(()),
         }
     }
 
     fn configure(&self, document: String, reply: Reply<()>) {
-        if let Some(reply) = self.reply(Call::Configure, reply) {
+        if let Some(reply) = self.reply(StoreCall::Configure, reply) {
             self.inner.configure(document, reply);
         }
     }
 
     fn configured(&self, reply: Reply<Option<String>>) {
-        if let Some(reply) = self.reply(Call::Read, reply) {
+        if let Some(reply) = self.reply(StoreCall::Read, reply) {
             self.inner.configured(reply);
         }
     }
@@ -229,7 +229,7 @@ impl EventStore for FaultyStore {
     }
 
     fn sync(&self, reply: Reply<()>) {
-        if let Some(reply) = self.reply(Call::Sync, reply) {
+        if let Some(reply) = self.reply(StoreCall::Sync, reply) {
             self.inner.sync(reply);
         }
     }

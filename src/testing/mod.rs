@@ -45,7 +45,7 @@ use crate::runtime::{Builder, Runtime};
 use crate::telemetry::Stats;
 
 pub use contract::judge;
-pub use faulty::{Call, FaultyStore, StoreFault};
+pub use faulty::{FaultyStore, StoreCall, StoreFault};
 use real_io::RealIo;
 pub use recording::RecordingStore;
 #[cfg(feature = "disk")]

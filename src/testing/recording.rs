@@ -21,12 +21,12 @@ use crate::store::{
 /// It keeps nothing beyond the process; a second runtime that is given the same store finds what the first one left.
 #[derive(Debug, Default)]
 pub struct RecordingStore {
-    told: Mutex<Told>,
+    recorded: Mutex<Recorded>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    kept: Kept,
+struct Recorded {
+    kept: KeptEvents,
     appended: Vec<StoredEvent>,
     settled: Vec<Settled>,
     begun: Vec<RequestId>,
@@ -37,20 +37,20 @@ struct Told {
     fail_append: Option<usize>,
     hang_append: Option<usize>,
     fail_settle: Option<usize>,
-    hanging: Option<Append>,
+    hanging: Option<HangingAppend>,
     dead: bool,
     latest: Option<SystemTime>,
 }
 
-type Append = (Vec<StoredEvent>, Reply<Vec<Appended>>);
+type HangingAppend = (Vec<StoredEvent>, Reply<Vec<Appended>>);
 
 /// What the store keeps.
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptEvents {
     /// What was set of functions.
     document: Option<String>,
     /// By the order in which they came.
-    events: BTreeMap<u64, Event>,
+    events: BTreeMap<u64, RecordedEvent>,
     places: HashMap<RequestId, u64>,
     keys: HashMap<(FunctionName, Arc<str>), (RequestId, SystemTime)>,
     came: u64,
@@ -58,15 +58,15 @@ struct Kept {
 }
 
 #[derive(Debug)]
-struct Event {
+struct RecordedEvent {
     event: StoredEvent,
-    state: State,
+    state: RecordedState,
 }
 
 #[derive(Debug)]
-enum State {
+enum RecordedState {
     Held,
-    Parked,
+    Spilled,
     Succeeded(Option<Payload>, u32),
     Cancelled,
     Dead(u64, DeadLetter),
@@ -80,22 +80,22 @@ impl RecordingStore {
 
     /// Refuses append number `call` (1 is the first).
     pub fn fail_append(&self, call: usize) {
-        self.told.lock().fail_append = Some(call);
+        self.recorded.lock().fail_append = Some(call);
     }
 
     /// Lets append number `call` wait until [`release`](Self::release).
     pub fn hang_append(&self, call: usize) {
-        self.told.lock().hang_append = Some(call);
+        self.recorded.lock().hang_append = Some(call);
     }
 
     /// Refuses settlement number `call`.
     pub fn fail_settle(&self, call: usize) {
-        self.told.lock().fail_settle = Some(call);
+        self.recorded.lock().fail_settle = Some(call);
     }
 
     /// Lets the append that hangs go on.
     pub fn release(&self) {
-        let hanging = self.told.lock().hanging.take();
+        let hanging = self.recorded.lock().hanging.take();
         if let Some((events, reply)) = hanging {
             self.keep(events, reply);
         }
@@ -103,82 +103,82 @@ impl RecordingStore {
 
     /// What was appended.
     pub fn appended(&self) -> Vec<StoredEvent> {
-        self.told.lock().appended.clone()
+        self.recorded.lock().appended.clone()
     }
 
     /// What was settled.
     pub fn settled(&self) -> Vec<Settled> {
-        self.told.lock().settled.clone()
+        self.recorded.lock().settled.clone()
     }
 
     /// The events of which lanes were told, in their order.
     pub fn begun(&self) -> Vec<RequestId> {
-        self.told.lock().begun.clone()
+        self.recorded.lock().begun.clone()
     }
 
     /// The events that would be taken for running if the process died now, by lane.
     pub fn running(&self) -> Vec<Vec<RequestId>> {
-        self.told.lock().running.values().cloned().collect()
+        self.recorded.lock().running.values().cloned().collect()
     }
 
     /// Ignores whatever it is told until [`reopen`](Self::reopen), as if the process had died.
     pub fn die(&self) {
-        self.told.lock().dead = true;
+        self.recorded.lock().dead = true;
     }
 
     /// As if the process had died and the store were opened again.
     pub fn reopen(&self) {
-        let mut told = self.told.lock();
-        told.dead = false;
-        let ran: Vec<_> = told.running.drain().flat_map(|(_, ids)| ids).collect();
-        let kept = &mut told.kept;
+        let mut recorded = self.recorded.lock();
+        recorded.dead = false;
+        let ran: Vec<_> = recorded.running.drain().flat_map(|(_, ids)| ids).collect();
+        let kept = &mut recorded.kept;
         for event in kept.events.values_mut().filter(|event| event.is_pending()) {
-            event.state = State::Parked;
+            event.state = RecordedState::Spilled;
             event.event.deaths += u32::from(ran.contains(&event.event.request_id));
         }
     }
 
     fn keep(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
-        let mut told = self.told.lock();
+        let mut recorded = self.recorded.lock();
         let mut answer = Vec::with_capacity(events.len());
         for event in events {
-            told.latest = told.latest.max(Some(event.accepted_at));
-            let appended = told.kept.append(event.clone());
+            recorded.latest = recorded.latest.max(Some(event.accepted_at));
+            let appended = recorded.kept.append(event.clone());
             if let Appended::Kept(request_id) = appended {
-                told.appended.push(StoredEvent {
+                recorded.appended.push(StoredEvent {
                     request_id,
                     ..event
                 });
             }
             answer.push(appended);
         }
-        drop(told);
+        drop(recorded);
         reply.send(Ok(answer));
     }
 }
 
-impl Event {
+impl RecordedEvent {
     fn is_pending(&self) -> bool {
-        matches!(self.state, State::Held | State::Parked)
+        matches!(self.state, RecordedState::Held | RecordedState::Spilled)
     }
 
-    fn is_parked(&self, function: &FunctionName) -> bool {
-        matches!(self.state, State::Parked) && self.event.function == *function
+    fn is_spilled(&self, function: &FunctionName) -> bool {
+        matches!(self.state, RecordedState::Spilled) && self.event.function == *function
     }
 
     fn known(&self) -> Known {
         let state = match &self.state {
-            State::Held | State::Parked => KnownState::Pending {
+            RecordedState::Held | RecordedState::Spilled => KnownState::Pending {
                 due_at: self.event.due_at,
                 attempts: self.event.attempt_count,
                 attempt: self.event.attempts.last().cloned(),
             },
-            State::Succeeded(result, attempt) => KnownState::Succeeded {
+            RecordedState::Succeeded(result, attempt) => KnownState::Succeeded {
                 result: result.clone().unwrap_or_else(Payload::null),
                 attempt: *attempt,
             },
-            State::Cancelled => KnownState::Cancelled,
-            State::Dead(_, letter) => KnownState::Dead(letter.clone()),
+            RecordedState::Cancelled => KnownState::Cancelled,
+            RecordedState::Dead(_, letter) => KnownState::Dead(letter.clone()),
         };
         Known {
             request_id: self.event.request_id,
@@ -188,7 +188,7 @@ impl Event {
     }
 }
 
-impl Kept {
+impl KeptEvents {
     fn append(&mut self, mut event: StoredEvent) -> Appended {
         if !event.id_is_chosen {
             event.request_id = event.request_id.store_at(self.came + 1);
@@ -209,12 +209,13 @@ impl Kept {
         let id = event.request_id;
         self.came += 1;
         self.places.insert(id, self.came);
-        let state = State::Held;
-        self.events.insert(self.came, Event { event, state });
+        let state = RecordedState::Held;
+        self.events
+            .insert(self.came, RecordedEvent { event, state });
         Appended::Kept(id)
     }
 
-    fn get(&mut self, id: RequestId) -> Option<&mut Event> {
+    fn get(&mut self, id: RequestId) -> Option<&mut RecordedEvent> {
         self.events.get_mut(self.places.get(&id)?)
     }
 
@@ -234,8 +235,8 @@ impl Kept {
             _ if !event.is_pending() => {}
             Settlement::Succeeded {
                 result, attempt, ..
-            } => event.state = State::Succeeded(result, attempt),
-            Settlement::Cancelled { .. } => event.state = State::Cancelled,
+            } => event.state = RecordedState::Succeeded(result, attempt),
+            Settlement::Cancelled { .. } => event.state = RecordedState::Cancelled,
             Settlement::Rescheduled {
                 attempt,
                 uncounted,
@@ -247,7 +248,7 @@ impl Kept {
                 event.attempts.push(*attempt);
             }
             Settlement::Buried(letter) => {
-                event.state = State::Dead(burial, letter);
+                event.state = RecordedState::Dead(burial, letter);
                 self.burials = burial;
             }
         }
@@ -260,68 +261,68 @@ impl Kept {
         let parked = self
             .events
             .iter()
-            .filter(|(_, event)| event.is_parked(function));
+            .filter(|(_, event)| event.is_spilled(function));
         parked.map(|(&place, event)| (event.event.due_at, place))
     }
 }
 
 impl EventStore for RecordingStore {
     fn append(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
-        let mut told = self.told.lock();
-        told.appends += 1;
-        let call = Some(told.appends);
-        if told.fail_append == call {
-            drop(told);
-            reply.send(Err(StoreError::new("append refused, as told")));
-        } else if told.hang_append == call {
-            told.hanging = Some((events, reply));
+        let mut recorded = self.recorded.lock();
+        recorded.appends += 1;
+        let call = Some(recorded.appends);
+        if recorded.fail_append == call {
+            drop(recorded);
+            reply.send(Err(StoreError::new("append refused, as scripted")));
+        } else if recorded.hang_append == call {
+            recorded.hanging = Some((events, reply));
         } else {
-            drop(told);
+            drop(recorded);
             self.keep(events, reply);
         }
     }
 
     fn settle(&self, settled: Settled) -> Result<(), StoreError> {
-        let mut told = self.told.lock();
-        if told.dead {
+        let mut recorded = self.recorded.lock();
+        if recorded.dead {
             return Ok(());
         }
-        told.settles += 1;
-        if told.fail_settle == Some(told.settles) {
-            return Err(StoreError::new("settlement refused, as told"));
+        recorded.settles += 1;
+        if recorded.fail_settle == Some(recorded.settles) {
+            return Err(StoreError::new("settlement refused, as scripted"));
         }
-        told.latest = told.latest.max(Some(settled.at));
-        told.settled.push(settled.clone());
-        told.kept.settle(settled);
+        recorded.latest = recorded.latest.max(Some(settled.at));
+        recorded.settled.push(settled.clone());
+        recorded.kept.settle(settled);
         Ok(())
     }
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
-        let mut told = self.told.lock();
-        if told.dead {
+        let mut recorded = self.recorded.lock();
+        if recorded.dead {
             return Ok(());
         }
-        told.running.insert(lane, events.to_vec());
-        told.begun.extend(events);
+        recorded.running.insert(lane, events.to_vec());
+        recorded.begun.extend(events);
         Ok(())
     }
 
     fn spill(&self, event: RequestId, due_at: SystemTime) {
-        let mut told = self.told.lock();
-        if let Some(event) = told.kept.get(event).filter(|event| event.is_pending()) {
-            event.state = State::Parked;
+        let mut recorded = self.recorded.lock();
+        if let Some(event) = recorded.kept.get(event).filter(|event| event.is_pending()) {
+            event.state = RecordedState::Spilled;
             event.event.due_at = event.event.due_at.max(due_at);
         }
     }
 
     fn open(&self, function: &FunctionName, _: Retained) -> Backlog {
-        let told = self.told.lock();
+        let recorded = self.recorded.lock();
         let mut backlog = Backlog::new();
-        for event in told
+        for event in recorded
             .kept
             .events
             .values()
-            .filter(|event| event.is_parked(function))
+            .filter(|event| event.is_spilled(function))
         {
             let event = &event.event;
             match event.due_at > event.accepted_at {
@@ -330,12 +331,12 @@ impl EventStore for RecordingStore {
             }
             backlog.bytes += event.payload.size() as u64;
         }
-        backlog.next_due = told.kept.due(function).map(|(due, _)| due).min();
+        backlog.next_due = recorded.kept.due(function).map(|(due, _)| due).min();
         backlog
     }
 
     fn rename(&self, former: &FunctionName, function: &FunctionName) {
-        let kept = &mut self.told.lock().kept;
+        let kept = &mut self.recorded.lock().kept;
         let events = kept.events.values_mut();
         for event in events.filter(|event| event.event.function == *former) {
             event.event.function = function.clone();
@@ -349,8 +350,8 @@ impl EventStore for RecordingStore {
 
     fn waiting(&self) -> Vec<(FunctionName, u64)> {
         let mut waiting = BTreeMap::new();
-        for event in self.told.lock().kept.events.values() {
-            if matches!(event.state, State::Parked) {
+        for event in self.recorded.lock().kept.events.values() {
+            if matches!(event.state, RecordedState::Spilled) {
                 *waiting.entry(event.event.function.clone()).or_default() += 1;
             }
         }
@@ -358,8 +359,8 @@ impl EventStore for RecordingStore {
     }
 
     fn fetch(&self, fetch: Fetch, reply: Reply<Fetched>) {
-        let mut told = self.told.lock();
-        let mut due: Vec<_> = told.kept.due(&fetch.function).collect();
+        let mut recorded = self.recorded.lock();
+        let mut due: Vec<_> = recorded.kept.due(&fetch.function).collect();
         due.sort_unstable();
         let mut fetched = Fetched::default();
         let mut bytes = 0;
@@ -369,44 +370,50 @@ impl EventStore for RecordingStore {
                 fetched.next_due = Some(due);
                 break;
             }
-            if let Some(event) = told.kept.events.get_mut(&place) {
-                event.state = State::Held;
+            if let Some(event) = recorded.kept.events.get_mut(&place) {
+                event.state = RecordedState::Held;
                 bytes += event.event.payload.size() as u64;
                 fetched.events.push(event.event.clone());
             }
         }
-        drop(told);
+        drop(recorded);
         reply.send(Ok(fetched));
     }
 
     fn fetch_one(&self, event: RequestId, reply: Reply<Option<StoredEvent>>) {
-        let mut told = self.told.lock();
-        let parked = |event: &&mut Event| matches!(event.state, State::Parked);
-        let unparked = told.kept.get(event).filter(parked).map(|event| {
-            event.state = State::Held;
+        let mut recorded = self.recorded.lock();
+        let spilled = |event: &&mut RecordedEvent| matches!(event.state, RecordedState::Spilled);
+        let fetched = recorded.kept.get(event).filter(spilled).map(|event| {
+            event.state = RecordedState::Held;
             event.event.clone()
         });
-        drop(told);
-        reply.send(Ok(unparked));
+        drop(recorded);
+        reply.send(Ok(fetched));
     }
 
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
-        let mut told = self.told.lock();
-        told.kept
+        let mut recorded = self.recorded.lock();
+        recorded
+            .kept
             .get(event)
             .map(|event| event.event.function.clone())
     }
 
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
-        let known = self.told.lock().kept.get(event).map(|event| event.known());
+        let known = self
+            .recorded
+            .lock()
+            .kept
+            .get(event)
+            .map(|event| event.known());
         reply.send(Ok(known));
     }
 
     fn overflow(&self, function: &FunctionName, after: u64, limit: usize, reply: Reply<KnownPage>) {
-        let told = self.told.lock();
+        let recorded = self.recorded.lock();
         let mut page = KnownPage::default();
-        for (&place, event) in told.kept.events.range(after + 1..) {
-            if !event.is_parked(function) {
+        for (&place, event) in recorded.kept.events.range(after + 1..) {
+            if !event.is_spilled(function) {
                 continue;
             }
             if page.events.len() >= limit.max(1) {
@@ -415,22 +422,22 @@ impl EventStore for RecordingStore {
             }
             page.events.push(event.known());
         }
-        drop(told);
+        drop(recorded);
         reply.send(Ok(page));
     }
 
     fn letters(&self, after: u64, limit: usize, reply: Reply<Letters>) {
-        let told = self.told.lock();
-        let dead = told
+        let recorded = self.recorded.lock();
+        let dead = recorded
             .kept
             .events
             .values()
             .filter_map(|event| match &event.state {
-                State::Dead(burial, letter) => Some((*burial, letter.clone())),
+                RecordedState::Dead(burial, letter) => Some((*burial, letter.clone())),
                 _ => None,
             });
         let mut dead: Vec<_> = dead.filter(|(burial, _)| *burial > after).collect();
-        drop(told);
+        drop(recorded);
         dead.sort_unstable_by_key(|(burial, _)| *burial);
         let more = dead.len() > limit.max(1);
         dead.truncate(limit.max(1));
@@ -440,21 +447,21 @@ impl EventStore for RecordingStore {
     }
 
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
-        self.told.lock().executions.push(execution);
+        self.recorded.lock().executions.push(execution);
         Ok(())
     }
 
     fn configure(&self, document: String, reply: Reply<()>) {
-        self.told.lock().kept.document = Some(document);
+        self.recorded.lock().kept.document = Some(document);
         reply.send(Ok(()));
     }
 
     fn configured(&self, reply: Reply<Option<String>>) {
-        reply.send(Ok(self.told.lock().kept.document.clone()));
+        reply.send(Ok(self.recorded.lock().kept.document.clone()));
     }
 
     fn executions(&self, reply: Reply<Vec<Execution>>) {
-        let executions = self.told.lock().executions.clone();
+        let executions = self.recorded.lock().executions.clone();
         reply.send(Ok(executions));
     }
 
@@ -463,24 +470,26 @@ impl EventStore for RecordingStore {
     }
 
     fn health(&self) -> Health {
-        match self.told.lock().dead {
-            true => Health::Failed("it died, as told".to_owned()),
+        match self.recorded.lock().dead {
+            true => Health::Failed("it died, as scripted".to_owned()),
             false => Health::Well,
         }
     }
 
-    /// The first second of 2026, or the latest time that it was told.
+    /// The first second of 2026, or the latest time that it was recorded.
     fn now(&self) -> SystemTime {
-        let told = self.told.lock();
-        told.latest.unwrap_or(SystemTime::UNIX_EPOCH + super::EPOCH)
+        let recorded = self.recorded.lock();
+        recorded
+            .latest
+            .unwrap_or(SystemTime::UNIX_EPOCH + super::EPOCH)
     }
 
     fn close(&self, reply: Reply<()>) {
-        let mut told = self.told.lock();
-        if !told.dead {
-            told.running.clear();
+        let mut recorded = self.recorded.lock();
+        if !recorded.dead {
+            recorded.running.clear();
         }
-        drop(told);
+        drop(recorded);
         reply.send(Ok(()));
     }
 }

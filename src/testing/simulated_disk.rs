@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::error::StoreError;
 use crate::store::EventStore;
-use crate::store::disk::simulated::{Call, Simulated};
+use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::disk::{Disk, DiskStore};
 
 /// A folder on a disk in memory, for [`Builder::store`](crate::Builder::store). The store is the real one, of
 /// [`Builder::disk`](crate::Builder::disk), without threads of its own, so that it fits into virtual time.
 #[derive(Debug)]
 pub struct SimulatedDisk {
-    disk: Mutex<Simulated>,
+    disk: Mutex<SimulatedFolder>,
     segment_bytes: u32,
 }
 
@@ -24,7 +24,7 @@ impl SimulatedDisk {
     /// An empty disk. One seed gives one course of what it tears and keeps.
     pub fn new(seed: u64) -> Self {
         Self {
-            disk: Mutex::new(Simulated::new(seed)),
+            disk: Mutex::new(SimulatedFolder::new(seed)),
             segment_bytes: 4 << 10,
         }
     }
@@ -60,7 +60,9 @@ impl SimulatedDisk {
 
     /// The `nth` sync from now on fails; 1 is the next.
     pub fn fail_sync(&self, nth: u64) {
-        self.disk.lock().fail(Call::Sync, nth, io::ErrorKind::Other);
+        self.disk
+            .lock()
+            .fail(DiskCall::Sync, nth, io::ErrorKind::Other);
     }
 
     /// Takes back what [`room`](Self::room) and [`fail_sync`](Self::fail_sync) have planted and nothing has met yet.

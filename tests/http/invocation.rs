@@ -402,9 +402,9 @@ async fn a_request_id_of_another_event_is_a_conflict() {
 async fn an_event_that_is_sent_again_before_it_is_kept_is_sent_once_more() {
     use std::sync::Arc;
 
-    use redrive::testing::{Call, FaultyStore, RecordingStore, StoreFault};
+    use redrive::testing::{FaultyStore, RecordingStore, StoreCall, StoreFault};
 
-    let store = FaultyStore::new(RecordingStore::new()).at(Call::Append, 1, StoreFault::Hang);
+    let store = FaultyStore::new(RecordingStore::new()).at(StoreCall::Append, 1, StoreFault::Hang);
     let store = Arc::new(store);
     let served = serve_with(builder().store(store.clone()), |api| api).await;
     let id = "5f0c5a4e-9d0a-4d8e-8b51-1d9f6f4f9a04";
@@ -412,7 +412,7 @@ async fn an_event_that_is_sent_again_before_it_is_kept_is_sent_once_more() {
     let path = invocations("echo");
     let first = served.request("POST", &path, &headers, b"1");
     let second = async {
-        while store.calls(Call::Append) == 0 {
+        while store.calls(StoreCall::Append) == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         served.request("POST", &path, &headers, b"1").await

@@ -171,15 +171,15 @@ async fn refused_replays_stay_refused_after_a_restart() {
 #[cfg(feature = "testing")]
 #[actix::test]
 async fn a_request_whose_signature_the_store_does_not_keep_is_refused() {
-    use redrive::testing::{Call, FaultyStore, RecordingStore, StoreFault};
-    for call in [Call::Settle, Call::Sync] {
+    use redrive::testing::{FaultyStore, RecordingStore, StoreCall, StoreFault};
+    for call in [StoreCall::Settle, StoreCall::Sync] {
         let store = FaultyStore::new(RecordingStore::new()).always(call, StoreFault::Fail);
         let store = std::sync::Arc::new(store);
         let served = serve_once(builder().store(store.clone())).await;
         let refused = ask(&served, "ada", "POST", &invocations("echo"), "1").await;
         assert_eq!(refused.error(), (503, "ServiceUnavailableException"));
         assert!(refused.message().contains("Nothing was done"));
-        assert_eq!(store.calls(Call::Append), 0);
+        assert_eq!(store.calls(StoreCall::Append), 0);
         assert_eq!(served.runtime.client().stats().async_events_received, 0);
     }
 }

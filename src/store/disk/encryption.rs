@@ -113,7 +113,7 @@ impl Encrypt for Keyring {
 
     fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError> {
         let (number, key) = self.current();
-        Ok((number, key.seal(identity, plain)?))
+        Ok((number, key.encrypt(identity, plain)?))
     }
 
     fn open(&self, key: u32, identity: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -123,7 +123,7 @@ impl Encrypt for Keyring {
             );
             StoreError::of(StoreErrorKind::Key, message)
         };
-        let opened = self.get(key).ok_or_else(unknown)?.open(identity, sealed);
+        let opened = self.get(key).ok_or_else(unknown)?.decrypt(identity, sealed);
         opened.map_err(|broken| StoreError::of(StoreErrorKind::Damaged, broken.to_string()))
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn salvage(from: &dyn Files, into: &Arc<dyn Files>) -> Result<Salvage
     let mut lost = source.lost.clone();
     let (mut next, mut previous) = (1, None);
     for number in source.numbers() {
-        let mut part = Part::read(from, &source, number, next)?;
+        let mut part = SalvagedSegment::read(from, &source, number, next)?;
         lost.append(&mut part.lost);
         part.opened.previous = previous;
         next = part.next;
@@ -260,7 +260,7 @@ fn companion(name: &str, what: &str) -> Lost {
 }
 
 /// A segment, on its way into the copy.
-struct Part {
+struct SalvagedSegment {
     number: u32,
     opened: Opened,
     /// What follows on the header.
@@ -273,7 +273,7 @@ struct Part {
     next: u64,
 }
 
-impl Part {
+impl SalvagedSegment {
     fn read(
         files: &dyn Files,
         source: &Source,

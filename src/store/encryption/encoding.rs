@@ -1,8 +1,8 @@
-//! Bytes as text: hex both ways, base64 read. What is decoded may be a key, so it is erased when it is let go of.
+//! Bytes as text: hex both ways, base64 read. Decoded bytes may be a key, so they are erased when dropped.
 
 use zeroize::Zeroizing;
 
-/// Two lower-case digits per byte. The text is allocated once, so that no copy of a key stays behind.
+/// Returns two lower-case digits per byte. The text is allocated once, so that no copy of a key stays behind.
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 * bytes.len());
@@ -13,7 +13,7 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads digits of either case.
+/// Returns the bytes of an even number of digits of either case; `None` for any other text.
 pub(super) fn from_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     if !text.len().is_multiple_of(2) {
         return None;
@@ -34,7 +34,8 @@ fn hex_digit(digit: u8) -> Option<u8> {
     }
 }
 
-/// Reads the standard alphabet and the one for URLs, padded or not. One text per value: bits left over must be zero.
+/// Returns the bytes of base64 in the standard alphabet or the one for URLs, padded or not; `None` for any other text.
+/// The spare bits of the last digit must be zero.
 pub(super) fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digits = unpadded(text)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() * 3 / 4));
@@ -51,7 +52,7 @@ pub(super) fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     (held < 6 && bits == 0).then_some(bytes)
 }
 
-/// The text without its padding, which is complete or not there at all.
+/// Returns the text without its padding; `None` for incomplete padding.
 fn unpadded(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().rposition(|&c| c != b'=').map_or(0, |at| at + 1);
     let padding = text.len() - end;
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_returns_what_it_was_given() {
+    fn hex_reads_the_bytes_that_it_wrote() {
         let all: Vec<u8> = (0..=255).collect();
         let text = to_hex(&all);
         assert_eq!(*from_hex(text.as_bytes()).unwrap(), all);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_refuses_what_no_encoder_writes() {
+    fn base64_refuses_texts_that_no_encoder_writes() {
         for text in [
             "Z",
             "Zm9vY",

@@ -7,10 +7,10 @@ use super::{advance, at, event, fetch, keep, kill, tiny, virtual_time};
 use crate::base::clock::Clock;
 use crate::store::EventStore;
 use crate::store::disk::DiskStore;
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 
 /// A store on a machine whose clock shows `wall`, started `uptime` seconds ago.
-fn open(files: &Simulated, wall: u64, boot: u128, uptime: u64) -> DiskStore {
+fn open(files: &SimulatedFolder, wall: u64, boot: u128, uptime: u64) -> DiskStore {
     let clock = Clock::simulated(7, at(wall)).booted(boot, Duration::from_secs(uptime));
     DiskStore::driven(Arc::new(files.clone()), &tiny(4_096), clock).unwrap()
 }
@@ -18,8 +18,8 @@ fn open(files: &Simulated, wall: u64, boot: u128, uptime: u64) -> DiskStore {
 const HOUR: u64 = 3_600;
 
 /// An event that was accepted at hour 10 and is due an hour later, and the disk after another half.
-fn half_an_hour_before() -> Simulated {
-    let files = Simulated::new(1);
+fn half_an_hour_before() -> SimulatedFolder {
+    let files = SimulatedFolder::new(1);
     let store = open(&files, 10 * HOUR, 1, 100);
     let mut late = event("charge", "1", store.now());
     late.due_at += Duration::from_secs(HOUR);
@@ -83,7 +83,7 @@ fn the_end_in_order_is_on_record() {
 /// By the machine's own clocks, which here nobody sets.
 #[test]
 fn no_number_of_restarts_makes_the_time_line_fast() {
-    let (files, machine) = (Simulated::new(1), Clock::real());
+    let (files, machine) = (SimulatedFolder::new(1), Clock::real());
     let began = machine.now();
     let open = || {
         let files = Arc::new(files.clone());

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::{at, event, fetch, keep, open, tiny, virtual_time};
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 
 /// After the store was closed in order, everything in its log is sealed.
 #[test]
@@ -41,7 +41,7 @@ fn damage_is_named_or_does_no_harm() {
 #[test]
 fn damage_before_the_last_mark_is_told_from_a_torn_write() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
         let name = "00000001.log";
         let mut before = 0;
@@ -75,7 +75,7 @@ fn damage_before_the_last_mark_is_told_from_a_torn_write() {
 fn damage_under_an_open_store_is_an_error_of_the_reader_and_never_another_payload() {
     for seed in 0..300 {
         virtual_time(|| {
-            let files = Simulated::new(seed);
+            let files = SimulatedFolder::new(seed);
             let store = open(&files, &tiny(2_048), 0).unwrap();
             let ids: Vec<_> = (0..30)
                 .map(|number| {

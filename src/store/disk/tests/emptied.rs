@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{
-    Disk, DiskStore, Simulated, append, ask, at, event, fetch, filler, forgetful, keep, open,
+    Disk, DiskStore, SimulatedFolder, append, ask, at, event, fetch, filler, forgetful, keep, open,
     succeed, tiny, virtual_time,
 };
 use crate::event::request_id::RequestId;
@@ -24,7 +24,7 @@ fn poke(store: &DiskStore) {
 }
 
 /// A store on a disk that was full, with a segment in front that must stay, because of these events, and emptied ones behind.
-fn emptied(files: &Simulated, disk: &Disk) -> (DiskStore, BTreeSet<RequestId>) {
+fn emptied(files: &SimulatedFolder, disk: &Disk) -> (DiskStore, BTreeSet<RequestId>) {
     let store = open(files, disk, 0).unwrap();
     forgetful(&store, "fill");
     files.room(Some(40_000));
@@ -50,17 +50,17 @@ fn emptied(files: &Simulated, disk: &Disk) -> (DiskStore, BTreeSet<RequestId>) {
 }
 
 /// The segments whose records were taken out.
-fn names(files: &Simulated) -> Vec<String> {
+fn names(files: &SimulatedFolder) -> Vec<String> {
     let all = files.lengths().into_iter();
     let emptied = all.filter(|(name, length)| name.ends_with(".log") && *length == LENGTH);
     emptied.map(|(name, _)| name).collect()
 }
 
-fn verified(files: &Simulated) -> Verification {
+fn verified(files: &SimulatedFolder) -> Verification {
     verify_files(&(Arc::new(files.clone()) as Arc<dyn Files>)).unwrap()
 }
 
-fn waiting(files: &Simulated, disk: &Disk) -> BTreeSet<RequestId> {
+fn waiting(files: &SimulatedFolder, disk: &Disk) -> BTreeSet<RequestId> {
     let store = open(files, disk, 0).unwrap();
     let all = ["late", "fill"].map(|function| fetch(&store, function, at(9)).unwrap());
     assert!(all.iter().all(|fetched| fetched.unreadable.is_empty()));
@@ -69,7 +69,7 @@ fn waiting(files: &Simulated, disk: &Disk) -> BTreeSet<RequestId> {
 }
 
 fn is_whole_and_salvaged(disk: &Disk) {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let (store, pinned) = emptied(&files, disk);
     let left = super::kill(store, &files);
     let before = verified(&left);
@@ -77,14 +77,14 @@ fn is_whole_and_salvaged(disk: &Disk) {
     assert!(before.is_sound(), "{before:?}");
     let of_log = |name: &str| before.files.iter().any(|file| file.name == name);
     assert!(names(&left).iter().all(|name| of_log(name)));
-    let copy = Simulated::new(9);
+    let copy = SimulatedFolder::new(9);
     let saved = salvage(&left, &(Arc::new(copy.clone()) as Arc<dyn Files>)).unwrap();
     assert!(saved.lost.is_empty(), "{saved:?}");
     assert!(saved.saved.is_sound(), "{saved:?}");
     assert_eq!((saved.saved.pending, saved.saved.unreadable), (5, 0));
     assert_eq!(waiting(&left, disk), pinned);
     // A copy of the copy, too.
-    let again = Simulated::new(10);
+    let again = SimulatedFolder::new(10);
     let saved = salvage(&copy, &(Arc::new(again.clone()) as Arc<dyn Files>)).unwrap();
     assert!(saved.lost.is_empty(), "{saved:?}");
     for copy in [copy, again] {
@@ -118,7 +118,7 @@ fn keys_are_changed_on_a_full_disk_too() {
     KeyFile::generate(&path).unwrap();
     let key = || KeyFile::read(&path).unwrap();
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096).encrypted_with(key()), 0).unwrap();
         let id = keep(&store, event("late", "1", at(0)));
         let left = super::kill(store, &files);
@@ -131,11 +131,11 @@ fn keys_are_changed_on_a_full_disk_too() {
 #[test]
 fn damage_to_an_emptied_segment_is_refused_and_so_is_its_absence() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let (store, pinned) = emptied(&files, &tiny(4_096));
         let left = super::kill(store, &files);
         let name = &names(&left)[1];
-        let refused = |damaged: &Simulated, hint: &str| {
+        let refused = |damaged: &SimulatedFolder, hint: &str| {
             let error = open(damaged, &tiny(4_096), 0).err();
             let error = error.unwrap_or_else(|| panic!("{hint}"));
             assert!(error.to_string().contains(name), "{hint}: {error}");
@@ -153,7 +153,7 @@ fn damage_to_an_emptied_segment_is_refused_and_so_is_its_absence() {
         refused(&missing, "a missing one");
         // What was in it was of no use to anyone.
         let damaged = left.with(name, |bytes| bytes[HEADER + 8] ^= 1);
-        let copy = Simulated::new(9);
+        let copy = SimulatedFolder::new(9);
         let saved = salvage(&damaged, &(Arc::new(copy.clone()) as Arc<dyn Files>)).unwrap();
         assert_eq!(saved.lost.len(), 1, "{saved:?}");
         assert_eq!(waiting(&copy, &tiny(4_096)), pinned);
@@ -163,7 +163,7 @@ fn damage_to_an_emptied_segment_is_refused_and_so_is_its_absence() {
 #[test]
 fn the_oldest_is_marked_also_where_it_was_emptied_before_or_is_emptied_after() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let (store, pinned) = emptied(&files, &tiny(4_096));
         pinned.iter().for_each(|&id| succeed(&store, id));
         let more = keep(&store, event("late", "2", at(0)));
@@ -188,7 +188,7 @@ fn the_oldest_is_marked_also_where_it_was_emptied_before_or_is_emptied_after() {
 #[test]
 fn without_a_descriptor_removing_is_tried_again() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         forgetful(&store, "fill");
         let ids: Vec<_> = (0..60).map(|_| keep(&store, filler(500))).collect();
@@ -215,7 +215,7 @@ fn without_a_descriptor_removing_is_tried_again() {
 #[test]
 fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let (store, _) = emptied(&files, &tiny(4_096));
         let left = super::kill(store, &files);
         let name = &names(&left)[0];
@@ -231,7 +231,7 @@ fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
         });
         let next = segment_file::name(number + 1);
         // As a copy has it: the next one says how long it is.
-        let copy = Simulated::new(9);
+        let copy = SimulatedFolder::new(9);
         let files: Arc<dyn Files> = Arc::new(copy.clone());
         salvage(&lost, &files).unwrap();
         assert!(copy.lengths().contains_key(&next));

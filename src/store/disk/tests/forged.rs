@@ -14,7 +14,7 @@ use crate::store::disk::frame::{self, FramePlace};
 use crate::store::disk::header::{self, HEADER};
 use crate::store::disk::record::{Blob, LogRecord, Opened};
 use crate::store::disk::salvage::salvage;
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 use crate::store::disk::verify::{Verification, verify_files};
 use crate::store::encryption::KeyFile;
 use crate::store::encryption::keyring::Keyring;
@@ -87,11 +87,11 @@ fn sealed(path: &Path) -> Disk {
 }
 
 /// A sealed folder as a killed process leaves it, with two events that wait; and its key.
-fn folder() -> (Simulated, tempfile::TempDir, PathBuf) {
+fn folder() -> (SimulatedFolder, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
     KeyFile::generate(&path).unwrap();
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = super::open(&files, &sealed(&path), 0).unwrap();
     for payload in [r#""mine""#, r#""your""#] {
         keep(&store, event("charge", payload, at(0)));
@@ -99,12 +99,12 @@ fn folder() -> (Simulated, tempfile::TempDir, PathBuf) {
     (super::kill(store, &files), folder, path)
 }
 
-fn verified(files: &Simulated) -> Verification {
+fn verified(files: &SimulatedFolder) -> Verification {
     verify_files(&(Arc::new(files.clone()) as Arc<dyn Files>)).unwrap()
 }
 
 /// What is read of the events of any function.
-fn read(files: &Simulated, path: &Path) -> Fetched {
+fn read(files: &SimulatedFolder, path: &Path) -> Fetched {
     let store = super::open(files, &sealed(path), 0).unwrap();
     let mut all = fetch(&store, "charge", at(99)).unwrap();
     let other = fetch(&store, "refund", at(99)).unwrap();
@@ -127,7 +127,7 @@ fn a_payload_opens_for_its_own_event_alone() {
     });
 }
 
-fn bytes_of(files: &Simulated) -> Vec<u8> {
+fn bytes_of(files: &SimulatedFolder) -> Vec<u8> {
     let mut all = Vec::new();
     files.with(LOG, |bytes| all.clone_from(bytes));
     all
@@ -239,7 +239,7 @@ fn a_sealed_folder_without_its_keys_is_refused_by_name() {
         let gone = left.killed();
         gone.remove("keys").unwrap();
         // Of another folder under the same master key.
-        let other = Simulated::new(2);
+        let other = SimulatedFolder::new(2);
         drop(super::open(&other, &sealed(&path), 0).unwrap());
         let mut theirs = Vec::new();
         other.with("keys", |bytes| theirs = bytes.clone());
@@ -305,7 +305,7 @@ fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
 fn a_folder_that_is_sealed_later_takes_nothing_open_from_there_on() {
     virtual_time(|| {
         let (_, _folder, path) = folder();
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = super::open(&files, &tiny(1 << 16), 0).unwrap();
         keep(&store, event("charge", r#""open""#, at(0)));
         drop(store);
@@ -325,7 +325,7 @@ fn a_folder_that_is_sealed_later_takes_nothing_open_from_there_on() {
 fn what_is_refused_is_not_sealed_on_the_way() {
     virtual_time(|| {
         let (_, _folder, path) = folder();
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = super::open(&files, &tiny(1 << 16), 0).unwrap();
         for payload in ["1", "2"] {
             keep(&store, event("charge", payload, at(0)));
@@ -350,7 +350,7 @@ fn a_sealed_folder_is_salvaged_without_its_key() {
         super::open(&damaged.killed(), &tiny(1 << 16), 0)
             .err()
             .unwrap();
-        let copy = Simulated::new(3);
+        let copy = SimulatedFolder::new(3);
         let into: Arc<dyn Files> = Arc::new(copy.clone());
         let salvage = salvage(&damaged, &into).unwrap();
         assert_eq!(salvage.lost.len(), 1, "{salvage:?}");

@@ -2,7 +2,7 @@
 
 use super::world::{After, World};
 use super::{tiny, virtual_time};
-use crate::store::disk::simulated::Call;
+use crate::store::disk::simulated::DiskCall;
 
 /// What a store has behind it, and the same every time; [`World::fork`] goes on from there.
 pub(super) fn past(seed: u64) -> World {
@@ -17,7 +17,7 @@ pub(super) fn past(seed: u64) -> World {
 pub(super) const STEPS: usize = 120;
 
 /// The storage calls of these steps; the first one has number 0.
-pub(super) fn calls(past: &World) -> Vec<Call> {
+pub(super) fn calls(past: &World) -> Vec<DiskCall> {
     virtual_time(|| {
         let mut world = past.fork();
         let before = world.files.history().len();
@@ -32,7 +32,7 @@ fn nothing_acknowledged_is_lost_and_nothing_half_is_found_wherever_the_process_d
     for seed in 0..3 {
         let course = virtual_time(|| past(seed));
         let calls = calls(&course);
-        assert!(calls.contains(&Call::Remove), "it tidies up");
+        assert!(calls.contains(&DiskCall::Remove), "it tidies up");
         for nth in 1..=calls.len() as u64 {
             virtual_time(|| {
                 let mut world = course.fork();

@@ -21,7 +21,7 @@ mod world;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use super::simulated::Simulated;
+use super::simulated::SimulatedFolder;
 use super::{Disk, DiskStore};
 use crate::base::clock::Clock;
 use crate::error::StoreError;
@@ -63,7 +63,7 @@ fn tiny(segment_bytes: u32) -> Disk {
     }
 }
 
-fn open(files: &Simulated, disk: &Disk, seconds: u64) -> Result<DiskStore, StoreError> {
+fn open(files: &SimulatedFolder, disk: &Disk, seconds: u64) -> Result<DiskStore, StoreError> {
     let clock = Clock::simulated(7, at(seconds));
     DiskStore::driven(std::sync::Arc::new(files.clone()), disk, clock)
 }
@@ -150,7 +150,7 @@ fn settle_success(store: &DiskStore, id: RequestId) -> Result<(), StoreError> {
 }
 
 /// Everything that was told is done, and the store ends as if it were killed.
-fn kill(store: DiskStore, files: &Simulated) -> Simulated {
+fn kill(store: DiskStore, files: &SimulatedFolder) -> SimulatedFolder {
     let _ = ask(|reply| store.look(RequestId::from(uuid::Uuid::nil()), reply));
     let left = files.killed();
     files.kill_at(1);

@@ -9,10 +9,10 @@ use crate::error::StoreErrorKind;
 use crate::event::request_id::RequestId;
 use crate::store::disk::Folder;
 use crate::store::disk::files::Files;
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 use crate::store::disk::verify::{Extent, verify, verify_files};
 
-fn refusal(files: &Simulated) -> (StoreErrorKind, String) {
+fn refusal(files: &SimulatedFolder) -> (StoreErrorKind, String) {
     let error = open(files, &tiny(4_096), 0).err().unwrap();
     (error.kind(), error.to_string())
 }
@@ -20,7 +20,7 @@ fn refusal(files: &Simulated) -> (StoreErrorKind, String) {
 #[test]
 fn another_version_is_refused_and_left_alone() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         // Even where nothing is in it.
         let empty = files.killed();
@@ -48,7 +48,7 @@ fn another_version_is_refused_and_left_alone() {
 #[test]
 fn a_folder_is_one_process_alone() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let (kind, text) = refusal(&files);
         assert_eq!(kind, StoreErrorKind::Locked);
@@ -61,7 +61,7 @@ fn a_folder_is_one_process_alone() {
 #[test]
 fn a_file_that_was_removed_is_missed() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         (0..5).for_each(|_| {
             keep(&store, filler(1_000));
@@ -80,7 +80,7 @@ fn a_file_that_was_removed_is_missed() {
 #[test]
 fn a_file_of_somebody_elses_does_not_matter() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         drop(open(&files, &tiny(1_024), 0).unwrap());
         for name in ["1.log", "00000009.log.gz", "notes.log", "+0000001.log"] {
             files.open(name, true).unwrap();
@@ -93,7 +93,7 @@ fn a_file_of_somebody_elses_does_not_matter() {
 #[test]
 fn opening_and_closing_leaves_no_files_behind() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let mut kept = Vec::new();
         for round in 0..50 {
             let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -111,7 +111,7 @@ fn opening_and_closing_leaves_no_files_behind() {
 #[test]
 fn an_id_is_chosen_once() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let given = keep(&store, filler(1));
         let chosen = RequestId::from(uuid::Uuid::from_u128(1));
@@ -151,7 +151,7 @@ fn verify_counts_what_the_store_would_find_and_changes_nothing() {
 #[test]
 fn verify_says_where_damage_begins_and_how_many_events_it_took() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let ids: Vec<_> = (0..12).map(|_| keep(&store, filler(300))).collect();
         succeed(&store, ids[3]);

@@ -3,7 +3,7 @@
 use super::kill::{STEPS, calls, past};
 use super::world::After;
 use super::{at, keep, open, tiny, virtual_time};
-use crate::store::disk::simulated::Call;
+use crate::store::disk::simulated::DiskCall;
 
 /// Before and after every sync, and at every fifth of the other calls; and once more after the next opening.
 #[test]
@@ -11,7 +11,7 @@ fn what_was_acknowledged_as_durable_survives_the_loss_of_power() {
     for seed in 10..13 {
         let past = virtual_time(|| past(seed));
         let calls = calls(&past);
-        let syncs = |at: usize| calls.get(at) == Some(&Call::Sync);
+        let syncs = |at: usize| calls.get(at) == Some(&DiskCall::Sync);
         let points = (0..calls.len()).filter(|&at| {
             syncs(at) || at.checked_sub(1).is_some_and(syncs) || at % 5 == seed as usize % 5
         });
@@ -40,7 +40,7 @@ fn what_was_acknowledged_as_durable_survives_the_loss_of_power() {
 fn what_a_killed_process_left_is_synced_before_the_log_goes_on() {
     virtual_time(|| {
         for seed in 0..50 {
-            let files = super::Simulated::new(seed);
+            let files = super::SimulatedFolder::new(seed);
             let store = open(&files, &tiny(1 << 16), 0).unwrap();
             let mut event = super::event("charge", &format!("\"{}\"", "x".repeat(3_000)), at(0));
             event.durability = crate::event::Durability::DiskInterval(super::EPOCH);

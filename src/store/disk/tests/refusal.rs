@@ -6,14 +6,14 @@ use super::kill::past;
 use super::world::{After, World};
 use super::{append, at, event, fetch, filler, keep, open, succeed, tiny, virtual_time};
 use crate::error::StoreErrorKind;
-use crate::store::disk::simulated::{Call, Simulated};
+use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::{EventStore, Health};
 
 #[test]
 fn a_write_without_room_refuses_appends_keeps_the_rest_and_goes_on() {
     let mut refusals = 0;
     each_point(
-        &[(Call::Write, ErrorKind::StorageFull)],
+        &[(DiskCall::Write, ErrorKind::StorageFull)],
         |mut world, hint| {
             refusals += world.refused.len();
             let full = |kind: &StoreErrorKind| *kind == StoreErrorKind::Full;
@@ -32,11 +32,11 @@ fn a_write_without_room_refuses_appends_keeps_the_rest_and_goes_on() {
 fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
     let mut failures = 0;
     let errors = [
-        (Call::Write, ErrorKind::Other),
-        (Call::Sync, ErrorKind::Other),
-        (Call::Sync, ErrorKind::StorageFull),
-        (Call::Open, ErrorKind::Other),
-        (Call::Remove, ErrorKind::Other),
+        (DiskCall::Write, ErrorKind::Other),
+        (DiskCall::Sync, ErrorKind::Other),
+        (DiskCall::Sync, ErrorKind::StorageFull),
+        (DiskCall::Open, ErrorKind::Other),
+        (DiskCall::Remove, ErrorKind::Other),
     ];
     each_point(&errors, |mut world, hint| {
         world.poke();
@@ -60,7 +60,7 @@ fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
 }
 
 /// The same course over and over, in which the first call fails, or the second, up to the 200th.
-fn each_point(faults: &[(Call, ErrorKind)], mut then: impl FnMut(World, &str)) {
+fn each_point(faults: &[(DiskCall, ErrorKind)], mut then: impl FnMut(World, &str)) {
     for (seed, &(call, error)) in faults.iter().enumerate() {
         let past = virtual_time(|| past(seed as u64 + 30));
         for nth in 1..=200 {
@@ -74,7 +74,10 @@ fn each_point(faults: &[(Call, ErrorKind)], mut then: impl FnMut(World, &str)) {
                 struck
             });
             if !struck {
-                assert!(!matches!(call, Call::Write | Call::Sync), "{nth} {call:?}s");
+                assert!(
+                    !matches!(call, DiskCall::Write | DiskCall::Sync),
+                    "{nth} {call:?}s"
+                );
                 break;
             }
         }
@@ -84,7 +87,7 @@ fn each_point(faults: &[(Call, ErrorKind)], mut then: impl FnMut(World, &str)) {
 #[test]
 fn a_full_disk_is_used_again_as_soon_as_there_is_room() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         files.room(Some(24_000));
         let mut kept = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::world::World;
 use super::{
-    Disk, DiskStore, Simulated, at, event, fetch, filler, keep, kill, open, succeed, tiny,
+    Disk, DiskStore, SimulatedFolder, at, event, fetch, filler, keep, kill, open, succeed, tiny,
 };
 use super::{ask, virtual_time};
 use crate::error::{StoreError, StoreErrorKind};
@@ -18,9 +18,9 @@ use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 const SECOND: &str = "00000002.log";
 
 /// The copy of a folder, and what was said of it. The folder itself stays as it is.
-fn saved(files: &Simulated) -> Result<(Simulated, Salvage), StoreError> {
+fn saved(files: &SimulatedFolder) -> Result<(SimulatedFolder, Salvage), StoreError> {
     let before = files.lengths();
-    let copy = Simulated::new(9);
+    let copy = SimulatedFolder::new(9);
     let into: Arc<dyn Files> = Arc::new(copy.clone());
     let salvage = salvage(files, &into)?;
     assert_eq!(files.lengths(), before);
@@ -41,7 +41,7 @@ fn ids(store: &DiskStore, function: &str) -> BTreeSet<RequestId> {
 #[test]
 fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let kept: Vec<_> = (0..12).map(|_| keep(&store, filler(300))).collect();
         ask(|reply| store.configure("{}".to_owned(), reply)).unwrap();
@@ -91,7 +91,7 @@ fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
 #[test]
 fn scheduled_events_keep_their_numbers_where_a_header_is_lost() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let scheduled = || StoredEvent {
             not_before: Some(at(1)),
@@ -111,11 +111,11 @@ fn scheduled_events_keep_their_numbers_where_a_header_is_lost() {
 #[test]
 fn missing_and_headless_and_short_files_cost_what_was_in_them() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let kept: Vec<_> = (0..12).map(|_| keep(&store, filler(300))).collect();
         let whole = kill(store, &files);
-        type Harm = fn(&Simulated);
+        type Harm = fn(&SimulatedFolder);
         let harms: [(Harm, usize); 4] = [
             (|files| files.remove(SECOND).unwrap(), 3),
             (|files| files.remove("00000001.log").unwrap(), 3),
@@ -150,7 +150,7 @@ fn missing_and_headless_and_short_files_cost_what_was_in_them() {
 #[test]
 fn an_event_whose_history_is_lost_is_saved_without_it() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
         let id = keep(&store, event("charge", "1", at(0)));
         let before = files.lengths()["00000001.log"] as usize;

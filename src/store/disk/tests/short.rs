@@ -12,7 +12,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
 use crate::store::disk::open_segments::OPEN_MAX;
-use crate::store::disk::simulated::{Call, Simulated};
+use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::disk::verify::verify_files;
 use crate::store::{Appended, EventStore, Health, Settled, Settlement};
 
@@ -65,7 +65,7 @@ fn a_disk_that_is_full_of_its_own_events_recovers_by_itself() {
 }
 
 fn recovers(segment: u32, bytes: usize, course: &str, hint: &str) {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = open(&files, &tiny(segment), 0).unwrap();
     forgetful(&store, "fill");
     let room = u64::from(segment).max(64 << 10) * 4;
@@ -125,7 +125,7 @@ fn recovers(segment: u32, bytes: usize, course: &str, hint: &str) {
 fn what_is_emptied_stays_ended_wherever_the_process_dies() {
     for nth in 1.. {
         let over = virtual_time(|| {
-            let files = Simulated::new(nth);
+            let files = SimulatedFolder::new(nth);
             let store = open(&files, &tiny(4_096), 0).unwrap();
             forgetful(&store, "fill");
             files.room(Some(40_000));
@@ -194,7 +194,7 @@ fn a_full_disk_can_be_opened_and_what_is_there_runs() {
     // With what was kept back, and after that is gone too.
     for reserve in [true, false] {
         virtual_time(|| {
-            let files = Simulated::new(1);
+            let files = SimulatedFolder::new(1);
             let store = open(&files, &tiny(4_096), 0).unwrap();
             let ids: Vec<_> = (0..20).map(|_| keep(&store, filler(500))).collect();
             let files = super::kill(store, &files);
@@ -238,7 +238,7 @@ fn a_full_disk_can_be_opened_and_what_is_there_runs() {
 #[test]
 fn a_death_on_a_full_disk_is_counted_once() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let id = keep(&store, filler(500));
         let left = super::kill(store, &files).with("reserve", Vec::clear);
@@ -260,7 +260,7 @@ fn a_death_on_a_full_disk_is_counted_once() {
 #[test]
 fn a_close_on_a_full_disk_keeps_what_was_told() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let ids: Vec<_> = (0..20).map(|_| keep(&store, filler(500))).collect();
         let used = files.lengths().values().sum();
@@ -278,7 +278,7 @@ fn a_close_on_a_full_disk_keeps_what_was_told() {
 #[test]
 fn without_a_descriptor_the_store_goes_on() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         forgetful(&store, "fill");
         let mut ids: Vec<_> = (0..3).map(|_| keep(&store, filler(500))).collect();
@@ -313,7 +313,7 @@ fn without_a_descriptor_the_store_goes_on() {
 /// Wherever memory or a descriptor is short before something was written, the store doesn't fail.
 #[test]
 fn a_short_resource_never_makes_the_store_fail() {
-    for call in [Call::Open, Call::Any] {
+    for call in [DiskCall::Open, DiskCall::Any] {
         for nth in 1..=60 {
             virtual_time(|| {
                 let mut world = World::new(nth + 900, tiny(2_048));
@@ -322,7 +322,7 @@ fn a_short_resource_never_makes_the_store_fail() {
                 world.files.fail(call, nth, ErrorKind::OutOfMemory);
                 world.run(100);
                 let hint = format!("{call:?} {nth}");
-                let syncs_or_cuts = call == Call::Any;
+                let syncs_or_cuts = call == DiskCall::Any;
                 match world.store().health() {
                     Health::Well => {}
                     // A sync that fails, for whatever reason, is the end.
@@ -342,7 +342,7 @@ fn a_short_resource_never_makes_the_store_fail() {
 #[test]
 fn a_fetch_without_a_descriptor_is_tried_again_and_its_events_are_not_lost() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let ids: Vec<_> = (0..40).map(|_| keep(&store, filler(500))).collect();
         ids.iter().for_each(|&id| store.spill(id, at(0)));
@@ -363,7 +363,7 @@ fn a_fetch_without_a_descriptor_is_tried_again_and_its_events_are_not_lost() {
 #[test]
 fn where_descriptors_are_short_those_kept_for_reading_go_first() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let ids: Vec<_> = (0..40).map(|_| keep(&store, filler(500))).collect();
         ids.iter().for_each(|&id| store.spill(id, at(0)));
@@ -387,7 +387,7 @@ fn where_descriptors_are_short_those_kept_for_reading_go_first() {
 #[test]
 fn events_are_taken_again_only_when_there_is_room_beyond_what_is_kept_back() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         keep(&store, filler(500));
         let left = super::kill(store, &files).with("reserve", Vec::clear);
@@ -405,7 +405,7 @@ fn events_are_taken_again_only_when_there_is_room_beyond_what_is_kept_back() {
 #[test]
 fn thousands_of_segments_need_few_descriptors() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         // The one that grows, `running`, what is kept back, and one that is being made.
         files.open_max(Some(OPEN_MAX + 6));
         let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -437,7 +437,7 @@ fn thousands_of_segments_need_few_descriptors() {
 #[test]
 fn a_file_never_grows_beyond_what_the_process_may_write() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         files.file_limit(Some(20_000));
         let store = open(&files, &tiny(1 << 20), 0).unwrap();
         forgetful(&store, "fill");

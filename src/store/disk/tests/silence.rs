@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::{Simulated, append, ask, at, event, fetch, filler, keep, open, succeed, tiny};
+use super::{SimulatedFolder, append, ask, at, event, fetch, filler, keep, open, succeed, tiny};
 use super::{kill, virtual_time};
 use crate::error::StoreErrorKind;
 use crate::event::request_id::RequestId;
@@ -49,8 +49,8 @@ struct Found {
 }
 
 /// A small folder: two events that wait, of which one ran, one that succeeded, and something that was set.
-fn folder(closed: bool) -> (Simulated, [RequestId; 3]) {
-    let files = Simulated::new(1);
+fn folder(closed: bool) -> (SimulatedFolder, [RequestId; 3]) {
+    let files = SimulatedFolder::new(1);
     let store = open(&files, &tiny(1 << 16), 0).unwrap();
     let ids = ["1", "2", "3"].map(|payload| keep(&store, event("charge", payload, at(0))));
     ask(|reply| store.configure(SET.to_owned(), reply)).unwrap();
@@ -66,7 +66,7 @@ fn folder(closed: bool) -> (Simulated, [RequestId; 3]) {
     }
 }
 
-fn found(files: &Simulated, ids: &[RequestId; 3]) -> Result<Found, crate::error::StoreError> {
+fn found(files: &SimulatedFolder, ids: &[RequestId; 3]) -> Result<Found, crate::error::StoreError> {
     let store = open(files, &tiny(1 << 16), 1)?;
     let fetched = fetch(&store, "charge", at(9))?;
     let waiting = fetched.events.iter();
@@ -152,7 +152,7 @@ fn only_an_end_that_was_not_in_order_is_warned_of() {
     });
 }
 
-fn verify(files: &Simulated) -> crate::store::disk::Verification {
+fn verify(files: &SimulatedFolder) -> crate::store::disk::Verification {
     verify_files(&(Arc::new(files.clone()) as Arc<dyn Files>)).unwrap()
 }
 
@@ -198,7 +198,7 @@ fn any_file_that_is_removed_is_missed() {
 #[test]
 fn the_oldest_files_are_missed_also_when_the_store_removed_some_before() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         super::forgetful(&store, "fill");
         for _ in 0..20 {
@@ -209,7 +209,7 @@ fn the_oldest_files_are_missed_also_when_the_store_removed_some_before() {
             keep(&store, filler(1_000));
         });
         let files = kill(store, &files);
-        let logs = |files: &Simulated| -> Vec<_> {
+        let logs = |files: &SimulatedFolder| -> Vec<_> {
             let names = files.lengths().into_keys();
             names.filter(|name| name.ends_with(".log")).collect()
         };
@@ -249,11 +249,11 @@ fn a_configuration_that_was_removed_can_be_gone_on_without() {
 #[test]
 fn a_foreign_file_is_refused_by_name_and_left_as_it_is() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
         keep(&store, event("charge", "1", at(0)));
         let whole = kill(store, &files);
-        let empty = Simulated::new(2);
+        let empty = SimulatedFolder::new(2);
         for (files, name) in [
             (&whole, "00000002.log"),
             (&whole, "00000009.log"),
@@ -279,7 +279,7 @@ fn a_foreign_file_is_refused_by_name_and_left_as_it_is() {
 #[test]
 fn a_folder_of_the_format_before_is_read() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
         let id = keep(&store, event("charge", "1", at(0)));
         let files = kill(store, &files);

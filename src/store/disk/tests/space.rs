@@ -8,10 +8,10 @@ use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 use crate::store::{EventStore, Settled, Settlement};
 
-fn log_bytes(files: &Simulated) -> u64 {
+fn log_bytes(files: &SimulatedFolder) -> u64 {
     let lengths = files.lengths();
     let logs = lengths.iter().filter(|(name, _)| name.ends_with(".log"));
     logs.map(|(_, length)| length).sum()
@@ -20,7 +20,7 @@ fn log_bytes(files: &Simulated) -> u64 {
 #[test]
 fn an_event_that_is_due_in_years_survives_thousands_of_segments() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let mut store = open(&files, &tiny(1_024), 0).unwrap();
         forgetful(&store, "fill");
         let mut late = event("late", r#""then""#, at(0));
@@ -75,7 +75,7 @@ fn fail(store: &DiskStore, id: RequestId, number: u32) -> Attempt {
 #[test]
 fn long_histories_are_moved_once_and_not_for_ever() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         for _ in 0..40 {
             let id = keep(&store, event("charge", "1", at(0)));
@@ -114,7 +114,7 @@ fn long_histories_are_moved_once_and_not_for_ever() {
 #[test]
 fn an_unreadable_event_holds_up_nothing_but_the_tidying() {
     virtual_time(|| {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         forgetful(&store, "fill");
         let id = keep(&store, event("late", "1", at(0)));

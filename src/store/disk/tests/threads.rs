@@ -9,17 +9,17 @@ use super::{append, ask, at, event, fetch, filler, keep, succeed, tiny};
 use crate::base::clock::Clock;
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
-use crate::store::disk::simulated::{Call, Simulated};
+use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::{Appended, EventStore, Health};
 
-fn open(files: &Simulated) -> DiskStore {
+fn open(files: &SimulatedFolder) -> DiskStore {
     let clock = Clock::simulated(7, at(0));
     DiskStore::threaded(Arc::new(files.clone()), &tiny(2_048), clock).unwrap()
 }
 
 #[test]
 fn many_callers_at_once_get_each_event_once() {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = open(&files);
     let fetched = thread::scope(|scope| {
         let caller = |number: usize| {
@@ -63,29 +63,29 @@ fn many_callers_at_once_get_each_event_once() {
 #[test]
 fn nothing_is_touched_once_the_folder_is_free() {
     for _ in 0..20 {
-        let files = Simulated::new(1);
+        let files = SimulatedFolder::new(1);
         let store = open(&files);
         let ids: Vec<_> = (0..60).map(|_| keep(&store, filler(500))).collect();
         // Much to be tidied.
         ids.iter().for_each(|&id| succeed(&store, id));
         ask(|reply| store.close(reply)).unwrap();
-        let calls = files.calls(Call::Any);
+        let calls = files.calls(DiskCall::Any);
         let next = open(&files);
-        let opened = files.calls(Call::Any);
+        let opened = files.calls(DiskCall::Any);
         assert!(opened > calls);
         thread::sleep(Duration::from_millis(5));
         drop(store);
-        assert_eq!(files.calls(Call::Any), opened);
+        assert_eq!(files.calls(DiskCall::Any), opened);
         drop(next);
     }
 }
 
 #[test]
 fn a_store_that_failed_is_quiet() {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = open(&files);
     let id = keep(&store, filler(10));
-    files.fail(Call::Sync, 1, std::io::ErrorKind::Other);
+    files.fail(DiskCall::Sync, 1, std::io::ErrorKind::Other);
     assert!(append(&store, vec![filler(10)]).is_err());
     assert!(matches!(store.health(), Health::Failed(_)));
     assert!(
@@ -97,9 +97,9 @@ fn a_store_that_failed_is_quiet() {
             ))
             .is_err()
     );
-    let calls = files.calls(Call::Any);
+    let calls = files.calls(DiskCall::Any);
     thread::sleep(Duration::from_millis(50));
-    assert_eq!(files.calls(Call::Any), calls);
+    assert_eq!(files.calls(DiskCall::Any), calls);
     // What was there can still be read, and the end comes.
     let known = ask(|reply| store.look(id, reply)).unwrap();
     assert_eq!(known.unwrap().request_id, id);
@@ -108,7 +108,7 @@ fn a_store_that_failed_is_quiet() {
 
 #[test]
 fn a_full_disk_is_asked_again_without_anybody_asking() {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = open(&files);
     let id = keep(&store, filler(10));
     files.room(Some(0));
@@ -129,7 +129,7 @@ fn a_full_disk_is_asked_again_without_anybody_asking() {
 
 #[test]
 fn a_writer_that_panics_takes_the_callers_with_it() {
-    let files = Simulated::new(1);
+    let files = SimulatedFolder::new(1);
     let store = open(&files);
     files.panic_at(1);
     assert!(append(&store, vec![filler(10)]).is_err());

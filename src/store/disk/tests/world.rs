@@ -17,7 +17,7 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 use crate::event::{Deduplicate, Durability};
-use crate::store::disk::simulated::Simulated;
+use crate::store::disk::simulated::SimulatedFolder;
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{
     Appended, CRASH_MARK_EVENTS_MAX, EventStore, Health, Known, KnownState, Reply, Retained,
@@ -29,7 +29,7 @@ pub(super) const FAR: u64 = 1 << 32;
 const GONE: &str = "gone";
 
 pub(super) struct World {
-    pub(super) files: Simulated,
+    pub(super) files: SimulatedFolder,
     disk: Disk,
     store: Option<DiskStore>,
     rng: SmallRng,
@@ -83,7 +83,7 @@ pub(super) enum After {
 impl World {
     pub(super) fn new(seed: u64, disk: Disk) -> Self {
         Self {
-            files: Simulated::new(seed),
+            files: SimulatedFolder::new(seed),
             disk,
             store: None,
             rng: SmallRng::seed_from_u64(seed),
@@ -630,7 +630,7 @@ impl World {
     }
 
     /// What the store says of every event, in the order of their marks, or why it can't.
-    pub(super) fn read(&self, left: &Simulated) -> Result<Vec<String>, StoreError> {
+    pub(super) fn read(&self, left: &SimulatedFolder) -> Result<Vec<String>, StoreError> {
         let store = open(left, &self.disk, self.now + 1)?;
         let mut all = Vec::new();
         for function in FUNCTIONS {
@@ -670,7 +670,7 @@ impl World {
     }
 
     /// Opens what is left and checks that all is there that must be, and nothing else.
-    pub(super) fn check(&self, left: &Simulated, after: After, hint: &str) {
+    pub(super) fn check(&self, left: &SimulatedFolder, after: After, hint: &str) {
         let store =
             open(left, &self.disk, self.now + 1).unwrap_or_else(|error| panic!("{hint}: {error}"));
         self.check_store(&store, after, hint);
