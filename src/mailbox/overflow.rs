@@ -7,6 +7,7 @@ use super::{Inner, Mailbox, Wake};
 use crate::base::time::Time;
 use crate::event::failure::{Attempt, Condition, Failure, FailureKind};
 use crate::event::request_id::RequestId;
+use crate::function::retry;
 use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::RefusalReason;
@@ -127,11 +128,7 @@ impl Mailbox {
             // The attempt that the process died of is one more than those that failed.
             one.attempt += u32::from(deadly && !inner.removed);
             let slot = inner.queue.restock(one, now);
-            let condition = if inner.removed {
-                Condition::FunctionRemoved
-            } else if deadly {
-                Condition::ProcessCrash
-            } else {
+            let Some(condition) = retry::on_return(deadly, inner.removed) else {
                 continue;
             };
             let Some(ticket) = inner.queue.withdraw_slot(slot, now) else {

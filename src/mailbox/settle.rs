@@ -66,8 +66,9 @@ impl Mailbox {
         let uncounted = side.uncounted;
         let meta = &side.meta;
         let own = meta.retry.clone();
-        let decision = retry::decide(
+        let decision = retry::after_failure(
             &retry::FailedEvent {
+                invocation: kind,
                 policy: &own.unwrap_or_else(|| rules.retry(meta)),
                 kind: attempt.failure.kind,
                 directive: attempt.failure.directive,
@@ -77,18 +78,19 @@ impl Mailbox {
                 age_max: meta
                     .event_age_max
                     .unwrap_or_else(|| rules.event_age_max(meta)),
+                removed,
                 chance,
             },
             now,
         );
         inner.count_failure(&attempt, first_due, started);
-        let (judgement, payload) = match (kind, decision) {
-            (InvocationType::RequestResponse, _) => {
+        let (judgement, payload) = match decision {
+            RetryDecision::FailCall => {
                 let payload = inner.queue.bury(ticket, now);
                 inner.tell_watchers(ticket.id, || EventOutcome::Failed(attempt.failure.clone()));
                 (FailureOutcome::CallFailed, payload)
             }
-            (InvocationType::Event, RetryDecision::RetryAt(at)) if !removed => {
+            RetryDecision::RetryAt(at) => {
                 let (parked, payload) = match inner.queue.retry(ticket, at, now) {
                     Some(Rescheduled::Spilled(payload)) => (true, payload),
                     _ => (false, None),
@@ -101,11 +103,7 @@ impl Mailbox {
                 };
                 (retry, payload)
             }
-            (InvocationType::Event, decision) => {
-                let condition = match decision {
-                    RetryDecision::GiveUp(condition) => condition,
-                    RetryDecision::RetryAt(_) => Condition::FunctionRemoved,
-                };
+            RetryDecision::GiveUp(condition) => {
                 let letter = self.letter(&inner, ticket, condition, now);
                 (FailureOutcome::DeadLetter(ticket, letter), None)
             }

@@ -8,13 +8,13 @@ use std::task::Waker;
 
 use super::{Deferred, Inner, Mailbox, Wake};
 use crate::base::time::Time;
-use crate::event::InvocationType;
 use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::context::WorkerContext;
 use crate::function::crash_loop::Crash;
 use crate::function::live_settings::Rules;
+use crate::function::retry::{self, DueEvent, EarlierFailures};
 use crate::mailbox::supervisor_message::{FailedAttempt, SupervisorMessage};
 use crate::mailbox::workers::TurnStart;
 use crate::queue::Rescheduled;
@@ -279,35 +279,33 @@ impl Inner {
         wanted && !self.workers.is_searched(now)
     }
 
-    /// Why an event that was to run is not tried any more, by what holds now (ASY-19).
+    /// Returns why an event that was to run is given up instead, by the rules that hold now (ASY-19).
     #[inline]
     fn is_over(&self, taken: &Taken, now: Time, rules: Rules<'_>) -> Option<Condition> {
-        if taken.kind != InvocationType::Event {
-            return None;
-        }
-        let age_max = taken
-            .meta
-            .event_age_max
-            .unwrap_or_else(|| rules.event_age_max(&taken.meta));
-        if now.since(taken.first_due) > age_max {
-            return Some(Condition::EventAgeExceeded);
-        }
-        let is_retry = taken.ticket.attempt > 1;
-        (is_retry && !self.may_retry(taken.ticket, rules)).then_some(Condition::RetriesExhausted)
+        let due = DueEvent {
+            invocation: taken.kind,
+            attempt: taken.ticket.attempt,
+            first_due: taken.first_due,
+        };
+        let age_max = || {
+            let own = taken.meta.event_age_max;
+            own.unwrap_or_else(|| rules.event_age_max(&taken.meta))
+        };
+        let failures = || self.earlier_failures(taken.ticket, rules);
+        retry::before_attempt(&due, age_max, failures, now)
     }
 
-    /// Has the event retries left for the failures that it had before this attempt?
-    fn may_retry(&self, ticket: Ticket, rules: Rules<'_>) -> bool {
+    fn earlier_failures(&self, ticket: Ticket, rules: Rules<'_>) -> Option<EarlierFailures> {
         let slot = self.queue.get(ticket.id).map(|(_, slot)| slot);
-        let Some(side) = slot.and_then(|slot| slot.side.as_deref()) else {
-            return true;
-        };
-        let failures = (ticket.attempt - 1).saturating_sub(side.uncounted);
+        let side = slot.and_then(|slot| slot.side.as_deref())?;
         let retries = match &side.meta.retry {
             Some(policy) => policy.retries(),
             None => rules.retry(&side.meta).retries(),
         };
-        failures <= retries
+        Some(EarlierFailures {
+            uncounted: side.uncounted,
+            retries,
+        })
     }
 
     /// The event's time has come, but not by the wall clock, which was set back: it waits on.

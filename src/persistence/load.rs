@@ -13,6 +13,7 @@ use crate::base::time::Time;
 use crate::error::StoreError;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
+use crate::function::retry::{self, AfterDeaths};
 use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::mailbox::Mailbox;
 use crate::queue::entry::{Entry, Returning, Side};
@@ -332,6 +333,7 @@ fn completed(execution: Execution) -> Completed {
 }
 
 fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
+    let after_deaths = retry::after_process_deaths(event.deaths, deaths_max);
     // The wall clock may have been set back since the event was stored.
     let due_by_wall = event.not_before.map(|wall| clock.time(wall));
     let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
@@ -340,7 +342,7 @@ fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
         not_before: event.not_before,
         attempts: event.attempts,
         uncounted: event.uncounted,
-        suspect: event.deaths > 0,
+        suspect: after_deaths != AfterDeaths::Run,
         letter: None,
     };
     Returning {
@@ -356,6 +358,6 @@ fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
         accepted: Time::of(event.accepted_at),
         first_due,
         attempt: event.attempt_count,
-        deadly: event.deaths >= deaths_max,
+        deadly: after_deaths == AfterDeaths::GiveUp,
     }
 }
