@@ -61,7 +61,7 @@ fn look(pool: &Pool, admission: &Admission, before: &[Suspect]) -> Vec<Suspect> 
         let same = |it: &&Suspect| it.arbiter.serial == arbiter.serial && it.beat == beat;
         let looks = before.iter().find(same).map_or(0, |it| it.looks + 1);
         if looks == 1
-            && let Some(mailbox) = admission.numbered(arbiter.function())
+            && let Some(mailbox) = admission.registry.numbered(arbiter.function())
         {
             mailbox.dedicate_arbiters(mailbox.clock.now());
         }
@@ -82,12 +82,12 @@ fn abandon(
     blocked_after: Duration,
 ) -> Option<Abandoned> {
     let arbiter = suspect.arbiter;
-    let mailbox = admission.numbered(arbiter.function());
+    let mailbox = admission.registry.numbered(arbiter.function());
     let name = mailbox.as_ref().map_or("?", |it| it.name().as_str());
     telemetry::arbiter_blocked(name, blocked_after);
     pool.replace(&arbiter);
     pool.raise_alarm(admission.clock.now());
-    for mailbox in admission.mailboxes() {
+    for mailbox in admission.registry.all() {
         if mailbox.has_workers_on(arbiter.serial) {
             mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter.serial));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::admission::Admission;
-use crate::admission::configurations::Unreachable;
+use crate::admission::destinations::UnknownDestination;
 use crate::base::panic;
 use crate::error::InvokeError;
 use crate::event::Options;
@@ -89,15 +89,15 @@ fn invoke(
     };
     let admitting = admission.accept(function, Ok(payload.clone()), Some(Box::new(options)));
     let (admission, source, target) = (admission.clone(), mailbox.clone(), function.clone());
-    let conclude = move |error: InvokeError| match (error, admission.mailbox(&target)) {
+    let conclude = move |error: InvokeError| match (error, admission.registry.named(&target)) {
         (InvokeError::Recursion { .. }, Some(looping))
             if !ended && admission.dead_end(&looping, payload, hops).is_ok() => {}
         (error, _) => failed(&source, request_id, &error.to_string()),
     };
     match admitting {
-        crate::admission::Admitting::Over(Ok(_)) => {}
-        crate::admission::Admitting::Over(Err(error)) => conclude(error),
-        crate::admission::Admitting::Storing(receipts) => {
+        crate::admission::receipts::Admitting::Over(Ok(_)) => {}
+        crate::admission::receipts::Admitting::Over(Err(error)) => conclude(error),
+        crate::admission::receipts::Admitting::Storing(receipts) => {
             actix_rt::spawn(async move {
                 if let Err(error) = receipts.one().await {
                     conclude(error);
@@ -108,7 +108,11 @@ fn invoke(
 }
 
 /// No destination has this ARN: the application that named it names it no more.
-pub(crate) fn unreachable(mailbox: &Mailbox, request_id: RequestId, Unreachable(arn): Unreachable) {
+pub(crate) fn unreachable(
+    mailbox: &Mailbox,
+    request_id: RequestId,
+    UnknownDestination(arn): UnknownDestination,
+) {
     let reason = format!("nothing has the ARN `{arn}`: name it with `Builder::destination`");
     failed(mailbox, request_id, &reason);
 }

@@ -6,7 +6,8 @@ use actix::prelude::*;
 
 use crate::actor::lost_actor::LossGuard;
 use crate::actor::work_budget::WorkBudget;
-use crate::admission::{Admission, Admitting};
+use crate::admission::Admission;
+use crate::admission::receipts::Admitting;
 use crate::error::InvokeError;
 use crate::event::{Invoke, Receipt};
 

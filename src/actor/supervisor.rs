@@ -19,7 +19,7 @@ use crate::actor::message::{Bury, Removed};
 use crate::actor::work_budget::WorkBudget;
 use crate::actor::worker::{Shift, Worker, worker_context};
 use crate::admission::Admission;
-use crate::admission::configurations::Outcome;
+use crate::admission::destinations::DestinationKind;
 use crate::base::time::Time;
 use crate::event::failure::{DeadLetter, Failure};
 use crate::function::destination::{Destination, InvocationRecord};
@@ -99,7 +99,7 @@ impl Supervisor {
             ctx.address().do_send(SupervisorMessage::Reconcile);
         }
         if plan.fetch {
-            self.admission.fetch(&self.mailbox);
+            self.admission.store.load(&self.mailbox);
         }
         let retry = (!all_started).then(|| self.now().after(NO_THREAD_RETRY));
         self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
@@ -197,13 +197,15 @@ impl Supervisor {
                 parked,
             } => {
                 let admission = &self.admission;
-                admission.settle(&self.mailbox, ticket, || Settlement::Rescheduled {
-                    attempt: Box::new(attempt.clone()),
-                    uncounted,
-                    due_at: at.stored(),
-                });
+                admission
+                    .store
+                    .settle(&self.mailbox, ticket, || Settlement::Rescheduled {
+                        attempt: Box::new(attempt.clone()),
+                        uncounted,
+                        due_at: at.stored(),
+                    });
                 if parked {
-                    admission.park(&self.mailbox, &[(ticket.id, at)]);
+                    admission.store.spill(&self.mailbox, &[(ticket.id, at)]);
                 }
                 let delay = at.since(self.now());
                 telemetry::retried(self.mailbox.name(), ticket.id, &attempt, delay);
@@ -262,7 +264,7 @@ impl Supervisor {
             letter.failure(),
         );
         let admission = &self.admission;
-        match admission.destination_of(&self.mailbox, &letter, Outcome::Failure) {
+        match admission.destination_of(&self.mailbox, &letter, DestinationKind::OnFailure) {
             None => {}
             Some(Ok(destination)) => self.deliver(destination.into_owned(), &letter),
             Some(Err(arn)) => delivery::unreachable(&self.mailbox, letter.request_id, arn),
@@ -322,7 +324,7 @@ impl Supervisor {
         if !self.pool.give_up(arbiter) {
             return;
         }
-        for mailbox in self.admission.mailboxes() {
+        for mailbox in self.admission.registry.all() {
             if mailbox.number != self.mailbox.number && mailbox.has_workers_on(arbiter) {
                 mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter));
             }
@@ -363,7 +365,9 @@ impl Handler<SupervisorMessage> for Supervisor {
             SupervisorMessage::Reconcile => self.attend(ctx),
             SupervisorMessage::Failed(failed) => self.judge(*failed),
             SupervisorMessage::DeadLetters(doomed) => self.bury_some(doomed.into_iter(), ctx),
-            SupervisorMessage::Spilled(events) => self.admission.park(&self.mailbox, &events),
+            SupervisorMessage::Spilled(events) => {
+                self.admission.store.spill(&self.mailbox, &events)
+            }
             SupervisorMessage::ArbiterBlocked(arbiter) => self.abandon(arbiter, ctx),
             SupervisorMessage::ArbiterHeld(arbiter) => self.leave_alone(arbiter),
         }

@@ -16,7 +16,7 @@ use tracing::Span;
 use crate::actor::arbiter_pool::Placement;
 use crate::actor::delivery;
 use crate::admission::Admission;
-use crate::admission::configurations::Outcome;
+use crate::admission::destinations::DestinationKind;
 use crate::base::panic;
 use crate::base::time::Time;
 use crate::event::InvocationType;
@@ -197,7 +197,7 @@ impl Shift {
         let mut done = None;
         let mut init = Some(init);
         let mut timer = None;
-        let mut lane = self.admission.lane();
+        let mut lane = self.admission.store.crash_mark();
         // Of the last runs, how many in a row were quick; when the last one began; whether it lingered since.
         let (mut quick, mut began, mut lingered) = (0_u32, None, false);
         loop {
@@ -413,15 +413,15 @@ impl Shift {
         taken: &Taken,
         run: u64,
     ) -> Result<Option<OwnedSemaphorePermit>, Aborted> {
-        let Some(stored) = self.admission.store.as_ref().filter(|_| taken.suspect) else {
+        if !taken.suspect {
             return Ok(None);
-        };
-        let mut turn = Box::pin(stored.solitude.clone().acquire_owned());
+        }
+        let mut turn = Box::pin(self.admission.store.suspect_turn());
         poll_fn(|cx| {
             if self.is_aborted(run) {
                 return Poll::Ready(Err(Aborted));
             }
-            turn.as_mut().poll(cx).map(|permit| Ok(permit.ok()))
+            turn.as_mut().poll(cx).map(Ok)
         })
         .await
     }
@@ -475,9 +475,9 @@ impl Shift {
             result,
         };
         let mailbox = self.mailbox();
-        let destination = self
-            .admission
-            .destination_of(mailbox, &taken.meta, Outcome::Success);
+        let destination =
+            self.admission
+                .destination_of(mailbox, &taken.meta, DestinationKind::OnSuccess);
         let silent = destination.is_none() && !taken.ticket.stored;
         if silent || taken.kind != InvocationType::Event {
             return Some(done);
@@ -485,6 +485,7 @@ impl Shift {
         let (id, result, now) = (taken.ticket.id, done.result.clone(), self.now());
         let payload = self.seat.settle(done, now)?;
         self.admission
+            .store
             .settle(mailbox, taken.ticket, || Settlement::Succeeded {
                 result: result.clone(),
                 attempt: taken.ticket.attempt,

@@ -1,8 +1,9 @@
-//! What is refused before a mailbox is asked, and what becomes of the rest: an entry.
+//! What is refused before a mailbox is asked: sizes, options, versions. A checked event becomes an entry for the mailbox.
 
 use std::sync::Arc;
 
-use super::{Admission, NAME_SHOWN};
+use super::refusal::NAME_SHOWN;
+use crate::base::clock::Clock;
 use crate::base::excerpt::excerpt;
 use crate::base::time::Time;
 use crate::error::InvokeError;
@@ -10,11 +11,29 @@ use crate::event::meta::LATEST;
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::{Deduplicate, Durability, InvocationType, Options, Start};
 use crate::function::settings::Fault;
+use crate::idempotency::Bounds;
 use crate::mailbox::Mailbox;
 use crate::queue::entry::{Entry, Side};
 
-impl Admission {
-    /// An event at the door, with all checked that can be checked before its mailbox is asked.
+/// Bounds that are the same for all functions.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) event_payload_max: usize,
+    pub(crate) call_payload_max: usize,
+    pub(crate) headers_max: usize,
+    pub(crate) concurrent_executions_max: u32,
+    pub(crate) idempotency: Bounds,
+}
+
+/// The checks of one runtime.
+pub(crate) struct Checks {
+    pub(crate) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) has_store: bool,
+}
+
+impl Checks {
+    /// Checks all that can be checked before the mailbox is asked, and returns the event's entry.
     pub(super) fn entry(
         &self,
         mailbox: &Mailbox,
@@ -35,84 +54,81 @@ impl Admission {
         payload: &Payload,
         options: Option<&Options>,
     ) -> Result<(), InvokeError> {
-        let function = || mailbox.name().to_string();
+        self.check_size(mailbox, kind, payload)?;
+        let Some(options) = options else {
+            return Ok(());
+        };
+        self.check_headers(mailbox, options)?;
+        check_hops(mailbox, options.meta.hops)?;
+        self.check_settings(mailbox, options)
+    }
+
+    fn check_size(
+        &self,
+        mailbox: &Mailbox,
+        kind: InvocationType,
+        payload: &Payload,
+    ) -> Result<(), InvokeError> {
         let limit = match kind {
             InvocationType::Event => self.limits.event_payload_max,
             InvocationType::RequestResponse => self.limits.call_payload_max,
         };
-        if payload.size() > limit {
-            return Err(InvokeError::PayloadTooLarge {
-                function: function(),
-                bytes: payload.size(),
-                limit,
-            });
+        if payload.size() <= limit {
+            return Ok(());
         }
-        let Some(options) = options else {
+        Err(InvokeError::PayloadTooLarge {
+            function: mailbox.name().to_string(),
+            bytes: payload.size(),
+            limit,
+        })
+    }
+
+    fn check_headers(&self, mailbox: &Mailbox, options: &Options) -> Result<(), InvokeError> {
+        let limit = self.limits.headers_max;
+        let Some((header, bytes)) = options.meta.longer_than(limit) else {
             return Ok(());
         };
-        if let Some((header, bytes)) = options.meta.longer_than(self.limits.headers_max) {
-            return Err(InvokeError::HeaderTooLong {
-                function: function(),
-                header,
-                bytes,
-                limit: self.limits.headers_max,
-            });
-        }
-        let hops = options.meta.hops;
-        if let Some(limit) = mailbox
-            .live_settings
-            .hops_max()
-            .filter(|&limit| hops >= limit)
-        {
-            mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
-            return Err(InvokeError::Recursion {
-                function: function(),
-                hops,
-                limit,
-            });
-        }
-        if let Some(problem) = options
+        Err(InvokeError::HeaderTooLong {
+            function: mailbox.name().to_string(),
+            header,
+            bytes,
+            limit,
+        })
+    }
+
+    /// Refuses the first of these options that is faulty.
+    fn check_settings(&self, mailbox: &Mailbox, options: &Options) -> Result<(), InvokeError> {
+        let retry = options
             .meta
             .retry
             .as_ref()
-            .and_then(|policy| policy.fault())
-        {
-            return Err(InvokeError::Setting(Fault {
-                function: function(),
-                field: "retry",
-                problem: problem.to_owned(),
-            }));
-        }
-        let faults = [
-            (
-                "deduplicate",
-                options.deduplicate.as_ref().and_then(faulty_key),
-            ),
-            (
-                "durability",
-                options.durability.and_then(|wanted| self.undurable(wanted)),
-            ),
-        ];
-        for (field, problem) in faults {
-            if let Some(problem) = problem {
-                let function = function();
-                return Err(InvokeError::Setting(Fault {
-                    function,
-                    field,
-                    problem,
-                }));
-            }
-        }
-        Ok(())
+            .and_then(|policy| policy.fault());
+        let key = || options.deduplicate.as_ref().and_then(faulty_key);
+        let durability = || options.durability.and_then(|wanted| self.undurable(wanted));
+        let (field, problem) = if let Some(problem) = retry {
+            ("retry", problem.to_owned())
+        } else if let Some(problem) = key() {
+            ("deduplicate", problem)
+        } else if let Some(problem) = durability() {
+            ("durability", problem)
+        } else {
+            return Ok(());
+        };
+        Err(InvokeError::Setting(Fault {
+            function: mailbox.name().to_string(),
+            field,
+            problem,
+        }))
     }
 
-    /// Why an event can't be as durable as is wanted.
+    /// Returns why an event can't be as durable as is wanted.
     fn undurable(&self, wanted: Durability) -> Option<String> {
-        (wanted != Durability::Memory && self.store.is_none()).then(|| {
+        (wanted != Durability::Memory && !self.has_store).then(|| {
             format!("is {wanted:?}, and the runtime has no store: give it one with `Builder::disk`")
         })
     }
 
+    /// Returns the entry of a checked event.
     pub(super) fn enter(
         &self,
         mailbox: &Mailbox,
@@ -156,7 +172,7 @@ impl Admission {
         Ok(entry)
     }
 
-    /// The version of the function that runs under `qualifier`.
+    /// Returns the version of the function that runs under `qualifier`.
     fn version(&self, mailbox: &Mailbox, qualifier: &str) -> Result<Arc<str>, InvokeError> {
         let chance = self.clock.chance();
         let version = mailbox.function.versions().version(qualifier, chance);
@@ -165,34 +181,49 @@ impl Admission {
             qualifier: excerpt(qualifier, NAME_SHOWN),
         })
     }
-
-    pub(super) fn callable(&self, mailbox: &Mailbox) -> Result<(), InvokeError> {
-        let function = || mailbox.name().to_string();
-        if mailbox.live_settings.is_reserved_zero() {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::ZeroReservedConcurrency {
-                function: function(),
-            });
-        }
-        let reserved = mailbox.live_settings.reserved();
-        if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::ReservedConcurrencyInUse {
-                function: function(),
-                reserved,
-            });
-        }
-        if mailbox.is_paused() {
-            mailbox.meter(|meters| meters.throttles += 1);
-            return Err(InvokeError::Paused {
-                function: function(),
-            });
-        }
-        Ok(())
-    }
 }
 
-/// Longest key of an event, in bytes.
+/// Refuses an event that is one hop too many.
+fn check_hops(mailbox: &Mailbox, hops: u8) -> Result<(), InvokeError> {
+    let limit = mailbox.live_settings.hops_max();
+    let Some(limit) = limit.filter(|&limit| hops >= limit) else {
+        return Ok(());
+    };
+    mailbox.meter(|meters| meters.recursive_invocations_dropped += 1);
+    Err(InvokeError::Recursion {
+        function: mailbox.name().to_string(),
+        hops,
+        limit,
+    })
+}
+
+/// Refuses a call that its function can't begin: it is paused, or its concurrency is in use.
+pub(super) fn check_call(mailbox: &Mailbox) -> Result<(), InvokeError> {
+    let function = || mailbox.name().to_string();
+    if mailbox.live_settings.is_reserved_zero() {
+        mailbox.meter(|meters| meters.throttles += 1);
+        return Err(InvokeError::ZeroReservedConcurrency {
+            function: function(),
+        });
+    }
+    let reserved = mailbox.live_settings.reserved();
+    if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
+        mailbox.meter(|meters| meters.throttles += 1);
+        return Err(InvokeError::ReservedConcurrencyInUse {
+            function: function(),
+            reserved,
+        });
+    }
+    if mailbox.is_paused() {
+        mailbox.meter(|meters| meters.throttles += 1);
+        return Err(InvokeError::Paused {
+            function: function(),
+        });
+    }
+    Ok(())
+}
+
+/// Longest deduplication key, in bytes.
 const KEY_MAX: usize = 256;
 
 fn faulty_key(deduplicate: &Deduplicate) -> Option<String> {

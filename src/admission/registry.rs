@@ -1,9 +1,10 @@
 //! The functions of a runtime, by name and by number.
 //!
-//! A name is known from registration to unregistration, a number until the function is wound up as well: an id leads to
-//! its event that long. Numbers are reused, since an id has room for few. Who looks after a function is not known here.
+//! A name is known from registration to unregistration. A number is known until the function has no events left: so long,
+//! the request id of an event leads to it. Numbers are reused, since a request id has room for few. The registry doesn't
+//! know the supervisors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -18,8 +19,8 @@ use crate::mailbox::Mailbox;
 
 #[derive(Default)]
 pub(crate) struct Registry {
-    /// Which function had a name before. Locked before `names`.
-    heirs: RwLock<HashMap<FunctionName, FunctionName>>,
+    /// The present name of a function by each of its former names. Locked before `names`.
+    current_names: RwLock<HashMap<FunctionName, FunctionName>>,
     /// Locked before `numbers` where both are.
     names: DashMap<FunctionName, Arc<Mailbox>, FxBuildHasher>,
     numbers: RwLock<Numbers>,
@@ -28,69 +29,72 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Numbers {
     mailboxes: Vec<Option<Arc<Mailbox>>>,
-    /// Numbers of `mailboxes` that nobody has.
+    /// Numbers of `mailboxes` that no function has.
     free: Vec<u32>,
 }
 
-/// Why a function got no place.
+/// Why a function can't be registered.
 #[derive(Debug)]
-pub(crate) enum Unregistered {
+pub(crate) enum NotRegistered {
     NameTaken,
-    /// The name was that of this function.
+    /// The name is a former name of this function.
     NameOf(FunctionName),
-    /// One of its former names is taken by this function, or was that of it.
+    /// The first, one of its former names, is the name or a former name of the second.
     FormerTaken(FunctionName, FunctionName),
     NumbersMax,
 }
 
 impl Registry {
-    /// Makes known what `make` makes of the number that it gets, and whose the former names are.
+    /// Registers the mailbox that `make` returns for the function's number, under the function's name and former names.
     pub(crate) fn register(
         &self,
         name: FunctionName,
         former: &[FunctionName],
         make: impl FnOnce(u32) -> Arc<Mailbox>,
-    ) -> Result<(), Unregistered> {
-        let mut heirs = self.heirs.write();
-        if let Some(heir) = heirs.get(&name) {
-            return Err(Unregistered::NameOf(heir.clone()));
+    ) -> Result<(), NotRegistered> {
+        let mut current_names = self.current_names.write();
+        if let Some(owner) = current_names.get(&name) {
+            return Err(NotRegistered::NameOf(owner.clone()));
         }
         for before in former {
             let taken = self.names.contains_key(before).then_some(before);
-            let heir = heirs.get(before).filter(|&heir| *heir != name);
-            if let Some(other) = taken.or(heir) {
-                return Err(Unregistered::FormerTaken(before.clone(), other.clone()));
+            let owner = current_names.get(before).filter(|&owner| *owner != name);
+            if let Some(other) = taken.or(owner) {
+                return Err(NotRegistered::FormerTaken(before.clone(), other.clone()));
             }
         }
         let Entry::Vacant(vacant) = self.names.entry(name.clone()) else {
-            return Err(Unregistered::NameTaken);
+            return Err(NotRegistered::NameTaken);
         };
         let mut numbers = self.numbers.write();
-        let number = numbers.take().ok_or(Unregistered::NumbersMax)?;
+        let number = numbers.take().ok_or(NotRegistered::NumbersMax)?;
         let mailbox = make(number);
         numbers.mailboxes[number as usize] = Some(mailbox.clone());
         vacant.insert(mailbox);
         let former = former.iter().cloned();
-        heirs.extend(former.map(|before| (before, name.clone())));
+        current_names.extend(former.map(|before| (before, name.clone())));
         Ok(())
     }
 
-    /// Says whose former names these are, before the function is registered.
-    pub(crate) fn rename(&self, former: &[FunctionName], name: &FunctionName) {
-        let mut heirs = self.heirs.write();
-        heirs.extend(former.iter().map(|before| (before.clone(), name.clone())));
+    /// Declares the former names of a function before it is registered.
+    pub(crate) fn declare_former(&self, former: &[FunctionName], name: &FunctionName) {
+        let mut current_names = self.current_names.write();
+        current_names.extend(former.iter().map(|before| (before.clone(), name.clone())));
     }
 
-    /// The function that had this name before, if one had.
-    pub(crate) fn heir(&self, name: &str) -> Option<FunctionName> {
-        self.heirs.read().get(name).cloned()
+    /// Returns the present name of the function that has, or had, this name.
+    pub(crate) fn current_name(&self, name: FunctionName) -> FunctionName {
+        let current = self.current_names.read().get(&name).cloned();
+        current.unwrap_or(name)
     }
 
-    /// Makes the name unknown; its number stays known until `forget`.
+    /// Makes the name unknown, and returns the function's mailbox. Its number stays known until `forget`.
     pub(crate) fn unregister(&self, name: &str) -> Option<Arc<Mailbox>> {
         let (_, mailbox) = self.names.remove(name)?;
         if !mailbox.function.former.is_empty() {
-            self.heirs.write().retain(|_, heir| heir.as_str() != name);
+            self.current_names
+                .write()
+                .retain(|_, current| current.as_str() != name);
         }
         Some(mailbox)
     }
@@ -100,10 +104,14 @@ impl Registry {
         self.numbers.write().give_back(number);
     }
 
-    /// Lets the mailbox be used while its name can't be taken away; for a moment only.
+    /// Returns the mailbox, locked in the registry: the name can't be taken away meanwhile. To be dropped soon.
     #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<Ref<'_, FunctionName, Arc<Mailbox>>> {
         self.names.get(name)
+    }
+
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.names.contains_key(name)
     }
 
     #[inline]
@@ -117,13 +125,13 @@ impl Registry {
         numbers.mailboxes.get(number as usize).cloned().flatten()
     }
 
-    /// Every function, those that are being removed included, in the order of their numbers.
+    /// Returns every function in the order of their numbers, those included that are being removed.
     pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
         let numbers = self.numbers.read();
         numbers.mailboxes.iter().flatten().cloned().collect()
     }
 
-    /// The functions that are known by name, in the order of their numbers.
+    /// Returns the functions that can be invoked, in the order of their numbers.
     pub(crate) fn registered(&self) -> Vec<Arc<Mailbox>> {
         let mut mailboxes = self.all();
         mailboxes.retain(|mailbox| {
@@ -133,10 +141,28 @@ impl Registry {
         });
         mailboxes
     }
+
+    /// Returns those of `waiting`, functions with events in the store, that are not registered.
+    pub(crate) fn without_function(
+        &self,
+        mut waiting: Vec<(FunctionName, u64)>,
+    ) -> Vec<(FunctionName, u64)> {
+        waiting.retain(|(function, _)| {
+            let current = self.current_name(function.clone());
+            !self.knows(current.as_str())
+        });
+        if !waiting.is_empty() {
+            // A function that is being removed has no name any more, but still has its events.
+            let mailboxes = self.all();
+            let names: HashSet<_> = mailboxes.iter().map(|mailbox| mailbox.name()).collect();
+            waiting.retain(|(function, _)| !names.contains(function));
+        }
+        waiting
+    }
 }
 
 impl Numbers {
-    /// A number that nobody has, unless there is none left.
+    /// Returns a number that no function has, unless there is none left.
     fn take(&mut self) -> Option<u32> {
         if let Some(number) = self.free.pop() {
             return Some(number);

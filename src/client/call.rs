@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use serde::de::DeserializeOwned;
 
 use super::Client;
-use crate::admission::Calling;
+use crate::admission::receipts::AcceptedCall;
 use crate::error::CallError;
 use crate::event::failure::Failure;
 use crate::event::payload::Payload;
@@ -18,7 +18,7 @@ use crate::mailbox::snapshot::EventOutcome;
 pub struct Call {
     client: Client,
     function: Cow<'static, str>,
-    calling: Calling,
+    calling: AcceptedCall,
     ended: bool,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Call {
 }
 
 impl Call {
-    pub(super) fn new(client: Client, function: Cow<'static, str>, calling: Calling) -> Self {
+    pub(super) fn new(client: Client, function: Cow<'static, str>, calling: AcceptedCall) -> Self {
         Self {
             client,
             function,
@@ -53,7 +53,7 @@ impl Call {
 
     /// Its trace header, as its handler sees it: [`Context::trace_header`](crate::Context::trace_header).
     pub fn trace_header(&self) -> Cow<'_, str> {
-        let Calling {
+        let AcceptedCall {
             meta,
             request_id,
             accepted,
@@ -88,7 +88,7 @@ impl Call {
     /// Why the call, which was accepted, has no end. The function's name may be another one's by now.
     fn lost(&self) -> CallError {
         let mailbox = &self.calling.mailbox;
-        match self.client.admission.mailbox(&self.function) {
+        match self.client.admission.registry.named(&self.function) {
             Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
             _ => CallError::Removed {
                 function: self.function.to_string(),

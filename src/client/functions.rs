@@ -117,18 +117,18 @@ impl Client {
 
     /// Is a function of this name registered?
     pub fn knows(&self, function: &str) -> bool {
-        self.admission.knows(function)
+        self.admission.registry.knows(function)
     }
 
     /// What the function is called now that was once called so: what a dead letter of it goes back to.
     #[cfg(feature = "http")]
     pub(crate) fn heir(&self, function: &FunctionName) -> FunctionName {
-        self.admission.heir(function.clone())
+        self.admission.registry.current_name(function.clone())
     }
 
     /// What is known of a function. `None` if it isn't registered. Doesn't wait.
     pub fn function(&self, function: &str) -> Option<FunctionInfo> {
-        let mailbox = self.admission.mailbox(function)?;
+        let mailbox = self.admission.registry.named(function)?;
         let live_settings = &mailbox.live_settings;
         let versions = mailbox.function.versions();
         let configuration = live_settings.configuration();
@@ -148,7 +148,7 @@ impl Client {
     /// Who may do what with a function under a qualifier; `$LATEST` stands for the function without one.
     #[cfg(feature = "http")]
     pub(crate) fn permissions(&self, function: &str, qualifier: &str) -> Option<Permissions> {
-        let mailbox = self.admission.mailbox(function)?;
+        let mailbox = self.admission.registry.named(function)?;
         let configuration = mailbox.live_settings.configuration()?;
         configuration.permissions.get(qualifier).cloned()
     }
@@ -181,23 +181,23 @@ impl Client {
 
     /// What was set of functions, those that aren't registered now included, by name.
     pub fn configurations(&self) -> BTreeMap<String, Configuration> {
-        self.admission.configurations()
+        self.admission.configurations.all()
     }
 
     /// How much concurrency there is to reserve
     /// ([`Builder::concurrent_executions_max`](crate::Builder::concurrent_executions_max)).
     pub fn concurrent_executions_max(&self) -> u32 {
-        self.admission.limits.concurrent_executions_max
+        self.admission.checks.limits.concurrent_executions_max
     }
 
     /// The largest payload of an event, as JSON, in bytes ([`Builder::event_payload_max`](crate::Builder::event_payload_max)).
     pub fn event_payload_max(&self) -> usize {
-        self.admission.limits.event_payload_max
+        self.admission.checks.limits.event_payload_max
     }
 
     /// The largest payload of a call, as JSON, in bytes ([`Builder::call_payload_max`](crate::Builder::call_payload_max)).
     pub fn call_payload_max(&self) -> usize {
-        self.admission.limits.call_payload_max
+        self.admission.checks.limits.call_payload_max
     }
 
     /// Does a function or a named destination have this ARN?
@@ -208,6 +208,7 @@ impl Client {
     /// The names of all functions that are registered now, in no particular order.
     pub fn functions(&self) -> Vec<FunctionName> {
         self.admission
+            .registry
             .registered()
             .iter()
             .map(|mailbox| mailbox.name().clone())
@@ -219,7 +220,8 @@ impl Client {
     /// [`Configuration::paused`] outlives that, with a store.
     pub fn pause(&self, function: &str) -> bool {
         self.admission
-            .mailbox(function)
+            .registry
+            .named(function)
             .map(|mailbox| mailbox.pause())
             .is_some()
     }
@@ -227,7 +229,8 @@ impl Client {
     /// Lets a paused function go on. Does nothing to one that isn't paused. Answers whether the function is known.
     pub fn resume(&self, function: &str) -> bool {
         self.admission
-            .mailbox(function)
+            .registry
+            .named(function)
             .map(|mailbox| mailbox.resume())
             .is_some()
     }

@@ -439,7 +439,7 @@ impl Client {
         if !self.is_stored_of(id, function) {
             return None;
         }
-        let (_, status) = self.stored_status(self.admission.look(id).await?);
+        let (_, status) = self.stored_status(self.admission.store.look(id).await?);
         Some(status)
     }
 
@@ -452,7 +452,8 @@ impl Client {
 
     /// Does the store have the event, of `function` or of any?
     fn is_stored_of(&self, id: RequestId, function: Option<&FunctionName>) -> bool {
-        function.is_none_or(|function| self.admission.stored(id).as_ref() == Some(function))
+        function
+            .is_none_or(|function| self.admission.stored_function(id).as_ref() == Some(function))
     }
 
     /// Whose a request id is. `None` as long as nothing is kept under it.
@@ -468,8 +469,8 @@ impl Client {
                 kind: view.kind,
             });
         }
-        let function = self.admission.stored(id)?;
-        let (sent_to, invoked_as) = match self.admission.look(id).await?.state {
+        let function = self.admission.stored_function(id)?;
+        let (sent_to, invoked_as) = match self.admission.store.look(id).await?.state {
             KnownState::Dead(letter) => (
                 letter.function.clone(),
                 InvokedAs::Known(letter.qualifier.clone()),
@@ -493,7 +494,7 @@ impl Client {
         {
             return Some(view.accepted.stored());
         }
-        Some(self.admission.look(id).await?.accepted_at)
+        Some(self.admission.store.look(id).await?.accepted_at)
     }
 
     /// Waits until an event is over, through all its retries: with AWS's defaults that can take minutes, with throttles
@@ -521,7 +522,7 @@ impl Client {
 
     /// As `wait_of`, for an event that only the store knows.
     async fn wait_stored(&self, id: RequestId, function: Option<&FunctionName>) -> Option<Status> {
-        let mailbox = self.admission.stored_with(id);
+        let mailbox = self.admission.stored_mailbox(id);
         let mailbox =
             mailbox.filter(|mailbox| function.is_none_or(|function| function == mailbox.name()));
         let end = mailbox.as_ref().and_then(|mailbox| mailbox.watch(id, true));
@@ -540,7 +541,7 @@ impl Client {
     /// # Errors
     /// When the store can't keep it: on a full disk it tries again by itself.
     pub async fn sync(&self) -> Result<(), StoreError> {
-        self.admission.sync().await
+        self.admission.store.sync().await
     }
 
     /// Ends a pending event: it never runs again, and a run that is under way is stopped at its next await point, its result
@@ -560,12 +561,12 @@ impl Client {
         match self.admission.locate(id) {
             Some(mailbox) if function.is_some_and(|function| function != mailbox.name()) => false,
             Some(mailbox) => self.cancel_here(&mailbox, id),
-            None => self.is_stored_of(id, function) && self.admission.cancel_parked(id).await,
+            None => self.is_stored_of(id, function) && self.admission.cancel_in_overflow(id).await,
         }
     }
 
     fn cancel_here(&self, mailbox: &Mailbox, id: RequestId) -> bool {
-        self.admission.cancel_held(mailbox, id)
+        self.admission.cancel_in_mailbox(mailbox, id)
     }
 
     /// An event as the store knows it: when it was accepted, and where it is.
@@ -607,7 +608,7 @@ impl Client {
         cursor: u64,
         limit: usize,
     ) -> Option<EventPage> {
-        let mailbox = self.admission.mailbox(function)?;
+        let mailbox = self.admission.registry.named(function)?;
         let limit = limit.max(1);
         let waits = matches!(state, State::Accepted | State::Delayed);
         let Ok(slot) = u32::try_from(cursor) else {
@@ -630,7 +631,7 @@ impl Client {
     }
 
     async fn parked(&self, mailbox: &Mailbox, state: State, after: u64, limit: usize) -> EventPage {
-        let page = self.admission.parked(mailbox, after, limit).await;
+        let page = self.admission.store.overflow(mailbox, after, limit).await;
         let events = page.events.into_iter().map(|known| {
             let request_id = known.request_id;
             let (accepted_at, status) = self.stored_status(known);
@@ -655,13 +656,13 @@ impl Client {
 
     /// Are invocations taken? They aren't once the runtime is being shut down, or is gone.
     pub fn is_open(&self) -> bool {
-        self.admission.ask_door().is_ok()
+        self.admission.door.check().is_ok()
     }
 
     /// How the store fares: whether it takes events, has no room, or has failed and says why. `None` where events live in
     /// memory. Doesn't wait.
     pub fn store_health(&self) -> Option<Health> {
-        self.admission.store_health()
+        self.admission.store.health()
     }
 
     /// The whole runtime's figures, of the functions that are registered now. The ledger `events` counts as pending, and as
@@ -669,7 +670,7 @@ impl Client {
     pub fn stats(&self) -> Stats {
         let mut meters = Meters::default();
         let mut total = Stats::default();
-        for mailbox in self.admission.mailboxes() {
+        for mailbox in self.admission.registry.all() {
             let one = mailbox.stats(&mut meters);
             total.events += one.events;
             total.calls += one.calls;
@@ -705,7 +706,8 @@ impl Client {
     pub fn function_stats(&self, function: &str) -> Option<Stats> {
         Some(
             self.admission
-                .mailbox(function)?
+                .registry
+                .named(function)?
                 .stats(&mut Meters::default()),
         )
     }

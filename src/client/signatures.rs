@@ -12,13 +12,16 @@ impl Client {
         signature: [u8; 32],
         good_until: SystemTime,
     ) -> Result<(), StoreError> {
-        self.admission.keep_signature(signature, good_until).await
+        self.admission
+            .store
+            .keep_signature(signature, good_until)
+            .await
     }
 
     /// The signatures that were kept, each with its last second. None without a store.
     pub(crate) async fn accepted_signatures(
         &self,
     ) -> Result<Vec<([u8; 32], SystemTime)>, StoreError> {
-        self.admission.accepted_signatures().await
+        self.admission.store.accepted_signatures().await
     }
 }

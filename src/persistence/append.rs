@@ -1,105 +1,104 @@
-//! What the store has to do with an event: it is appended before its receipt, and what becomes of it is settled.
+//! Appending events: each is in the store before its caller gets a receipt, and before a worker can take it.
 //!
-//! A store is somebody else's code. What it refuses is counted and logged, and a panic in it is a refusal: whoever
-//! called it, on whatever thread, goes on.
+//! The mailbox has reserved places for the events before. Those that the store keeps fill their places; the others give
+//! them back.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
-use crate::admission::{Admission, Stored, Wish, keys_full, refusal};
-use crate::base::panic::{self, Panicked};
+use super::{Link, StoreLink};
+use crate::base::panic;
 use crate::base::time::Time;
-use crate::error::{InvokeError, StoreError};
+use crate::error::StoreError;
 use crate::event::request_id::RequestId;
-use crate::event::{Durability, Receipt};
+use crate::event::{Deduplicate, Durability, Options, Receipt};
 use crate::mailbox::Mailbox;
-use crate::queue::entry::{Entry, Ticket};
-use crate::store::{Appended, Reply, Settled, Settlement, StoredEvent};
+use crate::queue::entry::Entry;
+use crate::store::{Appended, Reply, StoredEvent};
 use crate::telemetry;
 
-/// Mostly it is one event.
+/// Usually it is one event.
 pub(crate) type Few<T> = SmallVec<[T; 1]>;
 
-/// The receipts that come once the store has answered.
-pub(crate) struct Receipts(oneshot::Receiver<Result<Few<Receipt>, InvokeError>>);
+/// The options of an event that concern the store and not the mailbox.
+#[derive(Clone, Default)]
+pub(crate) struct StoreOptions {
+    deduplicate: Option<Deduplicate>,
+    durability: Option<Durability>,
+}
 
-impl Receipts {
-    /// That of one event.
-    pub(crate) async fn one(self) -> Result<Receipt, InvokeError> {
-        self.few().await?.pop().ok_or(InvokeError::NoSystem)
-    }
-
-    pub(crate) async fn all(self) -> Result<Vec<Receipt>, InvokeError> {
-        Ok(self.few().await?.into_vec())
-    }
-
-    async fn few(self) -> Result<Few<Receipt>, InvokeError> {
-        // Who was to tell them is gone.
-        self.0.await.unwrap_or(Err(InvokeError::NoSystem))
+impl StoreOptions {
+    pub(crate) fn of(options: Option<&Options>) -> Self {
+        let of = |options: &Options| Self {
+            deduplicate: options.deduplicate.clone(),
+            durability: options.durability,
+        };
+        options.map(of).unwrap_or_default()
     }
 }
 
-/// Events that are being stored.
-struct Storing {
-    admission: Arc<Admission>,
+/// The result of appending some events.
+pub(crate) struct AppendResult {
+    /// The receipts of all events, in their order.
+    pub(crate) receipts: Result<Few<Receipt>, NotAppended>,
+    /// The request ids of events that were not kept, as far as they had one before.
+    pub(crate) unkept: Few<RequestId>,
+}
+
+/// Why events were not kept.
+pub(crate) enum NotAppended {
+    Store(StoreError),
+    /// The function has as many deduplication keys as it may.
+    KeysFull,
+}
+
+/// Events that wait for the store's reply.
+struct Appending {
+    link: Arc<Link>,
     mailbox: Arc<Mailbox>,
     entries: Few<(Entry, Durability)>,
-    proposals: Vec<RequestId>,
     accepted: Time,
-    bytes: u64,
 }
 
-impl Admission {
-    /// Keeps places, stores, and only then lets the events run and the caller know.
-    pub(crate) fn store_all(
-        self: &Arc<Self>,
+impl StoreLink {
+    /// Appends events whose places are reserved, `accepted` now. Once the store has replied, the kept ones are in the mailbox,
+    /// `done` is called, and then workers are woken. Without a store, `done` is dropped.
+    pub(crate) fn append(
+        &self,
         mailbox: Arc<Mailbox>,
-        wanted: Few<(Entry, Wish)>,
-    ) -> Result<Receipts, InvokeError> {
-        let Some(stored) = &self.store else {
-            return Err(InvokeError::NoSystem);
+        wanted: Few<(Entry, StoreOptions)>,
+        accepted: Time,
+        done: impl FnOnce(AppendResult) + Send + 'static,
+    ) {
+        let Some(link) = &self.link else {
+            return;
         };
-        let accepted = self.clock.now();
-        let payloads = wanted.iter().map(|(entry, _)| entry.payload.size() as u64);
-        let bytes = payloads.sum();
-        let proposals = self.propose_all(&mailbox, wanted.iter().map(|(entry, _)| entry))?;
-        if let Err(why) = mailbox.reserve(wanted.len(), bytes) {
-            self.proposals.give_back(proposals);
-            return Err(refusal(&mailbox, why, None));
-        }
         let mut events = Vec::with_capacity(wanted.len());
-        let entries = wanted.into_iter().map(|(entry, wish)| {
-            let event = self.stored_event(stored, &mailbox, &entry, wish, accepted);
+        let entries = wanted.into_iter().map(|(entry, options)| {
+            let event = link.stored_event(&mailbox, &entry, options, accepted);
             let durability = event.durability;
             events.push(event);
             (entry, durability)
         });
-        let storing = Storing {
-            admission: self.clone(),
+        let appending = Appending {
+            link: link.clone(),
             entries: entries.collect(),
             mailbox,
-            proposals,
             accepted,
-            bytes,
         };
-        let (sender, receiver) = oneshot::channel();
-        let answer = |receipts| drop(sender.send(receipts)); // whoever went away loses nothing
-        let reply = Reply::new(move |appended| storing.conclude(appended, answer));
-        // A panic drops the reply, and that is a refusal.
-        if let Err(panicked) = panic::catch(|| stored.store.append(events, reply)) {
-            telemetry::store_panicked(&panicked.message);
-        }
-        Ok(Receipts(receiver))
+        let reply = Reply::new(move |appended| appending.conclude(appended, done));
+        // A panic drops the reply, which counts as a refusal.
+        link.tell(|store| store.append(events, reply));
     }
+}
 
+impl Link {
     fn stored_event(
         &self,
-        stored: &Stored,
         mailbox: &Mailbox,
         entry: &Entry,
-        wish: Wish,
+        options: StoreOptions,
         now: Time,
     ) -> StoredEvent {
         let side = entry.side.as_deref();
@@ -116,146 +115,109 @@ impl Admission {
             first_due_at: start.stored(),
             not_before: side.and_then(|side| side.not_before),
             meta: side.map(|side| side.meta.clone()).unwrap_or_default(),
-            deduplicate: wish.deduplicate,
-            durability: wish.durability.unwrap_or(stored.durability),
+            deduplicate: options.deduplicate,
+            durability: options.durability.unwrap_or(self.durability),
             attempts: Vec::new(),
             attempt_count: 0,
             uncounted: 0,
             deaths: 0,
         }
     }
-
-    /// Tells the store, if it has the event, what became of it.
-    pub(crate) fn settle(
-        &self,
-        mailbox: &Mailbox,
-        ticket: Ticket,
-        settlement: impl FnOnce() -> Settlement,
-    ) {
-        if ticket.stored {
-            self.settle_stored(Some(mailbox), ticket.id, settlement());
-        }
-    }
-
-    /// Waits until the store has made durable what it was told.
-    pub(crate) async fn sync(&self) -> Result<(), StoreError> {
-        match &self.store {
-            None => Ok(()),
-            Some(stored) => super::load::ask(stored, |store, reply| store.sync(reply)).await,
-        }
-    }
-
-    /// Tells the store what became of an event that it has. Answers whether the store keeps it.
-    pub(crate) fn settle_stored(
-        &self,
-        mailbox: Option<&Mailbox>,
-        id: RequestId,
-        settlement: Settlement,
-    ) -> bool {
-        let Some(stored) = &self.store else {
-            return false;
-        };
-        let settled = Settled::new(id, self.clock.now().stored(), settlement);
-        let settled = panic::catch(|| stored.store.settle(settled)).unwrap_or_else(refused);
-        if let Err(error) = settled {
-            if let Some(mailbox) = mailbox {
-                mailbox.meter(|meters| meters.store_errors += 1);
-            }
-            telemetry::settle_failed(
-                &stored.refused.settlements,
-                self.clock.now(),
-                mailbox.map(Mailbox::name),
-                id,
-                &error.to_string(),
-            );
-            return false;
-        }
-        telemetry::settle_succeeded(&stored.refused.settlements, || self.clock.now());
-        true
-    }
 }
 
-impl Storing {
-    /// The store has answered: the events may run, or never were. The caller hears of it before any worker does: the
-    /// one has waited long enough.
+impl Appending {
     fn conclude(
         self,
         appended: Result<Vec<Appended>, StoreError>,
-        answer: impl FnOnce(Result<Few<Receipt>, InvokeError>),
+        done: impl FnOnce(AppendResult),
     ) {
+        match appended {
+            Ok(appended) if appended.len() == self.entries.len() => self.take_in(appended, done),
+            Ok(_) => self.refuse(StoreError::new("the store answered for other events"), done),
+            Err(error) => self.refuse(error, done),
+        }
+    }
+
+    /// Gives all places back: the store keeps none of the events.
+    fn refuse(self, error: StoreError, done: impl FnOnce(AppendResult)) {
         let Self {
-            admission,
+            link,
             mailbox,
             entries,
-            proposals,
-            accepted,
-            bytes,
+            ..
         } = self;
-        let appended = match appended {
-            Ok(appended) if appended.len() == entries.len() => appended,
-            other => {
-                let error = other.err();
-                let error =
-                    error.unwrap_or_else(|| StoreError::new("the store answered for other events"));
-                mailbox.release(entries.len(), bytes);
-                admission.proposals.give_back(proposals);
-                mailbox.meter(|meters| meters.store_errors += 1);
-                if let Some(stored) = &admission.store {
-                    telemetry::append_failed(
-                        &stored.refused.appends,
-                        admission.clock.now(),
-                        mailbox.name(),
-                        entries.len(),
-                        &error.to_string(),
-                    );
-                }
-                return answer(Err(InvokeError::Store(error)));
-            }
-        };
-        if let Some(stored) = &admission.store {
-            telemetry::append_succeeded(&stored.refused.appends, || admission.clock.now());
-        }
-        let mut receipts = Few::with_capacity(appended.len());
-        let mut refused = None;
-        let answers = appended.into_iter().zip(entries);
-        let kept = answers.filter_map(|(answer, (mut entry, durability))| match answer {
-            Appended::Kept(id) => {
-                (entry.request_id, entry.stored) = (Some(id), true);
-                receipts.push(Receipt::new(id, durability, accepted));
-                Some(entry)
-            }
-            Appended::Duplicate(first) => {
-                mailbox.release(1, entry.payload.size() as u64);
-                admission.proposals.give_back(entry.request_id);
-                receipts.push(Receipt::new(first, durability, accepted).duplicate());
-                None
-            }
-            // An event with a key comes alone.
-            Appended::KeysFull => {
-                mailbox.release(1, entry.payload.size() as u64);
-                admission.proposals.give_back(entry.request_id);
-                refused = Some(keys_full(&mailbox, None));
-                None
-            }
+        let payloads = entries.iter().map(|(entry, _)| entry.payload.size() as u64);
+        mailbox.release(entries.len(), payloads.sum());
+        mailbox.meter(|meters| meters.store_errors += 1);
+        telemetry::append_failed(
+            &link.refused_appends,
+            link.clock.now(),
+            mailbox.name(),
+            entries.len(),
+            &error.to_string(),
+        );
+        let ids = entries.iter().filter_map(|(entry, _)| entry.request_id);
+        done(AppendResult {
+            unkept: ids.collect(),
+            receipts: Err(NotAppended::Store(error)),
         });
-        let kept: Few<_> = kept.collect();
-        let (parked, wake) = mailbox.admit_stored(kept, accepted, admission.clock.now());
-        admission.park(&mailbox, &parked);
-        let new = receipts.iter().filter(|receipt| !receipt.duplicate);
+    }
+
+    /// Puts the kept events into the mailbox. The caller gets its receipts before a worker is woken: it has waited for the
+    /// store already.
+    fn take_in(mut self, appended: Vec<Appended>, done: impl FnOnce(AppendResult)) {
+        telemetry::append_succeeded(&self.link.refused_appends, || self.link.clock.now());
+        let (kept, result) = self.distribute(appended);
+        let Self {
+            link,
+            mailbox,
+            accepted,
+            ..
+        } = self;
+        let (spilled, wake) = mailbox.admit_stored(kept, accepted, link.clock.now());
+        link.spill(&mailbox, &spilled);
+        let receipts = result.receipts.iter().flatten();
+        let new = receipts.filter(|receipt| !receipt.duplicate);
         let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();
-        // The caller's waker and whoever listens to the log are not ours: whatever they do, the events run.
-        let told = panic::catch(|| {
-            answer(refused.map_or(Ok(receipts), Err));
+        // `done` runs the caller's waker, and `accepted` the log's subscribers: the events run even if those panic.
+        let reported = panic::catch(|| {
+            done(result);
             ids.iter()
                 .for_each(|&id| telemetry::accepted(mailbox.name(), id));
         });
         mailbox.wake(wake);
-        if let Err(panicked) = told {
+        if let Err(panicked) = reported {
             telemetry::reply_panicked(&panicked.message);
         }
     }
-}
 
-fn refused(Panicked { message, .. }: Panicked) -> Result<(), StoreError> {
-    Err(StoreError::new(format!("the store {message}")))
+    /// Returns the entries that the store keeps, and gives the places of the others back.
+    fn distribute(&mut self, appended: Vec<Appended>) -> (Few<Entry>, AppendResult) {
+        let mut receipts = Few::with_capacity(appended.len());
+        let (mut kept, mut unkept, mut keys_full) = (Few::new(), Few::new(), false);
+        let entries = std::mem::take(&mut self.entries);
+        for (appended, (mut entry, durability)) in appended.into_iter().zip(entries) {
+            match appended {
+                Appended::Kept(id) => {
+                    (entry.request_id, entry.stored) = (Some(id), true);
+                    receipts.push(Receipt::new(id, durability, self.accepted));
+                    kept.push(entry);
+                    continue;
+                }
+                Appended::Duplicate(first) => {
+                    let receipt = Receipt::new(first, durability, self.accepted);
+                    receipts.push(receipt.duplicate());
+                }
+                // An event with a key comes alone.
+                Appended::KeysFull => keys_full = true,
+            }
+            self.mailbox.release(1, entry.payload.size() as u64);
+            unkept.extend(entry.request_id);
+        }
+        let receipts = match keys_full {
+            true => Err(NotAppended::KeysFull),
+            false => Ok(receipts),
+        };
+        (kept, AppendResult { receipts, unkept })
+    }
 }

@@ -1,4 +1,5 @@
-//! Lanes: the numbers under which workers put on record what they run.
+//! Crash marks: the store has on record which events each worker runs. If the process dies, the next one counts a death for
+//! those that ran.
 
 use std::sync::Arc;
 
@@ -11,76 +12,77 @@ use crate::queue::entry::Taken;
 use crate::store::{CRASH_MARK_EVENTS_MAX, EventStore};
 use crate::telemetry;
 
-/// Which lanes are free.
+/// Which numbers of crash marks are free.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lanes(Arc<Mutex<Free>>);
+pub(crate) struct CrashMarkNumbers(Arc<Mutex<FreeNumbers>>);
 
 #[derive(Debug, Default)]
-struct Free {
+struct FreeNumbers {
     given_back: Vec<u32>,
     next: u32,
 }
 
-/// A worker's lane. It is free again when it is dropped.
-pub(crate) struct Lane {
+/// A worker's crash mark. Its number is free again when it is dropped.
+pub(crate) struct CrashMark {
     store: Arc<dyn EventStore>,
-    lanes: Lanes,
+    marks: CrashMarkNumbers,
     number: u32,
-    /// What the store was told last.
-    told: SmallVec<[RequestId; CRASH_MARK_EVENTS_MAX]>,
-    /// May the store be told of events before they run? If the process dies, they are taken for one that may have killed
-    /// it, and run with no other of the kind: that costs little, unless one death is enough.
+    /// The events that the store has on record.
+    marked: SmallVec<[RequestId; CRASH_MARK_EVENTS_MAX]>,
+    /// Whether events may be marked before they run. If the process dies, each of them counts as a suspect and runs with no
+    /// other suspect: that costs little, unless one death is enough.
     ahead: bool,
-    /// The store did not take what it was told last, which was logged.
+    /// Set while the store refuses marks: only the first refusal is logged.
     fails: bool,
 }
 
-impl Lanes {
-    pub(crate) fn take(&self, store: Arc<dyn EventStore>, deaths_max: u32) -> Lane {
+impl CrashMarkNumbers {
+    pub(crate) fn take(&self, store: Arc<dyn EventStore>, deaths_max: u32) -> CrashMark {
         let mut free = self.0.lock();
         let number = free.given_back.pop().unwrap_or_else(|| {
             free.next += 1;
             free.next - 1
         });
-        Lane {
+        CrashMark {
             store,
-            lanes: self.clone(),
+            marks: self.clone(),
             number,
-            told: SmallVec::new(),
+            marked: SmallVec::new(),
             ahead: deaths_max > 1,
             fails: false,
         }
     }
 }
 
-impl Lane {
-    /// The event runs from now on. Where the worker is `brisk`, the store is told of those that come next too.
+impl CrashMark {
+    /// Marks an event that is about to run. For a `brisk` worker it marks those that come next too, so that not each run costs
+    /// a record.
     pub(crate) fn run(&mut self, taken: &Taken, brisk: bool, mailbox: &Mailbox) {
         let id = taken.ticket.id;
         if !taken.ticket.stored {
             return self.rest();
         }
-        if !taken.suspect && self.told.contains(&id) {
+        if !taken.suspect && self.marked.contains(&id) {
             return;
         }
-        self.told.clear();
-        self.told.push(id);
+        self.marked.clear();
+        self.marked.push(id);
         if brisk && self.ahead && !taken.suspect {
-            mailbox.upcoming(&mut self.told, CRASH_MARK_EVENTS_MAX - 1);
+            mailbox.upcoming(&mut self.marked, CRASH_MARK_EVENTS_MAX - 1);
         }
         self.record(Some(mailbox));
     }
 
-    /// Nothing runs.
+    /// Removes the mark: nothing runs.
     pub(crate) fn rest(&mut self) {
-        if !self.told.is_empty() {
-            self.told.clear();
+        if !self.marked.is_empty() {
+            self.marked.clear();
             self.record(None);
         }
     }
 
     fn record(&mut self, mailbox: Option<&Mailbox>) {
-        let recorded = crate::base::panic::catch(|| self.store.begin(self.number, &self.told));
+        let recorded = crate::base::panic::catch(|| self.store.begin(self.number, &self.marked));
         let problem = match recorded {
             Ok(Ok(())) => {
                 self.fails = false;
@@ -89,10 +91,10 @@ impl Lane {
             Ok(Err(error)) => error.to_string(),
             Err(panicked) => panicked.message,
         };
-        self.told.clear();
+        self.marked.clear();
         if let Some(mailbox) = mailbox {
             mailbox.meter(|meters| meters.store_errors += 1);
-            // Each run would say the same.
+            // Each run would log the same.
             if !std::mem::replace(&mut self.fails, true) {
                 telemetry::crash_mark_failed(mailbox.name(), &problem);
             }
@@ -100,9 +102,9 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for CrashMark {
     fn drop(&mut self) {
         self.rest();
-        self.lanes.0.lock().given_back.push(self.number);
+        self.marks.0.lock().given_back.push(self.number);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::{join_all, select};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::actor::arbiter_pool::Pool;
 use crate::actor::arbiter_watch;
@@ -17,7 +17,9 @@ use crate::actor::dead_letters::{DeadLetterBounds, DeadLetterQueue, HandOver, Su
 use crate::actor::message::Removed;
 use crate::actor::router::Router;
 use crate::actor::supervisor::Supervisor;
-use crate::admission::{Admission, Door, Limits, Stored};
+use crate::admission::Admission;
+use crate::admission::checks::Limits;
+use crate::admission::door::DoorState;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::client::Client;
@@ -35,7 +37,7 @@ use crate::function::settings::Fault;
 use crate::idempotency::Bounds;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::mailbox::{Drain, Mailbox};
-use crate::persistence::crash_marks::Lanes;
+use crate::persistence::StoreLink;
 use crate::store::{EventStore, KnownState};
 use crate::telemetry;
 use crate::telemetry::logs::Logs;
@@ -346,28 +348,31 @@ impl Builder {
             // The store's time line goes on, whatever the machine's clock was set to.
             clock = clock.set(Time::of(store.now()));
         }
-        let stored = store.map(|store| Stored {
-            store,
-            durability: self.durability,
-            deaths_max: self.deaths_max,
-            lanes: Lanes::default(),
-            solitude: Arc::new(Semaphore::new(1)),
-            refused: Arc::default(),
-        });
+        let store = match store {
+            Some(store) => StoreLink::new(store, clock.clone(), self.durability, self.deaths_max),
+            None => StoreLink::none(),
+        };
         let admission = Arc::new(Admission::new(
             clock,
             self.limits.clone(),
             self.identity.clone(),
-            stored,
+            store,
             self.destinations,
             self.logs,
         ));
-        admission.recall_configurations().await?;
+        let store = admission.store.clone();
+        admission.configurations.load(&store).await?;
         for function in &self.functions {
-            admission.rename(&function.former, &function.name);
+            admission
+                .registry
+                .declare_former(&function.former, &function.name);
         }
-        admission.keep_renamed(&self.functions).await;
-        admission.remember_executions().await;
+        admission
+            .configurations
+            .keep_renamed(&self.functions, &store)
+            .await;
+        let current_name = |name| admission.registry.current_name(name);
+        store.keep_executions(&admission.claims, current_name).await;
         let (shared, arbiters) = (admission.clone(), pool.clone());
         let (bounds, subscribers) = (self.dead_letters, self.on_dead_letter);
         let dead_letters = host.start_dead_letters(move || {
@@ -394,7 +399,9 @@ impl Builder {
         for function in self.functions {
             parts.register(function)?;
         }
-        parts.admission.name_the_unregistered();
+        for (function, events) in parts.admission.unregistered() {
+            telemetry::backlog_unregistered(&function, events);
+        }
         let shared = parts.admission.clone();
         let router = parts.host.start(move || Router::new(shared));
         Ok(Runtime {
@@ -506,8 +513,8 @@ impl Parts {
     }
 
     async fn shutdown(&self, shutdown: Shutdown) -> ShutdownReport {
-        self.admission.close(Door::ShuttingDown);
-        let mailboxes = self.admission.mailboxes();
+        self.admission.close(DoorState::ShuttingDown);
+        let mailboxes = self.admission.registry.all();
         if shutdown.drain == Drain::InFlight {
             mailboxes.iter().for_each(|mailbox| mailbox.halt());
         }
@@ -544,7 +551,7 @@ impl Parts {
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         let naming = self.name_parked(&mailboxes, &mut unfinished);
         let _ = tokio::time::timeout(Duration::from_secs(1), naming).await;
-        self.admission.close_store().await;
+        self.admission.store.close().await;
         self.stop();
         ShutdownReport {
             unfinished,
@@ -556,11 +563,11 @@ impl Parts {
     /// What is left to say once the runtime's own thread is gone: somebody stopped its `System`.
     fn lost(&self) -> ShutdownReport {
         self.admission.end();
-        let mailboxes = self.admission.mailboxes();
+        let mailboxes = self.admission.registry.all();
         let unfinished: Vec<_> = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
         let parked = mailboxes.iter().map(|mailbox| mailbox.overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
-        self.admission.let_store_close();
+        self.admission.store.begin_close();
         self.stop();
         ShutdownReport {
             unfinished,
@@ -575,7 +582,11 @@ impl Parts {
         for mailbox in mailboxes {
             let mut after = Some(0).filter(|_| mailbox.has_overflow());
             while let Some(place) = after.filter(|_| room > 0) {
-                let page = self.admission.parked(mailbox, place, room.min(1_000)).await;
+                let page = self
+                    .admission
+                    .store
+                    .overflow(mailbox, place, room.min(1_000))
+                    .await;
                 room = room.saturating_sub(page.events.len());
                 unfinished.extend(page.events.into_iter().map(|known| Unfinished {
                     function: mailbox.name().clone(),
@@ -725,6 +736,7 @@ impl Runtime {
         let removed = self
             .parts
             .admission
+            .registry
             .unregister(name)
             .and_then(|_| self.parts.supervisors.remove(name));
         let (_, supervisor) =
@@ -734,7 +746,7 @@ impl Runtime {
     }
 
     fn ask_door(&self) -> Result<(), BuildError> {
-        let open = self.parts.admission.ask_door();
+        let open = self.parts.admission.door.check();
         open.map_err(|_| BuildError::ShuttingDown)
     }
 
@@ -773,7 +785,7 @@ impl Drop for Runtime {
         if self.ended {
             return;
         }
-        let mailboxes = self.parts.admission.mailboxes();
+        let mailboxes = self.parts.admission.registry.all();
         telemetry::dropped_without_shutdown(
             mailboxes
                 .iter()
@@ -786,7 +798,7 @@ impl Drop for Runtime {
             mailbox.retire(true);
             mailbox.abandon_attempts();
         }
-        self.parts.admission.let_store_close();
+        self.parts.admission.store.begin_close();
         self.parts.stop();
     }
 }

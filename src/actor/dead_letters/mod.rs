@@ -180,7 +180,9 @@ impl DeadLetterQueue {
 
     fn forget(&self, id: RequestId) {
         let admission = &self.admission;
-        admission.settle_stored(None, id, Settlement::Forgotten);
+        admission
+            .store
+            .settle_stored(None, id, Settlement::Forgotten);
     }
 
     /// Keeps what was held for want of room: some now, and the rest in later turns.
@@ -204,7 +206,7 @@ impl DeadLetterQueue {
 
     /// Tells the event's mailbox and the store that it is over.
     fn conclude(&self, bury: &Bury) {
-        self.admission.settle(&bury.mailbox, bury.ticket, || {
+        self.admission.store.settle(&bury.mailbox, bury.ticket, || {
             Settlement::Buried(bury.letter.clone())
         });
         bury.mailbox.bury(bury.ticket, &bury.letter);
@@ -240,8 +242,11 @@ impl DeadLetterQueue {
     }
 
     fn count_errors(&self, letter: &DeadLetter, errors: u64) {
-        let function = self.admission.heir(letter.function.clone());
-        if let Some(mailbox) = self.admission.mailbox(function.as_str()) {
+        let function = self
+            .admission
+            .registry
+            .current_name(letter.function.clone());
+        if let Some(mailbox) = self.admission.registry.named(function.as_str()) {
             mailbox.meter(|meters| meters.dead_letter_errors += errors);
         }
     }
@@ -253,7 +258,7 @@ impl Actor for DeadLetterQueue {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Failures come in bursts; what is beyond this many waits at the senders.
         ctx.set_mailbox_capacity(1 << 16);
-        match self.admission.store.is_some() {
+        match self.admission.store.exists() {
             true => self.load(0, ctx),
             false => self.loaded(ctx),
         }
@@ -267,11 +272,20 @@ impl DeadLetterQueue {
     /// Takes in what the store keeps from earlier, page by page. Whatever else is asked waits until all of it is here.
     fn load(&mut self, after: u64, ctx: &mut Context<Self>) {
         let admission = self.admission.clone();
-        let page = async move { admission.letters(after, LOAD_MAX).await.unwrap_or_default() };
+        let page = async move {
+            admission
+                .store
+                .letters(after, LOAD_MAX)
+                .await
+                .unwrap_or_default()
+        };
         ctx.wait(page.into_actor(self).map(|page, queue, ctx| {
             for letter in page.letters {
                 let place = queue.place();
-                let function = queue.admission.heir(letter.function.clone());
+                let function = queue
+                    .admission
+                    .registry
+                    .current_name(letter.function.clone());
                 queue.kept.put(place, letter.traced().renamed(function));
             }
             while queue.bounds.when_full != WhenFull::Hold

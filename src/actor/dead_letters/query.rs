@@ -310,7 +310,7 @@ impl DeadLetterQueue {
             places.map(|&place| self.discard(place)).collect::<Vec<_>>()
         };
         // Past the end, the next process would have the letters again.
-        let Some(discarded) = admission.before_end(discard) else {
+        let Some(discarded) = admission.door.before_end(discard) else {
             return (0, None);
         };
         drop(discarded);

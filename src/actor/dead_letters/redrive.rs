@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::kept::Span;
 use super::{DeadLetterQueue, Filter};
-use crate::admission::Admitting;
+use crate::admission::receipts::Admitting;
 use crate::error::InvokeError;
 use crate::event::Invoke;
 use crate::event::failure::DeadLetter;
@@ -241,7 +241,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
         let letter = place.and_then(|place| Some((place, self.kept.at(place)?)));
         let Some((place, letter)) = letter else {
             // At a shutdown the letters have left with the report: they are elsewhere, not missing.
-            let closed = self.admission.ask_door().err();
+            let closed = self.admission.door.check().err();
             return Response::reply(closed.map(Err));
         };
         if let Some(problem) = one.faulty {
@@ -254,7 +254,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
         }
         let admission = &self.admission;
         let id = letter.request_id;
-        let function = admission.heir(letter.function.clone());
+        let function = admission.registry.current_name(letter.function.clone());
         let invoke = successor(letter, &function, one.payload);
         if one.dry_run {
             let checked = admission.dry_run(invoke);
