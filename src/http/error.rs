@@ -44,40 +44,6 @@ pub(crate) fn random_id() -> RequestId {
     uuid::Builder::from_random_bytes(bytes).into_uuid().into()
 }
 
-/// A constraint of AWS's model that a value breaks.
-pub(crate) enum Constraint<'a> {
-    Pattern(&'a str),
-    LengthMin(usize),
-    LengthMax(usize),
-    Enum(&'a str),
-    Min(i64),
-    Max(i64),
-}
-
-impl Constraint<'_> {
-    /// That a value breaks it, in AWS's words (NAM-04).
-    pub(crate) fn broken_by(&self, field: &str, value: impl std::fmt::Display) -> String {
-        let rule = self.in_words();
-        format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
-    }
-
-    /// Itself, in AWS's words.
-    pub(crate) fn in_words(&self) -> String {
-        match self {
-            Self::Pattern(pattern) => {
-                format!("Member must satisfy regular expression pattern: {pattern}")
-            }
-            Self::LengthMin(min) => {
-                format!("Member must have length greater than or equal to {min}")
-            }
-            Self::LengthMax(max) => format!("Member must have length less than or equal to {max}"),
-            Self::Enum(values) => format!("Member must satisfy enum value set: [{values}]"),
-            Self::Min(min) => format!("Member must have value greater than or equal to {min}"),
-            Self::Max(max) => format!("Member must have value less than or equal to {max}"),
-        }
-    }
-}
-
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let blame = match status.is_server_error() {
@@ -144,7 +110,7 @@ impl ApiError {
     pub(crate) fn unknown_operation(http: &HttpRequest) -> Self {
         let (method, path) = (http.method(), http.path());
         let message = format!(
-            "{method} {path} is no operation of AWS Lambda, nor one of /_redrive/openapi.json"
+            "{method} {path} is neither an operation of AWS Lambda nor one of /_redrive/openapi.json"
         );
         Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
     }
@@ -236,8 +202,8 @@ impl ApiError {
         Value::Object(body)
     }
 
-    /// As a part of an answer that is none itself.
-    pub(crate) fn told(&self) -> Value {
+    /// Returns the error as a member of a response that is not an error.
+    pub(crate) fn embedded(&self) -> Value {
         serde_json::json!({ "ErrorCode": self.0.code, "Message": self.0.message })
     }
 
@@ -333,6 +299,7 @@ impl From<ConfigureError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::constraint::Constraint;
 
     fn body(error: &ApiError) -> String {
         error.body().to_string()

@@ -8,11 +8,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::watch;
 
 use super::api::{Api, BUFFERED_MAX, STOP_MAX};
-use super::auth::{self, Guard};
+use super::auth;
+use super::auth::access_control::AccessControl;
 use super::error::ApiError;
 use super::request::Incoming;
 use super::sigv4::{Credentials, Verifier};
-use super::{admin, lambda, route};
+use super::{admin, lambda};
 use crate::client::Client;
 
 /// AWS Lambda's API over the functions of a runtime.
@@ -56,7 +57,7 @@ impl LambdaApi {
         Self(Arc::new(Api {
             client,
             logs,
-            guard: None,
+            access_control: None,
             connections_max: None,
             buffered_max: BUFFERED_MAX,
             stop_max: STOP_MAX,
@@ -102,7 +103,7 @@ impl LambdaApi {
 
     /// As [`credentials`](Self::credentials), with a verifier of one's own making.
     pub fn verifier(self, verifier: Verifier) -> Self {
-        self.set(|api| api.guard = Some(Arc::new(Guard::new(verifier))))
+        self.set(|api| api.access_control = Some(Arc::new(AccessControl::new(verifier))))
     }
 
     /// How many connections the server of [`bind`](Self::bind) serves at once, in all of its threads together; at least one
@@ -144,7 +145,7 @@ impl LambdaApi {
 
     /// Must requests be signed?
     pub(crate) fn is_protected(&self) -> bool {
-        self.0.guard.is_some()
+        self.0.access_control.is_some()
     }
 
     /// For `App::configure` or `Scope::configure`: answers the paths of AWS's API, which begin with one of its dates, and those
@@ -152,7 +153,7 @@ impl LambdaApi {
     pub fn configure(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
         let api = self.0.clone();
         move |config| {
-            for date in route::DATES {
+            for date in lambda::operations::dates() {
                 let api = api.clone();
                 let serve = move |http, body| serve_aws(api.clone(), date, http, body);
                 // Scopes: no expression is matched for any request.
@@ -182,22 +183,22 @@ async fn serve_aws(
     body: web::Payload,
 ) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
-    let answer = lambda::dispatch::answer(&mut incoming, date).await;
-    incoming.finish(answer).await
+    let outcome = lambda::dispatch::dispatch(&mut incoming, date).await;
+    incoming.finish(outcome).await
 }
 
 /// What is neither AWS's nor ours, where there is no other application.
 async fn serve_unknown(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
-    let answer = match auth::check_known(&mut incoming).await {
+    let error = match auth::check_caller(&mut incoming, Incoming::small).await {
         Ok(()) => ApiError::unknown_operation(&http),
         Err(refused) => refused,
     };
-    incoming.finish(Err(answer)).await
+    incoming.finish(Err(error)).await
 }
 
 async fn serve_admin(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
-    let answer = admin::answer(&mut incoming).await;
-    incoming.finish(answer).await
+    let outcome = admin::dispatch::dispatch(&mut incoming).await;
+    incoming.finish(outcome).await
 }

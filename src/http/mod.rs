@@ -19,9 +19,12 @@
 mod admin;
 mod api;
 mod auth;
+mod body;
+mod constraint;
 mod error;
 mod lambda;
 mod lambda_api;
+mod path;
 mod request;
 mod route;
 mod server;

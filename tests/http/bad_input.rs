@@ -224,7 +224,7 @@ async fn faulty_headers_and_queries_are_refused_with_the_reason() {
     assert_eq!(answer.error(), (400, "ValidationException"));
     let answer = served.get("/2015-03-31/functions?MaxItems=x").await;
     assert_eq!(answer.error(), (400, "SerializationException"));
-    assert!(answer.message().starts_with("MaxItems 'x' is no number"));
+    assert!(answer.message().starts_with("MaxItems 'x' is not a number"));
     let answer = served.get("/2015-03-31/functions?Marker=%25%25").await;
     assert_eq!(answer.error(), (400, "InvalidParameterValueException"));
     works(&served).await;

@@ -1,4 +1,4 @@
-//! One event, by its request id: what became of it, its log, and its end before its time.
+//! One event, by its request id: its status, its log, and its cancellation.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,23 +6,45 @@ use actix_web::HttpResponse;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::functions::number;
-use crate::client::{Client, Status};
+use super::dead_letter_filter::check_letter;
+use super::durable::wait_until_durable;
+use super::parameters::{number, request_id};
+use crate::client::Status;
 use crate::event::failure::{DeadLetter, Failure, rfc3339};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::http::auth;
-use crate::http::error::{ApiError, Constraint};
+use crate::http::constraint::Constraint;
+use crate::http::error::ApiError;
 use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
 /// Longest wait of a long poll, in seconds.
 const WAIT_MAX: u64 = 60;
 
-/// Refuses whoever may not do this with the function that the event is of, or with what was invoked of it. Returns the
-/// function; none if nothing is kept under the id. What is done afterwards is done with an event of that function alone: the
-/// id may be another's by then.
-pub(crate) async fn check(
+/// An event that a request names, and that its caller may touch.
+struct NamedEvent {
+    id: RequestId,
+    /// The event's function. All that follows is done with an event of this function alone: the id may be another's by then.
+    function: FunctionName,
+}
+
+/// Returns the event of a path.
+///
+/// # Errors
+/// When the caller may not do this with the event's function, or with the qualifier that it was invoked under; then when the
+/// event is unknown.
+async fn named(incoming: &Incoming<'_>, route: &Route<'_>) -> Result<NamedEvent, ApiError> {
+    let id = route.path.raw("id").unwrap_or_default();
+    let function = check(incoming, route.action, id).await?;
+    let id = request_id(id)?;
+    let function = function.ok_or_else(|| unknown(id))?;
+    Ok(NamedEvent { id, function })
+}
+
+/// Checks the caller's right to an event. Returns its function; `None` if nothing is stored under the id.
+async fn check(
     incoming: &Incoming<'_>,
     action: &str,
     id: &str,
@@ -44,62 +66,72 @@ pub(crate) async fn check(
     Ok(Some(holder.function))
 }
 
-/// The status of an event of this function; with `wait`, as soon as the event is over, or after so many seconds.
-pub(crate) async fn get(
-    incoming: &Incoming<'_>,
-    id: &str,
-    of: Option<FunctionName>,
-) -> Result<HttpResponse, ApiError> {
+/// Returns the status of an event; with `wait`, once the event has finished, or after so many seconds.
+pub(super) async fn get(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let id = route.path.raw("id").unwrap_or_default();
+    let function = check(incoming, route.action, id).await?;
     let id = request_id(id)?;
-    let wait = number(incoming, "wait")?.unwrap_or(0);
-    if wait > WAIT_MAX {
-        let broken = Constraint::Max(WAIT_MAX as i64).broken_by("wait", wait);
-        return Err(ApiError::validation(vec![broken]));
-    }
-    let function = of.ok_or_else(|| unknown(id))?;
-    let (client, of) = (&incoming.api.client, Some(&function));
-    let mut status = client.status_of(id, of).await;
-    if wait > 0 && status.as_ref().is_some_and(|status| !status.is_finished()) {
-        let mut stopping = incoming.api.stopping.subscribe();
-        let over = tokio::select! {
-            over = client.wait_of(id, of) => over,
-            () = tokio::time::sleep(Duration::from_secs(wait)) => None,
-            _ = stopping.wait_for(|stopping| *stopping) => None,
-        };
-        status = match over {
-            Some(status) => Some(status),
-            None => client.status_of(id, of).await,
-        };
-    }
+    let wait = wait(incoming)?;
+    let function = function.ok_or_else(|| unknown(id))?;
+    let event = NamedEvent { id, function };
+    let status = status_after(incoming, &event, wait).await;
     let status = status.ok_or_else(|| unknown(id))?;
-    // As text: a payload that is nested too deep for a value is told all the same.
-    let mut told = Told::of(id, &function, &status);
-    told.letter = told.letter.filter(|letter| {
-        super::dead_letters::check(incoming, "redrive:GetDeadLetter", letter).is_ok()
-    });
-    let told = serde_json::to_string(&told)
-        .map_err(|error| ApiError::service(format!("the status can't be told: {error}")))?;
+    let mut report = EventReport::of(&event, &status);
+    report.letter = report
+        .letter
+        .filter(|letter| check_letter(incoming, "redrive:GetDeadLetter", letter).is_ok());
+    // As text: a value could not hold a payload that is nested too deep.
+    let json = serde_json::to_string(&report)
+        .map_err(|error| ApiError::service(format!("the status can't be written: {error}")))?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
-        .body(told))
+        .body(json))
 }
 
-pub(crate) async fn cancel(
+/// Returns how long a request waits for the end of its event.
+fn wait(incoming: &Incoming<'_>) -> Result<Duration, ApiError> {
+    let seconds = number(incoming, "wait")?.unwrap_or(0);
+    if seconds > WAIT_MAX {
+        let broken = Constraint::Max(WAIT_MAX as i64).broken_by("wait", seconds);
+        return Err(ApiError::validation(vec![broken]));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Returns the status of an event once it has finished, after `wait`, or when the server is about to stop.
+async fn status_after(
     incoming: &Incoming<'_>,
-    id: &str,
-    of: Option<FunctionName>,
-) -> Result<HttpResponse, ApiError> {
-    let id = request_id(id)?;
-    let function = of.ok_or_else(|| unknown(id))?;
+    event: &NamedEvent,
+    wait: Duration,
+) -> Option<Status> {
+    let (client, id, of) = (&incoming.api.client, event.id, Some(&event.function));
+    let status = client.status_of(id, of).await;
+    if wait.is_zero() || status.as_ref().is_none_or(Status::is_finished) {
+        return status;
+    }
+    let mut stopping = incoming.api.stopping.subscribe();
+    let finished = tokio::select! {
+        finished = client.wait_of(id, of) => finished,
+        () = tokio::time::sleep(wait) => None,
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    };
+    match finished {
+        Some(status) => Some(status),
+        None => client.status_of(id, of).await,
+    }
+}
+
+pub(super) async fn cancel(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let NamedEvent { id, function } = named(incoming, route).await?;
     let (client, of) = (&incoming.api.client, Some(&function));
     if client.cancel_of(id, of).await {
-        stored(client, &format!("the cancellation of event {id}")).await?;
+        wait_until_durable(client, &format!("the cancellation of event {id}")).await?;
         return Ok(HttpResponse::Ok().json(json!({ "request_id": id, "cancelled": true })));
     }
     match client.status_of(id, of).await {
         None => Err(unknown(id)),
         Some(status) if !status.is_finished() => Err(ApiError::unavailable(format!(
-            "event {id} is {}, and the cancellation can't be kept: the runtime has ended, or its store has failed",
+            "event {id} is {}, and the cancellation can't be stored: the runtime has ended, or its store has failed",
             status.state()
         ))),
         Some(status) => Err(ApiError::conflict(format!(
@@ -109,23 +141,20 @@ pub(crate) async fn cancel(
     }
 }
 
-/// The log of an event of this function. Of an event that is forgotten nobody knows whose it was, so nobody can say who may
-/// read it: its log can't be read either.
-pub(crate) fn log(
-    incoming: &Incoming<'_>,
-    id: &str,
-    of: Option<FunctionName>,
-) -> Result<HttpResponse, ApiError> {
+/// Returns the log of an event. The log of a forgotten event can't be read: its function is unknown, and so the right to it.
+pub(super) async fn log(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let id = route.path.raw("id").unwrap_or_default();
+    let function = check(incoming, route.action, id).await?;
     let id = request_id(id)?;
-    let log = of.and_then(|function| incoming.api.logs.of(function.as_str(), id));
+    let log = function.and_then(|function| incoming.api.logs.of(function.as_str(), id));
     let log =
         log.ok_or_else(|| ApiError::not_found(format!("no log of event {id} is kept (any more)")))?;
     Ok(HttpResponse::Ok().json(json!({ "request_id": id, "log": log })))
 }
 
-/// What is known of an event: the same members whatever its state, `null` where it says nothing of them.
+/// The facts about an event: the same members in each state, `null` where they don't apply.
 #[derive(Serialize)]
-struct Told<'a> {
+struct EventReport<'a> {
     request_id: RequestId,
     function: &'a FunctionName,
     state: &'static str,
@@ -140,11 +169,11 @@ struct Told<'a> {
     letter: Option<&'a DeadLetter>,
 }
 
-impl<'a> Told<'a> {
-    fn of(request_id: RequestId, function: &'a FunctionName, status: &'a Status) -> Self {
-        let mut told = Self {
-            request_id,
-            function,
+impl<'a> EventReport<'a> {
+    fn of(event: &'a NamedEvent, status: &'a Status) -> Self {
+        let mut report = Self {
+            request_id: event.id,
+            function: &event.function,
             state: status.state(),
             since: None,
             until: None,
@@ -155,36 +184,36 @@ impl<'a> Told<'a> {
             letter: None,
         };
         match status {
-            Status::Accepted { since } => told.since = Some(*since),
+            Status::Accepted { since } => report.since = Some(*since),
             Status::Delayed {
                 until,
                 attempts,
                 failure,
             } => {
-                told.until = Some(*until);
-                told.attempts = Some(*attempts);
-                told.failure = failure.as_ref();
+                report.until = Some(*until);
+                report.attempts = Some(*attempts);
+                report.failure = failure.as_ref();
             }
             Status::Running { attempt, since } => {
-                told.since = Some(*since);
-                told.attempt = Some(*attempt);
+                report.since = Some(*since);
+                report.attempt = Some(*attempt);
             }
             Status::Succeeded { result, attempts } => {
-                told.attempts = Some(*attempts);
-                told.result = Some(result);
+                report.attempts = Some(*attempts);
+                report.result = Some(result);
             }
             Status::Dead(letter) => {
-                told.attempts = Some(letter.attempt_count);
-                told.failure = letter.failure();
-                told.letter = Some(letter);
+                report.attempts = Some(letter.attempt_count);
+                report.failure = letter.failure();
+                report.letter = Some(letter);
             }
             Status::Failed(failure) => {
-                told.attempts = Some(1);
-                told.failure = Some(failure);
+                report.attempts = Some(1);
+                report.failure = Some(failure);
             }
             Status::Cancelled => {}
         }
-        told
+        report
     }
 }
 
@@ -195,20 +224,6 @@ fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok
     }
 }
 
-/// Waits until this is durable, which was done and is about to be told.
-pub(super) async fn stored(client: &Client, done: &str) -> Result<(), ApiError> {
-    client.sync().await.map_err(|error| {
-        ApiError::service(format!(
-            "{done} has its effect, and could not be stored yet: {error}; should the process die before it is, it never happened"
-        ))
-    })
-}
-
-pub(crate) fn request_id(text: &str) -> Result<RequestId, ApiError> {
-    text.parse()
-        .map_err(|error| ApiError::invalid_parameter(format!("'{text}' is no request id: {error}")))
-}
-
 fn unknown(id: RequestId) -> ApiError {
-    ApiError::not_found(format!("nothing is known of event {id} (any more)"))
+    ApiError::not_found(format!("event {id} is not known (any more)"))
 }

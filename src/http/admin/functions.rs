@@ -1,43 +1,44 @@
-//! The functions at work: their figures, their events, and holding them back.
+//! The functions while they run: their figures, their events, and pausing them.
 
 use actix_web::HttpResponse;
 use serde_json::json;
 
+use super::parameters::{limit, number};
 use crate::client::State;
 use crate::error::ConfigureError;
 use crate::function::configuration::Configuration;
 use crate::http::auth;
-use crate::http::error::{ApiError, Constraint};
+use crate::http::constraint::Constraint;
+use crate::http::error::ApiError;
 use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
-/// Events of a page unless the client says otherwise, and at most.
-const PAGE: usize = 100;
-const PAGE_MAX: usize = 1_000;
-
-pub(crate) fn list(incoming: &Incoming<'_>) -> HttpResponse {
+pub(super) fn list(incoming: &Incoming<'_>, _: &Route<'_>) -> ApiResult {
     let mut names = incoming.api.client.functions();
     names.sort_unstable();
-    HttpResponse::Ok().json(json!({ "functions": names }))
+    Ok(HttpResponse::Ok().json(json!({ "functions": names })))
 }
 
-/// What waits in the store for functions that the program doesn't register.
-pub(crate) fn unregistered(incoming: &Incoming<'_>) -> HttpResponse {
+/// Lists the functions that the program doesn't register, with their events that wait in the store.
+pub(super) fn unregistered(incoming: &Incoming<'_>, _: &Route<'_>) -> ApiResult {
     let unregistered = incoming.api.client.unregistered();
-    HttpResponse::Ok().json(json!({ "unregistered": unregistered }))
+    Ok(HttpResponse::Ok().json(json!({ "unregistered": unregistered })))
 }
 
-pub(crate) fn stats(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
+pub(super) fn all_stats(incoming: &Incoming<'_>, _: &Route<'_>) -> ApiResult {
+    Ok(HttpResponse::Ok().json(incoming.api.client.stats()))
+}
+
+pub(super) fn stats(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let function = &*route.path.decoded("function")?;
     let stats = incoming.api.client.function_stats(function);
     let stats = stats.ok_or_else(|| unknown(incoming, function))?;
     Ok(HttpResponse::Ok().json(stats))
 }
 
-/// A page of a function's events, without those invoked under a qualifier that is denied to the caller.
-pub(crate) async fn events(
-    incoming: &Incoming<'_>,
-    action: &'static str,
-    function: &str,
-) -> Result<HttpResponse, ApiError> {
+/// Returns a page of a function's events, without those invoked under a qualifier that is denied to the caller.
+pub(super) async fn events(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let function = &*route.path.decoded("function")?;
     let query = incoming.query()?;
     let state = match query.get("state").map_or("accepted", String::as_str) {
         "accepted" => State::Accepted,
@@ -54,21 +55,26 @@ pub(crate) async fn events(
     let client = &incoming.api.client;
     let page = client.events(function, state, cursor, limit).await;
     let mut page = page.ok_or_else(|| unknown(incoming, function))?;
-    if let Some(may) = auth::rule(incoming, action)? {
+    if let Some(may) = auth::may_touch(incoming, route.action)? {
         page.events.retain(|event| may(function, &event.invoked_as));
     }
     Ok(HttpResponse::Ok().json(page))
 }
 
-/// Pauses a function, or lets it go on, for later processes too.
-pub(crate) async fn hold(
-    incoming: &Incoming<'_>,
-    function: &str,
-    pause: bool,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn pause(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    set_paused(incoming, route, true).await
+}
+
+pub(super) async fn resume(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    set_paused(incoming, route, false).await
+}
+
+/// Pauses or resumes a function, for later processes too.
+async fn set_paused(incoming: &Incoming<'_>, route: &Route<'_>, paused: bool) -> ApiResult {
+    let function = &*route.path.decoded("function")?;
     let client = &incoming.api.client;
     let set = |configuration: &mut Configuration| {
-        configuration.paused = pause;
+        configuration.paused = paused;
         Ok(())
     };
     match client.configure(function, set).await {
@@ -76,37 +82,15 @@ pub(crate) async fn hold(
         Err(ConfigureError::UnknownFunction { .. }) => return Err(unknown(incoming, function)),
         Err(error) => return Err(error.into()),
     }
-    // The program may have paused it meanwhile, or resumed it, for itself.
-    match pause {
+    // The program may have paused or resumed it meanwhile.
+    match paused {
         true => client.pause(function),
         false => client.resume(function),
     };
-    Ok(HttpResponse::Ok().json(json!({ "function": function, "paused": pause })))
+    Ok(HttpResponse::Ok().json(json!({ "function": function, "paused": paused })))
 }
 
 fn unknown(incoming: &Incoming<'_>, function: &str) -> ApiError {
     let arn = incoming.api.client.arn(function);
     ApiError::not_found(format!("Function not found: {arn}"))
-}
-
-/// How many items a page may have.
-pub(crate) fn limit(incoming: &Incoming<'_>) -> Result<usize, ApiError> {
-    let limit = number(incoming, "limit")?.map_or(PAGE, |limit| limit as usize);
-    let rule = match limit {
-        0 => Constraint::Min(1),
-        high if high > PAGE_MAX => Constraint::Max(PAGE_MAX as i64),
-        within => return Ok(within),
-    };
-    Err(ApiError::validation(vec![rule.broken_by("limit", limit)]))
-}
-
-/// A number of the query.
-pub(crate) fn number(incoming: &Incoming<'_>, name: &str) -> Result<Option<u64>, ApiError> {
-    let query = incoming.query()?;
-    let number = query.get(name).map(|text| {
-        text.parse().map_err(|error| {
-            ApiError::invalid_parameter(format!("{name} '{text}' is no number: {error}"))
-        })
-    });
-    number.transpose()
 }

@@ -1,8 +1,8 @@
-//! Without authentication only this machine is served: loopback addresses, under a name that is loopback's, and no page that
-//! a browser got elsewhere.
+//! The check of requests without authentication: only clients on this machine are served, under a host name of loopback, and
+//! no web pages of other origins.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HOST, ORIGIN};
+use actix_web::http::header::{HOST, HeaderName, ORIGIN};
 
 use crate::base::excerpt::excerpt;
 use crate::http::error::ApiError;
@@ -11,61 +11,82 @@ use crate::http::server::listener::Listener;
 /// Bytes of a host that a refusal repeats.
 const HOST_MAX: usize = 100;
 
-/// Refuses whoever isn't on this machine.
+/// Refuses a request that doesn't come from this machine.
 pub(crate) fn check(http: &HttpRequest) -> Result<(), ApiError> {
-    // Where others can connect, a proxy on this machine may speak for them.
+    check_addresses(http)?;
+    let host = host(http);
+    if !host.is_empty() && !is_loopback(host) {
+        let port = Listener::of(http).address.port();
+        return Err(refuse(&format!(
+            "whose Host is a name of loopback, and '{}' is not one: send it to http://localhost:{port} or http://127.0.0.1:{port} (a proxy in front has to set that Host)",
+            excerpt(host, HOST_MAX)
+        )));
+    }
+    check_origin(http, host)
+}
+
+/// Both ends of the connection must be loopback addresses.
+fn check_addresses(http: &HttpRequest) -> Result<(), ApiError> {
+    // Where others can connect, a proxy on this machine may forward their requests.
     let listener = Listener::of(http).address;
     if !listener.ip().to_canonical().is_loopback() {
         return Err(refuse(&format!(
             "on listeners of loopback addresses, and {listener} is not one: bind 127.0.0.1"
         )));
     }
-    let peer = http.peer_addr();
     // A request that a test made has no peer.
-    if let Some(peer) = peer.filter(|peer| !peer.ip().to_canonical().is_loopback()) {
-        return Err(refuse(&format!(
+    match http.peer_addr() {
+        Some(peer) if !peer.ip().to_canonical().is_loopback() => Err(refuse(&format!(
             "from loopback addresses, and {} is not one: send it from this machine",
             peer.ip()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    let header = |name| http.headers().get(name).map(|value| value.to_str());
-    let host = match (http.uri().authority(), header(HOST)) {
-        // HTTP/2 has it there, and where both are it counts (RFC 9112, 3.2.2).
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host.unwrap_or("?"),
-        (None, None) => "",
+}
+
+/// A page that a browser got from another origin may not use this server.
+fn check_origin(http: &HttpRequest, host: &str) -> Result<(), ApiError> {
+    let Some(origin) = header(http, &ORIGIN) else {
+        return Ok(());
     };
-    if !host.is_empty() && !is_loopback(host) {
-        let port = listener.port();
-        return Err(refuse(&format!(
-            "whose Host is a name of loopback, and '{}' is not one: send it to http://localhost:{port} or http://127.0.0.1:{port} (a proxy in front has to set that Host)",
-            excerpt(host, HOST_MAX)
-        )));
-    }
-    match header(ORIGIN) {
-        None => Ok(()),
-        Some(Ok(origin))
-            if origin
-                .split_once("://")
-                .is_some_and(|(_, from)| from == host) =>
-        {
-            Ok(())
-        }
-        Some(origin) => Err(ApiError::access_denied(format!(
+    let same = |origin: &str| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_, from)| from == host)
+    };
+    match origin {
+        Some(origin) if same(origin) => Ok(()),
+        origin => Err(ApiError::access_denied(format!(
             "a page of the origin '{}' may not use this server, which has no authentication",
             origin.unwrap_or("?")
         ))),
     }
 }
 
-/// What is served, and how to ask so; or what to configure.
+/// Returns the host that the request names, empty if it names none.
+fn host(http: &HttpRequest) -> &str {
+    match (http.uri().authority(), header(http, &HOST)) {
+        // HTTP/2 has it there, and where both are present it counts (RFC 9112, 3.2.2).
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.unwrap_or("?"),
+        (None, None) => "",
+    }
+}
+
+/// Returns a header, which is `Some(None)` if it isn't text.
+fn header<'h>(http: &'h HttpRequest, name: &HeaderName) -> Option<Option<&'h str>> {
+    let value = http.headers().get(name)?;
+    Some(value.to_str().ok())
+}
+
+/// Returns the refusal, which names the requests that are served and the setting that serves others.
 fn refuse(served: &str) -> ApiError {
     ApiError::access_denied(format!(
         "This server has no credentials, so it serves only requests {served}; or give it credentials, so that requests from anywhere are served if they are signed: LambdaApi::credentials, --auth FILE of the example lambda_api"
     ))
 }
 
-/// Is this host, with or without a port, a name of loopback?
+/// Returns whether a host, with or without a port, is a name of loopback.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -95,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_served() {
+    fn only_loopback_peers_are_served() {
         let host = "127.0.0.1:9000";
         assert!(!refused("127.0.0.1:1", host, None));
         assert!(!refused("[::1]:1", "[::1]:9000", None));
@@ -104,9 +125,9 @@ mod tests {
         assert!(refused("[::ffff:10.0.0.1]:1", host, None));
     }
 
-    /// A name that an attacker's server gave this machine is no name of loopback.
+    /// A name that an attacker's DNS gave this machine is not a name of loopback.
     #[test]
-    fn only_names_of_loopback_are_served() {
+    fn only_host_names_of_loopback_are_served() {
         for host in [
             "localhost",
             "LOCALHOST:9000",
@@ -127,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_an_absolute_target_counts() {
+    fn the_host_of_an_absolute_target_overrides_the_header() {
         let refused = |uri| {
             let request = TestRequest::get()
                 .uri(uri)
@@ -139,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn no_page_from_elsewhere_is_served() {
+    fn a_page_of_another_origin_is_refused() {
         let host = "localhost:9000";
         assert!(!refused("127.0.0.1:1", host, Some("http://localhost:9000")));
         for origin in ["https://evil.example", "null", "http://localhost:9001", ""] {

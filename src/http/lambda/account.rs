@@ -3,18 +3,19 @@
 use actix_web::HttpResponse;
 use serde_json::json;
 
-use crate::http::api::Api;
+use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
-pub(crate) fn settings(api: &Api) -> HttpResponse {
-    let all = api.client.concurrent_executions_max();
-    let reserved: u32 = api
-        .client
+pub(super) fn settings(incoming: &Incoming<'_>, _: &Route<'_>) -> ApiResult {
+    let client = &incoming.api.client;
+    let all = client.concurrent_executions_max();
+    let reserved: u32 = client
         .configurations()
         .values()
         .filter_map(|configuration| configuration.reserved_concurrency)
         .sum();
-    // There is no code to be stored: functions are part of their program.
-    HttpResponse::Ok().json(json!({
+    // No code is stored: functions are part of their program.
+    Ok(HttpResponse::Ok().json(json!({
         "AccountLimit": {
             "TotalCodeSize": 0,
             "CodeSizeUnzipped": 0,
@@ -24,7 +25,7 @@ pub(crate) fn settings(api: &Api) -> HttpResponse {
         },
         "AccountUsage": {
             "TotalCodeSize": 0,
-            "FunctionCount": api.client.functions().len(),
+            "FunctionCount": client.functions().len(),
         },
-    }))
+    })))
 }

@@ -7,25 +7,30 @@ use serde_json::json;
 use crate::client::FunctionInfo;
 use crate::event::meta::LATEST;
 use crate::http::error::ApiError;
-use crate::http::request::{Incoming, decode};
+use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
-struct Reserve {
+struct ConcurrencyRequest {
     reserved_concurrent_executions: u32,
 }
 
-/// The function itself: a version has no concurrency of its own (CFG-24).
-pub(crate) fn unqualified(
+/// Returns the function of the path, which must have no qualifier: a version has no separate concurrency (CFG-24).
+pub(super) fn unqualified(
     incoming: &Incoming<'_>,
-    function: &str,
+    route: &Route<'_>,
 ) -> Result<FunctionInfo, ApiError> {
-    found(incoming, function, "")
+    unqualified_or(incoming, route, "")
 }
 
-/// As `unqualified`. AWS names an unknown function alone in some operations, and with a suffix in others.
-fn found(incoming: &Incoming<'_>, function: &str, suffix: &str) -> Result<FunctionInfo, ApiError> {
-    let name = decode(function)?;
+/// As [`unqualified`]. AWS names an unknown function alone in some operations, and with a suffix in others.
+fn unqualified_or(
+    incoming: &Incoming<'_>,
+    route: &Route<'_>,
+    suffix: &str,
+) -> Result<FunctionInfo, ApiError> {
+    let name = route.path.decoded("function")?;
     let target = incoming.target(&name)?;
     if target.qualifier.is_some() {
         return Err(ApiError::invalid_parameter(
@@ -38,36 +43,30 @@ fn found(incoming: &Incoming<'_>, function: &str, suffix: &str) -> Result<Functi
         .map_err(|_| ApiError::not_found(format!("Function not found: {arn}{suffix}")))
 }
 
-pub(crate) async fn put(
-    incoming: &mut Incoming<'_>,
-    function: &str,
-) -> Result<HttpResponse, ApiError> {
-    let info = found(incoming, function, &format!(":{LATEST}"))?;
-    let body: Reserve = incoming.json().await?;
+pub(super) async fn put(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let info = unqualified_or(incoming, route, &format!(":{LATEST}"))?;
+    let body: ConcurrencyRequest = incoming.json().await?;
     let reserved = body.reserved_concurrent_executions;
     set(incoming, &info, Some(reserved)).await?;
     Ok(HttpResponse::Ok().json(json!({ "ReservedConcurrentExecutions": reserved })))
 }
 
-pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
-    let info = unqualified(incoming, function)?;
+pub(super) fn get(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let info = unqualified(incoming, route)?;
     Ok(HttpResponse::Ok().json(match reserved(&info) {
         Some(reserved) => json!({ "ReservedConcurrentExecutions": reserved }),
         None => json!({}),
     }))
 }
 
-pub(crate) async fn delete(
-    incoming: &mut Incoming<'_>,
-    function: &str,
-) -> Result<HttpResponse, ApiError> {
-    let info = unqualified(incoming, function)?;
+pub(super) async fn delete(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let info = unqualified(incoming, route)?;
     set(incoming, &info, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What is reserved for it: at run time, or nothing from its registration.
-pub(crate) fn reserved(info: &FunctionInfo) -> Option<u32> {
+/// Returns the concurrency reserved for a function: as set at run time, or zero from its registration.
+pub(super) fn reserved(info: &FunctionInfo) -> Option<u32> {
     let set = info.configuration.reserved_concurrency;
     set.or(info.reserved_zero.then_some(0))
 }

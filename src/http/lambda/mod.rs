@@ -1,14 +1,30 @@
-//! AWS Lambda's API: a file for each group of operations.
+//! AWS Lambda's API: a table with one row for each operation, and a file of handlers for each group of them.
+//!
+//! ```text
+//! request ─▶ dispatch.rs ─▶ operations.rs: which operation ─▶ access.rs: who may ─▶ invoke.rs, functions.rs, … ─▶ Client
+//!                                                             model/: AWS's constraints     unsupported.rs: refusals
+//! ```
 
-pub(crate) mod account;
-pub(crate) mod concurrency;
+mod access;
+mod account;
+mod concurrency;
+mod description;
 pub(crate) mod dispatch;
-pub(crate) mod event_invoke;
-pub(crate) mod function_ref;
-pub(crate) mod functions;
-pub(crate) mod invoke;
-pub(crate) mod model;
-pub(crate) mod permissions;
-pub(crate) mod recursion;
-pub(crate) mod tags;
-pub(crate) mod unsupported;
+mod event_invoke;
+mod event_invoke_request;
+mod functions;
+mod invocation;
+mod invoke;
+mod lookup;
+mod model;
+mod name_form;
+mod operation;
+pub(crate) mod operations;
+mod pages;
+mod permissions;
+mod recursion;
+mod revision;
+mod tags;
+mod target;
+mod unsupported;
+mod versions;

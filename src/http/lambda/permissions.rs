@@ -1,33 +1,31 @@
-//! A function's resource policy: who else may do what with it (CFG-31 to CFG-37).
+//! A function's resource policy: the statements that let others use it (CFG-31 to CFG-37).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::functions;
+use super::revision::revision;
+use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::event::meta::LATEST;
 use crate::function::configuration::{Configuration, Permissions};
 use crate::http::error::ApiError;
-use crate::http::lambda::function_ref::Target;
-use crate::http::request::{Incoming, decode};
+use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 use crate::policy::{Permission, PolicyError, ResourcePolicy};
 
 #[derive(Deserialize)]
-struct Adding {
+struct AddPermissionRequest {
     #[serde(flatten)]
     permission: Permission,
     #[serde(rename = "RevisionId")]
     revision: Option<String>,
 }
 
-pub(crate) async fn add(
-    incoming: &mut Incoming<'_>,
-    function: &str,
-) -> Result<HttpResponse, ApiError> {
-    let name = decode(function)?;
-    let adding: Adding = incoming.json().await?;
+pub(super) async fn add(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let name = route.path.decoded("function")?;
+    let request: AddPermissionRequest = incoming.json().await?;
     let target = incoming.target(&name)?;
     let client = &incoming.api.client;
     if target.qualifier.as_deref() == Some(LATEST) {
@@ -36,12 +34,14 @@ pub(crate) async fn add(
         ));
     }
     let mut info = owner(incoming, &target, "Function not found")?;
-    let statement = adding.permission.statement(&arn(incoming, &target))?;
-    let told = statement.to_string();
+    let statement = request
+        .permission
+        .statement(&incoming.qualified_arn(&target))?;
+    let added = statement.to_string();
     client
         .configure(target.name, |configuration| {
             info.configuration = configuration.clone();
-            check_revision(&info, &target, adding.revision.as_deref())?;
+            check_revision(&info, &target, request.revision.as_deref())?;
             let permissions = current(configuration, &target);
             let mut policy = match permissions {
                 None => ResourcePolicy::default(),
@@ -52,11 +52,11 @@ pub(crate) async fn add(
             Ok::<_, ApiError>(())
         })
         .await?;
-    Ok(HttpResponse::Created().json(json!({ "Statement": told })))
+    Ok(HttpResponse::Created().json(json!({ "Statement": added })))
 }
 
-pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
-    let name = decode(function)?;
+pub(super) fn get(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let name = route.path.decoded("function")?;
     let target = incoming.target(&name)?;
     let missing = || ApiError::not_found("The resource you requested does not exist.");
     let info = incoming.function(&target).map_err(|_| missing())?;
@@ -67,12 +67,8 @@ pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpRespons
     })))
 }
 
-pub(crate) async fn remove(
-    incoming: &mut Incoming<'_>,
-    function: &str,
-    sid: &str,
-) -> Result<HttpResponse, ApiError> {
-    let (name, sid) = (decode(function)?, decode(sid)?);
+pub(super) async fn remove(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let (name, sid) = (route.path.decoded("function")?, route.path.decoded("sid")?);
     let target = incoming.target(&name)?;
     let mut info = owner(incoming, &target, "No policy found for")?;
     let revision = incoming.query()?.remove("RevisionId");
@@ -93,13 +89,13 @@ pub(crate) async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The function that a policy belongs to. AWS has different words for an unknown function, alias and version.
+/// Returns the function that a policy belongs to. AWS has different words for an unknown function, alias and version.
 fn owner(
     incoming: &Incoming<'_>,
     target: &Target<'_>,
     unknown: &str,
 ) -> Result<FunctionInfo, ApiError> {
-    let arn = arn(incoming, target);
+    let arn = incoming.qualified_arn(target);
     let info = incoming.function(&target.unqualified());
     let info = info.map_err(|_| ApiError::not_found(format!("{unknown}: {arn}")))?;
     match &target.qualifier {
@@ -114,41 +110,28 @@ fn owner(
     }
 }
 
-/// Could it be an alias's name (NAM-14)?
+/// Returns whether a qualifier could be an alias's name (NAM-14).
 fn is_alias(qualifier: &str) -> bool {
     !qualifier.contains('$') && !qualifier.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Qualified if a qualifier was given (CFG-33).
-fn arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
-    let arn = incoming.arn(target);
-    match &target.qualifier {
-        Some(qualifier) => format!("{arn}:{qualifier}"),
-        None => arn,
-    }
-}
-
-fn qualifier<'a>(target: &'a Target<'_>) -> &'a str {
-    target.qualifier.as_deref().unwrap_or(LATEST)
-}
-
 fn current<'c>(configuration: &'c Configuration, target: &Target<'_>) -> Option<&'c Permissions> {
-    configuration.permissions.get(qualifier(target))
+    configuration.permissions.get(target.qualifier_or_latest())
 }
 
-/// Without its last statement, the policy is gone (CFG-37).
+/// Keeps a policy. One without statements is removed (CFG-37).
 fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &ResourcePolicy) {
     let all = &mut configuration.permissions;
     match policy.is_empty() {
-        true => drop(all.remove(qualifier(target))),
+        true => drop(all.remove(target.qualifier_or_latest())),
         false => {
             let permissions = Permissions::new(policy.to_json());
-            all.insert(qualifier(target).to_owned(), permissions);
+            all.insert(target.qualifier_or_latest().to_owned(), permissions);
         }
     }
 }
 
-/// CFG-35, CFG-37: the revision of a policy, or of what has none yet.
+/// CFG-35, CFG-37: refuses a change of another revision than the latest, of the policy or of the function without one.
 fn check_revision(
     info: &FunctionInfo,
     target: &Target<'_>,
@@ -157,7 +140,7 @@ fn check_revision(
     let Some(given) = given else {
         return Ok(());
     };
-    if given == functions::revision(info, target.qualifier.as_deref()) {
+    if given == revision(info, target.qualifier.as_deref()) {
         return Ok(());
     }
     Err(ApiError::new(

@@ -1,4 +1,4 @@
-//! Whether a function may invoke itself without end (CFG-29).
+//! The recursive loops of a function: allowed, or ended (CFG-29).
 
 use actix_web::HttpResponse;
 use serde::Deserialize;
@@ -8,19 +8,17 @@ use super::concurrency::unqualified;
 use crate::function::configuration::RecursiveLoop;
 use crate::http::error::ApiError;
 use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
-struct Loop {
+struct RecursionRequest {
     recursive_loop: RecursiveLoop,
 }
 
-pub(crate) async fn put(
-    incoming: &mut Incoming<'_>,
-    function: &str,
-) -> Result<HttpResponse, ApiError> {
-    let info = unqualified(incoming, function)?;
-    let body: Loop = incoming.json().await?;
+pub(super) async fn put(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let info = unqualified(incoming, route)?;
+    let body: RecursionRequest = incoming.json().await?;
     let wanted = body.recursive_loop;
     let client = &incoming.api.client;
     client
@@ -32,11 +30,11 @@ pub(crate) async fn put(
     Ok(HttpResponse::Ok().json(json!({ "RecursiveLoop": wanted })))
 }
 
-pub(crate) fn get(incoming: &Incoming<'_>, function: &str) -> Result<HttpResponse, ApiError> {
-    let info = unqualified(incoming, function)?;
-    let holds = match info.allows_recursion {
+pub(super) fn get(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let info = unqualified(incoming, route)?;
+    let current = match info.allows_recursion {
         true => RecursiveLoop::Allow,
         false => RecursiveLoop::Terminate,
     };
-    Ok(HttpResponse::Ok().json(json!({ "RecursiveLoop": holds })))
+    Ok(HttpResponse::Ok().json(json!({ "RecursiveLoop": current })))
 }

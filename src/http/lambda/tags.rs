@@ -1,4 +1,4 @@
-//! A function's tags: keys with values that describe it to its operators, and change nothing of what it does.
+//! A function's tags: keys with values that describe it to its operators, and don't change how it runs.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,32 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::target::Target;
 use crate::base::clock;
 use crate::client::FunctionInfo;
 use crate::function::configuration::TAGS_MAX;
 use crate::http::auth;
 use crate::http::error::ApiError;
-use crate::http::lambda::function_ref::Target;
-use crate::http::request::{Incoming, decode};
+use crate::http::request::Incoming;
+use crate::http::route::{ApiResult, Route};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object")]
-struct Tagging {
+struct TagResourceRequest {
     tags: BTreeMap<String, String>,
 }
 
-pub(crate) fn list(incoming: &Incoming<'_>, resource: &str) -> Result<HttpResponse, ApiError> {
-    let resource = decode(resource)?;
+pub(super) fn list(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let resource = route.path.decoded("resource")?;
     let target = target(incoming, &resource)?;
     let tags = function(incoming, &target)?.configuration.tags;
     Ok(HttpResponse::Ok().json(json!({ "Tags": tags })))
 }
 
 /// Adds tags, in place of those with the same keys.
-pub(crate) async fn tag(
-    incoming: &mut Incoming<'_>,
-    resource: &str,
-) -> Result<HttpResponse, ApiError> {
-    let resource = decode(resource)?;
-    let Tagging { tags } = incoming.json().await?;
+pub(super) async fn tag(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let resource = route.path.decoded("resource")?;
+    let TagResourceRequest { tags } = incoming.json().await?;
     let target = target(incoming, &resource)?;
     if tags.is_empty() {
         return Err(ApiError::invalid_parameter(
@@ -43,36 +41,36 @@ pub(crate) async fn tag(
     change(incoming, &target, |kept| kept.extend(tags)).await
 }
 
-/// Removes the tags with these keys; others are no fault.
-pub(crate) async fn untag(
-    incoming: &mut Incoming<'_>,
-    resource: &str,
-) -> Result<HttpResponse, ApiError> {
-    let resource = decode(resource)?;
-    let (target, keys) = (target(incoming, &resource)?, incoming.queries("tagKeys")?);
+/// Removes the tags with these keys. Keys without a tag are ignored.
+pub(super) async fn untag(incoming: &mut Incoming<'_>, route: &Route<'_>) -> ApiResult {
+    let resource = route.path.decoded("resource")?;
+    let (target, keys) = (
+        target(incoming, &resource)?,
+        incoming.query_values("tagKeys")?,
+    );
     change(incoming, &target, |kept| {
         kept.retain(|key, _| !keys.contains(key))
     })
     .await
 }
 
-/// Shows the tags among what is said of a function, if it has any and the caller may see them.
-pub(crate) fn show(incoming: &Incoming<'_>, info: &FunctionInfo, body: &mut Value) {
+/// Adds the tags to the description of a function, if it has any; an error in their place if the caller may not see them.
+pub(super) fn describe(incoming: &Incoming<'_>, info: &FunctionInfo, body: &mut Value) {
     let tags = &info.configuration.tags;
     if tags.is_empty() {
         return;
     }
     match auth::check(incoming, "lambda:ListTags", Some(info.name.as_str())) {
         Ok(()) => body["Tags"] = json!(tags),
-        Err(refused) => body["TagsError"] = refused.told(),
+        Err(refused) => body["TagsError"] = refused.embedded(),
     }
 }
 
-/// What a resource's ARN means.
+/// Returns the function that a resource's ARN names.
 ///
 /// # Errors
-/// When it is the ARN of something other than a function: there are none of these here.
-pub(crate) fn target<'a>(
+/// When it is the ARN of another kind of resource: none exists here.
+pub(super) fn target<'a>(
     incoming: &Incoming<'_>,
     resource: &'a str,
 ) -> Result<Target<'a>, ApiError> {
@@ -87,7 +85,7 @@ pub(crate) fn target<'a>(
     }
 }
 
-/// The function with the tags: neither its versions nor its aliases have any.
+/// Returns the function with the tags: its versions and aliases have none.
 fn function(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<FunctionInfo, ApiError> {
     if target.qualifier.is_some() {
         return Err(ApiError::invalid_parameter(
@@ -104,7 +102,7 @@ async fn change(
     incoming: &Incoming<'_>,
     target: &Target<'_>,
     change: impl FnOnce(&mut BTreeMap<String, String>),
-) -> Result<HttpResponse, ApiError> {
+) -> ApiResult {
     function(incoming, target)?;
     let client = &incoming.api.client;
     client

@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if self.came >= PROGRESS_MIN {
                 self.came = 0;
                 self.presence.goes_on();
-                let kept = match self.unwanted.is_so() {
+                let kept = match self.unwanted.is_marked() {
                     true => 0,
                     false => self.handed_on,
                 };

@@ -67,8 +67,8 @@ def shape(name):
 
 def operations():
     """The names of AWS's operations that the route table has."""
-    table = (ROOT / "src/http/route.rs").read_text().split("fn action(self)")[1].split("/// ")[0]
-    actions = re.findall(r'"lambda:(\w+)"', table)
+    table = (ROOT / "src/http/lambda/operations.rs").read_text()
+    actions = re.findall(r'^ *row\(.*"lambda:(\w+)"', table, re.MULTILINE)
     return ["Invoke" if action == "InvokeFunction" else action for action in actions]
 
 

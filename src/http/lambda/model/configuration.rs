@@ -1,13 +1,13 @@
 //! The members of `UpdateFunctionConfiguration` that AWS's model constrains. Most of them can't be changed while the program
 //! runs, and are checked all the same.
 
-use super::Member;
-use super::members::{body, function, required};
-use super::rule::{Rule, Text};
-use crate::http::lambda::function_ref::Names;
+use super::member::{Member, body, function, required};
+use super::rule::Rule;
+use super::text_rule::TextRule;
+use crate::http::lambda::name_form::NameForm;
 
-pub(super) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
-    function(Names::Plain),
+pub(in crate::http::lambda) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
+    function(NameForm::Plain),
     body("role", Rule::Text(&ROLE)),
     body("handler", Rule::Text(&HANDLER)),
     body("description", Rule::Text(&DESCRIPTION)),
@@ -82,7 +82,7 @@ pub(super) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
         "snapStart.applyOn",
         Rule::Enum(&["PublishedVersions", "None"]),
     ),
-    body("loggingConfig.logFormat", Rule::Enum(&["JSON", "Text"])),
+    body("loggingConfig.logFormat", Rule::Enum(&["JSON", "TextRule"])),
     body(
         "loggingConfig.applicationLogLevel",
         Rule::Enum(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]),
@@ -131,36 +131,37 @@ pub(super) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] = [
     ),
 ];
 
-static ANY_TEXT: Text = Text::any(0, usize::MAX);
-static ROLE: Text = Text::new(
+static ANY_TEXT: TextRule = TextRule::any(0, usize::MAX);
+static ROLE: TextRule = TextRule::new(
     0,
     10_000,
     r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+",
 );
-static HANDLER: Text = Text::new(0, 128, r"[^\s]+");
-static DESCRIPTION: Text = Text::any(0, 256);
-static SUBNET_ID: Text = Text::new(0, 1_024, "subnet-[0-9a-z]*");
-static SECURITY_GROUP_ID: Text = Text::new(0, 1_024, "sg-[0-9a-zA-Z]*");
-static VARIABLE: Text = Text::new(0, usize::MAX, "[a-zA-Z]([a-zA-Z0-9_])+");
-static RESOURCE_ARN: Text = Text::new(0, 10_000, r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()");
-static LAYER: Text = Text::new(
+static HANDLER: TextRule = TextRule::new(0, 128, r"[^\s]+");
+static DESCRIPTION: TextRule = TextRule::any(0, 256);
+static SUBNET_ID: TextRule = TextRule::new(0, 1_024, "subnet-[0-9a-z]*");
+static SECURITY_GROUP_ID: TextRule = TextRule::new(0, 1_024, "sg-[0-9a-zA-Z]*");
+static VARIABLE: TextRule = TextRule::new(0, usize::MAX, "[a-zA-Z]([a-zA-Z0-9_])+");
+static RESOURCE_ARN: TextRule =
+    TextRule::new(0, 10_000, r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()");
+static LAYER: TextRule = TextRule::new(
     1,
     2_048,
     r"((arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+))",
 );
-static WORKING_DIRECTORY: Text = Text::any(0, 1_000);
-static LOG_GROUP: Text = Text::new(1, 512, r"[\.\-_/#A-Za-z0-9]+");
-static CAPACITY_PROVIDER: Text = Text::new(
+static WORKING_DIRECTORY: TextRule = TextRule::any(0, 1_000);
+static LOG_GROUP: TextRule = TextRule::new(1, 512, r"[\.\-_/#A-Za-z0-9]+");
+static CAPACITY_PROVIDER: TextRule = TextRule::new(
     1,
     140,
     r"arn:aws[a-zA-Z-]*:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:capacity-provider:[a-zA-Z0-9-_]+",
 );
-static RUNTIME_ARN: Text = Text::new(
+static RUNTIME_ARN: TextRule = TextRule::new(
     48,
     2_048,
     r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:runtime/.+",
 );
-static RUNTIME_ALIAS: Text = Text::any(1, 128);
+static RUNTIME_ALIAS: TextRule = TextRule::any(1, 128);
 static RUNTIMES: [&str; 52] = [
     "nodejs",
     "nodejs4.3",

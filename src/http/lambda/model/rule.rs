@@ -2,36 +2,19 @@
 //!
 //! `members.rs` says which member of a request has which rule.
 
-use std::sync::OnceLock;
-
-use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-use crate::http::error::{ApiError, Constraint};
-use crate::http::lambda::function_ref::{Names, check_qualifier};
-
-/// The length of a text, in characters, and its pattern.
-pub(super) struct Text {
-    min: usize,
-    max: usize,
-    pattern: Option<&'static str>,
-    test: Test,
-}
-
-/// How a text is held against its pattern.
-enum Test {
-    /// As it stands; made at the first use.
-    Pattern(OnceLock<Option<Regex>>),
-    /// Without it: the regular expressions here can't look ahead, and know no classes of Unicode.
-    By(fn(&str) -> bool),
-}
+use super::text_rule::TextRule;
+use crate::http::constraint::{Constraint, violation};
+use crate::http::error::ApiError;
+use crate::http::lambda::name_form::{NameForm, check_qualifier};
 
 /// The constraints of a member.
 pub(super) enum Rule {
     /// A function's name, in one of its forms.
-    Function(Names),
+    Function(NameForm),
     Qualifier,
-    Text(&'static Text),
+    Text(&'static TextRule),
     /// In the order in which AWS names them.
     Enum(&'static [&'static str]),
     /// A number of 32 bits.
@@ -46,7 +29,7 @@ pub(super) enum Rule {
     /// At most so many texts.
     List {
         max: usize,
-        of: &'static Text,
+        of: &'static TextRule,
     },
     /// At most so many structures; their members are not checked.
     Structures {
@@ -54,85 +37,10 @@ pub(super) enum Rule {
     },
     /// A map with keys like this, and with values like this or with any.
     Map {
-        keys: &'static Text,
-        values: Option<&'static Text>,
+        keys: &'static TextRule,
+        values: Option<&'static TextRule>,
     },
     Structure,
-}
-
-impl Text {
-    pub(super) const fn new(min: usize, max: usize, pattern: &'static str) -> Self {
-        Self {
-            min,
-            max,
-            pattern: Some(pattern),
-            test: Test::Pattern(OnceLock::new()),
-        }
-    }
-
-    /// With a test that is as good as the pattern.
-    pub(super) const fn tested(
-        min: usize,
-        max: usize,
-        pattern: &'static str,
-        test: fn(&str) -> bool,
-    ) -> Self {
-        Self {
-            min,
-            max,
-            pattern: Some(pattern),
-            test: Test::By(test),
-        }
-    }
-
-    pub(super) const fn any(min: usize, max: usize) -> Self {
-        Self {
-            min,
-            max,
-            pattern: None,
-            test: Test::By(|_| true),
-        }
-    }
-
-    fn check(&self, field: &str, value: &str, broken: &mut Vec<String>) {
-        let constraints = self.broken_by(value);
-        broken.extend(constraints.map(|constraint| constraint.broken_by(field, value)));
-    }
-
-    pub(super) fn holds(&self, value: &str) -> bool {
-        self.broken_by(value).next().is_none()
-    }
-
-    fn broken_by(&self, value: &str) -> impl Iterator<Item = Constraint<'static>> {
-        let length = value.chars().count();
-        let short = (length < self.min).then_some(Constraint::LengthMin(self.min));
-        let long = (length > self.max).then_some(Constraint::LengthMax(self.max));
-        let other = self.pattern.filter(|_| !self.matches(value));
-        let other = other.map(Constraint::Pattern);
-        [short, long, other].into_iter().flatten()
-    }
-
-    fn matches(&self, value: &str) -> bool {
-        let compiled = match &self.test {
-            Test::By(test) => return test(value),
-            Test::Pattern(compiled) => compiled,
-        };
-        let compile = || Regex::new(&format!("^(?:{})$", self.pattern?)).ok();
-        let compiled = compiled.get_or_init(compile);
-        compiled.as_ref().is_none_or(|it| it.is_match(value))
-    }
-
-    /// All its constraints, as AWS names them for the items of a list.
-    fn in_words(&self) -> String {
-        let mut rules = Vec::new();
-        if self.max < usize::MAX {
-            rules.push(Constraint::LengthMax(self.max).in_words());
-            rules.push(Constraint::LengthMin(self.min).in_words());
-        }
-        rules.extend(self.pattern.map(|it| Constraint::Pattern(it).in_words()));
-        rules.push("Member must not be null".to_owned());
-        format!("[{}]", rules.join(", "))
-    }
 }
 
 impl Rule {
@@ -157,7 +65,7 @@ impl Rule {
             Self::Integer { min, max } => {
                 let number: i32 = value.parse().map_err(|error| {
                     let name = wire_name(field);
-                    ApiError::query(format!("{name} '{value}' is no number: {error}"))
+                    ApiError::query(format!("{name} '{value}' is not a number: {error}"))
                 })?;
                 check_range(field, number.into(), (*min, *max), broken);
             }
@@ -212,7 +120,7 @@ impl Rule {
         &self,
         field: &str,
         items: &[Value],
-        (max, of): (usize, &Text),
+        (max, of): (usize, &TextRule),
         broken: &mut Vec<String>,
     ) -> Result<(), ApiError> {
         if items.len() > max {
@@ -225,7 +133,7 @@ impl Rule {
         }
         if faulty {
             let rule = format!("Member must satisfy constraint: {}", of.in_words());
-            broken.push(told(field, listed(items), &rule));
+            broken.push(violation(field, listed(items), &rule));
         }
         Ok(())
     }
@@ -234,7 +142,7 @@ impl Rule {
         &self,
         field: &str,
         map: &Map<String, Value>,
-        (keys, values): (&Text, Option<&Text>),
+        (keys, values): (&TextRule, Option<&TextRule>),
         broken: &mut Vec<String>,
     ) -> Result<(), ApiError> {
         let shown = || {
@@ -245,7 +153,7 @@ impl Rule {
         };
         if !map.keys().all(|key| keys.holds(key)) {
             let rule = format!("Map keys must satisfy constraint: {}", keys.in_words());
-            broken.push(told(field, shown(), &rule));
+            broken.push(violation(field, shown(), &rule));
         }
         let Some(values) = values else { return Ok(()) };
         let mut faulty = false;
@@ -255,7 +163,7 @@ impl Rule {
         }
         if faulty {
             let rule = format!("Map value must satisfy constraint: {}", values.in_words());
-            broken.push(told(field, shown(), &rule));
+            broken.push(violation(field, shown(), &rule));
         }
         Ok(())
     }
@@ -298,10 +206,6 @@ fn check_range(field: &str, value: f64, (min, max): (i32, i32), broken: &mut Vec
     }
 }
 
-fn told(field: &str, value: impl std::fmt::Display, rule: &str) -> String {
-    format!("Value '{value}' at '{field}' failed to satisfy constraint: {rule}")
-}
-
 /// `[a, b]`
 fn listed(items: &[Value]) -> String {
     let items: Vec<_> = items.iter().map(shown).collect();
@@ -316,24 +220,12 @@ fn shown(value: &Value) -> String {
 }
 
 #[cfg(test)]
-impl Text {
-    /// Can its pattern be tried at all?
-    pub(super) fn compiles(&self) -> bool {
-        self.matches("");
-        match &self.test {
-            Test::Pattern(compiled) => compiled.get().is_some_and(Option::is_some),
-            Test::By(_) => true,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    static TOKEN: Text = Text::new(2, 4, "[a-z]+");
+    static TOKEN: TextRule = TextRule::new(2, 4, "[a-z]+");
 
     fn texts(rule: &Rule, value: &str) -> Vec<String> {
         let mut broken = Vec::new();
@@ -399,7 +291,7 @@ mod tests {
             error
                 .unwrap_err()
                 .message()
-                .starts_with("MaxItems '2147483648' is no number")
+                .starts_with("MaxItems '2147483648' is not a number")
         );
     }
 
