@@ -12,8 +12,8 @@ use std::time::Duration;
 use common::{fail, invoke, secs, simulate, steps};
 use redrive::testing::{Script, SimulatedDisk, Simulation, Step, run, scripted};
 use redrive::{
-    Client, ConfigureError, DeadLetterBounds, Event, Filter, Function, Invoke, List, Purge,
-    RequestId, RetryPolicy, Runtime, State, Status, WhenFull,
+    BuildError, Client, ConfigureError, DeadLetterBounds, Event, Filter, Function, Invoke, List,
+    Purge, RequestId, RetryPolicy, Runtime, State, Status, StoreErrorKind, WhenFull,
 };
 
 async fn start(disk: &SimulatedDisk, function: Function) -> Simulation {
@@ -242,8 +242,20 @@ fn noting(ran: &Arc<Mutex<HashSet<u32>>>) -> Function {
 }
 
 async fn on_disk(folder: &Path, function: Function) -> Runtime {
-    let builder = Runtime::builder().arbiters(1).function(function);
-    builder.disk(folder).start().await.unwrap()
+    // A runtime that was dropped without a shutdown unlocks its folder a moment later.
+    let deadline = std::time::Instant::now() + secs(30);
+    loop {
+        let builder = Runtime::builder().arbiters(1).function(function.clone());
+        match builder.disk(folder).start().await {
+            Err(BuildError::Store(error))
+                if error.kind() == StoreErrorKind::Locked
+                    && std::time::Instant::now() < deadline =>
+            {
+                tokio::task::yield_now().await;
+            }
+            started => return started.unwrap(),
+        }
+    }
 }
 
 fn block<T>(future: impl Future<Output = T>) -> T {

@@ -58,7 +58,9 @@ impl Saboteur {
 
     fn losses(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
-        let losses = lines.iter().filter(|line| line.contains("control plane"));
+        let losses = lines
+            .iter()
+            .filter(|line| line.contains("control-plane actor"));
         losses.cloned().collect()
     }
 }
