@@ -1,12 +1,12 @@
 //! What can go wrong with redrive itself, by who decides on it: the caller of an invocation, whoever
 //! starts the runtime, the author of a store. A failing function is no error here; it is a `Failure`.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::event::failure::Failure;
 use crate::event::payload::PayloadError;
 use crate::event::request_id::RequestId;
-use crate::function::settings::Fault;
 
 /// Why an invocation was refused. Nothing of a refused event is kept.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -185,8 +185,8 @@ pub enum Bound {
     Bytes(u64),
 }
 
-impl std::fmt::Display for Bound {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Events(max) => write!(f, "{max} events"),
             Self::Bytes(max) => write!(f, "{max} bytes"),
@@ -250,10 +250,35 @@ pub enum BuildError {
     ShuttingDown,
 }
 
+/// One setting that can't be used as given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The function whose setting it is; empty for the runtime's own.
+    pub function: String,
+    /// The setting, by the name of the method that sets it.
+    pub field: &'static str,
+    /// What is wrong with its value, and what to do.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.function.is_empty() {
+            write!(f, "runtime: {}: {}", self.field, self.problem)
+        } else {
+            write!(
+                f,
+                "function `{}`: {}: {}",
+                self.function, self.field, self.problem
+            )
+        }
+    }
+}
+
 struct Faults<'a>(&'a [Fault]);
 
-impl std::fmt::Display for Faults<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} faulty settings", self.0.len())?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
     }

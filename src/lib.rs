@@ -173,7 +173,7 @@ pub use event::payload::{Payload, PayloadError};
 pub use event::request_id::RequestId;
 pub use event::{Deduplicate, Durability, InvocationType, Invoke, Receipt};
 
-pub use event::failure::{Coded, Final, RetryAfter, Throttled};
+pub use event::directive::{Coded, Final, RetryAfter, Throttled};
 pub use function::context::{Context, Event};
 
 pub use actor::dead_letters::{
@@ -181,14 +181,15 @@ pub use actor::dead_letters::{
     Subscribe, Unsubscribe, WhenFull,
 };
 pub use actor::router::Router;
-pub use event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+pub use event::attempt::Attempt;
+pub use event::dead_letter::{Condition, DeadLetter, Letter};
+pub use event::failure::{Failure, FailureKind};
 pub use event::meta::EventMeta;
 pub use function::destination::{Destination, InvocationRecord, RequestContext, ResponseContext};
 
 pub use error::{
-    Bound, BuildError, CallError, ConfigureError, InvokeError, StoreError, StoreErrorKind,
+    Bound, BuildError, CallError, ConfigureError, Fault, InvokeError, StoreError, StoreErrorKind,
 };
-pub use function::settings::Fault;
 
 #[cfg(feature = "disk")]
 pub use store::disk::Disk;

@@ -7,7 +7,7 @@ use crate::admission::destinations::UnknownDestination;
 use crate::base::panic;
 use crate::error::InvokeError;
 use crate::event::Options;
-use crate::event::failure::Condition;
+use crate::event::dead_letter::Condition;
 use crate::event::meta::EventMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::mailbox::Mailbox;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::entry::Ticket;

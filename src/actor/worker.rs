@@ -456,7 +456,7 @@ impl Shift {
             deadline,
             meta: taken.meta.clone(),
             worker_context: self.seat.worker_context().clone(),
-            claim: None,
+            lease: None,
         }
     }
 
@@ -572,7 +572,7 @@ pub(crate) fn worker_context(admission: &Arc<Admission>, mailbox: &Mailbox) -> A
         clock: mailbox.clock.clone(),
         home: admission.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
-        claims: admission.claims.clone(),
+        leases: admission.leases.clone(),
         threads: mailbox.threads.clone(),
     })
 }

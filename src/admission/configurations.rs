@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::error::Fault;
 use crate::error::{ConfigureError, StoreError};
 use crate::event::function_name::FunctionName;
 use crate::function::Function;
 use crate::function::configuration::Configuration;
-use crate::function::settings::Fault;
 use crate::mailbox::Mailbox;
 use crate::persistence::StoreLink;
 use crate::telemetry;

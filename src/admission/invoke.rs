@@ -12,7 +12,7 @@ use super::receipts::{AcceptedCall, Admitting, Receipts};
 use super::refusal::{keys_full, refusal, unknown};
 use crate::base::time::Time;
 use crate::error::InvokeError;
-use crate::event::failure::Condition;
+use crate::event::dead_letter::Condition;
 use crate::event::meta::EventMeta;
 use crate::event::payload::{Payload, PayloadError};
 use crate::event::{Deduplicate, Durability, InvocationType, Invoke, Options, Receipt};

@@ -49,7 +49,7 @@ use crate::function::Function;
 use crate::function::arn::Identity;
 use crate::function::configuration::Configuration;
 use crate::function::destination::Destination;
-use crate::idempotency::lease::Claims;
+use crate::idempotency::lease::ExecutionLeases;
 use crate::mailbox::Mailbox;
 use crate::persistence::StoreLink;
 use crate::queue::RefusalReason;
@@ -65,7 +65,7 @@ pub(crate) struct Admission {
     chosen_ids: ChosenIds,
     pub(crate) configurations: Configurations,
     /// The execution leases of all functions.
-    pub(crate) claims: Arc<Claims>,
+    pub(crate) leases: Arc<ExecutionLeases>,
     pub(crate) store: StoreLink,
     pub(crate) clock: Clock,
     pub(crate) identity: Identity,
@@ -89,7 +89,7 @@ impl Admission {
         Self {
             registry: Registry::default(),
             door: Door::default(),
-            claims: Arc::new(Claims::new(limits.idempotency.clone())),
+            leases: Arc::new(ExecutionLeases::new(limits.idempotency.clone())),
             checks: Checks {
                 limits,
                 clock: clock.clone(),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::registry::NotRegistered;
 use crate::base::excerpt::excerpt;
+use crate::error::Fault;
 use crate::error::{Bound, BuildError, InvokeError};
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::{FUNCTIONS_MAX, RequestId};
-use crate::function::settings::Fault;
 use crate::mailbox::Mailbox;
 use crate::queue::RefusalReason;
 

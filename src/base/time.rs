@@ -4,6 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Serializer;
+
 /// Nanoseconds since 1970 as the wall clock showed when the runtime's clock was made. It never goes back, whatever the wall
 /// clock does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,4 +41,9 @@ impl Time {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Serialises a time as RFC 3339, with milliseconds.
+pub(crate) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
 }

@@ -4,7 +4,7 @@ use actix::{Addr, Handler, Message};
 
 use super::Client;
 use crate::actor::dead_letters::{DeadLetterQueue, Get};
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 
 #[cfg(feature = "http")]
 pub(crate) use crate::actor::dead_letters::{Filter, Find, List, Purge, Redrive, Redriven};

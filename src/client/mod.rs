@@ -16,8 +16,10 @@ use crate::admission::Admission;
 #[cfg(feature = "testing")]
 use crate::base::clock::Clock;
 use crate::base::time::Time;
+use crate::base::time::rfc3339;
 use crate::error::{CallError, InvokeError, StoreError};
-use crate::event::failure::{DeadLetter, Failure, rfc3339};
+use crate::event::dead_letter::DeadLetter;
+use crate::event::failure::Failure;
 use crate::event::function_name::FunctionName;
 use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::{Payload, PayloadError};

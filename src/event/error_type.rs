@@ -13,7 +13,7 @@ const NAME_MAX: usize = 256;
 /// Fits any error into this type, so that its name says nothing of what went wrong?
 pub(crate) fn is_open(type_name: &str) -> bool {
     type_name.starts_with("alloc::boxed::Box<dyn ")
-        || type_name.starts_with("redrive::event::failure::")
+        || type_name.starts_with("redrive::event::directive::")
         || ["anyhow::Error", "eyre::Report"].contains(&type_name)
 }
 

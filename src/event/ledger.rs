@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::queue::entry::Phase;
-
 /// How many events are where, counted since the function was registered in this process.
 /// `accepted = succeeded + dead + cancelled + pending()`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,18 +36,6 @@ impl Ledger {
     /// Neither succeeded nor dead nor cancelled.
     pub fn pending(&self) -> u64 {
         self.ready + self.delayed + self.running + self.unregistered
-    }
-
-    pub(crate) fn count(&mut self, phase: Phase) -> Option<&mut u64> {
-        Some(match phase {
-            Phase::New => return None,
-            Phase::Ready => &mut self.ready,
-            Phase::Delayed => &mut self.delayed,
-            Phase::Running | Phase::Failed => &mut self.running,
-            Phase::Succeeded => &mut self.succeeded,
-            Phase::Dead => &mut self.dead,
-            Phase::Cancelled => &mut self.cancelled,
-        })
     }
 }
 

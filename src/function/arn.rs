@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
+use crate::error::Fault;
 use crate::event::function_name::FunctionName;
 use crate::event::meta::LATEST;
-use crate::function::settings::Fault;
 
 /// The address that AWS's records give a function.
 #[derive(Clone, Debug)]

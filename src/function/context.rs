@@ -15,7 +15,7 @@ use crate::event::function_name::FunctionName;
 use crate::event::meta::SharedMeta;
 use crate::event::payload::Typed;
 use crate::event::request_id::RequestId;
-use crate::idempotency::lease::{Claim, Claims};
+use crate::idempotency::lease::{ExecutionLease, ExecutionLeases};
 
 /// An event, given to a handler. Dereferences to the payload.
 ///
@@ -66,8 +66,8 @@ pub struct Context {
     pub(crate) deadline: Time,
     pub(crate) meta: SharedMeta,
     pub(crate) worker_context: Arc<WorkerContext>,
-    /// The attempt's claim to its idempotency key, if it has one. Whoever keeps a context doesn't keep the claim.
-    pub(crate) claim: Option<Weak<Claim>>,
+    /// The attempt's lease of its idempotency key, if it has one. A kept context doesn't keep the lease.
+    pub(crate) lease: Option<Weak<ExecutionLease>>,
 }
 
 /// What all attempts of one worker share.
@@ -78,7 +78,7 @@ pub(crate) struct WorkerContext {
     pub(crate) home: Arc<dyn Any + Send + Sync>,
     /// The number of the run that is to be given up, if it is still going on.
     pub(crate) abort: AtomicU64,
-    pub(crate) claims: Arc<Claims>,
+    pub(crate) leases: Arc<ExecutionLeases>,
     /// For a function that blocks.
     pub(crate) threads: Arc<Threads>,
 }

@@ -8,7 +8,9 @@ use actix::{Message, Recipient};
 use serde::Serialize;
 
 use crate::base::panic::Caged;
-use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind, rfc3339};
+use crate::base::time::rfc3339;
+use crate::event::dead_letter::{Condition, DeadLetter};
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::meta::LATEST;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;

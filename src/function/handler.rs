@@ -22,7 +22,7 @@ use crate::base::threads::Thread;
 use crate::event::failure::{Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::function::context::{Context, Event};
-use crate::idempotency::lease::Claim;
+use crate::idempotency::lease::ExecutionLease;
 
 /// An async function that handles events: any `async fn(Event<T>) -> Result<R, E>` or closure like it.
 ///
@@ -160,7 +160,7 @@ where
         instance(Thread::default(), move |mut thread, event: Event<T>| {
             let handler = handler.clone();
             let worker_context = event.context().worker_context.clone();
-            let claim = event.context().claim.as_ref().and_then(Weak::upgrade);
+            let lease = event.context().lease.as_ref().and_then(Weak::upgrade);
             let work = move || outcome((**handler)(event));
             // Caught on the thread, which goes on.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
@@ -168,7 +168,7 @@ where
             let span = tracing::Span::current();
             let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
-            let work = move || Claim::run(claim, work);
+            let work = move || ExecutionLease::run(lease, work);
             let run = if worker_context.clock.is_simulated() {
                 Ok(Thread::run_simulated(&worker_context.threads, work))
             } else {

@@ -14,7 +14,7 @@ use crate::event::failure::Failure;
 use crate::event::payload::Payload;
 use crate::function::context::{Context, WorkerContext};
 use crate::function::handler::{Instance, Outcome};
-use crate::idempotency::lease::{Brought, Claim, MARGIN, Wanted};
+use crate::idempotency::lease::{Acquired, ExecutionLease, LeaseRequest, MARGIN};
 use crate::idempotency::{Idempotency, Owner};
 use crate::telemetry;
 
@@ -50,7 +50,7 @@ enum Attempt {
 }
 
 struct Lease {
-    claim: Arc<Claim>,
+    execution: Arc<ExecutionLease>,
     worker_context: Arc<WorkerContext>,
     until: Time,
 }
@@ -61,14 +61,14 @@ impl Lease {
         let now = self.worker_context.clock.now();
         if now > self.until {
             self.until = now.after(MARGIN);
-            self.claim.renew(self.until)?;
+            self.execution.renew(self.until)?;
         }
         Ok(())
     }
 }
 
 impl Idempotent {
-    /// Claims the event's key, if it has one.
+    /// Leases the key of the event, if it has one.
     fn claim(&mut self, payload: &Payload, context: &Context) -> Result<Attempt, Failure> {
         let Some(key) = self.by.key(context.function(), payload)? else {
             if !std::mem::replace(&mut self.warned, true) {
@@ -83,7 +83,7 @@ impl Idempotent {
             since: worker_context.clock.now(),
         };
         let until = context.deadline.after(MARGIN);
-        let wanted = Wanted {
+        let request = LeaseRequest {
             key,
             validated: self.by.validated(payload)?,
             owner,
@@ -91,10 +91,13 @@ impl Idempotent {
             lifetime: self.by.lifetime(),
         };
         Ok(
-            match worker_context.claims.claim(wanted, &worker_context.clock)? {
-                Brought::Result(result) => Attempt::Done(result),
-                Brought::Claim(claim) => Attempt::Claimed(Lease {
-                    claim,
+            match worker_context
+                .leases
+                .acquire(request, &worker_context.clock)?
+            {
+                Acquired::Result(result) => Attempt::Done(result),
+                Acquired::Lease(execution) => Attempt::Claimed(Lease {
+                    execution,
                     worker_context: worker_context.clone(),
                     until,
                 }),
@@ -108,7 +111,7 @@ impl Instance for Idempotent {
         self.attempt = self.claim(&payload, &context)?;
         match &self.attempt {
             Attempt::Done(_) => return Ok(()),
-            Attempt::Claimed(lease) => context.claim = Some(Arc::downgrade(&lease.claim)),
+            Attempt::Claimed(lease) => context.lease = Some(Arc::downgrade(&lease.execution)),
             Attempt::Unclaimed => {}
         }
         self.inner.begin(payload, context)
@@ -124,7 +127,7 @@ impl Instance for Idempotent {
         let outcome = std::task::ready!(self.inner.poll(cx));
         Poll::Ready(
             match std::mem::replace(&mut self.attempt, Attempt::Unclaimed) {
-                Attempt::Claimed(lease) => lease.claim.settle(outcome),
+                Attempt::Claimed(lease) => lease.execution.settle(outcome),
                 _ => outcome,
             },
         )
@@ -155,7 +158,7 @@ mod tests {
     use crate::event::function_name::FunctionName;
     use crate::event::request_id::RequestId;
     use crate::idempotency::Bounds;
-    use crate::idempotency::lease::Claims;
+    use crate::idempotency::lease::ExecutionLeases;
 
     /// A handler that waits for ever and counts how often it is asked.
     #[derive(Clone, Default)]
@@ -184,7 +187,7 @@ mod tests {
             clock: Clock::real(),
             home: Arc::new(()),
             abort: Default::default(),
-            claims: Arc::new(Claims::new(Bounds::default())),
+            leases: Arc::new(ExecutionLeases::new(Bounds::default())),
             threads: Arc::default(),
         })
     }
@@ -207,7 +210,7 @@ mod tests {
             deadline: now.after(Duration::from_secs(3)),
             meta: Default::default(),
             worker_context: worker_context.clone(),
-            claim: None,
+            lease: None,
         };
         let begun = instance.begin(Payload::new(1).unwrap(), context);
         (instance, handler, begun)

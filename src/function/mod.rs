@@ -21,6 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::Fault;
 use crate::event::failure::Failure;
 use crate::event::function_name::FunctionName;
 use crate::event::retry_policy::RetryPolicy;
@@ -29,7 +30,7 @@ use crate::function::crash_loop::RestartIntensity;
 use crate::function::destination::Destination;
 use crate::function::handler::{Factory, Handler, HandlerError, Instance, Stateful};
 use crate::function::idempotent::idempotent;
-use crate::function::settings::{Fault, Settings};
+use crate::function::settings::Settings;
 use crate::function::versions::{Alias, Versions};
 use crate::idempotency::Idempotency;
 

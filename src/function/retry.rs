@@ -27,7 +27,9 @@ use std::time::Duration;
 
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::failure::{Condition, Directive, FailureKind};
+use crate::event::dead_letter::Condition;
+use crate::event::directive::Directive;
+use crate::event::failure::FailureKind;
 use crate::event::retry_policy::{RetryPolicy, doubled};
 
 /// Delay of the first uncounted retry after a throttle or a system error (ASY-20).

@@ -1,8 +1,8 @@
 //! A function's settings, their defaults, and the faults that are found in them.
 
-use std::fmt;
 use std::time::Duration;
 
+use crate::error::Fault;
 use crate::event::function_name::FunctionName;
 use crate::event::retry_policy::RetryPolicy;
 use crate::function::crash_loop::RestartIntensity;
@@ -64,31 +64,6 @@ impl Default for Settings {
 /// More pending events than a request id can number.
 const EVENTS_LIMIT: u32 = 1 << 27;
 pub(crate) const CONCURRENCY_LIMIT: u32 = 100_000;
-
-/// One setting that can't be used as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The function whose setting it is; empty for the runtime's own.
-    pub function: String,
-    /// The setting, by the name of the method that sets it.
-    pub field: &'static str,
-    /// What is wrong with its value, and what to do.
-    pub problem: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.function.is_empty() {
-            write!(f, "runtime: {}: {}", self.field, self.problem)
-        } else {
-            write!(
-                f,
-                "function `{}`: {}: {}",
-                self.function, self.field, self.problem
-            )
-        }
-    }
-}
 
 impl Settings {
     /// Everything that is wrong with them, all at once.

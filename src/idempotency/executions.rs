@@ -25,7 +25,7 @@ use std::fmt;
 use rustc_hash::FxHashMap;
 
 use super::key::{Digest, Key};
-use super::record::{Completed, Owner, Record, State};
+use super::record::{Completed, ExecutionState, Owner, Record};
 use crate::base::time::Time;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
@@ -51,8 +51,8 @@ impl Default for Bounds {
 
 /// What a claim comes to.
 #[derive(Clone, Debug)]
-pub(crate) enum Claimed {
-    Yours,
+pub(crate) enum Acquisition {
+    Leased,
     InProgress {
         owner: Owner,
         until: Time,
@@ -112,22 +112,22 @@ impl Executions {
     ///
     /// Whether payloads agree is asked only where there is a result: one that is in progress may yet fail, and then it
     /// stands for nothing.
-    pub(crate) fn claim(
+    pub(crate) fn acquire(
         &mut self,
         key: &Key,
         owner: Owner,
         validated: Option<Digest>,
         until: Time,
         now: Time,
-    ) -> Claimed {
+    ) -> Acquisition {
         self.sweep(now);
         match self.records.get(key) {
             Some(Record {
                 owner,
-                state: State::InProgress { until },
+                state: ExecutionState::InProgress { until },
                 ..
             }) if *until >= now => {
-                return Claimed::InProgress {
+                return Acquisition::InProgress {
                     owner: *owner,
                     until: *until,
                 };
@@ -135,40 +135,40 @@ impl Executions {
             Some(Record {
                 owner,
                 validated: first,
-                state: State::Completed { result, expires },
+                state: ExecutionState::Completed { result, expires },
             }) if *expires >= now => {
                 if first.zip(validated).is_some_and(|(a, b)| a != b) {
-                    return Claimed::Mismatch {
+                    return Acquisition::Mismatch {
                         first: owner.request_id,
                     };
                 }
                 let result = result.clone();
-                return Claimed::Completed { result };
+                return Acquisition::Completed { result };
             }
             Some(_) => {}
             None => {
                 if let Some(full) = self.full() {
-                    return Claimed::Full(full);
+                    return Acquisition::Full(full);
                 }
             }
         }
         let record = Record {
             owner,
             validated,
-            state: State::InProgress { until },
+            state: ExecutionState::InProgress { until },
         };
         self.put(key, record);
-        Claimed::Yours
+        Acquisition::Leased
     }
 
     /// Moves the end of the lease further out.
     pub(crate) fn renew(&mut self, key: &Key, owner: Owner, until: Time) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
-        let State::InProgress { until: before } = record.state else {
+        let ExecutionState::InProgress { until: before } = record.state else {
             return Err(Fenced);
         };
         let until = until.max(before);
-        let state = State::InProgress { until };
+        let state = ExecutionState::InProgress { until };
         self.put(key, Record { state, ..record });
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Executions {
         expires: Time,
     ) -> Result<Option<Completed>, Fenced> {
         let record = self.owned(key, owner)?;
-        if matches!(record.state, State::Completed { .. }) {
+        if matches!(record.state, ExecutionState::Completed { .. }) {
             return Ok(None);
         }
         let completed = Completed {
@@ -200,7 +200,7 @@ impl Executions {
     /// Gives the claim up, so that anybody may have it (IDM-07). What is completed stays.
     pub(crate) fn release(&mut self, key: &Key, owner: Owner) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
-        if matches!(record.state, State::Completed { .. }) {
+        if matches!(record.state, ExecutionState::Completed { .. }) {
             return Err(Fenced);
         }
         self.remove(key);
@@ -219,7 +219,7 @@ impl Executions {
         let record = Record {
             owner,
             validated,
-            state: State::Completed { result, expires },
+            state: ExecutionState::Completed { result, expires },
         };
         self.put(&key, record);
     }

@@ -1,8 +1,8 @@
-//! The executions of a runtime, shared by its workers: the table of `idempotency/mod.rs` behind a lock.
+//! Leases of executions: the table of `idempotency/executions.rs` behind a lock, shared by all workers.
 //!
-//! A [`Claim`] is the right to one execution. Whoever runs the work holds it; when the last holder lets go without a
-//! result, it is released. So an attempt that failed, panicked, was cancelled, or timed out with its future dropped leaves
-//! its key free at once, and a thread that can't be stopped keeps its key for as long as it runs.
+//! An [`ExecutionLease`] is the right to one execution. The code that runs the work holds it. When its last holder drops it
+//! without a result, the key is free. So an attempt that failed, panicked, was cancelled, or timed out with its future
+//! dropped frees its key at once, and a thread that can't be stopped keeps its key for as long as it runs.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,54 +12,56 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::base::spin_lock;
 use crate::base::time::Time;
-use crate::event::failure::{Directive, Failure, FailureKind};
+use crate::event::directive::Directive;
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::idempotency::{
-    self, Bounds, Claimed, Completed, Digest, Executions, Fenced, Full, Key, Owner,
+    self, Acquisition, Bounds, Completed, Digest, Executions, Fenced, Full, Key, Owner,
 };
 use crate::telemetry;
 
-/// How long after its deadline an attempt still has its key: its timeout may come late, on an arbiter that is blocked.
+/// How long an attempt keeps its key after its deadline: on a blocked arbiter, its timeout may come late.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// Later than anything.
 const NEVER: Time = Time(u64::MAX);
 
-pub(crate) struct Claims {
+/// The executions of a runtime, and the callback that stores their results.
+pub(crate) struct ExecutionLeases {
     executions: Mutex<Executions>,
     keeper: OnceLock<Keeper>,
 }
 
-/// Keeps results beyond the process.
+/// Stores results beyond the process.
 type Keeper = Box<dyn Fn(Completed) + Send + Sync>;
 
-/// What is claimed.
-pub(crate) struct Wanted {
+/// A request for the lease of one execution.
+pub(crate) struct LeaseRequest {
     pub(crate) key: Key,
     pub(crate) validated: Option<Digest>,
     pub(crate) owner: Owner,
     pub(crate) until: Time,
-    /// How long the result stands.
+    /// How long the result is valid.
     pub(crate) lifetime: Duration,
 }
 
-/// What a claim brought.
-pub(crate) enum Brought {
-    Claim(Arc<Claim>),
-    /// It is done already.
+/// The outcome of a request that was not refused.
+pub(crate) enum Acquired {
+    Lease(Arc<ExecutionLease>),
+    /// An earlier execution has this result.
     Result(Option<Payload>),
 }
 
 /// The right to one execution, until it is dropped.
-pub(crate) struct Claim {
-    claims: Arc<Claims>,
+pub(crate) struct ExecutionLease {
+    leases: Arc<ExecutionLeases>,
     key: Key,
     owner: Owner,
     lifetime: Duration,
     clock: Clock,
 }
 
-impl Claims {
+impl ExecutionLeases {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             executions: Mutex::new(Executions::new(bounds)),
@@ -67,7 +69,7 @@ impl Claims {
         }
     }
 
-    /// Takes back results from before the process began, and has those to come kept.
+    /// Restores the results of earlier processes, and sets the callback that stores later ones.
     pub(crate) fn keep(&self, kept: Vec<Completed>, keeper: Keeper) {
         let mut executions = spin_lock::take(&self.executions);
         kept.into_iter()
@@ -75,93 +77,94 @@ impl Claims {
         let _ = self.keeper.set(keeper);
     }
 
-    /// Asks for an execution. Answers with the failure of the event that can't have it.
-    pub(crate) fn claim(
+    /// Requests the lease of an execution. Returns the failure of an event that can't have it.
+    pub(crate) fn acquire(
         self: &Arc<Self>,
-        wanted: Wanted,
+        request: LeaseRequest,
         clock: &Clock,
-    ) -> Result<Brought, Failure> {
-        let Wanted {
+    ) -> Result<Acquired, Failure> {
+        let LeaseRequest {
             key,
             validated,
             owner,
             until,
             lifetime,
-        } = wanted;
+        } = request;
         let now = clock.now();
-        let claimed = spin_lock::take(&self.executions).claim(&key, owner, validated, until, now);
-        match claimed {
-            Claimed::Yours => Ok(Brought::Claim(Arc::new(Claim {
-                claims: self.clone(),
+        let acquisition =
+            spin_lock::take(&self.executions).acquire(&key, owner, validated, until, now);
+        match acquisition {
+            Acquisition::Leased => Ok(Acquired::Lease(Arc::new(ExecutionLease {
+                leases: self.clone(),
                 key,
                 owner,
                 lifetime,
                 clock: clock.clone(),
             }))),
-            Claimed::Completed { result } => Ok(Brought::Result(result)),
-            Claimed::InProgress { owner, until } => Err(in_progress(owner, until.since(now))),
-            Claimed::Mismatch { first } => {
+            Acquisition::Completed { result } => Ok(Acquired::Result(result)),
+            Acquisition::InProgress { owner, until } => Err(in_progress(owner, until.since(now))),
+            Acquisition::Mismatch { first } => {
                 let message = format!(
                     "payload doesn't agree with that of event {first}, whose result its idempotency key stands for"
                 );
                 Err(idempotency::refused("IdempotencyValidationError", message))
             }
-            Claimed::Full(full) => Err(no_room(full)),
+            Acquisition::Full(full) => Err(no_room(full)),
         }
     }
 }
 
-impl Claim {
-    /// Moves the end of the lease further out, or says that the claim is lost.
+impl ExecutionLease {
+    /// Extends the lease. Returns a failure if it is lost.
     pub(crate) fn renew(&self, until: Time) -> Result<(), Failure> {
-        let renewed = spin_lock::take(&self.claims.executions).renew(&self.key, self.owner, until);
+        let renewed = spin_lock::take(&self.leases.executions).renew(&self.key, self.owner, until);
         renewed.map_err(|fenced| self.lost(fenced))
     }
 
-    /// Runs work that nobody can stop: the lease lasts until it ends.
+    /// Runs work that can't be stopped: the lease lasts until it ends.
     pub(crate) fn run(
-        claim: Option<Arc<Self>>,
+        lease: Option<Arc<Self>>,
         work: impl FnOnce() -> Result<Option<Payload>, Failure>,
     ) -> Result<Option<Payload>, Failure> {
-        match claim {
+        match lease {
             None => work(),
-            Some(claim) => {
-                claim.renew(NEVER)?;
+            Some(lease) => {
+                lease.renew(NEVER)?;
                 let outcome = work();
-                claim.settle(outcome)
+                lease.settle(outcome)
             }
         }
     }
 
-    /// The work is over. A result is kept and stands for its key; with a failure the key is free again. The outcome comes
-    /// back, unless the claim was lost: then the result is not this attempt's to give.
+    /// Ends the lease. A result is stored for its key; after a failure the key is free again. Returns the outcome, or a
+    /// failure if the lease was lost: then another attempt decides on the result.
     pub(crate) fn settle(
         self: Arc<Self>,
         outcome: Result<Option<Payload>, Failure>,
     ) -> Result<Option<Payload>, Failure> {
         let result = outcome?;
         let expires = self.clock.now().after(self.lifetime);
-        let kept = spin_lock::take(&self.claims.executions).complete(
+        let kept = spin_lock::take(&self.leases.executions).complete(
             &self.key,
             self.owner,
             result.clone(),
             expires,
         );
         let completed = kept.map_err(|fenced| self.lost(fenced))?;
-        if let Some((keep, completed)) = self.claims.keeper.get().zip(completed) {
+        if let Some((keep, completed)) = self.leases.keeper.get().zip(completed) {
             keep(completed);
         }
         Ok(result)
     }
 
-    /// Retried, the event finds whatever its successor came to.
+    /// Returns the failure of an attempt that lost its lease. Its retry finds the result of the attempt that has the key.
     fn lost(&self, Fenced: Fenced) -> Failure {
         let Owner {
             request_id,
             attempt,
             ..
         } = self.owner;
-        telemetry::claim_lost(self.key.function(), request_id, attempt);
+        telemetry::lease_lost(self.key.function(), request_id, attempt);
         let message = "the attempt outlived its lease, and another event has its idempotency key";
         Failure::new(
             FailureKind::InProgress,
@@ -171,14 +174,14 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for ExecutionLease {
     fn drop(&mut self) {
-        // What is completed stays; what was lost is not ours to release.
-        let _ = spin_lock::take(&self.claims.executions).release(&self.key, self.owner);
+        // A completed execution stays, and a lost lease belongs to another attempt: both refuse the release.
+        let _ = spin_lock::take(&self.leases.executions).release(&self.key, self.owner);
     }
 }
 
-/// IDM-06
+/// Returns the failure of an event whose key another event has (IDM-06).
 fn in_progress(owner: Owner, left: Duration) -> Failure {
     let message = format!(
         "event {} with the same idempotency key is in progress",
@@ -195,7 +198,7 @@ fn in_progress(owner: Owner, left: Duration) -> Failure {
     failure
 }
 
-/// Nothing is forgotten to make room: the event waits until something expires.
+/// Returns the failure of an event without room for its key. No result is evicted: the event waits until one expires.
 fn no_room(full: Full) -> Failure {
     let message =
         format!("no room for one more idempotency key: there are {full} that have not expired");
@@ -215,9 +218,13 @@ mod tests {
     use crate::event::function_name::FunctionName;
     use crate::event::request_id::RequestId;
 
-    /// Claims one key for a second.
-    fn claim(claims: &Arc<Claims>, by: u128, clock: &Clock) -> Result<Brought, Failure> {
-        let wanted = Wanted {
+    /// Requests one key for a second.
+    fn acquire(
+        leases: &Arc<ExecutionLeases>,
+        by: u128,
+        clock: &Clock,
+    ) -> Result<Acquired, Failure> {
+        let request = LeaseRequest {
             key: Key::new(FunctionName::new("f"), Digest::of(&json!(1))),
             validated: None,
             owner: Owner {
@@ -228,57 +235,69 @@ mod tests {
             until: clock.now().after(Duration::from_secs(1)),
             lifetime: Duration::from_secs(60),
         };
-        claims.claim(wanted, clock)
+        leases.acquire(request, clock)
     }
 
-    fn claimed(brought: Result<Brought, Failure>) -> Arc<Claim> {
-        match brought {
-            Ok(Brought::Claim(claim)) => claim,
-            Ok(Brought::Result(_)) => panic!("nothing is done"),
+    fn leased(acquired: Result<Acquired, Failure>) -> Arc<ExecutionLease> {
+        match acquired {
+            Ok(Acquired::Lease(lease)) => lease,
+            Ok(Acquired::Result(_)) => panic!("no result exists yet"),
             Err(failure) => panic!("{failure}"),
         }
     }
 
     /// BYD-15
     #[tokio::test(start_paused = true)]
-    async fn the_result_of_whoever_lost_its_key_is_not_given() {
-        let (claims, clock) = (Arc::new(Claims::new(Bounds::default())), Clock::real());
-        let first = claimed(claim(&claims, 1, &clock));
+    async fn the_result_of_an_attempt_that_lost_its_lease_is_refused() {
+        let (leases, clock) = (
+            Arc::new(ExecutionLeases::new(Bounds::default())),
+            Clock::real(),
+        );
+        let first = leased(acquire(&leases, 1, &clock));
         tokio::time::advance(Duration::from_secs(2)).await;
-        let second = claimed(claim(&claims, 2, &clock));
+        let second = leased(acquire(&leases, 2, &clock));
         let lost = first.settle(Ok(None)).unwrap_err();
         assert_eq!(lost.kind, FailureKind::InProgress);
-        assert!(claim(&claims, 3, &clock).is_err());
+        assert!(acquire(&leases, 3, &clock).is_err());
         let result = second.settle(Ok(Payload::new(2).ok())).unwrap();
         assert_eq!(result.unwrap().read::<u32>().unwrap(), 2);
-        assert!(matches!(claim(&claims, 3, &clock), Ok(Brought::Result(_))));
+        assert!(matches!(
+            acquire(&leases, 3, &clock),
+            Ok(Acquired::Result(_))
+        ));
     }
 
-    /// IDM-06: what is left of the lease is when to come back at the latest.
+    /// IDM-06: the rest of the lease is the longest delay of the retry.
     #[tokio::test(start_paused = true)]
-    async fn the_lease_is_over_when_its_failure_says() {
-        let (claims, clock) = (Arc::new(Claims::new(Bounds::default())), Clock::real());
-        let _abandoned = claimed(claim(&claims, 1, &clock));
+    async fn the_retry_delay_of_an_event_whose_key_is_leased_ends_with_the_lease() {
+        let (leases, clock) = (
+            Arc::new(ExecutionLeases::new(Bounds::default())),
+            Clock::real(),
+        );
+        let _abandoned = leased(acquire(&leases, 1, &clock));
         tokio::time::advance(Duration::from_millis(400)).await;
-        let Some(Directive::After(left)) = claim(&claims, 2, &clock).err().unwrap().directive
+        let Some(Directive::After(left)) = acquire(&leases, 2, &clock).err().unwrap().directive
         else {
-            panic!("it says when")
+            panic!("the failure has a delay")
         };
         assert_eq!(left, Duration::from_millis(601));
         tokio::time::advance(left).await;
-        claimed(claim(&claims, 2, &clock));
+        leased(acquire(&leases, 2, &clock));
     }
 
     /// IDM-07
     #[test]
-    fn the_last_to_let_go_frees_the_key() {
-        let (claims, clock) = (Arc::new(Claims::new(Bounds::default())), Clock::real());
-        let first = claimed(claim(&claims, 1, &clock));
+    fn the_key_is_free_once_the_last_holder_drops_its_lease() {
+        let (leases, clock) = (
+            Arc::new(ExecutionLeases::new(Bounds::default())),
+            Clock::real(),
+        );
+        let first = leased(acquire(&leases, 1, &clock));
         let thread = first.clone();
         drop(first);
-        assert!(claim(&claims, 2, &clock).is_err());
+        assert!(acquire(&leases, 2, &clock).is_err());
         let failed = thread.settle(Err(Failure::worker_lost()));
         assert!(failed.is_err());
-        claimed(claim(&claims, 2, &clock));
+        leased(acquire(&leases, 2, &clock));
     }
 }

@@ -22,7 +22,7 @@ use crate::event::failure::{Failure, FailureKind};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::{Payload, PayloadError};
 
-pub(crate) use executions::{Bounds, Claimed, Executions, Fenced, Full};
+pub(crate) use executions::{Acquisition, Bounds, Executions, Fenced, Full};
 pub(crate) use key::{Digest, Key};
 pub(crate) use record::{Completed, Owner};
 

@@ -33,11 +33,11 @@ pub(crate) struct Completed {
 pub(super) struct Record {
     pub(super) owner: Owner,
     pub(super) validated: Option<Digest>,
-    pub(super) state: State,
+    pub(super) state: ExecutionState,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(super) enum ExecutionState {
     InProgress {
         until: Time,
     },
@@ -51,15 +51,17 @@ impl Record {
     /// When it may be forgotten, if nothing happens to it.
     pub(super) fn end(&self) -> Time {
         match self.state {
-            State::InProgress { until } => until.after(ABANDONED),
-            State::Completed { expires, .. } => expires,
+            ExecutionState::InProgress { until } => until.after(ABANDONED),
+            ExecutionState::Completed { expires, .. } => expires,
         }
     }
 
     pub(super) fn bytes(&self) -> u64 {
         match &self.state {
-            State::Completed { result, .. } => result.as_ref().map_or(0, |r| r.size() as u64),
-            State::InProgress { .. } => 0,
+            ExecutionState::Completed { result, .. } => {
+                result.as_ref().map_or(0, |r| r.size() as u64)
+            }
+            ExecutionState::InProgress { .. } => 0,
         }
     }
 }

@@ -156,7 +156,9 @@ mod tests {
             clock: mailbox.clock.clone(),
             home: Arc::new(()),
             abort: Default::default(),
-            claims: Arc::new(crate::idempotency::lease::Claims::new(Default::default())),
+            leases: Arc::new(crate::idempotency::lease::ExecutionLeases::new(
+                Default::default(),
+            )),
             threads: mailbox.threads.clone(),
         };
         let seat = mailbox.register_worker(Arc::new(worker_context), 0);

@@ -5,7 +5,9 @@
 
 use super::{Inner, Mailbox, Wake};
 use crate::base::time::Time;
-use crate::event::failure::{Attempt, Condition, Failure, FailureKind};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::Condition;
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::request_id::RequestId;
 use crate::function::retry;
 use crate::mailbox::snapshot::EventOutcome;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::failure::{DeadLetter, Failure};
+use crate::event::dead_letter::DeadLetter;
+use crate::event::failure::Failure;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::queue::entry::{Phase, Slot};

@@ -3,7 +3,9 @@
 //! A notice is told after the lock is released and is never waited for. What to make of it is the listener's to decide.
 
 use crate::base::time::Time;
-use crate::event::failure::{Attempt, DeadLetter, Failure};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
+use crate::event::failure::Failure;
 use crate::event::request_id::RequestId;
 use crate::queue::entry::Ticket;
 

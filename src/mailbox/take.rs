@@ -8,7 +8,8 @@ use std::task::Waker;
 
 use super::{Deferred, Inner, Mailbox, Wake};
 use crate::base::time::Time;
-use crate::event::failure::{Condition, DeadLetter, Failure, FailureKind};
+use crate::event::dead_letter::{Condition, DeadLetter};
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::context::WorkerContext;

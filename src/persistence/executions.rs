@@ -4,7 +4,7 @@ use super::StoreLink;
 use crate::base::panic;
 use crate::base::time::Time;
 use crate::event::function_name::FunctionName;
-use crate::idempotency::lease::Claims;
+use crate::idempotency::lease::ExecutionLeases;
 use crate::idempotency::{Completed, Digest, Key, Owner};
 use crate::store::Execution;
 use crate::telemetry;
@@ -14,7 +14,7 @@ impl StoreLink {
     /// function has now.
     pub(crate) async fn keep_executions(
         &self,
-        leases: &Claims,
+        leases: &ExecutionLeases,
         current_name: impl Fn(FunctionName) -> FunctionName,
     ) {
         let Some(link) = &self.link else {

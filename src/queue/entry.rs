@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
+use crate::event::ledger::Ledger;
 use crate::event::meta::SharedMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
@@ -38,6 +40,19 @@ pub(crate) enum Phase {
 impl Phase {
     pub(crate) fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::Dead | Self::Cancelled)
+    }
+
+    /// Returns the figure of `ledger` that counts the events of this phase.
+    pub(crate) fn count(self, ledger: &mut Ledger) -> Option<&mut u64> {
+        Some(match self {
+            Self::New => return None,
+            Self::Ready => &mut ledger.ready,
+            Self::Delayed => &mut ledger.delayed,
+            Self::Running | Self::Failed => &mut ledger.running,
+            Self::Succeeded => &mut ledger.succeeded,
+            Self::Dead => &mut ledger.dead,
+            Self::Cancelled => &mut ledger.cancelled,
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::base::time::Time;
-use crate::event::failure::{Attempt, Failure};
+use crate::event::attempt::Attempt;
+use crate::event::failure::Failure;
 use crate::event::payload::Payload;
 use crate::function::settings::Retention;
 use crate::queue::entry::{Side, Slot};

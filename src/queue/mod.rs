@@ -31,7 +31,9 @@ use std::collections::HashMap;
 
 use crate::base::time::Time;
 use crate::event::InvocationType;
-use crate::event::failure::{self, Attempt, DeadLetter};
+use crate::event::attempt;
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::settings::Retention;
@@ -424,10 +426,10 @@ impl Queue {
         self.failed += u64::from(phase == Phase::Failed);
         self.failed -= u64::from(old == Phase::Failed);
         let ledger = self.ledger(slot);
-        if let Some(count) = ledger.count(old) {
+        if let Some(count) = old.count(ledger) {
             *count -= 1;
         }
-        if let Some(count) = ledger.count(phase) {
+        if let Some(count) = phase.count(ledger) {
             *count += 1;
         }
     }
@@ -782,7 +784,7 @@ impl Queue {
     pub(crate) fn remember(&mut self, slot: u32, attempt: Attempt) -> &mut Side {
         let side = self.slots[slot].side.get_or_insert_default();
         self.pending_bytes -= texts(&side.attempts) as u64;
-        failure::remember(&mut side.attempts, attempt);
+        attempt::remember(&mut side.attempts, attempt);
         self.pending_bytes += texts(&side.attempts) as u64;
         side
     }

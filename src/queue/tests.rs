@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::failure::{Attempt, Failure};
+use crate::event::attempt::Attempt;
+use crate::event::failure::Failure;
 
 const BOUNDS: QueueBounds = QueueBounds {
     events_max: 12,

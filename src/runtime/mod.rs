@@ -24,16 +24,16 @@ use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::client::Client;
 use crate::error::BuildError;
+use crate::error::Fault;
 #[cfg(feature = "disk")]
 use crate::error::StoreError;
 use crate::event::Durability;
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::function::Function;
 use crate::function::arn::Identity;
 use crate::function::destination::Destination;
-use crate::function::settings::Fault;
 use crate::idempotency::Bounds;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::mailbox::{Drain, Mailbox};
@@ -372,7 +372,7 @@ impl Builder {
             .keep_renamed(&self.functions, &store)
             .await;
         let current_name = |name| admission.registry.current_name(name);
-        store.keep_executions(&admission.claims, current_name).await;
+        store.keep_executions(&admission.leases, current_name).await;
         let (shared, arbiters) = (admission.clone(), pool.clone());
         let (bounds, subscribers) = (self.dead_letters, self.on_dead_letter);
         let dead_letters = host.start_dead_letters(move || {

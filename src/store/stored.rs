@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
-use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::Payload;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
-use crate::event::failure::{Attempt, Condition, Failure};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::Condition;
+use crate::event::failure::Failure;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 
@@ -45,7 +47,7 @@ pub(crate) fn no_idempotency_key(function: &FunctionName, request_id: RequestId)
     warn!(%function, %request_id, "event has no idempotency key and runs without one; each worker logs this once");
 }
 
-pub(crate) fn claim_lost(function: &FunctionName, request_id: RequestId, attempt: u32) {
+pub(crate) fn lease_lost(function: &FunctionName, request_id: RequestId, attempt: u32) {
     warn!(%function, %request_id, attempt, "attempt outlived its idempotency lease; another event holds the key");
 }
 

@@ -27,7 +27,7 @@ pub(crate) use disk_log::{
     store_not_closed, store_recovered, store_running_damaged, store_short,
 };
 pub(crate) use event_log::{
-    accepted, claim_lost, dead_lettered, destination_failed, logs_accepted, no_idempotency_key,
+    accepted, dead_lettered, destination_failed, lease_lost, logs_accepted, no_idempotency_key,
     retried, superseded,
 };
 #[cfg(feature = "http")]

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
-use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::{Condition, DeadLetter, Letter};
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;

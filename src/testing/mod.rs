@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::{self, Clock};
 use crate::client::Client;
 use crate::error::BuildError;
-use crate::event::failure::{Final, RetryAfter, Throttled};
+use crate::event::directive::{Final, RetryAfter, Throttled};
 use crate::function::Function;
 use crate::function::context::Event;
 use crate::runtime::{Builder, Runtime};

@@ -8,7 +8,8 @@ use std::ops::{Bound, ControlFlow};
 use smallvec::SmallVec;
 
 use super::query::Filter;
-use crate::event::failure::{Condition, DeadLetter, Failure};
+use crate::event::dead_letter::{Condition, DeadLetter};
+use crate::event::failure::Failure;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 

@@ -22,7 +22,7 @@ use crate::actor::lost_actor::LossGuard;
 use crate::actor::message::Bury;
 use crate::actor::work_budget::WorkBudget;
 use crate::admission::Admission;
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::request_id::RequestId;
 use crate::store::Settlement;
 use crate::telemetry;

@@ -9,7 +9,7 @@ use actix::prelude::*;
 
 use super::DeadLetterQueue;
 use super::kept::Span;
-use crate::event::failure::{Condition, DeadLetter};
+use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::request_id::RequestId;
 
 /// Which dead letters are meant; all of them unless something is said.

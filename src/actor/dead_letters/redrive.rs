@@ -7,13 +7,13 @@ use actix::prelude::*;
 use super::kept::Span;
 use super::{DeadLetterQueue, Filter};
 use crate::admission::receipts::Admitting;
+use crate::error::Fault;
 use crate::error::InvokeError;
 use crate::event::Invoke;
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::function::settings::Fault;
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
 /// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the

@@ -17,7 +17,7 @@ use super::query::Filter;
 use crate::actor::arbiter_pool::{Home, Pool};
 use crate::base::capacity::{Capacity, Permit};
 use crate::base::panic::{self, Caged};
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::telemetry;
 
 /// Has dead letters sent to an actor or a closure, each once and in order: every one that comes from now on, and with

@@ -8,7 +8,7 @@ use super::dead_letter_filter::{LetterFilter, check_letter, permitted};
 use super::durable::wait_until_durable;
 use super::parameters::{limit, number, request_id};
 use crate::client::dead_letters::{Find, List, Purge, Redrive, Redriven};
-use crate::event::failure::DeadLetter;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::http::auth;

@@ -38,8 +38,8 @@ fn table(records_max: usize, bytes_max: u64) -> Executions {
 }
 
 impl Executions {
-    fn claims(&mut self, n: u8, by: u8, until: u32, now: u32) -> Claimed {
-        self.claim(&key(n), owner(by), None, at(until), at(now))
+    fn claims(&mut self, n: u8, by: u8, until: u32, now: u32) -> Acquisition {
+        self.acquire(&key(n), owner(by), None, at(until), at(now))
     }
 
     fn completes(&mut self, n: u8, by: u8, expires: u32) -> Result<Option<Completed>, Fenced> {
@@ -50,8 +50,8 @@ impl Executions {
     fn all(&self) -> String {
         let records: BTreeMap<_, _> = self.records.iter().collect();
         let results = |r: &Record| match &r.state {
-            State::Completed { result, .. } => result.clone(),
-            State::InProgress { .. } => None,
+            ExecutionState::Completed { result, .. } => result.clone(),
+            ExecutionState::InProgress { .. } => None,
         };
         let results: Vec<_> = records
             .values()
@@ -68,9 +68,9 @@ impl Executions {
     }
 }
 
-fn reads(claimed: &Claimed) -> Option<u8> {
+fn reads(claimed: &Acquisition) -> Option<u8> {
     match claimed {
-        Claimed::Completed { result } => result.as_ref().map(|r| r.read().unwrap()),
+        Acquisition::Completed { result } => result.as_ref().map(|r| r.read().unwrap()),
         _ => None,
     }
 }
@@ -79,12 +79,12 @@ fn reads(claimed: &Claimed) -> Option<u8> {
 #[test]
 fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
     let mut table = table(10, 100);
-    assert!(matches!(table.claims(1, 1, 5, 0), Claimed::Yours));
+    assert!(matches!(table.claims(1, 1, 5, 0), Acquisition::Leased));
     let waits = table.claims(1, 2, 9, 5);
-    assert!(matches!(waits, Claimed::InProgress { until, .. } if until == at(5)));
+    assert!(matches!(waits, Acquisition::InProgress { until, .. } if until == at(5)));
     table.completes(1, 1, 100).unwrap();
     assert_eq!(reads(&table.claims(1, 2, 105, 100)), Some(1));
-    assert!(matches!(table.claims(1, 2, 105, 101), Claimed::Yours));
+    assert!(matches!(table.claims(1, 2, 105, 101), Acquisition::Leased));
 }
 
 /// IDM-04, IDM-13, BYD-15
@@ -92,7 +92,7 @@ fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
 fn a_lease_that_ran_out_may_be_taken_over_and_its_owner_changes_nothing_any_more() {
     let mut table = table(10, 100);
     table.claims(1, 1, 5, 0);
-    assert!(matches!(table.claims(1, 2, 10, 6), Claimed::Yours));
+    assert!(matches!(table.claims(1, 2, 10, 6), Acquisition::Leased));
     let before = table.all();
     assert!(table.completes(1, 1, 100).is_err());
     assert!(table.renew(&key(1), owner(1), at(50)).is_err());
@@ -117,8 +117,8 @@ fn an_owner_is_one_attempt() {
         ..owner(1)
     };
     for other in [second, anew] {
-        let claimed = table.claim(&key(1), other, None, at(9), at(1));
-        assert!(matches!(claimed, Claimed::InProgress { .. }));
+        let claimed = table.acquire(&key(1), other, None, at(9), at(1));
+        assert!(matches!(claimed, Acquisition::InProgress { .. }));
         assert!(table.release(&key(1), other).is_err());
     }
 }
@@ -139,7 +139,7 @@ fn what_is_released_is_free_and_what_is_completed_is_not_released() {
     let mut table = table(10, 100);
     table.claims(1, 1, 5, 0);
     table.release(&key(1), owner(1)).unwrap();
-    assert!(matches!(table.claims(1, 2, 5, 0), Claimed::Yours));
+    assert!(matches!(table.claims(1, 2, 5, 0), Acquisition::Leased));
     table.completes(1, 2, 100).unwrap();
     assert!(table.release(&key(1), owner(2)).is_err());
     assert!(table.renew(&key(1), owner(2), at(500)).is_err());
@@ -153,7 +153,7 @@ fn a_renewal_never_shortens_a_lease() {
     for until in [50, 7] {
         table.renew(&key(1), owner(1), at(until)).unwrap();
         let waits = table.claims(1, 2, 99, 6);
-        assert!(matches!(waits, Claimed::InProgress { until, .. } if until == at(50)));
+        assert!(matches!(waits, Acquisition::InProgress { until, .. } if until == at(50)));
     }
 }
 
@@ -163,7 +163,7 @@ fn a_payload_must_agree_with_the_one_whose_result_is_there() {
     let mut table = table(10, 100);
     let digest = |n: u8| Some(Digest::of(&json!(n)));
     let mut claim = |by, validated, now| {
-        let claimed = table.claim(&key(1), owner(by), validated, at(now + 5), at(now));
+        let claimed = table.acquire(&key(1), owner(by), validated, at(now + 5), at(now));
         if by == 1 {
             table.completes(1, 1, 100).unwrap();
         }
@@ -172,10 +172,10 @@ fn a_payload_must_agree_with_the_one_whose_result_is_there() {
     claim(1, digest(1), 0);
     assert_eq!(reads(&claim(2, digest(1), 1)), Some(1));
     let other = claim(2, digest(2), 1);
-    assert!(matches!(other, Claimed::Mismatch { first } if first == owner(1).request_id));
+    assert!(matches!(other, Acquisition::Mismatch { first } if first == owner(1).request_id));
     // What nobody asked about is no disagreement: the function may have been changed meanwhile.
     assert_eq!(reads(&claim(2, None, 1)), Some(1));
-    assert!(matches!(claim(2, digest(2), 101), Claimed::Yours));
+    assert!(matches!(claim(2, digest(2), 101), Acquisition::Leased));
 }
 
 /// While it is in progress it may yet fail: the other one waits for that.
@@ -183,9 +183,9 @@ fn a_payload_must_agree_with_the_one_whose_result_is_there() {
 fn a_payload_that_disagrees_with_one_in_progress_waits() {
     let mut table = table(10, 100);
     let digest = |n: u8| Some(Digest::of(&json!(n)));
-    table.claim(&key(1), owner(1), digest(1), at(5), at(0));
-    let claimed = table.claim(&key(1), owner(2), digest(2), at(5), at(1));
-    assert!(matches!(claimed, Claimed::InProgress { .. }));
+    table.acquire(&key(1), owner(1), digest(1), at(5), at(0));
+    let claimed = table.acquire(&key(1), owner(2), digest(2), at(5), at(1));
+    assert!(matches!(claimed, Acquisition::InProgress { .. }));
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn at_a_bound_new_keys_are_refused_until_something_expires_and_known_ones_are_an
         table.completes(n, n, 100).unwrap();
     }
     let refused = table.claims(3, 3, 105, 100);
-    assert!(matches!(refused, Claimed::Full(Full::Records(2))));
+    assert!(matches!(refused, Acquisition::Full(Full::Records(2))));
     assert_eq!(reads(&table.claims(2, 3, 105, 100)), Some(2));
-    assert!(matches!(table.claims(3, 3, 106, 101), Claimed::Yours));
+    assert!(matches!(table.claims(3, 3, 106, 101), Acquisition::Leased));
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn results_of_what_is_under_way_go_beyond_the_bound_and_nothing_new_comes_in() {
     table.completes(2, 2, 200).unwrap();
     assert_eq!(table.bytes, 2);
     let refused = table.claims(3, 3, 105, 101);
-    assert!(matches!(refused, Claimed::Full(Full::Bytes(1))));
-    assert!(matches!(table.claims(3, 3, 206, 201), Claimed::Yours));
+    assert!(matches!(refused, Acquisition::Full(Full::Bytes(1))));
+    assert!(matches!(table.claims(3, 3, 206, 201), Acquisition::Leased));
 }
 
 /// However many have expired, one claim forgets few of them; but it is not refused for want of room that there is.
@@ -229,7 +229,7 @@ fn the_expired_go_a_few_at_a_time_unless_room_is_wanted() {
         table.completes(n, n, 30).unwrap();
     }
     table.bounds.bytes_max = 1;
-    assert!(matches!(table.claims(251, 1, 45, 40), Claimed::Yours));
+    assert!(matches!(table.claims(251, 1, 45, 40), Acquisition::Leased));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -287,7 +287,7 @@ proptest! {
             let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
             match op {
                 Op::Claim => match (executions.claims(n, by, until, now), known) {
-                    (Claimed::Yours, known) => {
+                    (Acquisition::Leased, known) => {
                         let free = match known {
                             None => true,
                             Some(Plain::Running { until, .. }) => until < now,
@@ -296,15 +296,15 @@ proptest! {
                         prop_assert!(free, "{known:?} at {now}");
                         plain.insert(n, Plain::Running { by, until });
                     }
-                    (Claimed::InProgress { owner: o, until: u }, Some(Plain::Running { by, until })) => {
+                    (Acquisition::InProgress { owner: o, until: u }, Some(Plain::Running { by, until })) => {
                         prop_assert_eq!((o, u), (owner(by), at(until)));
                         prop_assert!(until >= now);
                     }
-                    (Claimed::Completed { result }, Some(Plain::Done { by, expires })) => {
+                    (Acquisition::Completed { result }, Some(Plain::Done { by, expires })) => {
                         prop_assert_eq!(result.unwrap().read::<u8>().unwrap(), by);
                         prop_assert!(expires >= now);
                     }
-                    (Claimed::Full(_), _) => {
+                    (Acquisition::Full(_), _) => {
                         let live = plain.values().filter(|p| match p {
                             Plain::Running { until, .. } => until + 3_600 >= now,
                             Plain::Done { expires, .. } => *expires >= now,

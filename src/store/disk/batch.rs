@@ -15,7 +15,8 @@ use super::record::{
 };
 use crate::base::time::Time;
 use crate::error::StoreError;
-use crate::event::failure::{Attempt, DeadLetter};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::event::{Deduplicate, Durability};

@@ -21,7 +21,8 @@ use super::record::{self, Blob, EventRecord, FinishedRecord, LogRecord, Schedule
 use super::segment_file;
 use super::segment_table::{EntryState, IndexEntry};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::failure::{Attempt, Condition, DeadLetter, Letter, remember};
+use crate::event::attempt::{Attempt, remember};
+use crate::event::dead_letter::{Condition, DeadLetter, Letter};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::FramePlace;
 use crate::base::time::Time;
-use crate::event::failure::{Attempt, Condition, Failure};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::Condition;
+use crate::event::failure::Failure;
 use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{at, event, fetch, keep, tiny, virtual_time};
 use crate::error::StoreErrorKind;
-use crate::event::failure::{Attempt, Failure, FailureKind};
+use crate::event::attempt::Attempt;
+use crate::event::failure::{Failure, FailureKind};
 use crate::store::disk::Disk;
 use crate::store::disk::files::Files;
 use crate::store::disk::frame::{self, FramePlace};

@@ -9,7 +9,8 @@ use super::{
 };
 use super::{ask, virtual_time};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::failure::{Attempt, Failure, FailureKind};
+use crate::event::attempt::Attempt;
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::request_id::RequestId;
 use crate::store::disk::files::Files;
 use crate::store::disk::salvage::{Salvage, salvage};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{at, event, fetch, filler, forgetful, keep, open, succeed, tiny, virtual_time};
 use crate::event::Deduplicate;
-use crate::event::failure::{Attempt, Condition, DeadLetter, Failure, FailureKind, Letter};
+use crate::event::attempt::Attempt;
+use crate::event::dead_letter::{Condition, DeadLetter, Letter};
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;

@@ -9,9 +9,9 @@ use rand::{Rng, SeedableRng};
 
 use super::{append, ask, at, due, event, fetch, filler, open};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::failure::{
-    Attempt, Condition, DeadLetter, Failure, FailureKind, Letter, remember,
-};
+use crate::event::attempt::{Attempt, remember};
+use crate::event::dead_letter::{Condition, DeadLetter, Letter};
+use crate::event::failure::{Failure, FailureKind};
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
