@@ -1,9 +1,9 @@
-//! The bytes that the server holds for its clients, of all connections together: of answers that are not taken yet, or of
-//! requests that are not whole yet.
+//! The bytes that the server buffers for its clients, over all connections: of responses that are not read yet, or of requests
+//! that are not complete.
 //!
-//! When there are more than may be, the connection is ended whose client has gone on least: first those that have done nothing
-//! since their bytes are held, then those that have done nothing for the longest time. So clients that don't read, or send
-//! large bodies and stop, don't take the memory of the application; one that reads slowly and steadily gets its answer whole.
+//! Beyond the bound, the connection whose client has made the least progress is evicted: first those that have done nothing
+//! since their bytes are buffered, then by the time of the last progress. So clients that don't read, or that send large bodies
+//! and stop, don't use up the application's memory, and a slow but steady reader gets its whole response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::base::clock::tokio_now;
 use crate::base::spin_lock::take;
 
-/// What a client takes or sends so soon after the beginning may be its system's doing, and says nothing of what it will do.
+/// Bytes that move this soon after the beginning may have moved between system buffers only: they are not progress yet.
 const BEGINNING: Duration = Duration::from_millis(500);
 
 pub(super) struct Buffered {
@@ -26,29 +26,29 @@ pub(super) struct Buffered {
 
 #[derive(Default)]
 struct HeldBytes {
-    bytes: usize,
-    last: u64,
-    parts: BTreeMap<EvictionRank, Holding>,
+    total: usize,
+    last_number: u64,
+    connections: BTreeMap<EvictionRank, ConnectionBytes>,
 }
 
-/// Those whose clients have done nothing yet come first, then those that last did something long ago.
+/// The order of eviction: clients without progress first, then by the time of the last progress.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct EvictionRank {
-    has_gone_on: bool,
+    has_progressed: bool,
     number: u64,
 }
 
-struct Holding {
+struct ConnectionBytes {
     bytes: usize,
     since: Instant,
-    end: Arc<Notify>,
+    evict: Arc<Notify>,
 }
 
-/// What one connection holds.
+/// The bytes that one connection holds.
 pub(super) struct Share {
     of: Arc<Buffered>,
-    part: Option<EvictionRank>,
-    end: Arc<Notify>,
+    rank: Option<EvictionRank>,
+    evict: Arc<Notify>,
 }
 
 impl Buffered {
@@ -59,52 +59,56 @@ impl Buffered {
         })
     }
 
-    /// Nothing yet, of a connection whose `end` is notified when it has to go.
-    pub(super) fn share(self: &Arc<Self>, end: Arc<Notify>) -> Share {
+    /// Returns an empty share for a connection. `evict` is notified when the connection is evicted.
+    pub(super) fn share(self: &Arc<Self>, evict: Arc<Notify>) -> Share {
         Share {
             of: self.clone(),
-            part: None,
-            end,
+            rank: None,
+            evict,
         }
     }
 }
 
 impl HeldBytes {
-    fn remove(&mut self, part: EvictionRank) -> Option<Holding> {
-        let part = self.parts.remove(&part)?;
-        self.bytes -= part.bytes;
-        Some(part)
+    fn remove(&mut self, rank: EvictionRank) -> Option<ConnectionBytes> {
+        let removed = self.connections.remove(&rank)?;
+        self.total -= removed.bytes;
+        Some(removed)
     }
 }
 
 impl Share {
-    /// The connection begins to hold so many bytes, or its client has just sent or taken some and these are there now. Others
-    /// are ended if that is too much.
+    /// Sets how many bytes the connection holds. Each call is progress of its client. Evicts others beyond the bound.
     pub(super) fn hold(&mut self, bytes: usize) {
-        if bytes == 0 && self.part.is_none() {
+        if bytes == 0 && self.rank.is_none() {
             return;
         }
         let mut held = take(&self.of.held);
-        let before = self.part.take().and_then(|part| held.remove(part));
+        let before = self.rank.take().and_then(|rank| held.remove(rank));
         if bytes == 0 {
             return;
         }
-        held.last += 1;
+        held.last_number += 1;
         let now = tokio_now();
         let since = before.map_or(now, |before| before.since);
-        let part = EvictionRank {
-            has_gone_on: now >= since + BEGINNING,
-            number: held.last,
+        let rank = EvictionRank {
+            has_progressed: now >= since + BEGINNING,
+            number: held.last_number,
         };
-        held.bytes += bytes;
-        let end = self.end.clone();
-        held.parts.insert(part, Holding { bytes, since, end });
-        self.part = Some(part);
-        while held.bytes > self.of.max
-            && let Some(&least) = held.parts.keys().find(|other| **other != part)
+        held.total += bytes;
+        let evict = self.evict.clone();
+        let own = ConnectionBytes {
+            bytes,
+            since,
+            evict,
+        };
+        held.connections.insert(rank, own);
+        self.rank = Some(rank);
+        while held.total > self.of.max
+            && let Some(&first) = held.connections.keys().find(|other| **other != rank)
         {
-            if let Some(part) = held.remove(least) {
-                part.end.notify_one();
+            if let Some(evicted) = held.remove(first) {
+                evicted.evict.notify_one();
             }
         }
     }
@@ -126,12 +130,12 @@ mod tests {
         buffered.share(Arc::new(Notify::new()))
     }
 
-    fn is_ended(share: &Share) -> bool {
-        share.end.notified().now_or_never().is_some()
+    fn is_evicted(share: &Share) -> bool {
+        share.evict.notified().now_or_never().is_some()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_do_nothing_go_before_those_that_go_on() {
+    async fn connections_without_progress_are_evicted_before_those_with_progress() {
         let buffered = Buffered::new(100);
         let [mut steady, mut stopped, mut stalled, mut new, mut newer] =
             std::array::from_fn(|_| share(&buffered));
@@ -143,28 +147,28 @@ mod tests {
         stalled.hold(41);
         stalled.hold(40);
         new.hold(40);
-        assert!(is_ended(&stalled), "it has done nothing since");
+        assert!(is_evicted(&stalled), "it has made no progress");
         newer.hold(60);
-        assert!(is_ended(&new) && !is_ended(&stopped) && !is_ended(&steady));
+        assert!(is_evicted(&new) && !is_evicted(&stopped) && !is_evicted(&steady));
         stalled.hold(0);
         newer.hold(80);
         assert!(
-            is_ended(&stopped) && !is_ended(&steady),
-            "that was longer ago"
+            is_evicted(&stopped) && !is_evicted(&steady),
+            "its progress is longer ago"
         );
-        assert_eq!(take(&buffered.held).bytes, 100);
+        assert_eq!(take(&buffered.held).total, 100);
     }
 
     #[test]
-    fn one_alone_may_hold_more_than_all_may() {
+    fn a_single_connection_may_exceed_the_bound() {
         let buffered = Buffered::new(100);
         let (mut one, mut other) = (share(&buffered), share(&buffered));
         one.hold(10);
         other.hold(200);
-        assert!(is_ended(&one) && !is_ended(&other));
+        assert!(is_evicted(&one) && !is_evicted(&other));
         other.hold(0);
         drop((one, other));
         let held = take(&buffered.held);
-        assert_eq!((held.bytes, held.parts.len()), (0, 0));
+        assert_eq!((held.total, held.connections.len()), (0, 0));
     }
 }

@@ -1,8 +1,8 @@
-//! The connections of the server: how many there are, and which of them wait for their client.
+//! The connections of the server: their number, and those that wait for their client.
 //!
-//! When there are as many as may be, the one that has waited longest is ended, those first that never had a request: a TLS
-//! handshake that stands still, a head that doesn't come. So clients that send nothing don't keep out those that do. A
-//! connection whose request is being carried out is never ended.
+//! At the bound, the connection that has waited longest for its client is evicted. Connections that never had a request (a
+//! stalled TLS handshake, an unfinished head) go first, so idle clients don't keep active ones out. A connection whose request
+//! is running is never evicted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use tokio::time::{Instant, sleep};
 use crate::base::clock::tokio_now;
 use crate::base::spin_lock::take;
 
-/// A connection that had a request is ended once it has waited so long. One that had none, at once.
+/// How long a connection that had a request must have waited before it may be evicted. Others may be evicted at once.
 const WAIT_MIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Connections {
-    /// With one more, one has to go.
+    /// Beyond this number connections are evicted.
     max: usize,
-    all: Mutex<ConnectionTable>,
+    table: Mutex<ConnectionTable>,
 }
 
 #[derive(Default)]
 struct ConnectionTable {
     count: usize,
-    /// How many were asked to end and haven't yet.
-    ending: usize,
-    last: u64,
+    /// How many of them are evicted and have not ended yet.
+    evicted: usize,
+    last_number: u64,
     waiting: BTreeMap<WaitRank, Waiting>,
-    /// A task looks from time to time whether one has waited long enough.
+    /// A task checks periodically whether a connection has waited long enough.
     is_watched: bool,
 }
 
-/// Those that had no request come first, then those that have waited longest.
+/// The order of eviction: connections without a request first, then by the beginning of their wait.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct WaitRank {
     had_request: bool,
@@ -44,68 +44,69 @@ struct WaitRank {
 
 struct Waiting {
     since: Instant,
-    end: Arc<Notify>,
+    evict: Arc<Notify>,
 }
 
-/// One connection, for as long as it is there.
+/// A connection's membership in the table, which its drop ends.
 pub(super) struct Presence {
     among: Arc<Connections>,
     had_request: bool,
-    /// Where it is among those that wait, unless it was asked to end since.
-    place: Option<WaitRank>,
-    end: Arc<Notify>,
+    /// The connection's key in `waiting`. The entry is gone once the connection is evicted.
+    rank: Option<WaitRank>,
+    evict: Arc<Notify>,
 }
 
 impl Connections {
-    /// Makes room for one more when there are `max`.
+    /// Returns a table that evicts a connection when the last of `max` places is taken, so that the next client finds room.
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max: max.saturating_sub(1),
-            all: Mutex::default(),
+            table: Mutex::default(),
         })
     }
 
-    /// One more, which waits for its first request, or the handshake before it. `end` is notified when it has to go.
-    pub(super) fn enter(self: &Arc<Self>, end: Arc<Notify>) -> Presence {
-        take(&self.all).count += 1;
+    /// Adds a connection, which waits for its handshake or first request. `evict` is notified when it is evicted.
+    pub(super) fn enter(self: &Arc<Self>, evict: Arc<Notify>) -> Presence {
+        take(&self.table).count += 1;
         self.make_room(tokio_now());
         self.watch();
         let mut presence = Presence {
             among: self.clone(),
             had_request: false,
-            place: None,
-            end,
+            rank: None,
+            evict,
         };
-        presence.waits();
+        presence.set_waiting();
         presence
     }
 
+    /// Evicts connections down to the bound, as far as some have waited long enough.
     fn make_room(&self, now: Instant) {
-        let mut all = take(&self.all);
+        let mut table = take(&self.table);
         let ConnectionTable {
             count,
-            ending,
+            evicted,
             waiting,
             ..
-        } = &mut *all;
-        while *count - *ending > self.max {
+        } = &mut *table;
+        while *count - *evicted > self.max {
             let Some(longest) = waiting.first_entry() else {
                 return;
             };
             if longest.key().had_request && now < longest.get().since + WAIT_MIN {
                 return;
             }
-            longest.remove().end.notify_one();
-            *ending += 1;
+            longest.remove().evict.notify_one();
+            *evicted += 1;
         }
     }
 
-    /// As long as there are too many, one goes as soon as it has waited long enough.
+    /// Starts the task that makes room while there are too many connections, unless it runs.
     fn watch(self: &Arc<Self>) {
         let is_full = {
-            let mut all = take(&self.all);
-            let is_full = all.count - all.ending > self.max && !all.is_watched;
-            all.is_watched |= is_full;
+            let mut table = take(&self.table);
+            let is_full = table.count - table.evicted > self.max && !table.is_watched;
+            table.is_watched |= is_full;
             is_full
         };
         if !is_full {
@@ -116,9 +117,9 @@ impl Connections {
             loop {
                 sleep(WAIT_MIN).await;
                 connections.make_room(tokio_now());
-                let mut all = take(&connections.all);
-                if all.count - all.ending <= connections.max {
-                    all.is_watched = false;
+                let mut table = take(&connections.table);
+                if table.count - table.evicted <= connections.max {
+                    table.is_watched = false;
                     return;
                 }
             }
@@ -127,41 +128,41 @@ impl Connections {
 }
 
 impl Presence {
-    /// The connection waits for its client, be it for a request, the rest of a body, or that it takes an answer.
-    pub(super) fn waits(&mut self) {
-        if self.place.is_some() {
+    /// The connection waits for its client to send a request or the rest of a body, or to read a response.
+    pub(super) fn set_waiting(&mut self) {
+        if self.rank.is_some() {
             return;
         }
-        let mut all = take(&self.among.all);
-        all.last += 1;
-        let place = WaitRank {
+        let mut table = take(&self.among.table);
+        table.last_number += 1;
+        let rank = WaitRank {
             had_request: self.had_request,
-            number: all.last,
+            number: table.last_number,
         };
         let waiting = Waiting {
             since: tokio_now(),
-            end: self.end.clone(),
+            evict: self.evict.clone(),
         };
-        all.waiting.insert(place, waiting);
-        self.place = Some(place);
+        table.waiting.insert(rank, waiting);
+        self.rank = Some(rank);
     }
 
-    /// The client has done some of what the connection waits for. Before the first request that counts for nothing.
-    pub(super) fn goes_on(&mut self) {
-        if self.had_request && self.serves() {
-            self.waits();
+    /// The client has sent or read some bytes: its wait begins anew. Before the first request this has no effect.
+    pub(super) fn note_progress(&mut self) {
+        if self.had_request && self.set_serving() {
+            self.set_waiting();
         }
     }
 
-    /// The client has done what the connection waited for. Returns false if the connection was asked to end before.
-    pub(super) fn serves(&mut self) -> bool {
+    /// The connection has all that it waited for. Returns `false` if it was evicted before.
+    pub(super) fn set_serving(&mut self) -> bool {
         self.had_request = true;
-        let Some(place) = self.place else {
+        let Some(rank) = self.rank else {
             return true;
         };
-        let is_here = take(&self.among.all).waiting.remove(&place).is_some();
+        let is_here = take(&self.among.table).waiting.remove(&rank).is_some();
         if is_here {
-            self.place = None;
+            self.rank = None;
         }
         is_here
     }
@@ -169,10 +170,10 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let was_asked = !self.serves();
-        let mut all = take(&self.among.all);
-        all.count -= 1;
-        all.ending -= usize::from(was_asked);
+        let was_evicted = !self.set_serving();
+        let mut table = take(&self.among.table);
+        table.count -= 1;
+        table.evicted -= usize::from(was_evicted);
     }
 }
 
@@ -183,41 +184,41 @@ mod tests {
 
     use super::*;
 
-    fn is_ended(presence: &Presence) -> bool {
-        presence.end.notified().now_or_never().is_some()
+    fn is_evicted(presence: &Presence) -> bool {
+        presence.evict.notified().now_or_never().is_some()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_without_a_request_goes_first_and_a_busy_one_never() {
+    async fn connections_without_a_request_are_evicted_first_and_busy_ones_never() {
         let test = async {
             let connections = Connections::new(3);
             let enter = || connections.enter(Arc::default());
             let (mut busy, mut idle) = (enter(), enter());
-            assert!(busy.serves() && idle.serves());
-            idle.waits();
+            assert!(busy.set_serving() && idle.set_serving());
+            idle.set_waiting();
             let half = enter();
-            assert!(!is_ended(&half), "it has just come");
+            assert!(!is_evicted(&half), "it has just come");
             let next = enter();
-            assert!(is_ended(&half) && !is_ended(&next));
+            assert!(is_evicted(&half) && !is_evicted(&next));
             drop((half, next));
-            let all = take(&connections.all);
-            assert_eq!((all.count, all.ending), (2, 0));
+            let table = take(&connections.table);
+            assert_eq!((table.count, table.evicted), (2, 0));
         };
         LocalSet::new().run_until(test).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_had_a_request_goes_once_it_has_waited_long_enough() {
+    async fn a_connection_that_had_a_request_is_evicted_once_it_has_waited_long_enough() {
         let test = async {
             let connections = Connections::new(2);
             let mut busy = connections.enter(Arc::default());
-            assert!(busy.serves());
+            assert!(busy.set_serving());
             let mut idle = connections.enter(Arc::default());
-            assert!(idle.serves());
-            idle.waits();
-            assert!(!is_ended(&idle));
-            idle.end.clone().notified().await;
-            assert!(!idle.serves() && !is_ended(&busy));
+            assert!(idle.set_serving());
+            idle.set_waiting();
+            assert!(!is_evicted(&idle));
+            idle.evict.clone().notified().await;
+            assert!(!idle.set_serving() && !is_evicted(&busy));
         };
         LocalSet::new().run_until(test).await;
     }

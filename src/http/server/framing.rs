@@ -1,24 +1,25 @@
-//! Where a request ends, told strictly: what two readers could read differently is refused before any of it is carried out.
+//! Strict checks of the framing of a request: a request whose end two readers could find in different places is refused
+//! before any of it runs.
 //!
-//! actix-http's codec takes a bare LF for the end of a line, as some servers and proxies do and others don't. Were a proxy in
-//! front to read a line, a chunk or a trailer to another end than this server, one client could put a request into another's
-//! connection. So what comes is looked at here first: lines end in CRLF and nothing else, and hold no control characters.
+//! actix-http's codec accepts a bare LF as the end of a line; some servers and proxies do too, others don't. If a proxy in
+//! front finds another end of a line, a chunk or a trailer than this server, a client can smuggle a request into another
+//! client's connection. So each line must end in CRLF and hold no control characters.
 
-/// Why a head can't be read in one way only.
+/// Why a request can be read in more than one way.
 pub(super) type Unclear = &'static str;
 
 const BARE_LF: Unclear = "a line ends in LF alone, and must end in CRLF";
 const CONTROL: Unclear = "a line holds a control character, such as a CR alone or a NUL";
 const FOLDED: Unclear = "a header's line begins with white space";
 
-/// Checks the lines of a head that have come so far, up to its end.
+/// Checks the received lines of a head, up to its end.
 pub(super) fn check_head(received: &[u8]) -> Result<(), Unclear> {
     let mut rest = received;
     let mut begun = false;
     while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
         let line = rest[..end].strip_suffix(b"\r").ok_or(BARE_LF)?;
         match line {
-            // Empty lines before a request count for nothing (RFC 9112, 2.2).
+            // Empty lines before a request are ignored (RFC 9112, 2.2).
             [] if begun => return Ok(()),
             [] => {}
             [b' ' | b'\t', ..] if begun => return Err(FOLDED),
@@ -30,7 +31,7 @@ pub(super) fn check_head(received: &[u8]) -> Result<(), Unclear> {
     Ok(())
 }
 
-/// Looks at all bytes, several at a time, where `any` would look at one after the other.
+/// Unlike `any`, the fold has no early exit, so the compiler can check several bytes at a time.
 fn has_control(line: &[u8]) -> bool {
     line.iter().fold(false, |any, &byte| any | is_control(byte))
 }
@@ -42,14 +43,14 @@ fn is_control(byte: u8) -> bool {
 /// Follows the framing of a chunked body.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    at: At,
+    state: ChunkState,
     size: u64,
-    /// How many of the bytes that wait to be read were looked at.
+    /// How many of the bytes that the codec has not read yet were checked.
     checked: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum At {
+enum ChunkState {
     SizeBegin,
     Size,
     Extension,
@@ -68,66 +69,75 @@ enum At {
 impl Chunks {
     pub(super) fn new() -> Self {
         Self {
-            at: At::SizeBegin,
+            state: ChunkState::SizeBegin,
             size: 0,
             checked: 0,
         }
     }
 
-    /// Checks what has come of the body. All of `received` that was checked before is still there.
+    /// Checks the bytes of the body that were received since the last check. `received` still begins with the unread bytes of
+    /// that check.
     pub(super) fn check(&mut self, received: &[u8]) -> Result<(), Unclear> {
         while let Some(&byte) = received.get(self.checked)
-            && self.at != At::End
+            && self.state != ChunkState::End
         {
-            if self.at == At::Data {
+            if self.state == ChunkState::Data {
                 let here = (received.len() - self.checked) as u64;
                 let data = self.size.min(here);
                 self.size -= data;
                 self.checked += data as usize;
                 if self.size == 0 {
-                    self.at = At::DataCr;
+                    self.state = ChunkState::DataCr;
                 }
             } else {
-                self.at = self.step(byte)?;
+                self.state = self.step(byte)?;
                 self.checked += 1;
             }
         }
         Ok(())
     }
 
-    /// So many bytes were read.
+    /// The codec has read this many bytes.
     pub(super) fn read(&mut self, bytes: usize) {
         self.checked = self.checked.saturating_sub(bytes);
     }
 
-    fn step(&mut self, byte: u8) -> Result<At, Unclear> {
-        let at = match (self.at, byte) {
-            (At::SizeBegin | At::Size, digit) if digit.is_ascii_hexdigit() => {
+    fn step(&mut self, byte: u8) -> Result<ChunkState, Unclear> {
+        let next = match (self.state, byte) {
+            (ChunkState::SizeBegin | ChunkState::Size, digit) if digit.is_ascii_hexdigit() => {
                 self.add_digit(digit)?;
-                At::Size
+                ChunkState::Size
             }
-            (At::Size, b';') => At::Extension,
-            (At::Size | At::Extension, b'\r') => At::SizeLf,
-            (At::SizeLf, b'\n') if self.size == 0 => At::TrailerBegin,
-            (At::SizeLf, b'\n') => At::Data,
-            (At::DataCr, b'\r') => At::DataLf,
-            (At::DataLf, b'\n') => At::SizeBegin,
-            (At::TrailerBegin, b'\r') => At::EndLf,
-            (At::TrailerBegin, b' ' | b'\t') => return Err(FOLDED),
-            (At::TrailerName, b':') => At::TrailerValue,
-            (At::TrailerBegin | At::TrailerName, name) if is_token(name) => At::TrailerName,
-            (At::TrailerValue, b'\r') => At::TrailerLf,
-            (At::TrailerLf, b'\n') => At::TrailerBegin,
-            (At::EndLf, b'\n') => At::End,
+            (ChunkState::Size, b';') => ChunkState::Extension,
+            (ChunkState::Size | ChunkState::Extension, b'\r') => ChunkState::SizeLf,
+            (ChunkState::SizeLf, b'\n') if self.size == 0 => ChunkState::TrailerBegin,
+            (ChunkState::SizeLf, b'\n') => ChunkState::Data,
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => ChunkState::SizeBegin,
+            (ChunkState::TrailerBegin, b'\r') => ChunkState::EndLf,
+            (ChunkState::TrailerBegin, b' ' | b'\t') => return Err(FOLDED),
+            (ChunkState::TrailerName, b':') => ChunkState::TrailerValue,
+            (ChunkState::TrailerBegin | ChunkState::TrailerName, name) if is_token(name) => {
+                ChunkState::TrailerName
+            }
+            (ChunkState::TrailerValue, b'\r') => ChunkState::TrailerLf,
+            (ChunkState::TrailerLf, b'\n') => ChunkState::TrailerBegin,
+            (ChunkState::EndLf, b'\n') => ChunkState::End,
             (_, b'\n') => return Err(BARE_LF),
-            (At::Extension | At::TrailerValue, byte) if is_control(byte) => return Err(CONTROL),
-            (At::Extension | At::TrailerValue, _) => self.at,
-            (At::SizeBegin | At::Size, _) => return Err("its size is no hexadecimal number"),
-            (At::DataCr, _) => return Err("its data is longer than its size"),
-            (At::TrailerBegin | At::TrailerName, _) => return Err("a trailer's name is no token"),
+            (ChunkState::Extension | ChunkState::TrailerValue, byte) if is_control(byte) => {
+                return Err(CONTROL);
+            }
+            (ChunkState::Extension | ChunkState::TrailerValue, _) => self.state,
+            (ChunkState::SizeBegin | ChunkState::Size, _) => {
+                return Err("its size is not a hexadecimal number");
+            }
+            (ChunkState::DataCr, _) => return Err("its data is longer than its size"),
+            (ChunkState::TrailerBegin | ChunkState::TrailerName, _) => {
+                return Err("a trailer's name is not a token");
+            }
             _ => return Err(CONTROL),
         };
-        Ok(at)
+        Ok(next)
     }
 
     fn add_digit(&mut self, digit: u8) -> Result<(), Unclear> {
@@ -138,7 +148,7 @@ impl Chunks {
     }
 }
 
-/// A character of a header's name (RFC 9110, 5.6.2).
+/// Returns whether the byte may be in a header's name (RFC 9110, 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -148,14 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_whose_lines_end_in_crlf_is_clear() {
+    fn a_head_whose_lines_end_in_crlf_is_accepted() {
         for head in [
             "",
             "GET",
             "GET / HTTP/1.1\r",
             "GET / HTTP/1.1\r\nHost: a\r\n",
             "\r\nGET / HTTP/1.1\r\nHost:\ta \u{e9}\r\n\r\n",
-            // What comes behind it is another matter.
+            // Bytes behind the head are not checked here.
             "GET / HTTP/1.1\r\n\r\n\n\0",
         ] {
             assert_eq!(check_head(head.as_bytes()), Ok(()), "{head:?}");
@@ -163,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_can_be_read_in_two_ways_is_not() {
+    fn an_ambiguous_head_is_refused() {
         for (head, why) in [
             ("GET / HTTP/1.1\n", BARE_LF),
             ("\nGET / HTTP/1.1\r\n", BARE_LF),
@@ -180,10 +190,10 @@ mod tests {
         }
     }
 
-    /// However the bytes of it come.
-    fn check(body: &str) -> Result<At, Unclear> {
+    /// Checks the body at once and byte by byte, which must agree.
+    fn check(body: &str) -> Result<ChunkState, Unclear> {
         let mut whole = Chunks::new();
-        let at_once = whole.check(body.as_bytes()).map(|()| whole.at);
+        let at_once = whole.check(body.as_bytes()).map(|()| whole.state);
         let (mut chunks, mut taken) = (Chunks::new(), 0);
         for end in 1..=body.len() {
             let step = chunks.check(&body.as_bytes()[taken..end]);
@@ -195,7 +205,7 @@ mod tests {
             chunks.read(end - taken);
             taken = end;
         }
-        assert_eq!(at_once, Ok(chunks.at), "{body:?}");
+        assert_eq!(at_once, Ok(chunks.state), "{body:?}");
         at_once
     }
 
@@ -206,16 +216,16 @@ mod tests {
             "2\r\n[1\r\n3;x=y\r\n,2]\r\n0\r\n\r\n",
             "00a;n=\"v\"\r\n0123\n\r\0\r89\r\n0\r\nX-Sum: 7\r\nY:\r\n\r\n",
         ] {
-            assert_eq!(check(body), Ok(At::End), "{body:?}");
+            assert_eq!(check(body), Ok(ChunkState::End), "{body:?}");
         }
-        assert_eq!(check("fF\r\nabc"), Ok(At::Data));
+        assert_eq!(check("fF\r\nabc"), Ok(ChunkState::Data));
         let mut behind = Chunks::new();
         behind.check(b"0\r\n\r\nGET / HTTP/1.1\n").unwrap();
-        assert_eq!((behind.at, behind.checked), (At::End, 5));
+        assert_eq!((behind.state, behind.checked), (ChunkState::End, 5));
     }
 
     #[test]
-    fn chunks_that_can_be_read_in_two_ways_are_refused() {
+    fn ambiguous_chunks_are_refused() {
         for body in [
             "0\n",
             "2\n",

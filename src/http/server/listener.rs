@@ -1,18 +1,19 @@
-//! The listener that a connection came in by.
+//! The listener that accepted a connection.
 
 use std::net::SocketAddr;
 
 use actix_web::HttpRequest;
 
+/// A listening address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    /// Its connections are encrypted.
+    /// Connections use TLS.
     pub(crate) secure: bool,
 }
 
 impl Listener {
-    /// Of a request: our own server says it, and of any other its application knows it.
+    /// Returns the listener of a request: from the standalone server, or from the configuration of the application's server.
     pub(crate) fn of(http: &HttpRequest) -> Self {
         http.app_data().copied().unwrap_or_else(|| {
             let config = http.app_config();

@@ -1,6 +1,6 @@
-//! The two directions of a connection: bytes that came and became no part of a request yet, and bytes that wait to be sent.
+//! The two directions of a connection: received bytes that are not part of a request yet, and bytes to send.
 //!
-//! actix-http's codec reads heads, frames bodies and writes answers. Of what it has read no more is kept than a head may have,
+//! actix-http's codec reads heads, frames bodies and writes responses. No more received bytes are kept than a head may have,
 //! so a client can't send faster than it is served.
 
 use std::io;
@@ -16,9 +16,10 @@ use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::body::{BodyPart, BodyState, IncomingBody};
 use super::buffered::Share;
 use super::connections::Presence;
-use super::framing::{Chunks, Unclear, check_head};
+use super::framing::{Unclear, check_head};
 use crate::http::unwanted_body::UnwantedBody;
 
 pub(super) struct Wire<S> {
@@ -26,284 +27,224 @@ pub(super) struct Wire<S> {
     codec: Codec,
     received: BytesMut,
     sending: BytesMut,
-    /// What came since the codec said that a head isn't whole may be the rest of it.
-    may_be_whole: bool,
-    body: BodyState,
-    /// Of a body that comes in chunks.
-    chunks: Option<Chunks>,
-    /// Bytes of the body that were handed on and are kept until it is whole.
-    handed_on: usize,
-    /// The body is read to be thrown away.
+    /// Bytes came that may complete a head since the codec found it incomplete.
+    head_may_be_whole: bool,
+    body: IncomingBody,
+    /// Whether the body is read only to be discarded.
     unwanted: UnwantedBody,
-    /// Bytes that came since the client was last seen to go on.
-    came: usize,
-    /// Bytes that the answer took when it was largest.
-    largest: usize,
+    /// Bytes received since the client's last progress was noted.
+    received_since_progress: usize,
+    /// The largest capacity of `sending` during this response.
+    sending_capacity_max: usize,
     presence: Presence,
-    arriving: Share,
-    leaving: Share,
-    /// How many more bytes that are no data the body may have: sizes of chunks, their extensions, trailers.
-    framing: usize,
+    request_share: Share,
+    response_share: Share,
 }
 
-/// What is known of the body of the request that is being served.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum BodyState {
-    /// It came to its end, or there is none.
-    Over,
-    /// Its sender waits to be asked for it (`Expect: 100-continue`).
-    Held,
-    Coming,
-    /// Its end will never be known.
-    Broken,
-}
-
-/// Why there is no request.
+/// Why no request could be read.
 #[derive(Debug)]
 pub(super) enum NoRequest {
-    /// The client has left between two requests.
+    /// The client left between two requests.
     Gone,
-    /// It left within one.
+    /// The client left within a request.
     BrokenOff,
     Malformed(ParseError),
-    /// Others could read it differently.
+    /// Another reader could read the request differently.
     Unclear(Unclear),
 }
 
-const NO_OTHER_PROTOCOL: Unclear = "it asks for a tunnel or a WebSocket, which aren't served";
-/// Largest head, in bytes: the codec's own bound.
+const OTHER_PROTOCOL: Unclear = "it asks for a tunnel or a WebSocket, which aren't served";
+/// The largest head, in bytes: the codec's own bound.
 pub(super) const HEAD_BYTES_MAX: usize = 131_072;
-/// Of a body, so many bytes may be framing beyond one for each byte of data. Whatever is beyond costs time and brings nothing.
-const FRAMING_SPARE: usize = 64 << 10;
-/// Room for what comes: so much is made when less than the least is left.
+/// The capacity that is reserved for received bytes when less than `ROOM_MIN` is left.
 const ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
-/// A client goes on with a request when it has sent so many bytes more of it.
+/// A client makes progress with a request when it has sent this many more bytes of it.
 const PROGRESS_MIN: usize = 16 << 10;
-/// A buffer that has grown beyond this for one answer is given back.
-const KEPT_MAX: usize = 128 << 10;
+/// A send buffer that has grown beyond this is freed after the response.
+const SENDING_KEPT_MAX: usize = 128 << 10;
 
 impl<S> Wire<S> {
     pub(super) fn new(
         stream: S,
         config: ServiceConfig,
         presence: Presence,
-        [arriving, leaving]: [Share; 2],
+        [request_share, response_share]: [Share; 2],
     ) -> Self {
         Self {
             stream,
             codec: Codec::new(config),
             received: BytesMut::new(),
             sending: BytesMut::new(),
-            may_be_whole: true,
-            body: BodyState::Over,
-            chunks: None,
-            handed_on: 0,
+            head_may_be_whole: true,
+            body: IncomingBody::new(BodyState::Over, false),
             unwanted: UnwantedBody::default(),
-            came: 0,
-            largest: 0,
+            received_since_progress: 0,
+            sending_capacity_max: 0,
             presence,
-            arriving,
-            leaving,
-            framing: 0,
+            request_share,
+            response_share,
         }
     }
 
-    /// The client has done all that its request needs.
-    pub(super) fn serves(&mut self) {
-        self.presence.serves();
-        self.arriving.hold(0);
-        self.leaving.hold(0);
-        (self.came, self.largest) = (0, 0);
+    /// The client has sent or taken all that its request needs.
+    pub(super) fn set_serving(&mut self) {
+        self.presence.set_serving();
+        self.request_share.hold(0);
+        self.response_share.hold(0);
+        (self.received_since_progress, self.sending_capacity_max) = (0, 0);
     }
 
-    /// The connection waits for its client to end it.
-    pub(super) fn waits(&mut self) {
-        self.presence.waits();
+    /// The connection waits for its client.
+    pub(super) fn set_waiting(&mut self) {
+        self.presence.set_waiting();
     }
 
     pub(super) fn body(&self) -> BodyState {
-        self.body
+        self.body.state()
     }
 
-    /// Has anything come that isn't read yet?
+    /// Returns whether all received bytes were read.
     pub(super) fn is_empty(&self) -> bool {
         self.received.is_empty()
     }
 
-    /// Does the connection outlive the request that is being served, or was just answered?
+    /// Returns whether the connection outlives its current request.
     pub(super) fn keeps_alive(&self) -> bool {
         self.codec.keep_alive()
     }
 
-    /// Puts the head of an answer among what is to be sent.
-    pub(super) fn begin_answer(&mut self, head: Response<()>, size: BodySize) -> io::Result<()> {
+    /// Enqueues the head of a response.
+    pub(super) fn begin_response(&mut self, head: Response<()>, size: BodySize) -> io::Result<()> {
         self.codec
             .encode(Message::Item((head, size)), &mut self.sending)
     }
 
-    /// Puts a part of its body there, or its end. Answers how many bytes are to be sent.
-    pub(super) fn continue_answer(&mut self, part: Option<Bytes>) -> io::Result<usize> {
+    /// Enqueues a part of the response's body, or its end. Returns how many bytes are to be sent.
+    pub(super) fn continue_response(&mut self, part: Option<Bytes>) -> io::Result<usize> {
         self.codec.encode(Message::Chunk(part), &mut self.sending)?;
         Ok(self.sending.len())
     }
 
-    /// Puts an answer to no request there, which is the last that is sent.
-    pub(super) fn begin_last_answer(
+    /// Enqueues the head of the connection's last response, which belongs to no request.
+    pub(super) fn begin_last_response(
         &mut self,
         head: Response<()>,
         size: BodySize,
     ) -> io::Result<()> {
-        // What the one before was asked for, HEAD for instance, doesn't matter to it.
+        // A new codec: the method of the request before, HEAD for instance, must not shape this response.
         self.codec = Codec::new(self.codec.config().clone());
-        self.begin_answer(head, size)
+        self.begin_response(head, size)
     }
 }
 
-// --- what comes
+// --- receiving
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// The next request, without its body.
+    /// Returns the next request, without its body.
     pub(super) fn poll_request(
         &mut self,
         task: &mut Context<'_>,
     ) -> Poll<Result<Request, NoRequest>> {
         loop {
-            if std::mem::take(&mut self.may_be_whole) {
-                if let Err(why) = check_head(&self.received) {
-                    return Poll::Ready(Err(NoRequest::Unclear(why)));
-                }
-                match self.codec.decode(&mut self.received) {
-                    Ok(Some(Message::Item(request))) => {
-                        return Poll::Ready(self.begin_request(request));
-                    }
+            if std::mem::take(&mut self.head_may_be_whole) {
+                match self.decode_head() {
+                    Ok(Some(request)) => return Poll::Ready(self.begin_request(request)),
                     Ok(None) => {}
-                    // A part of a body, where none can be.
-                    Ok(Some(Message::Chunk(_))) => {
-                        return Poll::Ready(Err(NoRequest::Malformed(ParseError::Incomplete)));
-                    }
-                    Err(error) => return Poll::Ready(Err(NoRequest::Malformed(error))),
+                    Err(why) => return Poll::Ready(Err(why)),
                 }
             }
             let known = self.received.len();
-            match ready!(self.poll_await(task)) {
+            match ready!(self.poll_needed(task)) {
                 Ok(0) | Err(_) if known == 0 => return Poll::Ready(Err(NoRequest::Gone)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(NoRequest::BrokenOff)),
-                // Heads that come byte by byte aren't read anew for each.
+                // A head that comes byte by byte is not parsed again for each byte.
                 Ok(_) => {
                     let line_ended = self.received[known..].contains(&b'\n');
                     let full = self.received.len() >= HEAD_BYTES_MAX;
-                    self.may_be_whole = known == 0 || line_ended || full;
+                    self.head_may_be_whole = known == 0 || line_ended || full;
                 }
             }
         }
     }
 
-    /// A head is whole: the client is served from now on, and what follows is its body.
+    fn decode_head(&mut self) -> Result<Option<Request>, NoRequest> {
+        check_head(&self.received).map_err(NoRequest::Unclear)?;
+        match self.codec.decode(&mut self.received) {
+            Ok(Some(Message::Item(request))) => Ok(Some(request)),
+            Ok(None) => Ok(None),
+            // Between requests the codec expects no body.
+            Ok(Some(Message::Chunk(_))) => Err(NoRequest::Malformed(ParseError::Incomplete)),
+            Err(error) => Err(NoRequest::Malformed(error)),
+        }
+    }
+
+    /// A head is whole: its request is served from now on, and its body follows.
     fn begin_request(&mut self, request: Request) -> Result<Request, NoRequest> {
-        self.arriving.hold(0);
-        if !self.presence.serves() {
+        self.request_share.hold(0);
+        if !self.presence.set_serving() {
             return Err(NoRequest::Gone);
         }
-        self.may_be_whole = true;
-        self.framing = FRAMING_SPARE;
-        self.handed_on = 0;
+        self.head_may_be_whole = true;
         self.unwanted = UnwantedBody::default();
         request.extensions_mut().insert(self.unwanted.clone());
-        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
-        self.chunks = is_chunked.then(Chunks::new);
-        self.body = match self.codec.message_type() {
+        let state = match self.codec.message_type() {
             MessageType::None => BodyState::Over,
-            // Whoever doesn't change the protocol sees another request where this one sees a body without end.
-            MessageType::Stream => return Err(NoRequest::Unclear(NO_OTHER_PROTOCOL)),
-            MessageType::Payload if request.head().expect() => BodyState::Held,
+            // A reader that does not change the protocol would find another request where this one finds an endless body.
+            MessageType::Stream => return Err(NoRequest::Unclear(OTHER_PROTOCOL)),
+            MessageType::Payload if request.head().expect() => BodyState::Awaited,
             MessageType::Payload => BodyState::Coming,
         };
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        self.body = IncomingBody::new(state, is_chunked);
         Ok(request)
     }
 
-    /// The next part of the body, which is asked for if its sender waits for that.
-    pub(super) fn poll_part(
+    /// Returns the next part of the body. Sends `100 Continue` first if the client waits for it.
+    pub(super) fn poll_body(
         &mut self,
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        match self.body {
+        match self.body.state() {
             BodyState::Over => return Poll::Ready(None),
             BodyState::Broken => return Poll::Ready(Some(Err(PayloadError::Incomplete(None)))),
-            BodyState::Held => {
+            BodyState::Awaited => {
                 self.sending
                     .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-                self.body = BodyState::Coming;
+                self.body.begin();
             }
             BodyState::Coming => {}
         }
         if !self.sending.is_empty() && matches!(self.poll_send(task), Poll::Ready(Err(_))) {
-            return self.broken(PayloadError::Incomplete(None));
+            return self.break_off_body(PayloadError::Incomplete(None));
         }
         loop {
-            if let Some(chunks) = &mut self.chunks
-                && let Err(why) = chunks.check(&self.received)
-            {
-                return self.malformed_chunk(why);
-            }
-            let known = self.received.len();
-            let decoded = self.codec.decode(&mut self.received);
-            if let Some(chunks) = &mut self.chunks {
-                chunks.read(known - self.received.len());
-            }
-            let data = match &decoded {
-                Ok(Some(Message::Chunk(Some(part)))) => part.len(),
-                _ => 0,
-            };
-            let framing = (known - self.received.len()).saturating_sub(data);
-            match (self.framing + data).checked_sub(framing) {
-                Some(left) => self.framing = left,
-                None => {
-                    let told = "its chunks have more sizes, extensions and trailers than data";
-                    return self.broken(PayloadError::Io(io::Error::other(told)));
-                }
-            }
-            match decoded {
-                Ok(Some(Message::Chunk(Some(part)))) => {
-                    self.handed_on += part.len();
-                    return Poll::Ready(Some(Ok(part)));
-                }
-                Ok(Some(Message::Chunk(None))) => {
-                    self.body = BodyState::Over;
-                    self.serves();
+            match self.body.decode(&mut self.codec, &mut self.received) {
+                Ok(BodyPart::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(BodyPart::End) => {
+                    self.set_serving();
                     return Poll::Ready(None);
                 }
-                Ok(None) => {}
-                Ok(Some(Message::Item(_))) => return self.broken(PayloadError::EncodingCorrupted),
-                Err(ParseError::Io(error)) => return self.malformed_chunk(error),
-                Err(error) => return self.malformed_chunk(error),
+                Ok(BodyPart::Incomplete) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            match ready!(self.poll_await(task)) {
-                Ok(0) => return self.broken(PayloadError::Incomplete(None)),
+            match ready!(self.poll_needed(task)) {
+                Ok(0) => return self.break_off_body(PayloadError::Incomplete(None)),
                 Ok(_) => {}
-                Err(error) => return self.broken(PayloadError::Incomplete(Some(error))),
+                Err(error) => return self.break_off_body(PayloadError::Incomplete(Some(error))),
             }
         }
     }
 
-    fn malformed_chunk(
-        &mut self,
-        why: impl std::fmt::Display,
-    ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        let told = format!("a chunk is malformed: {why}");
-        self.broken(PayloadError::Io(io::Error::other(told)))
+    fn break_off_body(&mut self, error: PayloadError) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        Poll::Ready(Some(Err(self.body.break_off(error))))
     }
 
-    fn broken(&mut self, error: PayloadError) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        self.body = BodyState::Broken;
-        Poll::Ready(Some(Err(error)))
-    }
-
-    /// Waits until the client sends no more, or an error until the connection is lost. Requests that it sends meanwhile are
-    /// kept for later.
-    pub(super) fn poll_end(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits until the client closes its sending half, or returns an error when the connection is lost. Requests that arrive
+    /// meanwhile are kept for later.
+    pub(super) fn poll_client_end(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.body != BodyState::Over || self.received.len() >= HEAD_BYTES_MAX {
+            if self.body.state() != BodyState::Over || self.received.len() >= HEAD_BYTES_MAX {
                 return Poll::Pending;
             }
             if ready!(self.poll_receive(task))? == 0 {
@@ -312,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Throws away what the client sends, up to so many bytes, until it sends no more.
+    /// Discards received bytes, up to `bytes_max`, until the client sends no more.
     pub(super) fn poll_discard(
         &mut self,
         bytes_max: &mut usize,
@@ -333,50 +274,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let received = poll_read_buf(Pin::new(&mut self.stream), task, &mut self.received);
         if let Poll::Ready(Ok(bytes)) = received {
-            self.came += bytes;
+            self.received_since_progress += bytes;
         }
         received
     }
 
-    /// As `poll_receive`, for what the request can't go on without.
-    fn poll_await(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// As `poll_receive`, for bytes that the request can't continue without: the connection waits for its client.
+    fn poll_needed(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let received = self.poll_receive(task);
         if received.is_pending() {
-            self.presence.waits();
-            // Byte by byte is no way to go on.
-            if self.came >= PROGRESS_MIN {
-                self.came = 0;
-                self.presence.goes_on();
+            self.presence.set_waiting();
+            // Single bytes are not progress.
+            if self.received_since_progress >= PROGRESS_MIN {
+                self.received_since_progress = 0;
+                self.presence.note_progress();
                 let kept = match self.unwanted.is_marked() {
                     true => 0,
-                    false => self.handed_on,
+                    false => self.body.handed_on(),
                 };
-                self.arriving.hold(self.received.len() + kept);
+                self.request_share.hold(self.received.len() + kept);
             }
         }
         received
     }
 }
 
-// --- what is sent
+// --- sending
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// The client has to take some of what is to be sent, and has just done so, or it is the beginning.
-    pub(super) fn waits_to_send(&mut self) {
-        self.presence.waits();
-        self.presence.goes_on();
-        // What was sent is given back with the rest.
-        self.largest = self.largest.max(self.sending.capacity());
-        self.leaving.hold(self.largest);
+    /// The connection waits for its client to take the response. Called at the beginning, and whenever it has taken some.
+    pub(super) fn set_sending(&mut self) {
+        self.presence.set_waiting();
+        self.presence.note_progress();
+        // The buffer keeps its capacity until all of it is sent.
+        self.sending_capacity_max = self.sending_capacity_max.max(self.sending.capacity());
+        self.response_share.hold(self.sending_capacity_max);
     }
 
-    /// Sends all that is to be sent.
+    /// Sends everything that is enqueued.
     pub(super) fn poll_send(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !ready!(self.poll_send_some(task))? {}
         Poll::Ready(Ok(()))
     }
 
-    /// Sends as much as the client takes now. Answers whether that was the rest.
+    /// Sends as much as the client takes now. Returns whether everything was sent before.
     pub(super) fn poll_send_some(&mut self, task: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let stream = Pin::new(&mut self.stream);
         if self.sending.is_empty() {
@@ -388,7 +329,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         }
         if sent < self.sending.len() {
             let _ = self.sending.split_to(sent);
-        } else if self.sending.capacity() > KEPT_MAX {
+        } else if self.sending.capacity() > SENDING_KEPT_MAX {
             self.sending = BytesMut::new();
         } else {
             self.sending.clear();
@@ -396,7 +337,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(Ok(false))
     }
 
-    /// Tells the client that nothing more will be sent.
+    /// Closes the sending half.
     pub(super) fn poll_shutdown(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(task)
     }
