@@ -40,7 +40,7 @@ pub(crate) async fn watch(pool: Arc<Pool>, admission: Arc<Admission>, blocked_af
         abandoned.retain(|it: &Abandoned| {
             let stuck = it.arbiter.busy_beat().is_some();
             if !stuck {
-                it.mailbox.thread_returned();
+                it.mailbox.health().thread_returned();
             }
             stuck
         });
@@ -63,7 +63,7 @@ fn look(pool: &Pool, admission: &Admission, before: &[Suspect]) -> Vec<Suspect> 
         if looks == 1
             && let Some(mailbox) = admission.registry.numbered(arbiter.function())
         {
-            mailbox.dedicate_arbiters(mailbox.clock.now());
+            mailbox.health().dedicate_arbiters(mailbox.clock.now());
         }
         suspects.push(Suspect {
             arbiter,
@@ -88,11 +88,11 @@ fn abandon(
     pool.replace(&arbiter);
     pool.raise_alarm(admission.clock.now());
     for mailbox in admission.registry.all() {
-        if mailbox.has_workers_on(arbiter.serial) {
+        if mailbox.health().has_workers_on(arbiter.serial) {
             mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter.serial));
         }
     }
     let mailbox = mailbox?;
-    mailbox.thread_blocked(blocked_after, mailbox.clock.now());
+    mailbox.health().thread_blocked(blocked_after, mailbox.clock.now());
     Some(Abandoned { arbiter, mailbox })
 }

@@ -83,11 +83,11 @@ impl Supervisor {
     }
 
     fn attend(&mut self, ctx: &mut Context<Self>) {
-        let mut again = self.mailbox.fail_waiting_calls(AT_ONCE, self.now());
+        let mut again = self.mailbox.supervision().fail_waiting_calls(AT_ONCE, self.now());
         if self.mailbox.live_settings.is_reserved_zero() {
             again |= self.dead_letter_due(ctx);
         }
-        let plan = self.mailbox.reconcile(self.now());
+        let plan = self.mailbox.supervision().reconcile(self.now());
         let start = if plan.probing {
             plan.start.min(1)
         } else {
@@ -99,7 +99,7 @@ impl Supervisor {
             self.budget.spend(AT_ONCE, ctx);
             ctx.address().do_send(SupervisorMessage::Reconcile);
         }
-        if plan.fetch {
+        if plan.load {
             self.admission.store.load(&self.mailbox);
         }
         let retry = (!all_started).then(|| self.now().after(NO_THREAD_RETRY));
@@ -108,7 +108,7 @@ impl Supervisor {
 
     /// Nothing of the function may run. Answers whether there is more that is due.
     fn dead_letter_due(&mut self, ctx: &mut Context<Self>) -> bool {
-        let (doomed, again) = self.mailbox.dead_letter_due(AT_ONCE, self.now());
+        let (doomed, again) = self.mailbox.supervision().dead_letter_due(AT_ONCE, self.now());
         self.bury_some(doomed.into_iter(), ctx);
         again
     }
@@ -137,10 +137,10 @@ impl Supervisor {
     /// A place for user code of the function; `None` if no thread can be had now.
     fn place(&self) -> Option<Placement> {
         let now = self.now();
-        let home = if self.mailbox.has_dedicated_arbiters(now) {
+        let home = if self.mailbox.health().has_dedicated_arbiters(now) {
             // Where nothing may run, closures of destinations still do.
             Home::Dedicated(self.mailbox.live_settings.concurrency().max(1))
-        } else if self.pool.is_alarmed(now) && !self.mailbox.has_succeeded() {
+        } else if self.pool.is_alarmed(now) && !self.mailbox.inspect().has_succeeded() {
             Home::Dedicated(1)
         } else {
             Home::Shared
@@ -188,7 +188,7 @@ impl Supervisor {
         if !failed.logged {
             self.log(&failed);
         }
-        match self.mailbox.settle_failure(failed, self.now()) {
+        match self.mailbox.supervision().settle_failure(failed, self.now()) {
             FailureOutcome::Superseded | FailureOutcome::CallFailed => {}
             FailureOutcome::DeadLetter(ticket, letter) => self.bury(ticket, letter),
             FailureOutcome::Retry {
@@ -231,6 +231,7 @@ impl Supervisor {
         };
         if self
             .mailbox
+            .inspect()
             .snapshot(ticket.id)
             .as_ref()
             .is_some_and(is_present)
@@ -315,7 +316,7 @@ impl Supervisor {
             let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
             let ((), held) = placement.watched(mailbox.number, guarded);
             if let Some(held) = held {
-                mailbox.thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
+                mailbox.health().thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
             }
         });
     }
@@ -326,7 +327,7 @@ impl Supervisor {
             return;
         }
         for mailbox in self.admission.registry.all() {
-            if mailbox.number != self.mailbox.number && mailbox.has_workers_on(arbiter) {
+            if mailbox.number != self.mailbox.number && mailbox.health().has_workers_on(arbiter) {
                 mailbox.notify(SupervisorMessage::ArbiterBlocked(arbiter));
             }
         }
@@ -336,7 +337,7 @@ impl Supervisor {
     /// are superseded when their timeout has passed, as they would have been by their own worker.
     fn abandon(&mut self, arbiter: u64, ctx: &mut Context<Self>) {
         let timeout = self.mailbox.live_settings.timeout();
-        for (ticket, started) in self.mailbox.abandon_arbiter(arbiter) {
+        for (ticket, started) in self.mailbox.health().abandon_arbiter(arbiter) {
             let deadline = started.after(timeout);
             self.tell_later(deadline, ctx, move |ended| {
                 let failure = Failure::timeout(timeout);
@@ -420,16 +421,16 @@ impl Handler<Removed> for Supervisor {
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
         self.budget.spend(AT_ONCE, ctx);
-        let (doomed, more) = self.mailbox.remove(AT_ONCE);
+        let (doomed, more) = self.mailbox.supervision().remove(AT_ONCE);
         self.bury_some(doomed.into_iter(), ctx);
         if !more {
             // What is parked comes and dies as it is fetched.
             self.attend(ctx);
             // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
-            self.mailbox.retire(false);
+            self.mailbox.lifecycle().retire(false);
             let (mailbox, supervisor) = (self.mailbox.clone(), ctx.address().downgrade());
             actix_rt::spawn(async move {
-                mailbox.emptied().await;
+                mailbox.lifecycle().emptied().await;
                 if let Some(supervisor) = supervisor.upgrade() {
                     supervisor.do_send(Emptied);
                 }

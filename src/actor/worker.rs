@@ -26,8 +26,11 @@ use crate::function::context::{Context, WorkerContext};
 use crate::function::crash_loop::Crash;
 use crate::function::destination::{Destination, InvocationRecord};
 use crate::function::handler::Instance;
+use crate::mailbox::Mailbox;
 use crate::mailbox::supervisor_message::FailedAttempt;
-use crate::mailbox::{Mailbox, SucceededRun, Turn, WorkerHandle, WorkerMode};
+use crate::mailbox::take::{SucceededRun, Turn};
+use crate::mailbox::wake::WorkerMode;
+use crate::mailbox::worker_handle::WorkerHandle;
 use crate::queue::entry::{Taken, Ticket};
 use crate::store::Settlement;
 use crate::telemetry;
@@ -84,7 +87,9 @@ async fn watched(placement: Arc<Placement>, mailbox: Arc<Mailbox>, task: impl Fu
     poll_fn(|cx| {
         let (polled, held) = placement.watched(mailbox.number, || task.as_mut().poll(cx));
         if let Some(held) = held {
-            mailbox.thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
+            mailbox
+                .health()
+                .thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
         }
         polled
     })
@@ -144,7 +149,9 @@ impl Shift {
                 Ok(instance) => instance,
                 Err(failure) => {
                     telemetry::init_failed(self.mailbox().name(), &failure);
-                    self.mailbox().crashed(Crash::Init, &failure, self.now());
+                    self.mailbox()
+                        .health()
+                        .crashed(Crash::Init, &failure, self.now());
                     return;
                 }
             };

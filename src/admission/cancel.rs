@@ -22,7 +22,7 @@ impl Admission {
         let Some((cancelled, kept)) = cancelled.flatten() else {
             return false;
         };
-        mailbox.finish_cancel(cancelled);
+        cancelled.finish(mailbox);
         kept
     }
 
@@ -39,7 +39,7 @@ impl Admission {
         let kept = self.door.before_end(settle).unwrap_or(false);
         match &mailbox {
             Some(mailbox) if kept => {
-                mailbox.cancel_loaded(returning(event, u32::MAX, &self.clock), id);
+                mailbox.storage().cancel_loaded(returning(event, u32::MAX, &self.clock), id);
             }
             Some(mailbox) => self.store.spill(mailbox, &[(id, due)]),
             None => {}

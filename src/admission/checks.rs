@@ -207,14 +207,14 @@ pub(super) fn check_call(mailbox: &Mailbox) -> Result<(), InvokeError> {
         });
     }
     let reserved = mailbox.live_settings.reserved();
-    if let Some(reserved) = reserved.filter(|&it| mailbox.executing() >= u64::from(it)) {
+    if let Some(reserved) = reserved.filter(|&it| mailbox.inspect().executing() >= u64::from(it)) {
         mailbox.meter(|meters| meters.throttles += 1);
         return Err(InvokeError::ReservedConcurrencyInUse {
             function: function(),
             reserved,
         });
     }
-    if mailbox.is_paused() {
+    if mailbox.inspect().is_paused() {
         mailbox.meter(|meters| meters.throttles += 1);
         return Err(InvokeError::Paused {
             function: function(),

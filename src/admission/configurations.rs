@@ -100,7 +100,7 @@ impl Configurations {
         let kept = store.keep_configurations(&all).await;
         kept.map_err(ConfigureError::Store)?;
         *self.all.lock() = all;
-        mailbox.configure(configuration);
+        mailbox.lifecycle().configure(configuration);
         Ok(changed)
     }
 

@@ -162,7 +162,7 @@ impl Admission {
         let payloads = wanted.iter().map(|(entry, _)| entry.payload.size() as u64);
         let bytes = payloads.sum();
         let chosen = self.choose_ids(&mailbox, wanted.iter().map(|(entry, _)| entry))?;
-        if let Err(why) = mailbox.reserve(wanted.len(), bytes) {
+        if let Err(why) = mailbox.storage().reserve(wanted.len(), bytes) {
             self.chosen_ids.give_back(chosen);
             return Err(refusal(&mailbox, why, None));
         }
@@ -198,7 +198,7 @@ impl Admission {
         // A call that came in while the actors went away would wait for ever.
         if self.door.is_gone() {
             if let Some(cancelled) = mailbox.cancel(request_id) {
-                mailbox.finish_cancel(cancelled);
+                cancelled.finish(mailbox);
             }
             return Err(InvokeError::NoSystem);
         }
@@ -215,9 +215,9 @@ impl Admission {
     pub(crate) fn dry_run(&self, invoke: Invoke) -> Result<(), InvokeError> {
         let (mailbox, entry) = self.dry_entry(invoke, InvocationType::Event)?;
         let settings = mailbox.settings();
-        let full = if mailbox.pending() >= settings.mailbox_events_max {
+        let full = if mailbox.inspect().pending() >= settings.mailbox_events_max {
             RefusalReason::EventsMax
-        } else if mailbox.pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max
+        } else if mailbox.inspect().pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max
         {
             RefusalReason::BytesMax
         } else {
@@ -279,7 +279,7 @@ impl Admission {
         let id = mailbox
             .admit(entry, self.clock.random(), now)
             .map_err(|refused| refusal(mailbox, refused.why, None))?;
-        let doomed = mailbox.dead_letter(id, Condition::Recursion);
+        let doomed = mailbox.supervision().dead_letter(id, Condition::Recursion);
         mailbox.notify(SupervisorMessage::DeadLetters(doomed.into_iter().collect()));
         Ok(())
     }

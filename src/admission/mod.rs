@@ -125,7 +125,7 @@ impl Admission {
                 self.configurations.rename(former, &function.name);
             }
             let mailbox = Mailbox::new(function, number, self.clock.clone());
-            mailbox.adopt(self.configurations.of(mailbox.name().as_str()));
+            mailbox.lifecycle().adopt(self.configurations.of(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
             mailbox.count_threads();
             self.store.open(&mailbox);
@@ -175,7 +175,7 @@ impl Admission {
     pub(crate) fn locate(&self, id: RequestId) -> Option<Arc<Mailbox>> {
         let owner = self.chosen_ids.owner(id);
         let number = owner.unwrap_or_else(|| id.place().0);
-        let has_event = |mailbox: &Arc<Mailbox>| mailbox.snapshot(id).is_some();
+        let has_event = |mailbox: &Arc<Mailbox>| mailbox.inspect().snapshot(id).is_some();
         let here = self.registry.numbered(number).filter(has_event);
         here.or_else(|| self.stored_mailbox(id).filter(has_event))
     }
@@ -255,7 +255,7 @@ impl Admission {
             self.registry
                 .all()
                 .iter()
-                .for_each(|mailbox| mailbox.close());
+                .for_each(|mailbox| mailbox.lifecycle().close());
         }
         news
     }
@@ -275,7 +275,7 @@ impl Admission {
             self.registry
                 .all()
                 .iter()
-                .for_each(|mailbox| mailbox.end_watches());
+                .for_each(|mailbox| mailbox.lifecycle().end_watches());
         }
         news
     }

@@ -59,7 +59,7 @@ pub(super) fn refusal(
         }
     };
     mailbox.meter(|meters| meters.throttles += 1);
-    let retry_after: Duration = mailbox.retry_after();
+    let retry_after: Duration = mailbox.inspect().retry_after();
     InvokeError::MailboxFull {
         function: mailbox.name().to_string(),
         bound,

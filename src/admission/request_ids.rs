@@ -36,7 +36,7 @@ impl ChosenIds {
         registry: &Registry,
         is_known: impl FnOnce(RequestId) -> bool,
     ) -> Result<(), InvokeError> {
-        self.give_back(mailbox.take_forgotten_ids());
+        self.give_back(mailbox.inspect().take_forgotten_ids());
         // Its last owner may have forgotten it without having reported that.
         let owner = self.owner(request_id);
         let owner = owner.filter(|&number| number != mailbox.number);

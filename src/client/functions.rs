@@ -222,7 +222,7 @@ impl Client {
         self.admission
             .registry
             .named(function)
-            .map(|mailbox| mailbox.pause())
+            .map(|mailbox| mailbox.lifecycle().pause())
             .is_some()
     }
 
@@ -231,7 +231,7 @@ impl Client {
         self.admission
             .registry
             .named(function)
-            .map(|mailbox| mailbox.resume())
+            .map(|mailbox| mailbox.lifecycle().resume())
             .is_some()
     }
 }

@@ -434,7 +434,7 @@ impl Client {
         function: Option<&FunctionName>,
     ) -> Option<Status> {
         if let Some(mailbox) = self.locate_of(id, function)
-            && let Some(view) = mailbox.snapshot(id)
+            && let Some(view) = mailbox.inspect().snapshot(id)
         {
             return Some(status(&mailbox, &view));
         }
@@ -462,7 +462,7 @@ impl Client {
     #[cfg(feature = "http")]
     pub(crate) async fn holder(&self, id: RequestId) -> Option<Holder> {
         if let Some(mailbox) = self.admission.locate(id)
-            && let Some(view) = mailbox.snapshot(id)
+            && let Some(view) = mailbox.inspect().snapshot(id)
         {
             return Some(Holder {
                 function: mailbox.name().clone(),
@@ -492,7 +492,7 @@ impl Client {
     #[cfg(feature = "http")]
     pub(crate) async fn accepted_at(&self, id: RequestId) -> Option<SystemTime> {
         if let Some(mailbox) = self.admission.locate(id)
-            && let Some(view) = mailbox.snapshot(id)
+            && let Some(view) = mailbox.inspect().snapshot(id)
         {
             return Some(view.accepted.stored());
         }
@@ -517,8 +517,8 @@ impl Client {
         let Some(mailbox) = self.locate_of(id, function) else {
             return self.wait_stored(id, function).await;
         };
-        let attempts = mailbox.snapshot(id).map_or(0, |view| view.attempt);
-        let end = mailbox.watch(id, false)?.await.ok()?;
+        let attempts = mailbox.inspect().snapshot(id).map_or(0, |view| view.attempt);
+        let end = mailbox.inspect().watch(id, false)?.await.ok()?;
         Some(ended(&mailbox, id, end, attempts))
     }
 
@@ -527,7 +527,7 @@ impl Client {
         let mailbox = self.admission.stored_mailbox(id);
         let mailbox =
             mailbox.filter(|mailbox| function.is_none_or(|function| function == mailbox.name()));
-        let end = mailbox.as_ref().and_then(|mailbox| mailbox.watch(id, true));
+        let end = mailbox.as_ref().and_then(|mailbox| mailbox.inspect().watch(id, true));
         // Asked after the watch began: it may have ended before.
         let now = self.status_of(id, function).await?;
         match (now.is_finished(), mailbox.zip(end)) {
@@ -617,7 +617,7 @@ impl Client {
             let after = cursor - PARKED;
             return Some(self.parked(&mailbox, state, after, limit).await);
         };
-        let (views, next) = mailbox.list(slot, limit, |view| State::of(view.phase) == state);
+        let (views, next) = mailbox.inspect().list(slot, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
             request_id: view.id,
             invocation_type: view.kind,
@@ -625,7 +625,7 @@ impl Client {
             status: status(&mailbox, view),
             invoked_as: InvokedAs::Known(view.qualifier.clone()),
         });
-        let parked = (waits && mailbox.has_overflow()).then_some(PARKED);
+        let parked = (waits && mailbox.storage().has_overflow()).then_some(PARKED);
         Some(EventPage {
             events: events.collect(),
             next: next.map(u64::from).or(parked),
@@ -673,7 +673,7 @@ impl Client {
         let mut meters = Meters::default();
         let mut total = Stats::default();
         for mailbox in self.admission.registry.all() {
-            let one = mailbox.stats(&mut meters);
+            let one = mailbox.inspect().stats(&mut meters);
             total.events += one.events;
             total.calls += one.calls;
             total.workers += one.workers;
@@ -736,7 +736,7 @@ fn ended(mailbox: &Mailbox, id: RequestId, end: EventOutcome, attempts: u32) -> 
     match end {
         EventOutcome::Succeeded(result) => Status::Succeeded {
             result: result.unwrap_or_else(Payload::null),
-            attempts: mailbox.snapshot(id).map_or(attempts, |view| view.attempt),
+            attempts: mailbox.inspect().snapshot(id).map_or(attempts, |view| view.attempt),
         },
         EventOutcome::Dead(letter) => Status::Dead(letter),
         EventOutcome::Failed(failure) => Status::Failed(failure),

@@ -1,8 +1,9 @@
-//! Where events arrive while the workers are busy, so that callers and workers don't fight over one lock.
+//! The intake: events arrive here while the workers are busy, so that callers and workers don't compete for one lock.
 //!
-//! The mailbox grants its callers a few places ahead; as long as they last, and nobody has to be woken, an event is put
-//! here under a lock of its own, which a worker takes once for many events. Whatever is unusual, and whatever goes beyond
-//! the grant, takes the mailbox's lock. Whoever looks into the mailbox brings in first what has arrived.
+//! The mailbox grants its callers places in advance. As long as they last, and no worker must be woken, a caller puts its
+//! event here under the intake's own lock, which a worker takes once for many events. An event beyond the grant, a call, a
+//! delayed event and one with a chosen request id take the mailbox's lock. Every reader of the mailbox enqueues the arrivals
+//! first (`mailbox/lock.rs`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,40 +15,40 @@ use crate::event::InvocationType;
 use crate::event::request_id::RequestId;
 use crate::queue::entry::{Arrival, Entry};
 
-/// What may still arrive without asking the mailbox.
+/// How much may still arrive without the mailbox's lock.
 #[derive(Debug, Default)]
-pub(crate) struct Grant {
-    pub(crate) events: u32,
-    pub(crate) bytes: u64,
-    /// Slots of the queue that are kept for arrivals: at least `events`.
-    pub(crate) slots: Vec<u32>,
-    /// Until then nobody has to be woken for another event.
-    pub(crate) until: Time,
+pub(super) struct Grant {
+    pub(super) events: u32,
+    pub(super) bytes: u64,
+    /// Slots of the queue that are reserved for arrivals: at least `events`.
+    pub(super) slots: Vec<u32>,
+    /// Until then no worker must be woken for another event.
+    pub(super) until: Time,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
-    pub(crate) events: Vec<Arrival>,
-    pub(crate) grant: Grant,
+pub(super) struct Arrivals {
+    pub(super) events: Vec<Arrival>,
+    pub(super) grant: Grant,
 }
 
-/// On lines of its own: callers write here while workers write to the mailbox.
+/// On separate cache lines: callers write here while workers write to the mailbox.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-pub(crate) struct Intake {
+pub(super) struct Intake {
     arrivals: Mutex<Arrivals>,
-    /// Something arrived, or changed for a worker that lingers, since it was last looked at.
-    stirred: AtomicBool,
+    /// Something arrived, or became ready for a worker that polls, since the signal was cleared.
+    signal: AtomicBool,
 }
 
 impl Intake {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Arrivals> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Arrivals> {
         spin_lock::take(&self.arrivals)
     }
 
-    /// Takes the event if the grant allows, or gives it back.
+    /// Takes the event in if the grant allows it, and returns its request id; otherwise returns the event.
     #[inline]
-    pub(crate) fn put(
+    pub(super) fn put(
         &self,
         entry: Entry,
         number: u32,
@@ -79,24 +80,24 @@ impl Intake {
         });
         drop(arrivals);
         if first {
-            self.stir();
+            self.signal();
         }
         Ok(id)
     }
 
-    pub(crate) fn stir(&self) {
-        self.stirred.store(true, Ordering::Release);
+    pub(super) fn signal(&self) {
+        self.signal.store(true, Ordering::Release);
     }
 
-    /// Is a look worth its while?
+    /// Returns whether something may have arrived since the signal was cleared.
     #[inline]
-    pub(crate) fn is_stirred(&self) -> bool {
-        self.stirred.load(Ordering::Acquire)
+    pub(super) fn is_signalled(&self) -> bool {
+        self.signal.load(Ordering::Acquire)
     }
 
-    /// From here on only what comes later stirs it.
+    /// From here on only later arrivals signal.
     #[inline]
-    pub(crate) fn calm(&self) {
-        self.stirred.store(false, Ordering::Release);
+    pub(super) fn clear_signal(&self) {
+        self.signal.store(false, Ordering::Release);
     }
 }

@@ -1,203 +1,231 @@
-//! Events that a store has: places for them while they are stored, and how those that are parked there come back.
+//! The persistence's view of a mailbox: events that the store has.
 //!
-//! What is ready keeps its order: as long as something ready is parked, what comes in is parked behind it. Delayed events
-//! wait here or there. When there is room, the supervisor is told to fetch what is due.
+//! Places are reserved for events while they are stored. Beyond a window in memory, stored events overflow: they wait in the
+//! store alone, and are loaded when there is room. Ready events keep their order: as long as the overflow has a ready one,
+//! a new event goes behind it. The supervisor is called when events of the overflow are due.
 
-use super::{Inner, Mailbox, Wake};
+use std::time::Duration;
+
+use super::{Inner, Mailbox};
 use crate::base::time::Time;
 use crate::event::attempt::Attempt;
-use crate::event::dead_letter::Condition;
+use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::failure::{Failure, FailureKind};
 use crate::event::request_id::RequestId;
 use crate::function::retry;
+use crate::mailbox::dispatch::Wakeups;
 use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::RefusalReason;
-use crate::queue::entry::{Entry, Returning};
+use crate::queue::entry::{Entry, Returning, Ticket};
+
+/// What the persistence does with a mailbox.
+#[derive(Clone, Copy)]
+pub(crate) struct MailboxStorage<'a> {
+    mailbox: &'a Mailbox,
+}
 
 impl Mailbox {
-    /// Keeps places for events while they are stored; `admit_stored` or `release` must follow.
-    pub(crate) fn reserve(&self, events: usize, bytes: u64) -> Result<(), RefusalReason> {
-        let mut inner = self.lock_to_admit();
+    pub(crate) fn storage(&self) -> MailboxStorage<'_> {
+        MailboxStorage { mailbox: self }
+    }
+}
+
+impl MailboxStorage<'_> {
+    /// Reserves places for events while they are stored; `admit` or `release` must follow.
+    pub(crate) fn reserve(self, events: usize, bytes: u64) -> Result<(), RefusalReason> {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let mut inner = self.mailbox.lock_to_admit();
         inner.may_admit()?;
-        inner
-            .queue
-            .reserve(u32::try_from(events).unwrap_or(u32::MAX), bytes)
+        inner.queue.reserve(events, bytes)
     }
 
-    pub(crate) fn release(&self, events: usize, bytes: u64) {
-        let mut inner = self.lock();
+    pub(crate) fn release(self, events: usize, bytes: u64) {
+        let mut inner = self.mailbox.lock();
         inner.queue.unreserve(events as u32, bytes);
         inner.check_drained();
     }
 
-    /// Takes in events that were stored, in the places that were kept for them. Answers which of them are to be parked, and
-    /// when they are due; and whom to wake for the others. If the function was removed meanwhile, they die of it.
-    pub(crate) fn admit_stored(
-        &self,
+    /// Takes in events that were stored, in the places that were reserved for them. Returns the events that overflow, with
+    /// the times when they are due, and who is woken for the others. If the function was removed meanwhile, the events are
+    /// dead-lettered.
+    pub(crate) fn admit(
+        self,
         entries: impl IntoIterator<Item = Entry>,
         accepted: Time,
         now: Time,
-    ) -> (Vec<(RequestId, Time)>, Wake) {
-        let (mut parked, mut left, mut doomed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut inner = self.lock();
+    ) -> (Vec<(RequestId, Time)>, Wakeups) {
+        let mailbox = self.mailbox;
+        let (mut spilled, mut left, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inner = mailbox.lock();
         for entry in entries {
             inner.queue.unreserve(1, entry.payload.size() as u64);
-            match inner.queue.stock(entry, accepted, now) {
-                Ok(slot) if inner.removed => doomed.push(slot),
+            match inner.queue.admit_stored(entry, accepted, now) {
+                Ok(slot) if inner.removed => dead.push(slot),
                 Ok(_) => {}
                 Err(entry) => {
-                    parked.extend(entry.request_id.map(|id| (id, entry.start)));
+                    spilled.extend(entry.request_id.map(|id| (id, entry.start)));
                     left.push(entry);
                 }
             }
         }
-        let doomed: Vec<_> = doomed
-            .into_iter()
-            .filter_map(|slot| {
-                let ticket = inner.queue.withdraw_slot(slot, now)?;
-                Some((
-                    ticket,
-                    self.letter(&inner, ticket, Condition::FunctionRemoved, now),
-                ))
-            })
-            .collect();
-        let wake = inner.rouse(self.rules(), now);
+        let condition = Condition::FunctionRemoved;
+        let letter = |slot| mailbox.letter_of_slot(&mut inner, slot, condition, now);
+        let letters: Vec<_> = dead.into_iter().filter_map(letter).collect();
+        let wakeups = inner.wake_for_event(mailbox.rules(), now);
         inner.check_drained();
         drop(inner);
         drop(left);
-        if !doomed.is_empty() {
-            self.notify(SupervisorMessage::DeadLetters(doomed));
-        }
-        (parked, wake)
+        mailbox.send_letters(letters);
+        (spilled, wakeups)
     }
 
-    /// The store has heard of parked events, the first of which is due then.
-    pub(crate) fn spilled(&self, due: Time) {
-        let now = self.clock.now();
-        let mut inner = self.lock();
-        inner.queue.overflow.told(due);
-        let wake = inner.rouse(self.rules(), now);
-        let attend = inner.is_hungry(now) && !std::mem::replace(&mut inner.summoned, true);
+    /// The store has events that overflow, the first of which is due at `due`.
+    pub(crate) fn spilled(self, due: Time) {
+        let mailbox = self.mailbox;
+        let now = mailbox.clock.now();
+        let mut inner = mailbox.lock();
+        inner.queue.overflow.add_due(due);
+        let wakeups = inner.wake_for_event(mailbox.rules(), now);
+        let wanted = inner.can_load(now);
+        let call = inner.call_supervisor(wanted);
         drop(inner);
-        self.wake(wake);
-        if attend {
-            self.notify(SupervisorMessage::Reconcile);
+        mailbox.wake(wakeups);
+        if call {
+            mailbox.notify(SupervisorMessage::Reconcile);
         }
     }
 
-    /// Counts what the store has parked from earlier.
-    pub(crate) fn inherit_overflow(
-        &self,
-        ready: u64,
-        delayed: u64,
-        bytes: u64,
-        next_due: Option<Time>,
-    ) {
-        let mut inner = self.lock();
+    /// Counts the events that the store has from before this process.
+    pub(crate) fn inherit(self, ready: u64, delayed: u64, bytes: u64, next_due: Option<Time>) {
+        let mut inner = self.mailbox.lock();
         inner.queue.inherit(ready, delayed, bytes);
         if let Some(due) = next_due {
-            inner.queue.overflow.told(due);
+            inner.queue.overflow.add_due(due);
         }
     }
 
-    pub(crate) fn has_overflow(&self) -> bool {
+    pub(crate) fn has_overflow(self) -> bool {
         self.overflow_events() > 0
     }
 
-    pub(crate) fn overflow_events(&self) -> u64 {
-        self.lock().queue.overflow.events()
+    pub(crate) fn overflow_events(self) -> u64 {
+        self.mailbox.lock().queue.overflow.events()
     }
 
-    /// How many parked events to fetch, and up to when they may be due.
-    pub(crate) fn load_request(&self) -> (usize, Time) {
-        let inner = self.lock();
+    /// Adds the stored events that run next, at most so many: up to one that must run alone.
+    pub(crate) fn upcoming(self, events: &mut impl Extend<RequestId>, max: usize) {
+        events.extend(self.mailbox.lock_as_is().queue.upcoming().take(max));
+    }
+
+    // --- loading
+
+    /// Returns how many events of the overflow to load, and up to when they may be due.
+    pub(crate) fn load_request(self) -> (usize, Time) {
+        let inner = self.mailbox.lock();
         let until = if inner.removed {
             Time(u64::MAX)
         } else {
-            self.clock.now()
+            self.mailbox.clock.now()
         };
-        (self.settings().window as usize, until)
+        (self.mailbox.settings().window as usize, until)
     }
 
-    /// Takes back parked events; the first of the others is due at `next`.
-    pub(crate) fn load(&self, returning: Vec<Returning>, next: Option<Time>, now: Time) {
-        let mut doomed = Vec::new();
-        let mut inner = self.lock();
-        inner.queue.overflow.fetched(next);
-        for mut one in returning {
+    /// Takes back events of the overflow; the first of the others is due at `next`. An event of which the process died too
+    /// often is dead-lettered, and so are all once the function is removed.
+    pub(crate) fn load(self, loaded: Vec<Returning>, next: Option<Time>, now: Time) {
+        let mailbox = self.mailbox;
+        let mut letters = Vec::new();
+        let mut inner = mailbox.lock();
+        inner.queue.overflow.end_load(next);
+        for mut one in loaded {
             let deadly = one.deadly;
             // The attempt that the process died of is one more than those that failed.
             one.attempt += u32::from(deadly && !inner.removed);
-            let slot = inner.queue.restock(one, now);
+            let slot = inner.queue.load(one, now);
             let Some(condition) = retry::on_return(deadly, inner.removed) else {
                 continue;
             };
-            let Some(ticket) = inner.queue.withdraw_slot(slot, now) else {
-                continue;
-            };
-            if condition == Condition::ProcessCrash {
-                let attempt = Attempt {
-                    number: ticket.attempt,
-                    started_at: self.clock.wall(now),
-                    duration: std::time::Duration::ZERO,
-                    failure: Failure::new(
-                        FailureKind::ProcessCrash,
-                        "Runtime.ExitError",
-                        "the process died again and again while it ran the event",
-                    ),
-                };
-                inner.remember_failure(ticket, attempt);
-            }
-            doomed.push((ticket, self.letter(&inner, ticket, condition, now)));
+            letters.extend(mailbox.letter_of_slot(&mut inner, slot, condition, now));
         }
-        let wake = inner.rouse(self.rules(), now);
-        // Many may run now, and only the supervisor wakes many.
-        let attend = !std::mem::replace(&mut inner.summoned, true);
+        let wakeups = inner.wake_for_event(mailbox.rules(), now);
+        // Many events may run now, and only the supervisor wakes many workers.
+        let call = inner.call_supervisor(true);
         inner.check_drained();
         drop(inner);
-        self.wake(wake);
-        if !doomed.is_empty() {
-            self.notify(SupervisorMessage::DeadLetters(doomed));
-        }
-        if attend {
-            self.notify(SupervisorMessage::Reconcile);
+        mailbox.wake(wakeups);
+        mailbox.send_letters(letters);
+        if call {
+            mailbox.notify(SupervisorMessage::Reconcile);
         }
     }
 
-    /// Takes back one parked event, and ends it before anybody can run it.
-    pub(crate) fn cancel_loaded(&self, returning: Returning, id: RequestId) {
-        let now = self.clock.now();
-        let mut inner = self.lock();
-        inner.queue.restock(returning, now);
+    /// Takes back one event of the overflow, and cancels it before it can run.
+    pub(crate) fn cancel_loaded(self, loaded: Returning, id: RequestId) {
+        let now = self.mailbox.clock.now();
+        let mut inner = self.mailbox.lock();
+        inner.queue.load(loaded, now);
         let cancelled = inner.queue.cancel(id, now);
-        inner.tell_watchers(id, || EventOutcome::Cancelled);
+        inner.report_outcome(id, || EventOutcome::Cancelled);
         inner.check_drained();
         drop(inner);
         drop(cancelled);
     }
 }
 
-impl Inner {
-    /// Are parked events due for which there is room?
-    #[inline]
-    pub(super) fn is_hungry(&self, now: Time) -> bool {
-        self.parked_due().is_some_and(|due| due <= now)
+impl Mailbox {
+    /// Takes an event out again that will not be tried. Returns its letter.
+    fn letter_of_slot(
+        &self,
+        inner: &mut Inner,
+        slot: u32,
+        condition: Condition,
+        now: Time,
+    ) -> Option<(Ticket, DeadLetter)> {
+        let ticket = inner.queue.withdraw_slot(slot, now)?;
+        if condition == Condition::ProcessCrash {
+            let attempt = Attempt {
+                number: ticket.attempt,
+                started_at: self.clock.wall(now),
+                duration: Duration::ZERO,
+                failure: Failure::new(
+                    FailureKind::ProcessCrash,
+                    "Runtime.ExitError",
+                    "the process died again and again while it ran the event",
+                ),
+            };
+            inner.remember_failure(ticket, attempt);
+        }
+        Some((ticket, self.letter(inner, ticket, condition, now)))
     }
 
-    /// When to fetch parked events, as far as there is room for them.
+    fn send_letters(&self, letters: Vec<(Ticket, DeadLetter)>) {
+        if !letters.is_empty() {
+            self.notify(SupervisorMessage::DeadLetters(letters));
+        }
+    }
+}
+
+impl Inner {
+    /// Returns whether events of the overflow are due for which there is room.
     #[inline]
-    pub(super) fn parked_due(&self) -> Option<Time> {
+    pub(super) fn can_load(&self, now: Time) -> bool {
+        self.load_due().is_some_and(|due| due <= now)
+    }
+
+    /// Returns when to load events of the overflow, as far as there is room for them.
+    #[inline]
+    pub(super) fn load_due(&self) -> Option<Time> {
         let due = self.queue.overflow.next()?;
         if self.removed {
             return Some(Time::default());
         }
-        (self.queue.has_room_for_parked() && !self.closed).then_some(due)
+        (self.queue.has_room_to_load() && !self.closed).then_some(due)
     }
 
-    /// Fetches from now on, if it is worth it.
-    pub(super) fn wants_parked(&mut self, now: Time) -> bool {
+    /// Begins to load if events are due for which there is room. Returns whether it did.
+    pub(super) fn begin_load(&mut self, now: Time) -> bool {
         let until = if self.removed { Time(u64::MAX) } else { now };
-        self.is_hungry(now) && self.queue.overflow.fetch(until)
+        self.can_load(now) && self.queue.overflow.begin_load(until)
     }
 }

@@ -1,6 +1,6 @@
-//! An event as those see it who look in, and how it ended as those hear it who watch.
+//! A read-only snapshot of an event, and the outcome sent to its watchers.
 //!
-//! Copies, taken under the mailbox's lock: they hold for that moment, and nobody can change an event through them.
+//! Both are copies, taken under the mailbox's lock: they show that moment, and can't change the event.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::queue::entry::{Phase, Slot};
 
-/// An event, as those who look in see it.
+/// An event at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct EventSnapshot {
     pub(crate) id: RequestId,
@@ -24,10 +24,10 @@ pub(crate) struct EventSnapshot {
     pub(crate) result: Option<Payload>,
     pub(crate) letter: Option<DeadLetter>,
     pub(crate) failure: Option<Failure>,
-    /// Under which it was invoked, as given.
+    /// The qualifier that it was invoked with, as given.
     #[cfg_attr(
         not(feature = "http"),
-        allow(dead_code, reason = "the HTTP API asks for it")
+        allow(dead_code, reason = "only the HTTP API reads it")
     )]
     pub(crate) qualifier: Option<Arc<str>>,
 }
@@ -51,7 +51,8 @@ impl EventSnapshot {
         }
     }
 
-    pub(crate) fn end(&self) -> Option<EventOutcome> {
+    /// Returns the outcome, if the event has ended.
+    pub(crate) fn outcome(&self) -> Option<EventOutcome> {
         Some(match self.phase {
             Phase::Succeeded => EventOutcome::Succeeded(self.result.clone()),
             Phase::Cancelled => EventOutcome::Cancelled,

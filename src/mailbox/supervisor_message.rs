@@ -1,6 +1,6 @@
-//! What a mailbox and its function's supervisor say to each other, and who listens.
+//! The messages from a mailbox and its workers to the function's supervisor.
 //!
-//! A notice is told after the lock is released and is never waited for. What to make of it is the listener's to decide.
+//! A message is sent after the lock is released, and its sender never waits for it.
 
 use crate::base::time::Time;
 use crate::event::attempt::Attempt;
@@ -9,24 +9,24 @@ use crate::event::failure::Failure;
 use crate::event::request_id::RequestId;
 use crate::queue::entry::Ticket;
 
-/// Whoever owns the function's life and hears of what the mailbox can't do alone: its supervisor.
+/// Sends messages to the supervisor, the actor that owns the function's life.
 pub(crate) trait SupervisorSender: Send + Sync {
     fn send(&self, message: SupervisorMessage);
 }
 
 #[derive(Debug)]
 pub(crate) enum SupervisorMessage {
-    /// Workers may be wanted, or a timer. Told once until it is heeded.
+    /// Workers may be wanted, or a timer. Sent once until the supervisor has reconciled.
     Reconcile,
-    /// An attempt failed and is to be judged.
+    /// An attempt failed; the supervisor settles it.
     Failed(Box<FailedAttempt>),
-    /// These will not be tried again.
+    /// These events will not be tried again.
     DeadLetters(Vec<(Ticket, DeadLetter)>),
-    /// These go back to the store until they are due.
+    /// These events overflow: the store keeps them until they are due.
     Spilled(Vec<(RequestId, Time)>),
     /// The arbiter with this serial number is blocked and was replaced.
     ArbiterBlocked(u64),
-    /// A run of the function's holds the shared arbiter with this serial number, which it was to leave.
+    /// A run of the function's holds the shared arbiter with this serial number, though the function was to leave it.
     ArbiterHeld(u64),
 }
 
@@ -37,22 +37,22 @@ pub(crate) struct FailedAttempt {
     pub(crate) failure: Failure,
     pub(crate) started: Time,
     pub(crate) ended: Time,
-    /// Its worker has told it to the event's log, if there is one.
+    /// Its worker has reported it to the event's log, if there is one.
     pub(crate) logged: bool,
 }
 
-/// What became of a failed attempt.
+/// The consequence of a failed attempt.
 #[derive(Debug)]
 pub(crate) enum FailureOutcome {
-    /// A later attempt has begun, or the event was cancelled: it counts for nothing.
+    /// A later attempt has begun, or the event was cancelled: the failure does not count.
     Superseded,
     Retry {
         attempt: Attempt,
         /// How many attempts so far don't count.
         uncounted: u32,
         at: Time,
-        /// It waits in the store.
-        parked: bool,
+        /// The event waits in the overflow.
+        spilled: bool,
     },
     DeadLetter(Ticket, DeadLetter),
     /// It was a call: its caller has the failure.

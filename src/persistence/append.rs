@@ -147,7 +147,7 @@ impl Appending {
             ..
         } = self;
         let payloads = entries.iter().map(|(entry, _)| entry.payload.size() as u64);
-        mailbox.release(entries.len(), payloads.sum());
+        mailbox.storage().release(entries.len(), payloads.sum());
         mailbox.meter(|meters| meters.store_errors += 1);
         telemetry::append_failed(
             &link.refused_appends,
@@ -174,7 +174,7 @@ impl Appending {
             accepted,
             ..
         } = self;
-        let (spilled, wake) = mailbox.admit_stored(kept, accepted, link.clock.now());
+        let (spilled, wake) = mailbox.storage().admit(kept, accepted, link.clock.now());
         link.spill(&mailbox, &spilled);
         let receipts = result.receipts.iter().flatten();
         let new = receipts.filter(|receipt| !receipt.duplicate);
@@ -211,7 +211,7 @@ impl Appending {
                 // An event with a key comes alone.
                 Appended::KeysFull => keys_full = true,
             }
-            self.mailbox.release(1, entry.payload.size() as u64);
+            self.mailbox.storage().release(1, entry.payload.size() as u64);
             unkept.extend(entry.request_id);
         }
         let receipts = match keys_full {

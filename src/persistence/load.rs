@@ -35,7 +35,7 @@ impl StoreLink {
             next_due,
         }) = opened
         {
-            mailbox.inherit_overflow(ready, delayed, bytes, next_due.map(Time::of));
+            mailbox.storage().inherit(ready, delayed, bytes, next_due.map(Time::of));
         }
     }
 
@@ -56,7 +56,7 @@ impl StoreLink {
         let Some(link) = &self.link else {
             return;
         };
-        let (events_max, until) = mailbox.load_request();
+        let (events_max, until) = mailbox.storage().load_request();
         let fetch = Fetch {
             function: mailbox.name().clone(),
             until: until.stored(),
@@ -82,7 +82,7 @@ impl Link {
         }
         // Only after the store has them: a load that began before would miss them.
         if let Some(due) = events.iter().map(|(_, due)| *due).min() {
-            mailbox.spilled(due);
+            mailbox.storage().spilled(due);
         }
     }
 
@@ -93,7 +93,7 @@ impl Link {
             Err(error) => {
                 mailbox.meter(|meters| meters.store_errors += 1);
                 telemetry::fetch_failed(mailbox.name(), &error.to_string());
-                return mailbox.load(Vec::new(), Some(now.after(LOAD_RETRY)), now);
+                return mailbox.storage().load(Vec::new(), Some(now.after(LOAD_RETRY)), now);
             }
         };
         for (id, error) in &fetched.unreadable {
@@ -102,7 +102,7 @@ impl Link {
         }
         let events = fetched.events.into_iter();
         let returning = events.map(|event| returning(event, self.deaths_max, &self.clock));
-        mailbox.load(returning.collect(), fetched.next_due.map(Time::of), now);
+        mailbox.storage().load(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 }
 

@@ -108,9 +108,9 @@ pub(crate) struct Queue {
     /// Events whose id the caller proposed: it doesn't say where they lie.
     foreign: HashMap<RequestId, u32>,
     /// Letters of forgotten events, which may hold the last of a payload: not to be dropped under a lock.
-    pub(crate) remains: Vec<DeadLetter>,
+    pub(crate) forgotten_letters: Vec<DeadLetter>,
     /// Ids of foreign events that are forgotten, for whoever keeps an index of them.
-    pub(crate) forgotten: Vec<RequestId>,
+    pub(crate) forgotten_ids: Vec<RequestId>,
     /// Events that came in so far, for their stamps.
     stamps: u32,
     /// What is pending here, and its bytes.
@@ -143,8 +143,8 @@ impl Queue {
             delayed: Delayed::default(),
             finished: Finished::new(retention),
             foreign: HashMap::new(),
-            remains: Vec::new(),
-            forgotten: Vec::new(),
+            forgotten_letters: Vec::new(),
+            forgotten_ids: Vec::new(),
             stamps: 0,
             pending: 0,
             pending_bytes: 0,
@@ -185,7 +185,12 @@ impl Queue {
     }
 
     /// Takes in an event that was stored, or counts it as parked if there is no room for it here.
-    pub(crate) fn stock(&mut self, entry: Entry, accepted: Time, now: Time) -> Result<u32, Entry> {
+    pub(crate) fn admit_stored(
+        &mut self,
+        entry: Entry,
+        accepted: Time,
+        now: Time,
+    ) -> Result<u32, Entry> {
         let delayed = entry.start > now;
         let full = match delayed {
             true => self.delayed_here() >= u64::from(self.bounds.window),
@@ -194,7 +199,7 @@ impl Queue {
         };
         if full && entry.start != NEVER {
             self.event_ledger.accepted += 1;
-            self.park(entry.start > accepted, entry.payload.size() as u64);
+            self.spill(entry.start > accepted, entry.payload.size() as u64);
             return Err(entry);
         }
         let first_due = entry.start.max(accepted);
@@ -203,7 +208,7 @@ impl Queue {
         Ok(slot)
     }
 
-    fn park(&mut self, delayed: bool, bytes: u64) {
+    fn spill(&mut self, delayed: bool, bytes: u64) {
         if delayed {
             self.overflow.delayed += 1;
             self.event_ledger.delayed += 1;
@@ -214,7 +219,7 @@ impl Queue {
         self.overflow.bytes += bytes;
     }
 
-    fn unpark(&mut self, delayed: bool, bytes: u64) {
+    fn unspill(&mut self, delayed: bool, bytes: u64) {
         // What the store says of an event may not be what was counted when it was parked.
         let Overflow {
             ready,
@@ -228,11 +233,11 @@ impl Queue {
             self.overflow.ready -= 1;
             self.event_ledger.ready -= 1;
         }
-        self.overflow.unpark_bytes(bytes);
+        self.overflow.remove_bytes(bytes);
     }
 
     /// Takes back an event that was parked.
-    pub(crate) fn restock(&mut self, returning: Returning, now: Time) -> u32 {
+    pub(crate) fn load(&mut self, returning: Returning, now: Time) -> u32 {
         let Returning {
             entry,
             accepted,
@@ -241,7 +246,7 @@ impl Queue {
             ..
         } = returning;
         let (start, bytes) = (entry.start, entry.payload.size() as u64);
-        self.unpark(start > accepted, bytes);
+        self.unspill(start > accepted, bytes);
         let slot = self.place(entry, 0, accepted, first_due);
         self.slots[slot].attempt = attempt;
         self.schedule(slot, start, now);
@@ -266,7 +271,7 @@ impl Queue {
     }
 
     /// Is there room for parked events that are due?
-    pub(crate) fn has_room_for_parked(&self) -> bool {
+    pub(crate) fn has_room_to_load(&self) -> bool {
         self.events.len < self.bounds.window.div_ceil(2)
     }
 
@@ -352,15 +357,13 @@ impl Queue {
     }
 
     /// Keeps so many slots for events that will arrive.
-    pub(crate) fn keep(&mut self, count: usize, slots: &mut Vec<u32>) {
-        slots.extend((0..count).map(|_| self.slots.keep()));
+    pub(crate) fn reserve_slots(&mut self, count: usize, slots: &mut Vec<u32>) {
+        slots.extend((0..count).map(|_| self.slots.reserve()));
     }
 
     /// Takes back slots that nothing arrived in.
-    pub(crate) fn give_back(&mut self, slots: Vec<u32>) {
-        slots
-            .into_iter()
-            .for_each(|slot| self.slots.give_back(slot));
+    pub(crate) fn release_slots(&mut self, slots: Vec<u32>) {
+        slots.into_iter().for_each(|slot| self.slots.release(slot));
     }
 
     /// Takes in what was granted and has arrived: it is ready.
@@ -600,7 +603,7 @@ impl Queue {
     }
 
     /// What runs, and the calls that are about to.
-    pub(crate) fn claimed(&self) -> u64 {
+    pub(crate) fn occupied(&self) -> u64 {
         self.executing() + u64::from(self.calls.len)
     }
 
@@ -666,7 +669,7 @@ impl Queue {
         self.failed -= 1;
         self.event_ledger.running -= 1;
         let payload = self.leave_pending(slot);
-        self.park(true, payload.as_ref().map_or(0, Payload::size) as u64);
+        self.spill(true, payload.as_ref().map_or(0, Payload::size) as u64);
         self.forget(slot);
         Rescheduled::Spilled(payload)
     }
@@ -746,7 +749,7 @@ impl Queue {
     }
 
     /// Events whose attempts count for nothing from now on: they wait again. Answers those that ran.
-    pub(crate) fn give_up(&mut self, now: Time) -> Vec<RequestId> {
+    pub(crate) fn abandon_attempts(&mut self, now: Time) -> Vec<RequestId> {
         let begun = |slot: &Slot| matches!(slot.phase, Phase::Running | Phase::Failed);
         let slots = self.slots.iter(0).filter(|(_, slot)| begun(slot));
         let slots: Vec<_> = slots.map(|(index, slot)| (index, slot.id)).collect();
@@ -810,9 +813,10 @@ impl Queue {
             self.foreign.remove(&slot.id);
         }
         if slot.proposed {
-            self.forgotten.push(slot.id);
+            self.forgotten_ids.push(slot.id);
         }
-        self.remains.extend(slot.side.and_then(|side| side.letter));
+        self.forgotten_letters
+            .extend(slot.side.and_then(|side| side.letter));
     }
 
     fn find(&self, id: RequestId) -> Option<u32> {

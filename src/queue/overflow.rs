@@ -13,7 +13,7 @@ pub(crate) struct Overflow {
     /// When the first of them is due, as far as is known; none if nothing can be fetched.
     next: Option<Time>,
     /// Some are being fetched; the answer knows nothing of what was parked since. When the first of those is due.
-    fetching: Option<Option<Time>>,
+    loading: Option<Option<Time>>,
 }
 
 impl Overflow {
@@ -22,9 +22,9 @@ impl Overflow {
     }
 
     /// The store has heard of an event that is due then.
-    pub(crate) fn told(&mut self, due: Time) {
+    pub(crate) fn add_due(&mut self, due: Time) {
         let sooner = |known: Option<Time>| Some(known.map_or(due, |known| known.min(due)));
-        match &mut self.fetching {
+        match &mut self.loading {
             Some(since) => *since = sooner(*since),
             None => self.next = sooner(self.next),
         }
@@ -32,29 +32,29 @@ impl Overflow {
 
     /// When to fetch; it may have passed.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.next.filter(|_| self.fetching.is_none())
+        self.next.filter(|_| self.loading.is_none())
     }
 
     /// Fetches from now on. Answers whether that is worth it.
-    pub(crate) fn fetch(&mut self, now: Time) -> bool {
+    pub(crate) fn begin_load(&mut self, now: Time) -> bool {
         let worth = self.next().is_some_and(|next| next <= now);
         if worth {
-            self.fetching = Some(None);
+            self.loading = Some(None);
         }
         worth
     }
 
-    pub(crate) fn is_fetching(&self) -> bool {
-        self.fetching.is_some()
+    pub(crate) fn is_loading(&self) -> bool {
+        self.loading.is_some()
     }
 
     /// They were fetched, and the first of the others is due then.
-    pub(crate) fn fetched(&mut self, next: Option<Time>) {
-        let since = self.fetching.take().flatten();
+    pub(crate) fn end_load(&mut self, next: Option<Time>) {
+        let since = self.loading.take().flatten();
         self.next = [next, since].into_iter().flatten().min();
     }
 
-    pub(crate) fn unpark_bytes(&mut self, bytes: u64) {
+    pub(crate) fn remove_bytes(&mut self, bytes: u64) {
         // A value's size is a guess until its JSON is read back.
         self.bytes = match self.events() {
             0 => 0,
@@ -69,16 +69,16 @@ mod tests {
 
     #[test]
     fn what_is_parked_while_others_are_fetched_is_not_forgotten() {
-        let mut parked = Overflow::default();
-        parked.told(Time(5));
-        assert!(!parked.fetch(Time(4)) && parked.fetch(Time(5)));
-        assert!(!parked.fetch(Time(9)), "one at a time");
-        parked.told(Time(7));
-        parked.fetched(None);
-        assert_eq!(parked.next(), Some(Time(7)));
-        assert!(parked.fetch(Time(7)));
-        parked.fetched(Some(Time(8)));
-        parked.told(Time(9));
-        assert_eq!(parked.next(), Some(Time(8)));
+        let mut overflow = Overflow::default();
+        overflow.add_due(Time(5));
+        assert!(!overflow.begin_load(Time(4)) && overflow.begin_load(Time(5)));
+        assert!(!overflow.begin_load(Time(9)), "one at a time");
+        overflow.add_due(Time(7));
+        overflow.end_load(None);
+        assert_eq!(overflow.next(), Some(Time(7)));
+        assert!(overflow.begin_load(Time(7)));
+        overflow.end_load(Some(Time(8)));
+        overflow.add_due(Time(9));
+        assert_eq!(overflow.next(), Some(Time(8)));
     }
 }

@@ -26,7 +26,7 @@ struct Chunk<T> {
 enum Cell<T> {
     Used(T),
     /// Promised to somebody who will fill it.
-    Kept,
+    Reserved,
     Free {
         next: u32,
     },
@@ -41,20 +41,20 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32) -> T) -> u32 {
-        let index = self.keep();
+        let index = self.reserve();
         self.fill(index, make(index));
         index
     }
 
     /// Keeps a slot to be filled; until then there is nothing to be found in it.
-    pub(crate) fn keep(&mut self) -> u32 {
+    pub(crate) fn reserve(&mut self) -> u32 {
         let number = match self.roomy.last() {
             Some(&number) => number,
             None => self.grow(),
         };
         let chunk = &mut self.chunks[number as usize];
         let cell = chunk.vacancy(number > 0);
-        chunk.cells[cell as usize] = Cell::Kept;
+        chunk.cells[cell as usize] = Cell::Reserved;
         chunk.used += 1;
         if chunk.used as usize == CHUNK {
             self.roomy.pop();
@@ -69,7 +69,7 @@ impl<T> Slab<T> {
     }
 
     /// Gives back a slot that was kept and not filled.
-    pub(crate) fn give_back(&mut self, index: u32) {
+    pub(crate) fn release(&mut self, index: u32) {
         self.vacate(index);
     }
 
@@ -118,7 +118,7 @@ impl<T> Slab<T> {
             .get(index as usize % CHUNK)?
         {
             Cell::Used(value) => Some(value),
-            Cell::Kept | Cell::Free { .. } => None,
+            Cell::Reserved | Cell::Free { .. } => None,
         }
     }
 
@@ -130,7 +130,7 @@ impl<T> Slab<T> {
             .get_mut(index as usize % CHUNK)?
         {
             Cell::Used(value) => Some(value),
-            Cell::Kept | Cell::Free { .. } => None,
+            Cell::Reserved | Cell::Free { .. } => None,
         }
     }
 
@@ -154,7 +154,7 @@ impl<T> Slab<T> {
                     .skip(skip)
                     .filter_map(move |(cell, content)| match content {
                         Cell::Used(value) => Some(((number * CHUNK + cell) as u32, value)),
-                        Cell::Kept | Cell::Free { .. } => None,
+                        Cell::Reserved | Cell::Free { .. } => None,
                     })
             })
     }

@@ -610,10 +610,10 @@ fn an_event_with_a_proposed_id_is_found_until_it_is_forgotten() {
         queue.get(id).map(|(_, slot)| slot.phase),
         Some(Phase::Succeeded)
     );
-    assert!(queue.forgotten.is_empty());
+    assert!(queue.forgotten_ids.is_empty());
     queue.expire(queue.next_expiry().unwrap(), 1);
     assert!(queue.get(id).is_none() && queue.foreign.is_empty());
-    assert_eq!(std::mem::take(&mut queue.forgotten), [id]);
+    assert_eq!(std::mem::take(&mut queue.forgotten_ids), [id]);
     assert_eq!(
         queue
             .admit(entry(InvocationType::Event, Some(id), 0, 0), 0, Time(0))

@@ -36,7 +36,8 @@ use crate::function::arn::Identity;
 use crate::function::destination::Destination;
 use crate::idempotency::Bounds;
 use crate::mailbox::supervisor_message::SupervisorMessage;
-use crate::mailbox::{Drain, Mailbox};
+use crate::mailbox::Mailbox;
+use crate::mailbox::lifecycle::Drain;
 use crate::persistence::StoreLink;
 use crate::store::{EventStore, KnownState};
 use crate::telemetry;
@@ -505,7 +506,7 @@ impl Parts {
                 .host
                 .start(move || Supervisor::new(supervised, admission, pool, dead_letters));
             mailbox.set_supervisor(Supervisor::line(supervisor.clone()));
-            if mailbox.has_overflow() {
+            if mailbox.storage().has_overflow() {
                 mailbox.notify(SupervisorMessage::Reconcile);
             }
             self.supervisors.insert(name, supervisor);
@@ -516,23 +517,23 @@ impl Parts {
         self.admission.close(DoorState::ShuttingDown);
         let mailboxes = self.admission.registry.all();
         if shutdown.drain == Drain::InFlight {
-            mailboxes.iter().for_each(|mailbox| mailbox.halt());
+            mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().halt());
         }
         let drained = join_all(
             mailboxes
                 .iter()
-                .map(|mailbox| mailbox.drained(shutdown.drain)),
+                .map(|mailbox| mailbox.lifecycle().drained(shutdown.drain)),
         );
         let grace = tokio::time::timeout(shutdown.grace, drained);
         // Either may end it.
         let _ = select(std::pin::pin!(grace), std::pin::pin!(self.hurry.notified())).await;
-        mailboxes.iter().for_each(|mailbox| mailbox.halt());
+        mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().halt());
         self.admission.end();
-        mailboxes.iter().for_each(|mailbox| mailbox.retire(true));
+        mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().retire(true));
         let drains = [Drain::Workers, Drain::Storage];
         let gone = mailboxes
             .iter()
-            .flat_map(|mailbox| drains.map(|drain| mailbox.drained(drain)));
+            .flat_map(|mailbox| drains.map(|drain| mailbox.lifecycle().drained(drain)));
         // A handler that blocks its thread can't be stopped; it is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(1), join_all(gone)).await;
         let dead_letters = self.dead_letters.send(HandOver).await.unwrap_or_default();
@@ -547,7 +548,7 @@ impl Parts {
             .map(|letter| letter.request_id)
             .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
-        let parked = mailboxes.iter().map(|mailbox| mailbox.overflow_events());
+        let parked = mailboxes.iter().map(|mailbox| mailbox.storage().overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         let naming = self.name_parked(&mailboxes, &mut unfinished);
         let _ = tokio::time::timeout(Duration::from_secs(1), naming).await;
@@ -565,7 +566,7 @@ impl Parts {
         self.admission.end();
         let mailboxes = self.admission.registry.all();
         let unfinished: Vec<_> = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
-        let parked = mailboxes.iter().map(|mailbox| mailbox.overflow_events());
+        let parked = mailboxes.iter().map(|mailbox| mailbox.storage().overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         self.admission.store.begin_close();
         self.stop();
@@ -580,7 +581,7 @@ impl Parts {
     async fn name_parked(&self, mailboxes: &[Arc<Mailbox>], unfinished: &mut Vec<Unfinished>) {
         let mut room = PARKED_NAMED_MAX;
         for mailbox in mailboxes {
-            let mut after = Some(0).filter(|_| mailbox.has_overflow());
+            let mut after = Some(0).filter(|_| mailbox.storage().has_overflow());
             while let Some(place) = after.filter(|_| room > 0) {
                 let page = self
                     .admission
@@ -613,11 +614,11 @@ const PARKED_NAMED_MAX: usize = 10_000;
 
 /// What a mailbox has that did not finish, and will not any more.
 fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
-    let ran = mailbox.abandon_attempts();
+    let ran = mailbox.lifecycle().abandon_attempts();
     let mut all = Vec::new();
     let mut from = Some(0);
     while let Some(cursor) = from {
-        let (views, next) = mailbox.list(cursor, 10_000, |view| !view.phase.is_finished());
+        let (views, next) = mailbox.inspect().list(cursor, 10_000, |view| !view.phase.is_finished());
         all.extend(views.into_iter().map(|view| Unfinished {
             function: mailbox.name().clone(),
             request_id: view.id,
@@ -789,14 +790,14 @@ impl Drop for Runtime {
         telemetry::dropped_without_shutdown(
             mailboxes
                 .iter()
-                .map(|mailbox| u64::from(mailbox.pending()))
+                .map(|mailbox| u64::from(mailbox.inspect().pending()))
                 .sum(),
         );
         self.parts.admission.end();
         for mailbox in mailboxes {
-            mailbox.halt();
-            mailbox.retire(true);
-            mailbox.abandon_attempts();
+            mailbox.lifecycle().halt();
+            mailbox.lifecycle().retire(true);
+            mailbox.lifecycle().abandon_attempts();
         }
         self.parts.admission.store.begin_close();
         self.parts.stop();
