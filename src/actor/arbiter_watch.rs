@@ -93,6 +93,8 @@ fn abandon(
         }
     }
     let mailbox = mailbox?;
-    mailbox.health().thread_blocked(blocked_after, mailbox.clock.now());
+    mailbox
+        .health()
+        .thread_blocked(blocked_after, mailbox.clock.now());
     Some(Abandoned { arbiter, mailbox })
 }

@@ -83,7 +83,10 @@ impl Supervisor {
     }
 
     fn attend(&mut self, ctx: &mut Context<Self>) {
-        let mut again = self.mailbox.supervision().fail_waiting_calls(AT_ONCE, self.now());
+        let mut again = self
+            .mailbox
+            .supervision()
+            .fail_waiting_calls(AT_ONCE, self.now());
         if self.mailbox.live_settings.is_reserved_zero() {
             again |= self.dead_letter_due(ctx);
         }
@@ -108,7 +111,10 @@ impl Supervisor {
 
     /// Nothing of the function may run. Answers whether there is more that is due.
     fn dead_letter_due(&mut self, ctx: &mut Context<Self>) -> bool {
-        let (doomed, again) = self.mailbox.supervision().dead_letter_due(AT_ONCE, self.now());
+        let (doomed, again) = self
+            .mailbox
+            .supervision()
+            .dead_letter_due(AT_ONCE, self.now());
         self.bury_some(doomed.into_iter(), ctx);
         again
     }
@@ -188,14 +194,18 @@ impl Supervisor {
         if !failed.logged {
             self.log(&failed);
         }
-        match self.mailbox.supervision().settle_failure(failed, self.now()) {
+        match self
+            .mailbox
+            .supervision()
+            .settle_failure(failed, self.now())
+        {
             FailureOutcome::Superseded | FailureOutcome::CallFailed => {}
             FailureOutcome::DeadLetter(ticket, letter) => self.bury(ticket, letter),
             FailureOutcome::Retry {
                 attempt,
                 uncounted,
                 at,
-                parked,
+                spilled,
             } => {
                 let admission = &self.admission;
                 admission
@@ -205,7 +215,7 @@ impl Supervisor {
                         uncounted,
                         due_at: at.stored(),
                     });
-                if parked {
+                if spilled {
                     admission.store.spill(&self.mailbox, &[(ticket.id, at)]);
                 }
                 let delay = at.since(self.now());
@@ -316,7 +326,12 @@ impl Supervisor {
             let guarded = || delivery::guarded(&mailbox, id, || deliver(&mailbox));
             let ((), held) = placement.watched(mailbox.number, guarded);
             if let Some(held) = held {
-                mailbox.health().thread_held(held.time, held.crowded, held.shared, mailbox.clock.now());
+                mailbox.health().thread_held(
+                    held.time,
+                    held.crowded,
+                    held.shared,
+                    mailbox.clock.now(),
+                );
             }
         });
     }

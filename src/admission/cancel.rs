@@ -39,7 +39,9 @@ impl Admission {
         let kept = self.door.before_end(settle).unwrap_or(false);
         match &mailbox {
             Some(mailbox) if kept => {
-                mailbox.storage().cancel_loaded(returning(event, u32::MAX, &self.clock), id);
+                mailbox
+                    .storage()
+                    .cancel_loaded(returning(event, u32::MAX, &self.clock), id);
             }
             Some(mailbox) => self.store.spill(mailbox, &[(id, due)]),
             None => {}

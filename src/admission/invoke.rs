@@ -198,7 +198,7 @@ impl Admission {
         // A call that came in while the actors went away would wait for ever.
         if self.door.is_gone() {
             if let Some(cancelled) = mailbox.cancel(request_id) {
-                cancelled.finish(mailbox);
+                cancelled.finish(&mailbox);
             }
             return Err(InvokeError::NoSystem);
         }
@@ -217,7 +217,8 @@ impl Admission {
         let settings = mailbox.settings();
         let full = if mailbox.inspect().pending() >= settings.mailbox_events_max {
             RefusalReason::EventsMax
-        } else if mailbox.inspect().pending_bytes() + entry.payload.size() as u64 > settings.mailbox_bytes_max
+        } else if mailbox.inspect().pending_bytes() + entry.payload.size() as u64
+            > settings.mailbox_bytes_max
         {
             RefusalReason::BytesMax
         } else {

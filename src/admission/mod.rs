@@ -125,7 +125,9 @@ impl Admission {
                 self.configurations.rename(former, &function.name);
             }
             let mailbox = Mailbox::new(function, number, self.clock.clone());
-            mailbox.lifecycle().adopt(self.configurations.of(mailbox.name().as_str()));
+            mailbox
+                .lifecycle()
+                .adopt(self.configurations.of(mailbox.name().as_str()));
             let mailbox = Arc::new(mailbox);
             mailbox.count_threads();
             self.store.open(&mailbox);

@@ -41,7 +41,7 @@ impl ChosenIds {
         let owner = self.owner(request_id);
         let owner = owner.filter(|&number| number != mailbox.number);
         if let Some(owner) = owner.and_then(|number| registry.numbered(number)) {
-            self.give_back(owner.take_forgotten_ids());
+            self.give_back(owner.inspect().take_forgotten_ids());
         }
         if is_known(request_id) {
             return Err(InvokeError::RequestIdTaken { request_id });

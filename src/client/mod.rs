@@ -517,7 +517,10 @@ impl Client {
         let Some(mailbox) = self.locate_of(id, function) else {
             return self.wait_stored(id, function).await;
         };
-        let attempts = mailbox.inspect().snapshot(id).map_or(0, |view| view.attempt);
+        let attempts = mailbox
+            .inspect()
+            .snapshot(id)
+            .map_or(0, |view| view.attempt);
         let end = mailbox.inspect().watch(id, false)?.await.ok()?;
         Some(ended(&mailbox, id, end, attempts))
     }
@@ -527,7 +530,9 @@ impl Client {
         let mailbox = self.admission.stored_mailbox(id);
         let mailbox =
             mailbox.filter(|mailbox| function.is_none_or(|function| function == mailbox.name()));
-        let end = mailbox.as_ref().and_then(|mailbox| mailbox.inspect().watch(id, true));
+        let end = mailbox
+            .as_ref()
+            .and_then(|mailbox| mailbox.inspect().watch(id, true));
         // Asked after the watch began: it may have ended before.
         let now = self.status_of(id, function).await?;
         match (now.is_finished(), mailbox.zip(end)) {
@@ -617,7 +622,9 @@ impl Client {
             let after = cursor - PARKED;
             return Some(self.parked(&mailbox, state, after, limit).await);
         };
-        let (views, next) = mailbox.inspect().list(slot, limit, |view| State::of(view.phase) == state);
+        let (views, next) = mailbox
+            .inspect()
+            .list(slot, limit, |view| State::of(view.phase) == state);
         let events = views.iter().map(|view| EventStatus {
             request_id: view.id,
             invocation_type: view.kind,
@@ -710,6 +717,7 @@ impl Client {
             self.admission
                 .registry
                 .named(function)?
+                .inspect()
                 .stats(&mut Meters::default()),
         )
     }
@@ -736,7 +744,10 @@ fn ended(mailbox: &Mailbox, id: RequestId, end: EventOutcome, attempts: u32) -> 
     match end {
         EventOutcome::Succeeded(result) => Status::Succeeded {
             result: result.unwrap_or_else(Payload::null),
-            attempts: mailbox.inspect().snapshot(id).map_or(attempts, |view| view.attempt),
+            attempts: mailbox
+                .inspect()
+                .snapshot(id)
+                .map_or(attempts, |view| view.attempt),
         },
         EventOutcome::Dead(letter) => Status::Dead(letter),
         EventOutcome::Failed(failure) => Status::Failed(failure),

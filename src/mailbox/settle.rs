@@ -70,9 +70,7 @@ impl Supervision<'_> {
                 inner.report_outcome(ticket.id, || EventOutcome::Failed(attempt.failure.clone()));
                 (FailureOutcome::CallFailed, payload)
             }
-            RetryDecision::RetryAt(at) => {
-                inner.schedule_retry(ticket, attempt, uncounted, at, now)
-            }
+            RetryDecision::RetryAt(at) => inner.schedule_retry(ticket, attempt, uncounted, at, now),
             RetryDecision::GiveUp(condition) => {
                 let letter = mailbox.letter(&inner, ticket, condition, now);
                 (FailureOutcome::DeadLetter(ticket, letter), None)

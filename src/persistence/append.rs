@@ -211,7 +211,9 @@ impl Appending {
                 // An event with a key comes alone.
                 Appended::KeysFull => keys_full = true,
             }
-            self.mailbox.storage().release(1, entry.payload.size() as u64);
+            self.mailbox
+                .storage()
+                .release(1, entry.payload.size() as u64);
             unkept.extend(entry.request_id);
         }
         let receipts = match keys_full {

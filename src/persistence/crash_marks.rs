@@ -68,7 +68,9 @@ impl CrashMark {
         self.marked.clear();
         self.marked.push(id);
         if brisk && self.ahead && !taken.suspect {
-            mailbox.storage().upcoming(&mut self.marked, CRASH_MARK_EVENTS_MAX - 1);
+            mailbox
+                .storage()
+                .upcoming(&mut self.marked, CRASH_MARK_EVENTS_MAX - 1);
         }
         self.record(Some(mailbox));
     }

@@ -35,7 +35,9 @@ impl StoreLink {
             next_due,
         }) = opened
         {
-            mailbox.storage().inherit(ready, delayed, bytes, next_due.map(Time::of));
+            mailbox
+                .storage()
+                .inherit(ready, delayed, bytes, next_due.map(Time::of));
         }
     }
 
@@ -93,7 +95,9 @@ impl Link {
             Err(error) => {
                 mailbox.meter(|meters| meters.store_errors += 1);
                 telemetry::fetch_failed(mailbox.name(), &error.to_string());
-                return mailbox.storage().load(Vec::new(), Some(now.after(LOAD_RETRY)), now);
+                return mailbox
+                    .storage()
+                    .load(Vec::new(), Some(now.after(LOAD_RETRY)), now);
             }
         };
         for (id, error) in &fetched.unreadable {
@@ -102,7 +106,9 @@ impl Link {
         }
         let events = fetched.events.into_iter();
         let returning = events.map(|event| returning(event, self.deaths_max, &self.clock));
-        mailbox.storage().load(returning.collect(), fetched.next_due.map(Time::of), now);
+        mailbox
+            .storage()
+            .load(returning.collect(), fetched.next_due.map(Time::of), now);
     }
 }
 

@@ -35,9 +35,9 @@ use crate::function::Function;
 use crate::function::arn::Identity;
 use crate::function::destination::Destination;
 use crate::idempotency::Bounds;
-use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::mailbox::Mailbox;
 use crate::mailbox::lifecycle::Drain;
+use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::persistence::StoreLink;
 use crate::store::{EventStore, KnownState};
 use crate::telemetry;
@@ -517,7 +517,9 @@ impl Parts {
         self.admission.close(DoorState::ShuttingDown);
         let mailboxes = self.admission.registry.all();
         if shutdown.drain == Drain::InFlight {
-            mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().halt());
+            mailboxes
+                .iter()
+                .for_each(|mailbox| mailbox.lifecycle().halt());
         }
         let drained = join_all(
             mailboxes
@@ -527,9 +529,13 @@ impl Parts {
         let grace = tokio::time::timeout(shutdown.grace, drained);
         // Either may end it.
         let _ = select(std::pin::pin!(grace), std::pin::pin!(self.hurry.notified())).await;
-        mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().halt());
+        mailboxes
+            .iter()
+            .for_each(|mailbox| mailbox.lifecycle().halt());
         self.admission.end();
-        mailboxes.iter().for_each(|mailbox| mailbox.lifecycle().retire(true));
+        mailboxes
+            .iter()
+            .for_each(|mailbox| mailbox.lifecycle().retire(true));
         let drains = [Drain::Workers, Drain::Storage];
         let gone = mailboxes
             .iter()
@@ -548,7 +554,9 @@ impl Parts {
             .map(|letter| letter.request_id)
             .collect();
         unfinished.retain(|event| !letters.contains(&event.request_id));
-        let parked = mailboxes.iter().map(|mailbox| mailbox.storage().overflow_events());
+        let parked = mailboxes
+            .iter()
+            .map(|mailbox| mailbox.storage().overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         let naming = self.name_parked(&mailboxes, &mut unfinished);
         let _ = tokio::time::timeout(Duration::from_secs(1), naming).await;
@@ -566,7 +574,9 @@ impl Parts {
         self.admission.end();
         let mailboxes = self.admission.registry.all();
         let unfinished: Vec<_> = mailboxes.iter().flat_map(|it| unfinished(it)).collect();
-        let parked = mailboxes.iter().map(|mailbox| mailbox.storage().overflow_events());
+        let parked = mailboxes
+            .iter()
+            .map(|mailbox| mailbox.storage().overflow_events());
         let unfinished_count = unfinished.len() as u64 + parked.sum::<u64>();
         self.admission.store.begin_close();
         self.stop();
@@ -618,7 +628,9 @@ fn unfinished(mailbox: &Mailbox) -> Vec<Unfinished> {
     let mut all = Vec::new();
     let mut from = Some(0);
     while let Some(cursor) = from {
-        let (views, next) = mailbox.inspect().list(cursor, 10_000, |view| !view.phase.is_finished());
+        let (views, next) = mailbox
+            .inspect()
+            .list(cursor, 10_000, |view| !view.phase.is_finished());
         all.extend(views.into_iter().map(|view| Unfinished {
             function: mailbox.name().clone(),
             request_id: view.id,
