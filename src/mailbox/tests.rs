@@ -36,7 +36,9 @@ fn worker(mailbox: &Arc<Mailbox>) -> WorkerHandle {
         clock: mailbox.clock.clone(),
         home: Arc::new(()),
         abort: Default::default(),
-        leases: Arc::new(crate::idempotency::lease::ExecutionLeases::new(Default::default())),
+        leases: Arc::new(crate::idempotency::lease::ExecutionLeases::new(
+            Default::default(),
+        )),
         threads: mailbox.threads.clone(),
     };
     let worker = mailbox.register_worker(Arc::new(worker_context), 0);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::client::InvokedAs;
 use crate::client::dead_letters::Filter;
-use crate::event::failure::{Condition, DeadLetter};
+use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::function_name::FunctionName;
 use crate::http::auth;
 use crate::http::error::ApiError;
