@@ -11,7 +11,7 @@ use crate::event::dead_letter::Condition;
 use crate::event::meta::EventMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::function::destination::{Destination, DestinationKind, InvocationRecord};
+use crate::function::destination::{Destination, DestinationTarget, InvocationRecord};
 use crate::mailbox::Mailbox;
 use crate::telemetry;
 
@@ -33,18 +33,18 @@ pub(crate) fn deliver(
     run: impl FnOnce(Box<dyn FnOnce() + Send>),
 ) {
     match &destination.0 {
-        DestinationKind::Recipient(recipient) => {
+        DestinationTarget::Recipient(recipient) => {
             if let Err(error) = recipient.try_send(record) {
                 failed(mailbox, ancestor.request_id, &error.to_string());
             }
         }
-        DestinationKind::Closure(closure) => {
+        DestinationTarget::Closure(closure) => {
             let (closure, mailbox, id) = (closure.clone(), mailbox.clone(), ancestor.request_id);
             run(Box::new(move || {
                 guarded(&mailbox, id, || closure(record));
             }));
         }
-        DestinationKind::Function(function, qualifier) => {
+        DestinationTarget::Function(function, qualifier) => {
             let target = (function, qualifier.clone());
             invoke(admission, mailbox, target, record, ancestor);
         }

@@ -23,10 +23,13 @@
 
 pub(crate) mod arbiter_pool;
 pub(crate) mod arbiter_watch;
+mod attempt;
+mod attempt_result;
 pub(crate) mod dead_letters;
 mod delivery;
 pub(crate) mod lost_actor;
 pub(crate) mod message;
+mod pace;
 pub(crate) mod router;
 pub(crate) mod supervisor;
 mod thread_hold;

@@ -17,7 +17,7 @@ use crate::actor::delivery;
 use crate::actor::lost_actor::LossGuard;
 use crate::actor::message::{Bury, Removed};
 use crate::actor::work_budget::WorkBudget;
-use crate::actor::worker::{Shift, Worker, worker_context};
+use crate::actor::worker::{Worker, WorkerTask, worker_context};
 use crate::admission::Admission;
 use crate::admission::destinations::DestinationKind;
 use crate::base::time::Time;
@@ -126,17 +126,17 @@ impl Supervisor {
         };
         let admission = self.admission.clone();
         let worker_context = worker_context(&admission, &self.mailbox);
-        let seat = self
+        let handle = self
             .mailbox
             .register_worker(worker_context, placement.serial());
         let arbiter = placement.arbiter();
-        let shift = Shift {
-            seat,
+        let task = WorkerTask {
+            handle,
             admission,
             placement: Arc::new(placement),
         };
-        // An arbiter that has just gone drops the worker, and its seat gives back what it had.
-        arbiter.spawn_fn(move || drop(Worker::new(shift).start()));
+        // An arbiter that has just gone drops the worker, and its handle gives back its event.
+        arbiter.spawn_fn(move || drop(Worker::new(task).start()));
         true
     }
 

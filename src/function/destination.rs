@@ -20,10 +20,10 @@ use crate::event::request_id::RequestId;
 /// A record is handed over once, when its event finishes, and not again if that fails. A failure is counted in
 /// `DestinationDeliveryFailures` and logged; the event itself stays finished.
 #[derive(Clone)]
-pub struct Destination(pub(crate) DestinationKind);
+pub struct Destination(pub(crate) DestinationTarget);
 
 #[derive(Clone)]
-pub(crate) enum DestinationKind {
+pub(crate) enum DestinationTarget {
     Function(Arc<str>, Option<Arc<str>>),
     Recipient(Recipient<InvocationRecord>),
     Closure(Arc<dyn Fn(InvocationRecord) + Send + Sync>),
@@ -37,12 +37,12 @@ impl Destination {
 
     /// Another function, under a qualifier.
     pub(crate) fn qualified(function: Arc<str>, qualifier: Option<Arc<str>>) -> Self {
-        Self(DestinationKind::Function(function, qualifier))
+        Self(DestinationTarget::Function(function, qualifier))
     }
 
     /// An actor. One whose mailbox is full or closed misses the record, which is counted and logged.
     pub fn recipient(recipient: Recipient<InvocationRecord>) -> Self {
-        Self(DestinationKind::Recipient(recipient))
+        Self(DestinationTarget::Recipient(recipient))
     }
 
     /// A closure. It runs on an arbiter of the workers and must not block: its function is then named, and the arbiter
@@ -51,7 +51,7 @@ impl Destination {
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
         // It is dropped wherever the last one who delivers to it ends.
         let closure = Caged::new(closure);
-        Self(DestinationKind::Closure(Arc::new(move |record| {
+        Self(DestinationTarget::Closure(Arc::new(move |record| {
             let deliver = &*closure;
             deliver(record);
         })))
@@ -60,16 +60,16 @@ impl Destination {
     /// Does delivering to it run code of the user's? A function gets its record as JSON, and the payload's `Serialize`
     /// is the user's.
     pub(crate) fn runs_user_code(&self) -> bool {
-        !matches!(self.0, DestinationKind::Recipient(_))
+        !matches!(self.0, DestinationTarget::Recipient(_))
     }
 }
 
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            DestinationKind::Function(name, _) => f.debug_tuple("Function").field(name).finish(),
-            DestinationKind::Recipient(_) => f.write_str("Recipient"),
-            DestinationKind::Closure(_) => f.write_str("Closure"),
+            DestinationTarget::Function(name, _) => f.debug_tuple("Function").field(name).finish(),
+            DestinationTarget::Recipient(_) => f.write_str("Recipient"),
+            DestinationTarget::Closure(_) => f.write_str("Closure"),
         }
     }
 }
