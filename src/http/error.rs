@@ -1,4 +1,6 @@
-//! What a request gets that is refused: AWS's status, error code and body, by AWS's rules (ERR-01 to ERR-06).
+//! Error responses: AWS's status, error code and body, by AWS's rules (ERR-01 to ERR-06).
+//!
+//! `lambda/` and `admin/` make their own refusals; the errors of the runtime become AWS's errors here.
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use crate::error::{CallError, ConfigureError, InvokeError};
 use crate::event::request_id::RequestId;
 use crate::telemetry;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct ApiError(Box<Refusal>);
 
@@ -26,19 +28,19 @@ struct Refusal {
     retry_after: Option<Duration>,
 }
 
-/// Whose fault it is, as the body's `Type` says (ERR-02).
+/// The side that caused the error, as the body's `Type` (ERR-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
     User,
     Server,
-    /// The body doesn't say (ERR-03, CFG-27).
+    /// The body has no `Type` (ERR-03, CFG-27).
     Unsaid,
 }
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// The id of an answer to a request that has none yet.
+/// Returns a new request id, for a response to a request without one.
 pub(crate) fn random_id() -> RequestId {
     let bytes = rand::random();
     uuid::Builder::from_random_bytes(bytes).into_uuid().into()
@@ -89,7 +91,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// What breaks the model's rules, each in its words (NAM-05).
+    /// Returns the refusal of a request that breaks the model, with all violations in AWS's words (NAM-05).
     pub(crate) fn validation(broken: Vec<String>) -> Self {
         let count = broken.len();
         let errors = if count == 1 { "error" } else { "errors" };
@@ -119,13 +121,13 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
     }
 
-    /// A body that can't be read as what the operation takes.
+    /// Returns the refusal of a body that is not the operation's JSON.
     pub(crate) fn serialization(error: impl std::fmt::Display) -> Self {
         let message = format!("Could not parse request body into json: {error}");
         Self::new(StatusCode::BAD_REQUEST, "SerializationException", message).unsaid()
     }
 
-    /// A query that can't be read as what the operation takes.
+    /// Returns the refusal of a query that has a value of another type than the operation's.
     pub(crate) fn query(message: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "SerializationException", message).unsaid()
     }
@@ -236,7 +238,7 @@ impl From<InvokeError> for ApiError {
             | InvokeError::DeduplicationKeysFull { retry_after, .. } => {
                 Self::throttled("ConcurrentInvocationLimitExceeded", Some(retry_after))
             }
-            // A pause ends when somebody ends it.
+            // A pause ends when an operator resumes the function.
             InvokeError::Paused { .. } => {
                 let mut error = Self::throttled(RESERVED, None);
                 error.0.message = message;

@@ -18,7 +18,7 @@ use crate::client::Client;
 
 /// AWS Lambda's API over the functions of a runtime.
 ///
-/// Mounted on an application of one's own:
+/// It mounts on an application:
 ///
 /// ```no_run
 /// use actix_web::{App, HttpServer, web};
@@ -30,14 +30,14 @@ use crate::client::Client;
 /// # }
 /// ```
 ///
-/// There actix-web keeps the connections: its limits hold, what it refuses by itself has no body, and a synchronous call runs on
-/// after its caller has hung up, as it does at AWS.
+/// There actix-web manages the connections: its limits hold, its own refusals have no body, and a synchronous call runs on
+/// after its caller has hung up, as at AWS. [`bind`](Self::bind) serves the API standalone.
 ///
-/// Or alone, see [`bind`](Self::bind). Under `/_redrive/` it answers what AWS's API doesn't know: what became of an event,
-/// cancelling, dead letters, figures, health; `/_redrive/openapi.json` describes it.
+/// Under `/_redrive/` are the operations beyond AWS's API: the status of an event, cancelling, dead letters, figures and
+/// health. `/_redrive/openapi.json` describes them.
 ///
-/// Without authentication it answers loopback clients of loopback listeners alone: others get a 403 that says what to
-/// configure.
+/// Without authentication, only loopback clients of loopback listeners are served: other requests get a 403 that names the
+/// setting to change.
 ///
 /// Cheap to clone.
 #[derive(Clone)]
@@ -50,8 +50,8 @@ impl std::fmt::Debug for LambdaApi {
 }
 
 impl LambdaApi {
-    /// The API over the runtime that the client belongs to. From here on the runtime keeps what invocations log, in
-    /// [`Logs`] of its own unless it was given some.
+    /// Returns the API over the client's runtime. From here on the runtime keeps the logs of invocations: in the
+    /// [`Logs`](crate::Logs) that it was built with, or in new ones.
     pub fn new(client: Client) -> Self {
         let logs = client.keep_logs();
         Self(Arc::new(Api {
@@ -72,14 +72,14 @@ impl LambdaApi {
         Self(Arc::new(api))
     }
 
-    /// Demands that each request is signed (AWS Signature Version 4) with one of these credentials, and allowed by their
+    /// Requires that each request is signed (AWS Signature Version 4) with one of these credentials, and allowed by their
     /// policies or the function's. Health and the API's description stay open.
     ///
-    /// Whatever has a function run with a payload of the caller's needs `lambda:InvokeFunction` on it: a redrive with a
-    /// payload does, beside `redrive:RedriveDeadLetters`. So does naming the function as a destination: at AWS the role of the
-    /// source function must be allowed to invoke it, and functions have no role here. Destinations that the program names
-    /// with [`Builder::destination`](crate::Builder::destination) are its own grant. Somebody of another account reaches a
-    /// function by its policy alone, and nothing that is no function's.
+    /// Running a function with the caller's payload needs `lambda:InvokeFunction` on it. A redrive with a payload needs it
+    /// beside `redrive:RedriveDeadLetters`. Setting a function as a destination needs it too: at AWS the role of the source
+    /// function must be allowed to invoke the destination, and functions have no role here. Destinations that the program
+    /// adds with [`Builder::destination`](crate::Builder::destination) need no right. A caller of another account may use the
+    /// functions whose policies allow it, and nothing else.
     ///
     /// ```no_run
     /// # fn protect(client: redrive::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -101,62 +101,66 @@ impl LambdaApi {
         self.verifier(verifier)
     }
 
-    /// As [`credentials`](Self::credentials), with a verifier of one's own making.
+    /// As [`credentials`](Self::credentials), with a verifier that the application has configured.
     pub fn verifier(self, verifier: Verifier) -> Self {
         self.set(|api| api.access_control = Some(Arc::new(AccessControl::new(verifier))))
     }
 
-    /// How many connections the server of [`bind`](Self::bind) serves at once, in all of its threads together; at least one
-    /// in each. When there are so many, connections that wait for their client are ended to make room for others: at once
-    /// those that never had a request, TLS handshakes among them, and after 2 s those that are idle, or whose client stops
-    /// sending a body or taking an answer; in each kind those first that have waited longest. Where requests are carried out
-    /// on all of them, a client beyond them waits in the system's backlog.
+    /// Sets how many connections the server of [`bind`](Self::bind) serves at once, in all its threads together; at least one
+    /// in each. Beyond that, connections that wait for their client are closed to make room, those that have waited longest
+    /// first:
     ///
-    /// Unless it is set, it follows from the file descriptors that the process may have when it binds (`ulimit -n`): a
-    /// quarter of them, at least 64, is kept back for the store, for threads and for the application, and the rest is for
-    /// connections, at most 100,000. That is 768 of 1,024.
+    /// | connection | closed |
+    /// |---|---|
+    /// | without a request so far, or in a TLS handshake | at once |
+    /// | idle, or whose client stops sending a body or reading a response | after 2 s |
+    /// | with a request that is carried out | never: new clients wait in the system's backlog |
+    ///
+    /// The default follows from the file descriptors that the process may have when it binds (`ulimit -n`): a quarter of
+    /// them, at least 64, is reserved for the store, for threads and for the application. The rest is for connections, at most
+    /// 100,000. That is 768 of 1,024.
     pub fn connections_max(self, connections: usize) -> Self {
         self.set(|api| api.connections_max = Some(connections))
     }
 
-    /// How many bytes the server of [`bind`](Self::bind) holds of answers that its clients haven't taken yet, of all
-    /// connections together; and how many of requests that aren't whole yet. 256 MiB each unless set.
+    /// Sets how many bytes of unread responses the server of [`bind`](Self::bind) holds, for all connections together; and how
+    /// many bytes of incomplete requests. 256 MiB each unless set.
     ///
-    /// With more, connections are ended: first those whose clients have taken nothing yet beyond what the system holds for
-    /// them, then those that have taken, or sent, nothing for the longest time. A client that reads slowly and steadily gets
-    /// its answer whole. One connection may always hold the largest answer or request there is, beyond the bound too.
+    /// Beyond that, connections are closed: first those whose clients have read nothing yet beyond the system's buffers, then
+    /// those that have read, or sent, nothing for the longest time. A client that reads slowly and steadily gets the whole
+    /// response. A single connection may always hold the largest response or request, also beyond the bound.
     pub fn buffered_max(self, bytes: usize) -> Self {
         self.set(|api| api.buffered_max = bytes)
     }
 
-    /// How long a stop of the server of [`bind`](Self::bind) waits for answers: 10 s unless set, rounded up to whole seconds.
-    /// A synchronous call that isn't done one second before is cancelled and answered with a 503.
+    /// Sets how long a stop of the server of [`bind`](Self::bind) waits for responses: 10 s unless set, rounded up to whole
+    /// seconds. A synchronous call that still runs one second before the end is cancelled, and its caller gets a 503.
     ///
-    /// What stops a process counts the time for server and runtime together: Kubernetes kills it 30 s after SIGTERM.
+    /// A process manager grants the server and the runtime one time together: Kubernetes kills a process 30 s after SIGTERM.
     pub fn stop_max(self, stop_max: Duration) -> Self {
         self.set(|api| api.stop_max = stop_max)
     }
 
-    /// Answers all long polls at once, those that are yet to come too: before the server is stopped, which waits until
-    /// all is answered. [`Server::run_until_signal`] does it by itself.
+    /// Ends all long polls at once, and later ones when they begin. Call it before you stop the server, which waits for all
+    /// responses. [`Server::run_until_signal`](super::Server::run_until_signal) calls it.
     pub fn end_polls(&self) {
         self.0.stopping.send_replace(true);
     }
 
-    /// Must requests be signed?
+    /// Returns whether requests must be signed.
     pub(crate) fn is_protected(&self) -> bool {
         self.0.access_control.is_some()
     }
 
-    /// For `App::configure` or `Scope::configure`: answers the paths of AWS's API, which begin with one of its dates, and those
-    /// under `/_redrive/`. All others are the application's.
+    /// Returns the routes for `App::configure` or `Scope::configure`: the paths of AWS's API, which begin with one of its dates,
+    /// and those under `/_redrive/`. All other paths are the application's.
     pub fn configure(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
         let api = self.0.clone();
         move |config| {
             for date in lambda::operations::dates() {
                 let api = api.clone();
                 let serve = move |http, body| serve_aws(api.clone(), date, http, body);
-                // Scopes: no expression is matched for any request.
+                // A scope matches without a regular expression.
                 let scope = web::scope(date).default_service(web::to(serve));
                 config.service(scope);
             }
@@ -165,7 +169,7 @@ impl LambdaApi {
         }
     }
 
-    /// As `configure`, and all other paths too.
+    /// Returns the routes of [`configure`](Self::configure), and a refusal for all other paths.
     pub(super) fn configure_alone(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
         let (configure, api) = (self.configure(), self.0.clone());
         move |config| {
@@ -187,7 +191,7 @@ async fn serve_aws(
     incoming.finish(outcome).await
 }
 
-/// What is neither AWS's nor ours, where there is no other application.
+/// Refuses a path that is neither AWS's nor under `/_redrive/`, where the API is served standalone.
 async fn serve_unknown(api: Arc<Api>, http: HttpRequest, body: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&api, &http, body);
     let error = match auth::check_caller(&mut incoming, Incoming::small).await {

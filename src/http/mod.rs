@@ -5,12 +5,12 @@
 //!     --invocation-type Event --cli-binary-format raw-in-base64-out --payload '{"name":"Ada"}' out.json
 //! ```
 //!
-//! What comes in takes the way of any other invocation: the router's admission, the mailbox, retries, the dead-letter queue,
-//! destinations. [`LambdaApi`] mounts on an actix-web application, under any scope, or [serves](LambdaApi::bind) alone.
+//! An invocation by HTTP goes through the same admission, mailbox, retries, dead-letter queue and destinations as any other.
+//! [`LambdaApi`] mounts on an actix-web application, under any scope, or [serves](LambdaApi::bind) the API standalone.
 //!
 //! ```text
-//! request ─▶ route.rs: which operation ─▶ access.rs: who may ─▶ invoke.rs, functions.rs, … ─▶ Client
-//!                                         model/: what may be asked      admin/: status, cancel, dead letters, stats, health
+//! request ─▶ auth/: who asks ─▶ lambda/: AWS Lambda's operations ─────────────▶ Client
+//!                            ─▶ admin/:  status, dead letters, figures, health ─▶ Client
 //! ```
 
 #![doc = include_str!("serving.md")]

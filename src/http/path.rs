@@ -24,7 +24,7 @@ pub(crate) fn raw_tail(http: &HttpRequest) -> &str {
     }
 }
 
-/// Returns the parts of a path, at most as many as tell it from all patterns. A trailing slash is ignored.
+/// Returns the parts of a path, at most one more than the longest pattern has. A trailing slash is ignored.
 pub(crate) fn parts(path: &str) -> SmallVec<[&str; PARTS_MAX]> {
     let parts = path.trim_end_matches('/').split('/');
     parts.take(PARTS_MAX).collect()

@@ -1,5 +1,5 @@
-//! An authenticated caller, and the decisions on what it may do: with the account, with a function, and with events that were
-//! invoked under a qualifier.
+//! An authenticated caller, and the decisions on its rights: to the account, to a function, and to events that were invoked
+//! under a qualifier.
 
 use std::sync::Arc;
 

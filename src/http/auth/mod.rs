@@ -1,4 +1,4 @@
-//! Who may do what. Every request passes here before anything of it is done.
+//! Authentication and authorisation. Every request passes here before any of its effects.
 //!
 //! With credentials, a request must be signed, and allowed by the policies of its signer and of the function. Without, only
 //! loopback is served.
@@ -28,7 +28,7 @@ use caller::AuthenticatedCaller;
 /// The action of an invocation with the caller's payload. `InvokeAsync` has a separate action, as at AWS (IAM-07).
 pub(crate) const INVOKE: &str = "lambda:InvokeFunction";
 
-// --- who asks
+// --- the caller
 
 /// Authenticates the caller of a request. `read_body` reads the body that was signed, within the operation's bound.
 pub(crate) async fn check_caller<'i>(
@@ -71,7 +71,7 @@ async fn authenticate<'i>(
     Ok(())
 }
 
-// --- what it may do
+// --- its rights
 
 /// Checks an action on a function, or on the account if there is none.
 pub(crate) fn check(

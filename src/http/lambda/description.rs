@@ -41,15 +41,7 @@ pub(super) fn described(
         Some(qualifier) => format!("{}:{qualifier}", info.arn),
         None => info.arn.clone(),
     };
-    let alias = info.aliases.iter().find(|it| qualifier == Some(&it.name));
-    let version = match (alias, qualifier) {
-        (Some(alias), _) => alias.version.to_string(),
-        (None, version) => version.unwrap_or(LATEST).to_owned(),
-    };
-    let architecture = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
+    let version = version(info, qualifier);
     let described = json!({
         "FunctionName": name,
         "FunctionArn": arn,
@@ -68,7 +60,7 @@ pub(super) fn described(
         "State": "Active",
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
-        "Architectures": [architecture],
+        "Architectures": [architecture()],
         "EphemeralStorage": { "Size": 512 },
         "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
         "RuntimeVersionConfig": { "RuntimeVersionArn": runtime_arn(client) },
@@ -78,6 +70,23 @@ pub(super) fn described(
     match described {
         Value::Object(described) => described,
         _ => Map::new(),
+    }
+}
+
+/// Returns the version that a qualifier stands for.
+fn version(info: &FunctionInfo, qualifier: Option<&str>) -> String {
+    let alias = info.aliases.iter().find(|it| qualifier == Some(&it.name));
+    match (alias, qualifier) {
+        (Some(alias), _) => alias.version.to_string(),
+        (None, version) => version.unwrap_or(LATEST).to_owned(),
+    }
+}
+
+/// Returns the machine's architecture, by AWS's name.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 
@@ -96,7 +105,7 @@ fn runtime_arn(client: &Client) -> String {
     format!("arn:aws:lambda:{region}::runtime:redrive-{version}")
 }
 
-/// `YYYY-MM-DDThh:mm:ss.sss+0000`
+/// Returns a time as `YYYY-MM-DDThh:mm:ss.sss+0000`.
 fn modified(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_millis(time).to_string();
     format!("{}+0000", text.trim_end_matches('Z'))

@@ -5,7 +5,7 @@ use crate::http::constraint::Constraint;
 
 /// NAM-06
 const QUALIFIER_MAX: usize = 128;
-/// As AWS's model has it; errors quote it (NAM-04).
+/// The pattern of AWS's model, which errors quote (NAM-04).
 const QUALIFIER_PATTERN: &str = "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
 
 /// The forms in which AWS's operations take a function's name.
@@ -19,7 +19,7 @@ pub(crate) enum NameForm {
 }
 
 impl NameForm {
-    /// NAM-03
+    /// Returns the greatest length (NAM-03).
     fn length_max(self) -> usize {
         match self {
             Self::Namespaced => 256,
@@ -27,7 +27,7 @@ impl NameForm {
         }
     }
 
-    /// As AWS's model has it; errors quote it (NAM-04).
+    /// Returns the pattern of AWS's model, which errors quote (NAM-04).
     fn pattern(self) -> &'static str {
         match self {
             Self::Namespaced => {

@@ -13,7 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::request::Incoming;
 use crate::http::route::{ApiResult, Route};
 
-/// CFG-02
+/// Lists the versions of a function, `$LATEST` first (CFG-02).
 pub(super) fn list_versions(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
     let (info, _) = found(incoming, route)?;
     let all = std::iter::once(LATEST.to_owned());

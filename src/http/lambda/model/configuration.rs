@@ -11,7 +11,7 @@ pub(in crate::http::lambda) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] =
     body("role", Rule::Text(&ROLE)),
     body("handler", Rule::Text(&HANDLER)),
     body("description", Rule::Text(&DESCRIPTION)),
-    // The model's 5,400 s are for functions on instances of one's own (CON-06).
+    // The model's 5,400 s are for functions on managed instances (CON-06).
     body("timeout", Rule::Integer { min: 1, max: 900 }),
     body(
         "memorySize",

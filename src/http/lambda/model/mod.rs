@@ -15,6 +15,7 @@ mod text_rule;
 mod texts;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -40,20 +41,12 @@ pub(super) async fn check(
     };
     let query = match has(MemberLocation::Query) {
         true => incoming.query()?,
-        false => Default::default(),
+        false => BTreeMap::new(),
     };
     let mut broken = Vec::new();
     for member in members {
-        let text = match member.location {
-            MemberLocation::Path(variable) => path.raw(variable).map(decode).transpose()?,
-            MemberLocation::Header(ref header) => {
-                let value = incoming.http.headers().get(header);
-                value.map(|value| String::from_utf8_lossy(value.as_bytes()))
-            }
-            MemberLocation::Query => {
-                let value = query.get(&wire_name(member.name));
-                value.map(|value| Cow::Borrowed(&**value))
-            }
+        match member.location {
+            MemberLocation::Body => check_value(member, find(&body, member.name)?, &mut broken)?,
             MemberLocation::Queries(parameter) => {
                 let all = incoming.query_values(parameter)?;
                 let all = (!all.is_empty()).then(|| Value::from(all));
@@ -61,20 +54,39 @@ pub(super) async fn check(
                     .as_ref()
                     .map_or(MemberValue::Missing, MemberValue::Given);
                 check_value(member, value, &mut broken)?;
-                None
             }
-            MemberLocation::Body => {
-                check_value(member, find(&body, member.name)?, &mut broken)?;
-                None
+            _ => {
+                if let Some(text) = text(incoming, member, path, &query)? {
+                    member.rule.check_text(member.name, &text, &mut broken)?;
+                }
             }
-        };
-        if let Some(text) = text {
-            member.rule.check_text(member.name, &text, &mut broken)?;
         }
     }
     ApiError::unless_empty(broken)
 }
 
+/// Returns the value of a member outside the body, if it is given.
+fn text<'v, 'p: 'v>(
+    incoming: &'v Incoming<'_>,
+    member: &Member,
+    path: &PathVariables<'p>,
+    query: &'v BTreeMap<String, String>,
+) -> Result<Option<Cow<'v, str>>, ApiError> {
+    Ok(match member.location {
+        MemberLocation::Path(variable) => path.raw(variable).map(decode).transpose()?,
+        MemberLocation::Header(ref header) => {
+            let value = incoming.http.headers().get(header);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+        }
+        MemberLocation::Query => {
+            let value = query.get(&wire_name(member.name));
+            value.map(|value| Cow::Borrowed(&**value))
+        }
+        MemberLocation::Queries(_) | MemberLocation::Body => None,
+    })
+}
+
+/// Checks the value of a member in the body, or of a list in the query.
 fn check_value(
     member: &Member,
     value: MemberValue<'_>,

@@ -1,6 +1,6 @@
 //! The constraints that AWS's model puts on a value, and AWS's words for a value that breaks one (NAM-04, NAM-05).
 //!
-//! `members.rs` says which member of a request has which rule.
+//! `members.rs` and `configuration.rs` assign the rules to the members of a request.
 
 use serde_json::{Map, Value};
 
@@ -15,9 +15,9 @@ pub(super) enum Rule {
     Function(NameForm),
     Qualifier,
     Text(&'static TextRule),
-    /// In the order in which AWS names them.
+    /// One of these values. They stand in the order in which AWS names them.
     Enum(&'static [&'static str]),
-    /// A number of 32 bits.
+    /// An integer of 32 bits.
     Integer {
         min: i32,
         max: i32,
@@ -26,16 +26,16 @@ pub(super) enum Rule {
         min: i32,
         max: i32,
     },
-    /// At most so many texts.
+    /// A list of at most `max` texts.
     List {
         max: usize,
         of: &'static TextRule,
     },
-    /// At most so many structures; their members are not checked.
+    /// A list of at most `max` structures, whose members are not checked.
     Structures {
         max: usize,
     },
-    /// A map with keys like this, and with values like this or with any.
+    /// A map from texts to texts, or to any values.
     Map {
         keys: &'static TextRule,
         values: Option<&'static TextRule>,
@@ -168,7 +168,7 @@ impl Rule {
         Ok(())
     }
 
-    /// The refusal of a value of another type.
+    /// Returns the refusal of a value of another type.
     fn mismatch(&self, field: &str) -> ApiError {
         let wanted = match self {
             Self::Integer { .. } => "an integer of 32 bits",
@@ -185,13 +185,13 @@ impl Rule {
     }
 }
 
-/// The refusal of a body that has something else where `wanted` is expected.
+/// Returns the refusal of a body with a value of another type than `wanted`.
 pub(super) fn mismatch(field: &str, wanted: &str) -> ApiError {
     let way: Vec<_> = field.split('.').map(wire_name).collect();
     ApiError::serialization(format!("{}: {wanted} is expected", way.join(".")))
 }
 
-/// The name of a member in a request, which begins with a capital where the errors have a small letter.
+/// Returns the name of a member in a request: its first letter is upper case, and lower case in errors.
 pub(super) fn wire_name(name: &str) -> String {
     let mut chars = name.chars();
     let first = chars.next().map(|first| first.to_ascii_uppercase());
@@ -206,7 +206,7 @@ fn check_range(field: &str, value: f64, (min, max): (i32, i32), broken: &mut Vec
     }
 }
 
-/// `[a, b]`
+/// Returns the items as `[a, b]`.
 fn listed(items: &[Value]) -> String {
     let items: Vec<_> = items.iter().map(shown).collect();
     format!("[{}]", items.join(", "))
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(
             texts(&Rule::Text(&TOKEN), "").len(),
             2,
-            "too short, and none of the pattern's"
+            "too short, and not of the pattern"
         );
         // Characters count, not bytes.
         assert_eq!(texts(&Rule::Text(&TOKEN), "ääää").len(), 1);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_maps_are_told_whole() {
+    fn an_error_shows_the_whole_list_or_map() {
         let rule = Rule::List { max: 2, of: &TOKEN };
         assert!(jsons(&rule, &json!(["ab", "cd"])).unwrap().is_empty());
         assert_eq!(
@@ -320,9 +320,9 @@ mod tests {
             keys: &TOKEN,
             values: Some(&TOKEN),
         };
-        let told = jsons(&both, &json!({"A": "B", "ab": "cd"})).unwrap();
-        assert_eq!(told.len(), 2);
-        assert!(told[1].starts_with("Value '{A=B, ab=cd}' at 'field' failed to satisfy constraint: Map value must satisfy constraint: ["));
+        let messages = jsons(&both, &json!({"A": "B", "ab": "cd"})).unwrap();
+        assert_eq!(messages.len(), 2);
+        assert!(messages[1].starts_with("Value '{A=B, ab=cd}' at 'field' failed to satisfy constraint: Map value must satisfy constraint: ["));
         jsons(&both, &json!({"ab": 1})).unwrap_err();
     }
 }

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 
 use crate::http::constraint::Constraint;
 
-/// The length of a text, in characters, and its pattern.
+/// The bounds of a text's length, in characters, and its pattern.
 pub(super) struct TextRule {
     min: usize,
     max: usize,
@@ -14,12 +14,12 @@ pub(super) struct TextRule {
     test: PatternTest,
 }
 
-/// How a text is held against its pattern.
+/// The test of a text against its pattern.
 enum PatternTest {
-    /// As it stands; made at the first use.
-    Pattern(OnceLock<Option<Regex>>),
-    /// Without it: the regular expressions here can't look ahead, and know no classes of Unicode.
-    By(fn(&str) -> bool),
+    /// The pattern as a regular expression, compiled at the first use.
+    Regex(OnceLock<Option<Regex>>),
+    /// A function with the same result: `regex-lite` has neither look-ahead nor classes of Unicode.
+    Function(fn(&str) -> bool),
 }
 
 impl TextRule {
@@ -28,11 +28,11 @@ impl TextRule {
             min,
             max,
             pattern: Some(pattern),
-            test: PatternTest::Pattern(OnceLock::new()),
+            test: PatternTest::Regex(OnceLock::new()),
         }
     }
 
-    /// With a test that is as good as the pattern.
+    /// Returns the rule with a function in place of the pattern, which errors still quote.
     pub(super) const fn tested(
         min: usize,
         max: usize,
@@ -43,24 +43,27 @@ impl TextRule {
             min,
             max,
             pattern: Some(pattern),
-            test: PatternTest::By(test),
+            test: PatternTest::Function(test),
         }
     }
 
+    /// Returns the rule without a pattern.
     pub(super) const fn any(min: usize, max: usize) -> Self {
         Self {
             min,
             max,
             pattern: None,
-            test: PatternTest::By(|_| true),
+            test: PatternTest::Function(|_| true),
         }
     }
 
+    /// Checks a text, and adds a message for each violation.
     pub(super) fn check(&self, field: &str, value: &str, broken: &mut Vec<String>) {
         let constraints = self.broken_by(value);
         broken.extend(constraints.map(|constraint| constraint.broken_by(field, value)));
     }
 
+    /// Returns whether a text breaks no constraint.
     pub(super) fn holds(&self, value: &str) -> bool {
         self.broken_by(value).next().is_none()
     }
@@ -76,15 +79,15 @@ impl TextRule {
 
     fn matches(&self, value: &str) -> bool {
         let compiled = match &self.test {
-            PatternTest::By(test) => return test(value),
-            PatternTest::Pattern(compiled) => compiled,
+            PatternTest::Function(test) => return test(value),
+            PatternTest::Regex(compiled) => compiled,
         };
         let compile = || Regex::new(&format!("^(?:{})$", self.pattern?)).ok();
         let compiled = compiled.get_or_init(compile);
         compiled.as_ref().is_none_or(|it| it.is_match(value))
     }
 
-    /// All its constraints, as AWS names them for the items of a list.
+    /// Returns all constraints in AWS's words, as for the items of a list.
     pub(super) fn in_words(&self) -> String {
         let mut rules = Vec::new();
         if self.max < usize::MAX {
@@ -99,12 +102,12 @@ impl TextRule {
 
 #[cfg(test)]
 impl TextRule {
-    /// Can its pattern be tried at all?
+    /// Returns whether its pattern can be tested.
     pub(super) fn compiles(&self) -> bool {
         self.matches("");
         match &self.test {
-            PatternTest::Pattern(compiled) => compiled.get().is_some_and(Option::is_some),
-            PatternTest::By(_) => true,
+            PatternTest::Regex(compiled) => compiled.get().is_some_and(Option::is_some),
+            PatternTest::Function(_) => true,
         }
     }
 }
