@@ -1,5 +1,5 @@
-//! What a request presents: who says to have signed it, when, and which headers, read from the `Authorization` header or from
-//! the query of a presigned URL (SIG-01), and checked for form. Nothing of it is proven yet.
+//! The signature that a request presents, from its `Authorization` header or from the query of a presigned URL (SIG-01): the
+//! credential, the date, the signed headers. Only its form is checked here; nothing is proven yet.
 
 use std::borrow::Cow;
 
@@ -11,43 +11,43 @@ use super::timestamp::{Seconds, Timestamp};
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const HEADER: &str = "Authorization header";
 const PRESIGNED: &str = "AWS query-string authentication";
-/// The parameter of a presigned URL that isn't signed, for it is the signature.
-pub(super) const SIGNATURE: &str = "X-Amz-Signature";
-/// When the request was signed; `Date` counts where the other is not there.
+/// The parameter of a presigned URL that holds the signature, and therefore is not signed.
+const SIGNATURE: &str = "X-Amz-Signature";
+/// The date of the signature. Without it, `Date` counts.
 const AMZ_DATE: &str = "x-amz-date";
 const DATE: &str = "date";
-/// What the body hashes to.
+/// The hash of the body.
 const BODY_HASH: &str = "x-amz-content-sha256";
-/// Bytes of an `Authorization` header.
+/// The longest `Authorization` header, in bytes.
 const AUTHORIZATION_MAX: usize = 8 * 1024;
-/// Bytes of the list of signed headers.
+/// The longest list of signed headers, in bytes.
 const SIGNED_HEADERS_MAX: usize = 4 * 1024;
-/// Bytes of an access key's id; AWS has up to 128.
+/// The longest access key id, in bytes, as at AWS.
 const ACCESS_KEY_MAX: usize = 128;
-/// A week: the longest a presigned URL may last.
+/// The longest lifetime of a presigned URL: a week, in seconds.
 const EXPIRES_MAX: u64 = 7 * 24 * 60 * 60;
 
-/// How the signature came.
+/// The form of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Header,
-    /// In the query of a URL that is good for as long as it says.
+    /// In the query of a URL with this lifetime.
     Presigned(Seconds),
 }
 
-/// A signature and what it claims, all of the right form.
+/// A signature and its claims, all of the right form.
 pub(super) struct Presented<'a> {
     pub(super) form: Form,
     /// `access key/YYYYMMDD/region/service/aws4_request`.
     credential: Cow<'a, str>,
     pub(super) signed_at: Timestamp,
-    /// The header that says so; it must be signed. A presigned URL has it in its query, which is signed as a whole.
+    /// The header with the date, which must be signed. A presigned URL has the date in its query, which is signed as a whole.
     dated_by: Option<&'static str>,
-    /// Semicolons between lower-case names, sorted.
+    /// Sorted lower-case names, with semicolons between.
     signed_headers: Cow<'a, str>,
     pub(super) signature: [u8; 32],
     pub(super) session_token: Option<Cow<'a, str>>,
-    /// What `x-amz-content-sha256` says that the body hashes to.
+    /// The hash that `x-amz-content-sha256` declares for the body.
     pub(super) body_hash: Option<[u8; 32]>,
 }
 
@@ -114,11 +114,16 @@ impl<'a> Presented<'a> {
         }
     }
 
+    /// Returns the name of the query parameter that is not signed, if there is one.
+    pub(super) fn unsigned_parameter(&self) -> Option<&'static str> {
+        (self.form != Form::Header).then_some(SIGNATURE)
+    }
+
     pub(super) fn signed_headers(&self) -> Vec<&str> {
         self.signed_headers.split(';').collect()
     }
 
-    /// The list has the canonical form, and has all headers that decide what the request means.
+    /// Checks that the list has the canonical form and contains every header that decides what the request means.
     fn check_signed_headers(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let signed = self.signed_headers();
         let is_canonical = signed.is_sorted_by(|one, next| one < next)
@@ -146,7 +151,7 @@ impl<'a> Presented<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, in any order.
+    /// Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, in any order.
     fn of_header(
         authorization: &'a str,
         request: &SignedRequest<'a>,
@@ -181,7 +186,7 @@ impl<'a> Texts<'a> {
         Ok(texts)
     }
 
-    /// One `name=value` of the header.
+    /// Reads one `name=value` of the header.
     fn take(&mut self, piece: &'a str) -> Result<(), SignatureError> {
         let (name, value) = piece
             .split_once('=')
@@ -259,7 +264,7 @@ impl<'a> Texts<'a> {
                 limit: SIGNED_HEADERS_MAX,
             });
         }
-        // Two hosts are two readings of whom the request is for.
+        // Two hosts would leave the request's destination open.
         request.single("host")?;
         Ok(Presented {
             form: self.form,
@@ -277,7 +282,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// `Date` may have the form that HTTP gives it, too.
+/// Reads the date. The header `Date` may have the HTTP form too.
 fn read_date(text: &str, by: Option<&str>) -> Result<Timestamp, SignatureError> {
     let basic = Timestamp::parse(text);
     let (date, what, expected) = match by {
@@ -329,15 +334,15 @@ fn declared_body_hash(request: &SignedRequest<'_>) -> Result<Option<[u8; 32]>, S
     }
 }
 
-/// A SHA-256 in lower-case hexadecimal digits.
+/// Reads a SHA-256 in lower-case hexadecimal digits.
 fn digest(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let decoded = base16ct::lower::decode(text, &mut bytes).ok()?;
     (decoded.len() == 32).then_some(bytes)
 }
 
-/// Every `x-amz-*` header changes what the request does, `x-amz-invocation-type` above all; but the body's hash, which the
-/// signature covers as the last line of the canonical request, whether the header is signed or not.
+/// Returns whether the header must be signed: every `x-amz-*` header changes what the request does, except the body's hash,
+/// which the signature covers as the last line of the canonical request in any case.
 fn is_amz(name: &str) -> bool {
     let is_amz = name
         .get(..6)
@@ -345,7 +350,7 @@ fn is_amz(name: &str) -> bool {
     is_amz && !name.eq_ignore_ascii_case(BODY_HASH)
 }
 
-/// The characters of a token (RFC 9110), lower case.
+/// Returns whether the name consists of token characters (RFC 9110) in lower case.
 fn is_header_name(name: &str) -> bool {
     let is_token = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -1,4 +1,4 @@
-//! The hash of a body, taken while it is read.
+//! The hash of a body, computed while it is read.
 
 use sha2::{Digest, Sha256};
 
@@ -16,22 +16,22 @@ use sha2::{Digest, Sha256};
 pub struct BodyHash(Sha256);
 
 impl BodyHash {
-    /// The hash of nothing, so far.
+    /// Returns the hash of an empty body.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The next piece of the body.
+    /// Adds the next piece of the body.
     pub fn update(&mut self, piece: &[u8]) {
         self.0.update(piece);
     }
 
-    /// The SHA-256 of all pieces.
+    /// Returns the SHA-256 of all pieces.
     pub fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }
 
-    /// The SHA-256 of a body that is there as a whole.
+    /// Returns the SHA-256 of a whole body.
     pub fn of(body: &[u8]) -> [u8; 32] {
         Sha256::digest(body).into()
     }

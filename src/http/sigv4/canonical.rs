@@ -7,8 +7,8 @@ use super::error::{SignatureError, excerpt};
 use super::query::CanonicalQuery;
 use super::request::SignedRequest;
 
-/// What a segment of the path escapes: all but the unreserved characters of SIG-10. That includes the `%` of its own escapes,
-/// which makes the second of the two encodings.
+/// The characters that are escaped in a segment of the path: all but the unreserved ones of SIG-10. They include the `%` of
+/// escapes in the path, so the path is encoded twice.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -48,15 +48,15 @@ impl CanonicalRequest {
         Ok(Self(Sha256::new_with_prefix(text)))
     }
 
-    /// The hash of the whole, given that of the body.
+    /// Returns the hash of the whole request, given the hash of its body.
     pub(super) fn hash(self, body: &[u8; 32]) -> [u8; 32] {
         let hex = base16ct::lower::encode_string(body);
         self.0.chain_update(hex).finalize().into()
     }
 }
 
-/// The path without empty and dot segments, each segment escaped once more than it was sent. As botocore does it: `..` at the
-/// root stays there, and a slash at the end survives unless nothing else does.
+/// Writes the path without empty and dot segments, each segment escaped once more than it was sent. As in botocore, `..` at
+/// the root stays at the root, and a path that ends in a slash still does.
 fn write_path(path: &str, out: &mut Vec<u8>) {
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -79,7 +79,7 @@ fn write_path(path: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// `name:value`, the values of a repeated header joined by commas.
+/// Writes `name:value`, with the values of a repeated header joined by commas.
 fn write_header(
     request: &SignedRequest<'_>,
     name: &str,
@@ -100,7 +100,7 @@ fn write_header(
     Ok(())
 }
 
-/// The value without white space around it, each run of it inside as one space.
+/// Writes the value without white space around it, and with one space for each run of it inside.
 fn write_folded(value: &[u8], out: &mut Vec<u8>) {
     let words = value.split(|byte| matches!(byte, b' ' | b'\t'));
     for (at, word) in words.filter(|word| !word.is_empty()).enumerate() {

@@ -1,4 +1,4 @@
-//! An access key's secret and whose it is, with the signing key derived from it last.
+//! An access key's secret and its principal, with the signing key that was derived last.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,20 +15,20 @@ use super::timestamp::Timestamp;
 use crate::base::spin_lock::take;
 use crate::policy::Policies;
 
-/// What an application knows of an access key. The secret is wiped from memory when the credential is dropped, and no output
-/// of `Debug` has it.
+/// The secret, principal and policies of an access key. The secret is wiped from memory when the credential is dropped, and
+/// `Debug` omits it.
 pub struct Credential {
     secret: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
     expires: Option<SystemTime>,
     principal: Arc<Principal>,
     policies: Policies,
-    /// It lives here and not in a table by access key: so a secret that was changed never meets the key of the old one.
+    /// Kept here and not in a table by access key, so that a changed secret never meets the signing key of the old one.
     derived: Mutex<Option<SigningKey>>,
 }
 
 impl Credential {
-    /// A long-term key of this principal.
+    /// Returns a long-term key of this principal.
     pub fn new(secret: impl Into<String>, principal: Principal) -> Self {
         Self {
             secret: Zeroizing::new(secret.into()),
@@ -40,28 +40,28 @@ impl Credential {
         }
     }
 
-    /// What its principal may do; nothing unless set.
+    /// Sets the policies of its principal. Without any, the principal may do nothing.
     #[must_use]
     pub fn policies(mut self, policies: Policies) -> Self {
         self.policies = policies;
         self
     }
 
-    /// A temporary key: requests carry this token beside the signature, and sign it.
+    /// Makes it a temporary key: requests must carry this token beside the signature, and sign it.
     #[must_use]
     pub fn session_token(mut self, token: impl Into<String>) -> Self {
         self.session_token = Some(Zeroizing::new(token.into()));
         self
     }
 
-    /// From when on it is refused with `ExpiredTokenException`.
+    /// Sets the time from which it is refused with `ExpiredTokenException`.
     #[must_use]
     pub fn expires(mut self, at: SystemTime) -> Self {
         self.expires = Some(at);
         self
     }
 
-    /// Whose it is.
+    /// Returns its principal.
     pub fn principal(&self) -> &Arc<Principal> {
         &self.principal
     }
@@ -70,7 +70,7 @@ impl Credential {
         &self.policies
     }
 
-    /// Is the token that a request presents this credential's, and still good? (SIG-05)
+    /// Checks that a request presents this credential's token, and that the credential has not expired (SIG-05).
     pub(super) fn check_token(
         &self,
         presented: Option<&str>,
@@ -90,7 +90,7 @@ impl Credential {
         }
     }
 
-    /// Is this the signature of the string by this credential? The answer takes as long whatever it is (SIG-07).
+    /// Returns whether this is the credential's signature of the string. Takes the same time in both cases (SIG-07).
     pub(super) fn has_signed(
         &self,
         string_to_sign: &[u8],
@@ -127,7 +127,7 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// What a signing key is good for.
+/// The day, region and service that a signing key is derived for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyScope<'s> {
     /// `YYYYMMDD`.

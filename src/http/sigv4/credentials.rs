@@ -1,4 +1,4 @@
-//! Where an application keeps its access keys.
+//! The application's access keys, and how the verifier looks one up.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::credential::Credential;
 
-/// The answer to a look-up: the credential, or `None` if the application has no such access key.
+/// The result of a lookup: the credential, or `None` if the application has no such access key.
 pub type Found = Result<Option<Arc<Credential>>, Box<dyn Error + Send + Sync>>;
 
 /// The application's access keys: from memory, from a file, from a database.
 ///
-/// Asked once a request, before the body is read, with whatever a client sent as its access key: up to 128 bytes of any
-/// text. Give out the same `Arc` as long as a credential is the same, for it remembers the signing key derived from it. An error
-/// answers the request with `ServiceException` (500); its text goes to the log only.
+/// The verifier looks a key up once per request, before the body is read. The client chooses the text of the key, of up to 128
+/// bytes. Return the same `Arc` for the same credential, because it caches the signing key derived from it. An error becomes a
+/// `ServiceException` (500); its text goes to the log only.
 pub trait Credentials: Send + Sync {
     /// Looks up an access key.
     fn find<'a>(&'a self, access_key: &'a str) -> Pin<Box<dyn Future<Output = Found> + Send + 'a>>;
@@ -35,12 +35,12 @@ pub struct StaticCredentials {
 }
 
 impl StaticCredentials {
-    /// No keys.
+    /// Returns an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more. Of two with the same access key, the second counts.
+    /// Adds a key. It replaces an earlier one with the same name.
     #[must_use]
     pub fn key(mut self, access_key: impl Into<String>, credential: Credential) -> Self {
         self.keys.insert(access_key.into(), Arc::new(credential));

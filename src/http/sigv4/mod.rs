@@ -1,12 +1,12 @@
-//! AWS Signature Version 4, verified: who signed this request, and is it this request that was signed?
+//! Verification of AWS Signature Version 4: which principal signed a request, and whether the request is the signed one.
 //!
-//! A [`Verifier`] takes a request in two steps, so that most of what is wrong is refused before the body is read:
+//! A [`Verifier`] takes a request in two steps, so that most faults are refused before the body is read:
 //!
-//! 1. [`admit`](Verifier::admit) sees the head. It checks form, scope, clock and token, and the signature itself if the header
-//!    `x-amz-content-sha256` declares what the body hashes to. What it returns is a [`Claim`], not yet an identity.
-//! 2. [`settle`](Verifier::settle) sees the body's hash ([`BodyHash`]). It checks what is still open, and returns the
-//!    [`Principal`]. Where [replays are refused](Verifier::refuse_replays), it makes sure that this signature was never
-//!    accepted before.
+//! 1. [`admit`](Verifier::admit) reads the head. It checks form, scope, clock and token, and the signature itself if the header
+//!    `x-amz-content-sha256` declares the hash of the body. It returns a [`Claim`], which is not yet an identity.
+//! 2. [`settle`](Verifier::settle) takes the body's hash ([`BodyHash`]). It makes the remaining checks and returns the
+//!    [`Principal`]. If [replays are refused](Verifier::refuse_replays), it also checks that this signature was never accepted
+//!    before.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -27,32 +27,32 @@
 //! # }
 //! ```
 //!
-//! # What it demands
+//! # Requirements
 //!
 //! - The request is signed for `lambda` in the verifier's region, by a clock at most [five minutes](Verifier::clock_window)
-//!   away. A presigned URL is good from its date for `X-Amz-Expires`.
+//!   away. A presigned URL is valid from its date for `X-Amz-Expires`.
 //! - The signature comes once: in one `Authorization` header, or in the query.
-//! - `host`, in the header form `x-amz-date` (or `date`, in the form of HTTP too, where the other is not there), and every
-//!   `x-amz-*` header that is there are signed. AWS demands the last of those who sign; were one left out, a proxy between
-//!   could turn an `Event` into a `RequestResponse`. `x-amz-content-sha256` need not be named among them: the signature
-//!   covers its value in any case.
+//! - `host`, every `x-amz-*` header of the request, and in the header form `x-amz-date` are signed. A request without
+//!   `x-amz-date` signs `date`, which may also have the HTTP form. AWS requires clients to sign every `x-amz-*` header: with
+//!   one unsigned, a proxy could turn an `Event` into a `RequestResponse`. `x-amz-content-sha256` need not be listed, since
+//!   the signature covers its value in any case.
 //! - The body is signed. `UNSIGNED-PAYLOAD` and the streaming forms are refused. A presigned URL signs the body too, as botocore
 //!   does for Lambda: usually the empty one.
-//! - With [`Verifier::refuse_replays`], **each request is accepted once**, whatever its method; a presigned URL works once. A
-//!   request that comes again byte for byte is refused for as long as its signature is good. Equal calls that an SDK makes
-//!   within a second have one signature, and are told apart by headers that botocore doesn't sign: that is believed [for five
-//!   seconds](Verifier::repeat_window). A client without such headers, as curl is, makes the same request twice if it asks the
-//!   same twice within a second, and the second is refused. That is why it is not the default: AWS accepts a signature again.
+//! - With [`Verifier::refuse_replays`], **each request is accepted once**, with any method; a presigned URL works once. The
+//!   same bytes again are refused for as long as their signature is valid. Equal calls that an SDK makes within a second have
+//!   one signature and differ in headers that botocore does not sign; such repetitions are accepted [for five
+//!   seconds](Verifier::repeat_window). A client without such headers, curl for instance, sends identical requests when it
+//!   makes the same call twice within a second, and the second is refused. Therefore it is not the default: AWS accepts a
+//!   signature again.
 //!
-//! # What it doesn't do
+//! # Limits
 //!
-//! By default a request that is intercepted can be sent again for as long as its signature is good, as with AWS: TLS keeps
-//! requests from being intercepted. Where replays are refused, accepted signatures are remembered [up to a
-//! bound](Verifier::replays_max), across restarts if the runtime has a store; another process with the same keys knows
-//! nothing of them.
+//! By default an intercepted request can be sent again for as long as its signature is valid, as with AWS: TLS keeps requests
+//! from being intercepted. If replays are refused, accepted signatures are remembered [up to a bound](Verifier::replays_max),
+//! across restarts if the runtime has a store. Another process with the same keys does not know them.
 //!
 //! The signature covers the path as AWS normalises it: `/a/./b`, `/a//b` and `/a/c/../b` all have the signature of `/a/b`, and
-//! of repeated query parameters it covers no order. Whoever routes the request decides what these mean.
+//! of repeated query parameters it covers no order. The router decides what these mean.
 //!
 //! # Why it is our own
 //!

@@ -10,8 +10,7 @@ use super::error::SignatureError;
 pub(super) struct CanonicalQuery(Vec<(String, String)>);
 
 impl CanonicalQuery {
-    /// Split as botocore splits: a parameter without `=` has the empty value, and nothing between two `&` is a parameter
-    /// with an empty name.
+    /// Splits as botocore does: a parameter without `=` has an empty value, and `&&` holds a parameter with an empty name.
     pub(super) fn parse(raw: &str) -> Self {
         if raw.is_empty() {
             return Self(Vec::new());
@@ -25,7 +24,7 @@ impl CanonicalQuery {
         Self(parameters)
     }
 
-    /// The value of a parameter that may be there once, decoded.
+    /// Returns the decoded value of a parameter that may appear once.
     pub(super) fn single(
         &self,
         name: &'static str,
@@ -50,7 +49,7 @@ impl CanonicalQuery {
         self.0.iter().any(|(other, _)| other == name)
     }
 
-    /// Appends it to the canonical request, without the signature itself, which can't sign itself.
+    /// Appends the query to the canonical request, without the parameter that holds the signature.
     pub(super) fn write_canonical(&self, without: Option<&str>, out: &mut Vec<u8>) {
         let signed = self
             .0
@@ -67,8 +66,8 @@ impl CanonicalQuery {
     }
 }
 
-/// Escapes what was sent raw, upper-cases escapes, and resolves those of unreserved characters. Two texts that a server could
-/// read differently stay different: a `+`, which some read as a space, stays a `+`, and a stray `%` a `%`.
+/// Escapes raw characters, upper-cases escapes, and resolves escapes of unreserved characters. Two texts that a server could
+/// read differently stay different: a `+`, which some servers read as a space, stays a `+`, and a stray `%` a `%`.
 fn escape(raw: &str) -> String {
     let mut escaped = String::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
@@ -88,7 +87,7 @@ fn escape(raw: &str) -> String {
     escaped
 }
 
-/// The byte that the two digits in front stand for, and what comes after them.
+/// Returns the byte of the first two hexadecimal digits, and the rest of the text.
 fn hex_pair(text: &[u8]) -> Option<(u8, &[u8])> {
     let ([high, low], after) = text.split_first_chunk()?;
     let digit = |byte: &u8| char::from(*byte).to_digit(16);

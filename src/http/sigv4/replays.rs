@@ -1,7 +1,7 @@
-//! The signatures that were accepted, for as long as they would be accepted again.
+//! The signatures that were accepted, kept for as long as they are valid.
 //!
-//! A signature is remembered under the moment it is good until. That moment is signed, so a replay has the same one: to look
-//! it up is to look into one table, and to forget is to drop whole tables. Both take the same time however many there are.
+//! Signatures are grouped by the moment they expire. That moment is signed, so a replay falls into the same group: a lookup
+//! reads one table, and forgetting drops whole tables. Both take constant time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -16,9 +16,9 @@ use super::sdk_retry::SdkAttempt;
 use super::timestamp::{Seconds, Timestamp};
 use crate::base::spin_lock::take;
 
-/// Locks, so that threads rarely meet at one.
+/// The number of locks, so that threads rarely wait for one.
 const SHARDS: usize = 64;
-/// Seconds: signatures that expire in the same period are forgotten at once, at its end.
+/// The length of a group, in seconds. Its signatures are forgotten together, at its end.
 const PERIOD: u64 = 64;
 
 /// Half a signature: 128 bits of an HMAC are as unique as all of them.
@@ -27,10 +27,10 @@ type Print = [u8; 16];
 /// The hash of a principal's name.
 type Signer = u64;
 
-/// Whose signatures those of earlier processes count as: no principal has this name.
+/// The signer that the signatures of earlier processes are counted for. No principal has this name.
 const EARLIER: &str = "";
 
-/// One signer may have this part of what is kept at most.
+/// One signer may use at most this part of the room: one half.
 const SHARE: usize = 2;
 
 #[derive(Debug)]
@@ -38,10 +38,10 @@ pub(super) struct Replays {
     shards: Vec<Mutex<ReplayShard>>,
     kept: AtomicUsize,
     pub(super) kept_max: usize,
-    /// How many are kept of each signer: no one fills the table alone, whatever it may or may not do.
+    /// The number of signatures of each signer, so that no signer fills the table alone.
     of: DashMap<Signer, usize>,
     hasher: RandomState,
-    /// For how long after a signature was first accepted another attempt with it is no replay.
+    /// How long after the first use of a signature another SDK attempt with it is accepted.
     pub(super) repeat_window: Seconds,
 }
 
@@ -49,8 +49,8 @@ pub(super) struct Replays {
 struct ReplayShard {
     /// By the number of the period in which they expire.
     periods: BTreeMap<u64, Period>,
-    /// All periods before this one are gone. Should the machine's clock go back, what belongs there is refused: it may have
-    /// been accepted.
+    /// All periods before this one are forgotten. If the clock goes back, their signatures are refused: they may have been
+    /// accepted before.
     first: u64,
 }
 
@@ -60,14 +60,14 @@ struct Period {
     of: HashMap<Signer, usize>,
 }
 
-/// When a signature was accepted, and what attempt that was.
+/// The first use of a signature.
 #[derive(Debug)]
 struct First {
     at: Timestamp,
     attempt: Option<u32>,
 }
 
-/// A signature about to be accepted.
+/// A use of a signature that is about to be accepted.
 #[derive(Debug)]
 pub(super) struct Use<'a> {
     /// The principal's ARN.
@@ -89,7 +89,7 @@ impl Replays {
         }
     }
 
-    /// Remembers the use of a signature. Of any number of callers with the same, one succeeds.
+    /// Remembers the use of a signature. Of several callers with the same signature, one succeeds.
     pub(super) fn accept(&self, used: &Use<'_>, now: Timestamp) -> Result<(), SignatureError> {
         match self.remember(used, now) {
             Err(SignatureError::TooManyRequests) => {
@@ -100,7 +100,7 @@ impl Replays {
         }
     }
 
-    /// Remembers a signature that an earlier process accepted: no attempt with it is believed any more.
+    /// Remembers a signature that an earlier process accepted. No further attempt with it is accepted.
     pub(super) fn recall(&self, signature: &[u8; 32], good_until: Timestamp) {
         let signer = self.hasher.hash_one(EARLIER);
         let (print, shard) = self.place(signature);
@@ -149,7 +149,7 @@ impl Replays {
     }
 
     fn take_room(&self, signer: Signer) -> Result<(), SignatureError> {
-        // An entry that isn't filled leaves nothing behind.
+        // A vacant entry that is not filled leaves nothing behind.
         let entry = self.of.entry(signer);
         let own = match &entry {
             Entry::Occupied(own) => *own.get(),
@@ -166,7 +166,7 @@ impl Replays {
         Ok(())
     }
 
-    /// Is it another attempt, in time, than the one that came first?
+    /// Returns whether this is another SDK attempt than the first one, within the repeat window.
     fn is_repeat(&self, first: &First, attempt: &SdkAttempt, now: Timestamp) -> bool {
         let is_other = first.attempt.is_some_and(|first| first != attempt.number());
         is_other && self.repeat_window.0 > 0 && now <= first.at.after(self.repeat_window)
@@ -183,7 +183,7 @@ impl Replays {
         }
     }
 
-    /// Drops the periods of a shard that are over.
+    /// Drops the expired periods of a shard.
     fn forget(&self, shard: &mut ReplayShard, now: Timestamp) {
         shard.first = shard.first.max(now.0 / PERIOD);
         while let Some(period) = shard.periods.first_entry()
@@ -209,7 +209,7 @@ mod tests {
         Replays::new(kept_max, Seconds(5))
     }
 
-    /// One of 256 that share out over all shards.
+    /// Returns one of 256 signatures, which are spread over all shards.
     fn signature(number: u8) -> [u8; 32] {
         let mut signature = [7; 32];
         signature[0] = number;
@@ -218,7 +218,7 @@ mod tests {
 
     fn accept(replays: &Replays, number: u8, until: u64, now: u64) -> Result<(), SignatureError> {
         let used = Use {
-            // Each half of them has another.
+            // Each signer has half of them.
             signer: if number.is_multiple_of(2) {
                 "ada"
             } else {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_accepted_once() {
+    fn each_signature_is_accepted_once() {
         let replays = replays(1_000);
         for number in 0..=255 {
             accept(&replays, number, 1_300, 1_000).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_accepted_is_refused_and_forgotten_in_time() {
+    fn signatures_of_an_earlier_process_are_refused_and_forgotten_in_time() {
         let replays = replays(1_000);
         for _ in 0..2 {
             replays.recall(&signature(1), Timestamp(1_300));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_not_accepted_when_the_clock_goes_back() {
+    fn a_forgotten_signature_is_refused_when_the_clock_goes_back() {
         let replays = replays(1_000);
         accept(&replays, 1, 1_300, 1_000).unwrap();
         accept(&replays, 1, 9_300, 9_000).unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expired_make_room_whatever_shard_they_are_in() {
+    fn expired_signatures_of_all_shards_make_room() {
         let replays = replays(40);
         for number in 0..40 {
             accept(&replays, number, 1_300, 1_000).unwrap();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_bound_get_in_at_once() {
+    fn concurrent_uses_do_not_exceed_the_bound() {
         let replays = replays(100);
         let accepted = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4_u8)
@@ -308,9 +308,9 @@ mod tests {
         assert_eq!(replays.kept.load(Relaxed), 100);
     }
 
-    /// Whoever has a key, were it for nothing, must not keep the others out.
+    /// A principal without any rights must not keep the others out.
     #[test]
-    fn no_signer_takes_the_room_of_all() {
+    fn no_signer_takes_more_than_half_of_the_room() {
         let replays = replays(10);
         let accept = |signer, number, now| {
             let used = Use {
@@ -333,7 +333,7 @@ mod tests {
         }
         let full = accept("ben", 25, 1_000);
         assert!(matches!(full, Err(SignatureError::TooManyRequests)));
-        // Who is refused leaves nothing behind.
+        // A refused signer leaves nothing behind.
         assert_eq!((replays.of.len(), replays.kept.load(Relaxed)), (2, 10));
         let replays = &replays;
         let later = |signer, number| {

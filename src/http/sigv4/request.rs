@@ -1,22 +1,22 @@
-//! A request as the verifier sees it: method, path, query and headers as they came over the wire, without the body.
+//! The head of a signed request: method, path, query and headers as they came over the wire.
 
 use std::fmt;
 
 use super::error::SignatureError;
 
-/// Bytes of a path: a function's ARN with every byte escaped takes a few hundred.
+/// The longest path, in bytes. A function's ARN with every byte escaped takes a few hundred.
 const PATH_MAX: usize = 8 * 1024;
-/// Bytes of a query: a presigned one carries a session token, which takes up to 4 KiB, escaped.
+/// The longest query, in bytes. A presigned one carries an escaped session token, of up to 4 KiB.
 const QUERY_MAX: usize = 16 * 1024;
-/// How many headers there may be: SDKs send about a dozen.
+/// The most headers. SDKs send about a dozen.
 const HEADERS_MAX: usize = 100;
 
 /// The head of an HTTP request, borrowed, exactly as it was sent: nothing decoded, normalised or removed.
 ///
-/// A request of HTTP/2 has `:authority` where another has `host`: pass it as `host`.
+/// An HTTP/2 request has `:authority` in place of `host`: pass it as `host`.
 ///
-/// `Debug` shows the method, the path and the names of the headers: values, and the query, may hold a signature or a session
-/// token.
+/// `Debug` shows the method, the path and the names of the headers. It omits the query and the values of headers, which may
+/// hold a signature or a session token.
 #[derive(Clone)]
 pub struct SignedRequest<'a> {
     pub(super) method: &'a str,
@@ -37,8 +37,8 @@ impl fmt::Debug for SignedRequest<'_> {
 }
 
 impl<'a> SignedRequest<'a> {
-    /// The path with its escapes, the query without its `?` (empty if there is none), the headers in their order, each as
-    /// often as it was sent.
+    /// Takes the path with its escapes, the query without its `?` (empty if there is none), and the headers in their order,
+    /// each as often as it was sent.
     pub fn new(
         method: &'a str,
         path: &'a str,
@@ -54,7 +54,7 @@ impl<'a> SignedRequest<'a> {
         }
     }
 
-    /// Is every part within its bound?
+    /// Checks that every part is within its bound.
     pub(super) fn check_bounds(&self) -> Result<(), SignatureError> {
         let parts = [
             ("path", self.path.len(), PATH_MAX),
@@ -67,7 +67,7 @@ impl<'a> SignedRequest<'a> {
         }
     }
 
-    /// The values of a header, in their order.
+    /// Returns the values of a header, in their order.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers
             .iter()
@@ -75,7 +75,7 @@ impl<'a> SignedRequest<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The value of a header that may be there once, as text.
+    /// Returns the value, as text, of a header that may appear once.
     pub(super) fn single(&self, name: &'static str) -> Result<Option<&'a str>, SignatureError> {
         let mut values = self.values(name);
         let Some(value) = values.next() else {

@@ -1,6 +1,6 @@
-//! Which attempt at a call an SDK says that a request is: its headers `amz-sdk-invocation-id` and `amz-sdk-request`.
+//! The attempt of an SDK's call, as the headers `amz-sdk-invocation-id` and `amz-sdk-request` state it.
 //!
-//! botocore adds both after signing, so they prove nothing. They tell an honest repetition from the same request again.
+//! botocore adds both after signing, so they prove nothing. They distinguish an SDK's own repetition from a replay.
 
 use sha2::{Digest, Sha256};
 
@@ -11,7 +11,7 @@ use super::request::SignedRequest;
 pub(super) struct SdkAttempt([u8; 16]);
 
 impl SdkAttempt {
-    /// `None` unless both headers are there.
+    /// Returns `None` unless the request has both headers.
     pub(super) fn of(request: &SignedRequest<'_>) -> Option<Self> {
         let id = request.values("amz-sdk-invocation-id").next()?;
         let number = request.values("amz-sdk-request").next()?;
@@ -23,13 +23,13 @@ impl SdkAttempt {
         hash.first_chunk().copied().map(Self)
     }
 
-    /// Enough of it to tell the attempts at one call apart.
+    /// Returns enough bits to distinguish the attempts of one call.
     pub(super) fn number(&self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The print of this attempt with the signature that has this print.
+    /// Combines the print of a signature with this attempt.
     pub(super) fn print_of(&self, mut signature: [u8; 16]) -> [u8; 16] {
         for (byte, own) in signature.iter_mut().zip(self.0) {
             *byte ^= own;

@@ -1,8 +1,8 @@
-//! The moment a request was signed, in AWS's form `YYYYMMDDTHHMMSSZ`, to the second.
+//! The date of a signature, in AWS's form `YYYYMMDDTHHMMSSZ`, to the second.
 
 use std::time::{Duration, SystemTime};
 
-/// The last second of the year 9999, the last that has this form.
+/// The last second of the year 9999, the last one that has this form.
 const LATEST: u64 = 253_402_300_799;
 
 const WEEKDAYS: [&str; 7] = ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"];
@@ -15,7 +15,7 @@ const MONTHS: [&str; 12] = [
 pub(super) struct Seconds(pub(super) u64);
 
 impl std::fmt::Display for Seconds {
-    /// As AWS writes it: `5 min.`
+    /// Writes `5 min.`, as AWS does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             seconds if seconds % 60 == 0 => write!(f, "{} min.", seconds / 60),
@@ -29,18 +29,18 @@ impl std::fmt::Display for Seconds {
 pub(super) struct Timestamp(pub(super) u64);
 
 impl Timestamp {
-    /// The time as the machine has it, rounded down.
+    /// Returns the system time, rounded down.
     pub(super) fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
         Self(since.map_or(0, |since| since.as_secs()))
     }
 
-    /// The beginning of that second.
+    /// Returns the beginning of the second.
     pub(super) fn time(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LATEST))
     }
 
-    /// `None` unless it is a date of the calendar in exactly this form.
+    /// Returns `None` unless the text is a date of the calendar in exactly this form.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 16] = text.as_bytes().try_into().ok()?;
         let fits = bytes.iter().enumerate().all(|(at, byte)| match at {
@@ -57,7 +57,7 @@ impl Timestamp {
         humantime::parse_rfc3339(&rfc3339).ok().map(Self::of)
     }
 
-    /// `Sun, 30 Aug 2015 12:36:00 GMT` (RFC 9110), and with the zones that mail gives it, as botocore does.
+    /// Reads `Sun, 30 Aug 2015 12:36:00 GMT` (RFC 9110), also with the other names of UTC that botocore accepts.
     pub(super) fn parse_http(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let mut next = || words.next();
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_date_is_read_again() {
         for seconds in [0, 951_782_400, 1_440_938_160, LATEST] {
             let written = Timestamp(seconds).to_string();
             assert_eq!(Timestamp::parse(&written), Some(Timestamp(seconds)));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_of_http_is_read() {
+    fn an_http_date_is_read() {
         for zone in ["GMT", "UTC", "+0000", "-0000"] {
             let date = format!("Sun, 30 Aug 2015 12:36:00 {zone}");
             let read = Timestamp::parse_http(&date);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_in_this_form_is_refused() {
+    fn a_text_of_another_form_is_refused() {
         let wrong = [
             "",
             "20150830",

@@ -1,9 +1,9 @@
-//! The two steps of a verification, and what is set of them.
+//! The two steps of a verification, and their settings.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::authorization::{Form, Presented, SIGNATURE, Scope};
+use super::authorization::{Form, Presented, Scope};
 use super::canonical::CanonicalRequest;
 use super::credential::{Credential, KeyScope};
 use super::credentials::Credentials;
@@ -27,14 +27,14 @@ pub struct Verifier {
     clock_window: Seconds,
     refuses_replays: bool,
     replays: Replays,
-    /// What an unknown access key is verified against, so that it takes as long as a known one.
+    /// Unknown access keys are verified against it, so that they take as long as known ones.
     decoy: Credential,
 }
 
-/// A request that may be what it says: all that can be checked before the body is read has been. It proves nothing until it
-/// is [settled](Verifier::settle).
+/// A request that passed every check that is possible before its body is read. It proves nothing until it is
+/// [settled](Verifier::settle).
 ///
-/// No output of `Debug` has the signature.
+/// `Debug` omits the signature.
 #[must_use = "a claim proves nothing until it is settled"]
 pub struct Claim {
     credential: Arc<Credential>,
@@ -45,31 +45,31 @@ pub struct Claim {
     body: BodyProof,
 }
 
-/// A signature that is used up, where replays are refused.
+/// A signature that is used up, because replays are refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsedUp {
     pub(crate) signature: [u8; 32],
-    /// The last second in which it would be good.
+    /// The last second in which it would be valid.
     pub(crate) good_until: SystemTime,
 }
 
-/// What is open about the body.
+/// What the signature has proven about the body.
 enum BodyProof {
     /// The signature is verified and covers this hash.
     Declared([u8; 32]),
-    /// The signature can't be verified without the hash.
+    /// Nothing yet: the signature can't be verified without the body's hash.
     Awaited(CanonicalRequest),
 }
 
 impl Claim {
-    /// Whose key it would be. Of no use before the claim is settled.
+    /// Returns the credential that the request claims. It is proven only once the claim is settled.
     pub(crate) fn credential(&self) -> &Arc<Credential> {
         &self.credential
     }
 }
 
 impl Verifier {
-    /// Verifies requests for Lambda in this region, such as `us-east-1`, by the access keys of the application.
+    /// Returns a verifier of requests for Lambda in this region, such as `us-east-1`, by the application's access keys.
     pub fn new(region: impl Into<String>, credentials: impl Credentials + 'static) -> Self {
         Self {
             region: region.into(),
@@ -81,58 +81,59 @@ impl Verifier {
         }
     }
 
-    /// How far the clocks of client and server may be apart, in whole seconds. Default: 5 minutes, as AWS has it (SIG-04). That
-    /// is how long a signature in the header form is good.
+    /// Sets how far the clocks of client and server may differ, in whole seconds. Default: 5 minutes, as at AWS (SIG-04). A
+    /// signature in the header form is valid for as long.
     #[must_use]
     pub fn clock_window(mut self, window: Duration) -> Self {
         self.clock_window = Seconds(window.as_secs());
         self
     }
 
-    /// Refuses a signature that was accepted before, with `RequestReplayedException` (403). Unless this is said, it is accepted
-    /// again for as long as it is good, as AWS does: five minutes in a header, up to a week in a presigned URL.
+    /// Refuses a signature that was accepted before, with `RequestReplayedException` (403). By default it is accepted again for
+    /// as long as it is valid, as at AWS: five minutes in a header, up to a week in a presigned URL.
     ///
-    /// What it costs: signatures tell seconds apart, so of equal calls within one second by clients that are no AWS SDK (`curl
-    /// --aws-sigv4`, aws4fetch, aws4), or by two of them with one key, all but the first are refused; a presigned URL works
-    /// once; and each accepted signature takes [memory](Self::replays_max).
+    /// The costs: a signature is dated to the second, so of equal calls within one second by a client that is not an AWS SDK
+    /// (`curl --aws-sigv4`, aws4fetch, aws4), or by two such clients with one key, all but the first are refused. A presigned
+    /// URL works once. Each accepted signature takes [memory](Self::replays_max).
     ///
-    /// In a [`LambdaApi`](crate::http::LambdaApi) whose runtime has a store, an accepted signature is kept there before the
-    /// request is carried out, so that it is refused after a restart too, be it after `kill -9` or a power cut: each request
-    /// waits for the disk, and for as long as it is good the signature takes about 150 bytes more. Without a store, and for
-    /// those who call [`settle`](Self::settle) themselves, what was accepted is forgotten when the process ends: a presigned
-    /// URL that is still good then works once more. Other processes with the same access keys know nothing of it.
+    /// In a [`LambdaApi`](crate::http::LambdaApi) whose runtime has a store, an accepted signature is stored before the request
+    /// is carried out, so it is refused after a restart too, including `kill -9` and a power cut. Each request then waits for
+    /// the disk, and a stored signature takes about 150 bytes while it is valid. Without a store, and for direct callers of
+    /// [`settle`](Self::settle), accepted signatures are forgotten when the process ends: a presigned URL that is still valid
+    /// then works once more. Other processes with the same access keys do not know them.
     #[must_use]
     pub fn refuse_replays(mut self) -> Self {
         self.refuses_replays = true;
         self
     }
 
-    /// Where [replays are refused](Self::refuse_replays): how many accepted signatures are remembered at most. Default: 4,000,000, at 35 to 80 bytes each, which is 11,000 requests
-    /// a second all the time. When as many are, or half as many of one principal, requests are refused with
-    /// `TooManyRequestsException` until some expire: to forget one would be to accept its replay.
+    /// If [replays are refused](Self::refuse_replays): sets how many accepted signatures are remembered at most. Default:
+    /// 4,000,000, at 35 to 80 bytes each, enough for a steady 11,000 requests a second. At the bound, or at half of it for one
+    /// principal, requests are refused with `TooManyRequestsException` until signatures expire: forgetting one would accept its
+    /// replay.
     #[must_use]
     pub fn replays_max(mut self, max: usize) -> Self {
         self.replays.kept_max = max;
         self
     }
 
-    /// Where [replays are refused](Self::refuse_replays): for how long, in whole seconds, a signature may come again as another
+    /// If [replays are refused](Self::refuse_replays): sets for how long, in whole seconds, a signature may come again as another
     /// attempt. Default: 5 seconds. Zero refuses every repetition.
     ///
-    /// botocore signs to the second and doesn't sign what tells its requests apart, so two equal calls within a second have
-    /// one signature. They differ in `amz-sdk-invocation-id` or `amz-sdk-request`. Whoever intercepts a request can make such
-    /// headers up, and for so long can have it done again; TLS keeps requests from being intercepted.
+    /// botocore signs to the second, so two equal calls within a second have one signature. They differ in
+    /// `amz-sdk-invocation-id` or `amz-sdk-request`, which botocore does not sign. An attacker who intercepts a request can
+    /// invent such headers and repeat the request within this window; TLS keeps requests from being intercepted.
     #[must_use]
     pub fn repeat_window(mut self, window: Duration) -> Self {
         self.replays.repeat_window = Seconds(window.as_secs());
         self
     }
 
-    /// The first step: all that the head of a request can tell. Waits for the application's [`Credentials`] only.
+    /// The first step: checks the head of a request and returns its claim. Waits for the application's [`Credentials`] only.
     ///
     /// # Errors
-    /// Whatever [`SignatureError`] has but [`BodyMismatch`](SignatureError::BodyMismatch), [`Replayed`](SignatureError::Replayed)
-    /// and [`TooManyRequests`](SignatureError::TooManyRequests). Answer it and leave the body unread.
+    /// Each [`SignatureError`] except [`BodyMismatch`](SignatureError::BodyMismatch), [`Replayed`](SignatureError::Replayed) and
+    /// [`TooManyRequests`](SignatureError::TooManyRequests). Send it as the response and leave the body unread.
     pub async fn admit(
         &self,
         request: &SignedRequest<'_>,
@@ -148,7 +149,7 @@ impl Verifier {
         let canonical = CanonicalRequest::of(
             request,
             &query,
-            (presented.form != Form::Header).then_some(SIGNATURE),
+            presented.unsigned_parameter(),
             &presented.signed_headers(),
         )?;
         let found = self.credentials.find(scope.access_key).await;
@@ -156,18 +157,7 @@ impl Verifier {
             return Err(self.refuse_unknown(canonical, &presented));
         };
         credential.check_token(presented.session_token.as_deref(), now)?;
-        let body = match presented.body_hash {
-            None => BodyProof::Awaited(canonical),
-            Some(hash) => {
-                self.check_signature(
-                    &credential,
-                    canonical.hash(&hash),
-                    presented.signed_at,
-                    &presented.signature,
-                )?;
-                BodyProof::Declared(hash)
-            }
-        };
+        let body = self.prove_body(&credential, canonical, &presented)?;
         Ok(Claim {
             credential,
             signed_at: presented.signed_at,
@@ -182,14 +172,33 @@ impl Verifier {
         })
     }
 
-    /// The second step: the body is read, and hashes to this. Where [replays are refused](Self::refuse_replays), the signature
-    /// is used up from now on.
+    /// Verifies the signature if the request declares the hash of its body.
+    fn prove_body(
+        &self,
+        credential: &Credential,
+        canonical: CanonicalRequest,
+        presented: &Presented<'_>,
+    ) -> Result<BodyProof, SignatureError> {
+        let Some(hash) = presented.body_hash else {
+            return Ok(BodyProof::Awaited(canonical));
+        };
+        self.check_signature(
+            credential,
+            canonical.hash(&hash),
+            presented.signed_at,
+            &presented.signature,
+        )?;
+        Ok(BodyProof::Declared(hash))
+    }
+
+    /// The second step: takes the hash of the body and returns the principal. If [replays are refused](Self::refuse_replays),
+    /// the signature is used up from now on.
     ///
     /// # Errors
-    /// [`Mismatch`](SignatureError::Mismatch) or [`BodyMismatch`](SignatureError::BodyMismatch) if the body isn't what was
-    /// signed; where replays are refused, [`Replayed`](SignatureError::Replayed), and
-    /// [`TooManyRequests`](SignatureError::TooManyRequests) at the [bound](Self::replays_max); [`Expired`](SignatureError::Expired) if the body took so long that the signature is no
-    /// longer good.
+    /// - [`Mismatch`](SignatureError::Mismatch) or [`BodyMismatch`](SignatureError::BodyMismatch) if another body was signed.
+    /// - [`Expired`](SignatureError::Expired) if the body arrived after the signature expired.
+    /// - If replays are refused, [`Replayed`](SignatureError::Replayed), and
+    ///   [`TooManyRequests`](SignatureError::TooManyRequests) at the [bound](Self::replays_max).
     pub fn settle(
         &self,
         claim: Claim,
@@ -200,7 +209,7 @@ impl Verifier {
         self.use_up(claim, body_sha256, now).map(|_| principal)
     }
 
-    /// As `settle`. Returns the signature if it must not be good again.
+    /// As `settle`. Returns the signature if it must never be accepted again.
     pub(crate) fn use_up(
         &self,
         claim: Claim,
@@ -239,7 +248,7 @@ impl Verifier {
         self.refuses_replays
     }
 
-    /// A signature was accepted before the process began.
+    /// Remembers a signature that was accepted before the process began.
     pub(crate) fn recall(&self, used: &UsedUp) {
         let until = Timestamp::of(used.good_until);
         self.replays.recall(&used.signature, until);
@@ -271,7 +280,7 @@ impl Verifier {
         }
     }
 
-    /// SIG-04. For how long the signature is good.
+    /// SIG-04. Returns for how long the signature is valid.
     fn check_clock(
         &self,
         presented: &Presented<'_>,
@@ -320,7 +329,7 @@ impl Verifier {
         }
     }
 
-    /// Does for an unknown access key what is done for a known one, and refuses it whatever comes out.
+    /// Refuses an unknown access key after the work that a known one takes.
     fn refuse_unknown(
         &self,
         canonical: CanonicalRequest,
