@@ -1,5 +1,6 @@
-//! What can go wrong with redrive itself, by who decides on it: the caller of an invocation, whoever
-//! starts the runtime, the author of a store. A failing function is no error here; it is a `Failure`.
+//! The errors of redrive itself, one enum for each person who decides on it: the caller of an event or call, the operator
+//! who sets a function, the author who starts the runtime, the author of a store. A failing function is not an error here:
+//! it is a `Failure`.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::event::failure::Failure;
 use crate::event::payload::PayloadError;
 use crate::event::request_id::RequestId;
 
-/// Why an invocation was refused. Nothing of a refused event is kept.
+/// Why an invocation was refused. A refused event leaves nothing behind.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvokeError {
@@ -43,7 +44,7 @@ pub enum InvokeError {
     PayloadUnserialisable {
         /// The function.
         function: String,
-        /// What serde said.
+        /// The error of serde.
         source: PayloadError,
     },
     /// Try again after `retry_after`, raise the function's concurrency, or its mailbox's bound.
@@ -51,9 +52,9 @@ pub enum InvokeError {
     MailboxFull {
         /// The function.
         function: String,
-        /// The bound that was met.
+        /// The bound that is reached.
         bound: Bound,
-        /// When room may be expected, from the function's recent pace.
+        /// When room may be expected, at the function's recent rate.
         retry_after: Duration,
     },
     /// Try again after `retry_after`, give keys a shorter window, or raise the function's `deduplication_keys_max`.
@@ -63,50 +64,49 @@ pub enum InvokeError {
     DeduplicationKeysFull {
         /// The function.
         function: String,
-        /// How many it may have.
+        /// The maximum.
         limit: u32,
-        /// When one may be free: at the earliest.
+        /// The earliest time at which a key may be free.
         retry_after: Duration,
     },
-    /// Send less of it, or raise [`Builder::headers_max`](crate::Builder::headers_max).
+    /// Send a shorter one, or raise [`Builder::headers_max`](crate::Builder::headers_max).
     #[error(
         "{header} of {bytes} bytes for function `{function}` is longer than the limit of {limit} bytes"
     )]
     HeaderTooLong {
         /// The function.
         function: String,
-        /// Which one it was, by the name of the method that sets it: `trace_header`, `traceparent`, `client_context` or
-        /// `qualifier`.
+        /// The name of the method that sets it: `trace_header`, `traceparent`, `client_context` or `qualifier`.
         header: &'static str,
         /// Its length.
         bytes: usize,
         /// The limit.
         limit: usize,
     },
-    /// Raise the function's reserved concurrency above 0. Only synchronous calls are refused so (ASY-28).
+    /// Raise the function's reserved concurrency above 0. Only synchronous calls get this error (ASY-28).
     #[error("function `{function}` has a reserved concurrency of 0 and runs nothing")]
     ZeroReservedConcurrency {
         /// The function.
         function: String,
     },
-    /// Raise what is reserved for the function, or send an event: events wait. Only calls are refused so, and only where
+    /// Raise the function's reserved concurrency, or send an event: events wait. Only calls get this error, and only if
     /// concurrency was reserved at run time (CON-02, ERR-08).
     #[error("all {reserved} executions that are reserved for function `{function}` are in use")]
     ReservedConcurrencyInUse {
         /// The function.
         function: String,
-        /// What is reserved.
+        /// The reserved concurrency.
         reserved: u32,
     },
     /// Resume the function, or send an event in place of a call: events wait.
     #[error(
-        "function `{function}` is paused and can't answer a call: resume it, or send an event, which waits"
+        "function `{function}` is paused and runs no calls: resume it, or send an event, which waits"
     )]
     Paused {
         /// The function.
         function: String,
     },
-    /// Send it to the next process; this one is going away.
+    /// Send it to the next process; this one is shutting down.
     #[error("the runtime is shutting down and accepts nothing more")]
     ShuttingDown,
     /// Break the chain, or raise the function's `hops_max`.
@@ -116,32 +116,32 @@ pub enum InvokeError {
     Recursion {
         /// The function.
         function: String,
-        /// How many invocations stand before this one.
+        /// The number of invocations before this one.
         hops: u8,
-        /// How many may (REC-01).
+        /// The maximum (REC-01).
         limit: u8,
     },
-    /// Propose another id, or none. An event has this one.
+    /// Choose another id, or none. Another event has this one.
     #[error("request id {request_id} belongs to another event")]
     RequestIdTaken {
-        /// The id that was proposed.
+        /// The chosen id.
         request_id: RequestId,
     },
     /// Correct the setting that was given with this one event.
     #[error("{0}")]
     Setting(Fault),
-    /// The store did not take the event; see why.
+    /// The store refused the event; see its error.
     #[error("the event could not be stored: {0}")]
     Store(#[from] StoreError),
-    /// Keep the runtime alive while it is used. If it is, the log names the actor that was lost: shut the runtime down and
-    /// start another.
+    /// Keep the runtime alive while it is used. If it is alive, the log names the actor that was lost: shut the runtime down
+    /// and start another.
     #[error(
         "the runtime's actors are gone, so nothing could run the event: was the runtime shut down or dropped?"
     )]
     NoSystem,
 }
 
-/// Why a function's configuration was not changed. What held before holds.
+/// Why a function's configuration was not changed. The previous one stays in force.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigureError {
@@ -151,7 +151,7 @@ pub enum ConfigureError {
         /// The name that was given.
         function: String,
     },
-    /// Correct what they name; all faults are in here.
+    /// Correct the settings that they name. All faults are listed.
     #[error("{}", Faults(.0))]
     Settings(Vec<Fault>),
     /// Reserve less, or raise [`Builder::concurrent_executions_max`](crate::Builder::concurrent_executions_max) (CFG-27).
@@ -161,17 +161,17 @@ pub enum ConfigureError {
     TooMuchReserved {
         /// The function.
         function: String,
-        /// What it was to have.
+        /// The reserved concurrency that was asked for.
         wanted: u32,
-        /// What must stay unreserved.
+        /// The concurrency that must stay unreserved.
         unreserved_min: u32,
-        /// All there is.
+        /// The concurrency of the whole runtime.
         limit: u32,
     },
-    /// The store did not keep it; see why.
+    /// The store did not keep it; see its error.
     #[error("the configuration could not be stored: {0}")]
     Store(StoreError),
-    /// Set it in the next process; this one is going away.
+    /// Set it in the next process; this one is shutting down.
     #[error("the runtime has ended and sets nothing any more")]
     ShuttingDown,
 }
@@ -194,7 +194,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Why a synchronous call brought no result.
+/// Why a synchronous call has no result.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -204,20 +204,20 @@ pub enum CallError {
     /// The function failed. It is not retried.
     #[error("function failed: {0}")]
     Failed(Failure),
-    /// Somebody cancelled it by its request id.
+    /// The user cancelled it by its request id.
     #[error("the call was cancelled")]
     Cancelled,
-    /// The function ran, but its result isn't of the type that was asked for.
+    /// The function ran, but its result doesn't fit the requested type.
     #[error("result doesn't fit: {0}")]
     Result(PayloadError),
-    /// The function was removed while the call waited. Ask the function that took its place.
+    /// The function was removed while the call waited. Call the function that replaced it.
     #[error("function `{function}` was removed before the call ended")]
     Removed {
         /// The function.
         function: String,
     },
-    /// The runtime went away while the call waited. Ask the next process.
-    #[error("the runtime went away before the call ended")]
+    /// The runtime ended while the call waited. Call the next process.
+    #[error("the runtime ended before the call")]
     Gone,
 }
 
@@ -225,19 +225,19 @@ pub enum CallError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Start a simulation inside `testing::run`. A runtime in real time needs nothing of the kind.
+    /// Start a simulation inside `testing::run`. A runtime in real time doesn't need it.
     #[error("no actix `System` runs on this thread: start the simulation inside `testing::run`")]
     NoSystem,
-    /// Raise the limit of the process's threads or open files, or let the machine have more of them, and start again.
+    /// Raise the limit of the process's or the machine's threads or open files, and start again.
     #[error("the machine has no thread for the runtime: {0}")]
     Thread(String),
     /// Correct each of them.
     #[error("{}", Faults(.0))]
     Settings(Vec<Fault>),
-    /// The function to remove isn't there.
+    /// The function to remove is not registered.
     #[error("function `{0}` is not registered")]
     UnknownFunction(String),
-    /// The store can't be opened; see why.
+    /// The store can't be opened; see its error.
     #[error("the store can't be opened: {0}")]
     Store(#[from] StoreError),
     /// Start the simulation inside `redrive::testing::run`.
@@ -245,19 +245,19 @@ pub enum BuildError {
         "the clock is a real one, and a simulation needs virtual time: start it inside `redrive::testing::run`"
     )]
     RealTime,
-    /// Add or remove the function in the next process; this one is going away.
+    /// Add or remove the function in the next process; this one is shutting down.
     #[error("the runtime is shutting down: functions are neither added nor removed any more")]
     ShuttingDown,
 }
 
-/// One setting that can't be used as given.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The function whose setting it is; empty for the runtime's own.
     pub function: String,
     /// The setting, by the name of the method that sets it.
     pub field: &'static str,
-    /// What is wrong with its value, and what to do.
+    /// The problem with its value, and how to correct it.
     pub problem: String,
 }
 
@@ -284,7 +284,7 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// Why a store did not do what it was asked. Made by the authors of stores.
+/// Why a store refused or failed an operation. Created by the authors of stores.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
@@ -292,35 +292,35 @@ pub struct StoreError {
     message: String,
 }
 
-/// What kind of trouble a store has.
+/// The kind of a store's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
     /// See the message.
     Other,
-    /// There is no room. Make some: the store goes on by itself.
+    /// The disk is full. Free some space: the store resumes by itself.
     Full,
-    /// The machine has no file descriptor or no memory to spare. Nothing was written: try again, or raise the limit.
+    /// The machine has no free file descriptor or memory. Nothing was written: try again, or raise the limit.
     Short,
-    /// It could not make something durable and takes nothing any more. Look at the disk, then start the process again.
+    /// It could not make a write durable and accepts nothing any more. Check the disk, then start the process again.
     Failed,
-    /// Another process has it. Stop that one, or use another folder.
+    /// Another process has it open. Stop that process, or use another folder.
     Locked,
-    /// What is on the disk isn't what was written there, or a file is missing. The message names it.
+    /// The disk's content differs from the written data, or a file is missing. The message names it.
     Damaged,
     /// It was written by another version of this crate, in a format that this one can't read.
     Version,
-    /// It is sealed, and with another key than the one that was given.
+    /// It is encrypted with another key than the given one.
     Key,
 }
 
 impl StoreError {
-    /// An error that says what happened, with which value, and what to do.
+    /// Returns an error. The message names the problem, the offending value, and the remedy.
     pub fn new(message: impl Into<String>) -> Self {
         Self::of(StoreErrorKind::Other, message)
     }
 
-    /// An error of a kind.
+    /// Returns an error of a kind.
     pub fn of(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -328,12 +328,12 @@ impl StoreError {
         }
     }
 
-    /// What kind of trouble it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// Is a resource of the machine short, so that the same may succeed later?
+    /// Returns whether a resource of the machine is short, so that the same operation may succeed later.
     #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Full | StoreErrorKind::Short)

@@ -152,7 +152,7 @@ async fn a_lost_worker_is_logged() {
     let runtime = builder.logs(logs.clone()).start().await.unwrap();
     let client = runtime.client();
     let lost = said(&client, &logs, "stopper").await;
-    let text = "[ERROR] Runtime.ExitError: the worker went away while it ran the event";
+    let text = "[ERROR] Runtime.ExitError: the worker ended while it ran the event";
     assert_eq!(lost, [text]);
 }
 

@@ -1,14 +1,15 @@
-//! What waits for somebody who is slower than it comes: counted, and bounded.
+//! The capacity of a backlog: a bound on its items and their bytes. It counts, and leaves the items to its owner.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+/// The bounds of a backlog, and its present size.
 pub(crate) struct Capacity {
     items_max: usize,
     bytes_max: u64,
     items: AtomicUsize,
     bytes: AtomicU64,
-    /// Places that were given back so far.
+    /// Permits that were dropped so far.
     left: AtomicUsize,
 }
 
@@ -23,19 +24,20 @@ impl Capacity {
         })
     }
 
+    /// Returns whether the backlog is more than half full.
     pub(crate) fn is_half_full(&self) -> bool {
         let items = self.items.load(Ordering::Acquire);
         let bytes = self.bytes.load(Ordering::Acquire);
         items > self.items_max / 2 || bytes > self.bytes_max / 2
     }
 
-    /// How many left it so far.
+    /// Returns how many items left the backlog so far.
     pub(crate) fn left(&self) -> usize {
         self.left.load(Ordering::Acquire)
     }
 
-    /// A place for something of so many bytes, if there is room; where nothing waits, there always is. One caller at a
-    /// time: several would go beyond the bounds by what they bring at once.
+    /// Returns a permit for an item of `bytes` bytes, if there is room. An empty backlog always has room. Only one caller at
+    /// a time: concurrent callers could exceed the bounds by their items.
     pub(crate) fn enter(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
         let items = self.items.load(Ordering::Acquire);
         let all = self.bytes.load(Ordering::Acquire).saturating_add(bytes);
@@ -51,7 +53,7 @@ impl Capacity {
     }
 }
 
-/// A place in a backlog, which is free again when this is dropped.
+/// The room of one item in a backlog. Dropping it frees the room.
 pub(crate) struct Permit {
     backlog: Arc<Capacity>,
     bytes: u64,
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backlog_has_so_many_items_with_so_many_bytes_and_one_always() {
+    fn a_backlog_is_bounded_in_items_and_bytes_but_always_takes_one_item() {
         let backlog = Capacity::new(2, 100);
         let first = backlog.enter(1_000).unwrap();
         assert!(backlog.enter(1).is_none());

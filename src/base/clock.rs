@@ -1,4 +1,4 @@
-//! The only reader of time and the only source of chance, so that a test can own both.
+//! The clock of a runtime: the only reader of time and the only source of random numbers, so that a test controls both.
 //!
 //! Time follows tokio's clock: under a paused tokio clock the whole runtime is deterministic.
 
@@ -16,22 +16,22 @@ use crate::base::time::Time;
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
-    /// What the time was at the origin.
+    /// The time at the origin.
     start: Time,
     wall: Wall,
-    /// A start of the machine, and how long ago it was at an instant, in place of the machine's own.
+    /// A simulated boot of the machine: its id, and its uptime at an instant.
     boot: Option<(u128, Duration, Instant)>,
     chance: Chance,
 }
 
 #[derive(Clone, Debug)]
 enum Wall {
-    /// The machine's, which its operator may set.
+    /// The machine's clock, which its operator may set.
     Machine,
-    /// This clock with so many nanoseconds added: a test may set it.
+    /// This clock plus so many nanoseconds, which a test may set.
     #[cfg_attr(
         not(feature = "testing"),
-        allow(dead_code, reason = "the testing kit's")
+        allow(dead_code, reason = "only the feature `testing` uses it")
     )]
     Simulated(Arc<AtomicI64>),
 }
@@ -40,10 +40,10 @@ enum Wall {
 enum Chance {
     /// The thread's cryptographic generator: request ids can't be guessed.
     Thread,
-    /// One seed, one course of events.
+    /// A seeded generator: the same seed gives the same run.
     #[cfg_attr(
         not(feature = "testing"),
-        allow(dead_code, reason = "the testing kit's")
+        allow(dead_code, reason = "only the feature `testing` uses it")
     )]
     Seeded(Arc<Mutex<SmallRng>>),
 }
@@ -59,10 +59,10 @@ impl Clock {
         }
     }
 
-    /// A clock whose wall time starts at `wall` and whose chances follow `seed`.
+    /// Returns a clock whose wall time starts at `wall` and whose random numbers follow `seed`.
     #[cfg_attr(
         not(feature = "testing"),
-        allow(dead_code, reason = "the testing kit's")
+        allow(dead_code, reason = "only the feature `testing` uses it")
     )]
     pub(crate) fn simulated(seed: u64, wall: SystemTime) -> Self {
         let chance = Chance::Seeded(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
@@ -75,12 +75,12 @@ impl Clock {
         }
     }
 
-    /// Is time virtual?
+    /// Returns whether time is virtual.
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self.wall, Wall::Simulated(_))
     }
 
-    /// The same clock, on a machine that was started `uptime` ago.
+    /// Returns the same clock on a machine that booted `uptime` ago.
     #[cfg(all(test, feature = "disk"))]
     pub(crate) fn booted(self, id: u128, uptime: Duration) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Clock {
         }
     }
 
-    /// The same clock, set: it shows `time` now.
+    /// Returns the same clock, set to `time`.
     pub(crate) fn set(self, time: Time) -> Self {
         Self {
             origin: Instant::now(),
@@ -98,10 +98,10 @@ impl Clock {
         }
     }
 
-    /// Sets the wall clock, if it is simulated: this clock goes on as before.
+    /// Sets the wall clock, if it is simulated. `now` does not change.
     #[cfg_attr(
         not(feature = "testing"),
-        allow(dead_code, reason = "the testing kit's")
+        allow(dead_code, reason = "only the feature `testing` uses it")
     )]
     pub(crate) fn set_wall(&self, wall: SystemTime) {
         if let Wall::Simulated(ahead) = &self.wall {
@@ -116,8 +116,8 @@ impl Clock {
             .after(Instant::now().saturating_duration_since(self.origin))
     }
 
-    /// What the wall clock shows at `time`. The machine's clock may be set meanwhile: the present is exact,
-    /// the past is counted back from it.
+    /// Returns the wall-clock time at `time`. Because the machine's clock may be set, it is computed from the present wall
+    /// clock, backwards for the past.
     pub(crate) fn wall(&self, time: Time) -> SystemTime {
         let (now, wall) = self.present();
         if time > now {
@@ -127,7 +127,7 @@ impl Clock {
         }
     }
 
-    /// The moment at which the wall clock shows `wall`, as far as can be told now; it may have passed.
+    /// Returns the time at which the wall clock shows `wall`, if it is not set meanwhile. It may have passed.
     pub(crate) fn time(&self, wall: SystemTime) -> Time {
         let (now, present) = self.present();
         match wall.duration_since(present) {
@@ -136,7 +136,7 @@ impl Clock {
         }
     }
 
-    /// When the wall clock will show `wall`, unless it does already.
+    /// Returns the time at which the wall clock will show `wall`, or `None` if it has passed.
     pub(crate) fn until(&self, wall: SystemTime) -> Option<Time> {
         let (now, present) = self.present();
         let ahead = wall.duration_since(present).ok()?;
@@ -159,9 +159,12 @@ impl Clock {
         (now, wall)
     }
 
-    /// A clock of the machine's that nobody can set: which start of the machine, and how long ago. Where there is none, or
-    /// time is simulated, `None`.
-    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    /// Returns the id of the machine's boot and the time since: a clock that can't be set. `None` where the machine has no
+    /// such clock, or time is simulated.
+    #[cfg_attr(
+        not(feature = "disk"),
+        allow(dead_code, reason = "only the disk store uses it")
+    )]
     pub(crate) fn boot(&self) -> Option<(u128, Duration)> {
         if let Some((id, uptime, then)) = self.boot {
             return Some((id, uptime + Instant::now().saturating_duration_since(then)));
@@ -174,7 +177,7 @@ impl Clock {
         Some((id, uptime()?))
     }
 
-    /// A random number from 0 to 1.
+    /// Returns a random number from 0 to 1.
     pub(crate) fn chance(&self) -> f64 {
         match &self.chance {
             Chance::Thread => rand::rng().random(),
@@ -182,7 +185,7 @@ impl Clock {
         }
     }
 
-    /// Bits for a request id.
+    /// Returns random bits for a request id.
     pub(crate) fn random(&self) -> u128 {
         match &self.chance {
             Chance::Thread => rand::rng().random(),
@@ -195,14 +198,14 @@ impl Clock {
     }
 
     pub(crate) fn instant(&self, time: Time) -> Instant {
-        // A deadline that the clock can't express is as good as a century away.
+        // A deadline that the clock can't express becomes one in a century.
         let far = Duration::from_secs(100 * 365 * 86_400);
         self.origin + time.since(self.start).min(far)
     }
 }
 
-/// The time since the machine was started, sleep included, to the nanosecond: `/proc/uptime` has hundredths of a second, and
-/// what is taken from one reading to the next would be too much by one.
+/// Returns the time since the machine's boot, sleep included, in nanoseconds. `/proc/uptime` counts hundredths of a second,
+/// and the difference of two readings could be too large by one of them.
 #[cfg(all(feature = "disk", target_os = "linux"))]
 fn uptime() -> Option<Duration> {
     let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -215,12 +218,12 @@ fn uptime() -> Option<Duration> {
     None
 }
 
-/// Does tokio's clock stand still while nothing waits for it?
+/// Returns whether tokio's clock is paused.
 #[cfg(feature = "testing")]
 pub(crate) fn is_virtual() -> bool {
-    let (told, real) = (tokio_now(), real_now());
+    let (virtual_now, real) = (tokio_now(), real_now());
     while real_now() == real {}
-    tokio_now() == told
+    tokio_now() == virtual_now
 }
 
 #[cfg(any(feature = "testing", feature = "http"))]
@@ -228,13 +231,13 @@ pub(crate) fn tokio_now() -> Instant {
     Instant::now()
 }
 
-/// The present, whatever tokio's clock does.
+/// Returns the real present, independent of tokio's clock.
 #[cfg(feature = "testing")]
 pub(crate) fn real_now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// What the machine's clock shows.
+/// Returns the time of the machine's clock.
 pub(crate) fn wall_now() -> SystemTime {
     SystemTime::now()
 }

@@ -1,22 +1,22 @@
-//! Text that others write, kept as far as there is room for it.
+//! Excerpts of text from user code, bounded in bytes.
 //!
-//! An error's `Display` may write without end. Here it writes into a bounded buffer, which refuses what is too much:
-//! that ends a `Display` that returns the error of its formatter.
+//! An error's `Display` may write without end. Here it writes into a bounded buffer, which refuses text beyond its bound.
+//! The refusal ends every `Display` that passes on the error of its formatter.
 
 use std::fmt::{self, Display, Write};
 
-/// Stands where text is left out.
+/// The mark of text that is left out.
 pub(crate) const CUT: &str = "… (cut)";
 
-/// At most `max` bytes of `text`, cut between two characters and marked with [`CUT`] where it is longer. What a `Display`
-/// wrote before it returned an error of its own is kept.
+/// Returns at most `max` bytes of `text`. A longer text is cut between two characters and marked with [`CUT`]. If a
+/// `Display` fails, the text that it wrote before is kept.
 pub(crate) fn excerpt(text: impl Display, max: usize) -> String {
     let mut buffer = Buffer {
         text: String::new(),
         max,
         is_full: false,
     };
-    let _ = write!(buffer, "{text}"); // full, or an error of its own
+    let _ = write!(buffer, "{text}"); // the buffer is full, or the `Display` failed
     let Buffer {
         mut text, is_full, ..
     } = buffer;
@@ -50,7 +50,7 @@ impl Write for Buffer {
     }
 }
 
-/// The last place between two characters of `text` that is not beyond `max`.
+/// Returns the last boundary between two characters of `text` at or before `max`.
 fn boundary(text: &str, max: usize) -> usize {
     let mut at = max.min(text.len());
     while !text.is_char_boundary(at) {
@@ -64,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_kept_whole() {
+    fn a_text_that_fits_is_kept_whole() {
         assert_eq!(excerpt("", 0), "");
         assert_eq!(excerpt("twelve bytes", 12), "twelve bytes");
         assert_eq!(excerpt(format_args!("{}-{}", 1, 2), 3), "1-2");
     }
 
     #[test]
-    fn what_is_longer_is_cut_between_two_characters_and_marked() {
+    fn a_longer_text_is_cut_between_two_characters_and_marked() {
         for max in CUT.len()..64 {
             for text in ["ö".repeat(100), "a".repeat(100), "🦀".repeat(100)] {
                 let cut = excerpt(&text, max);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_spite_of_the_refusal_is_not_kept() {
+    fn text_written_after_the_refusal_is_dropped() {
         struct Deaf;
         impl Display for Deaf {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_display_that_fails_leaves_what_it_wrote() {
+    fn the_text_before_a_displays_failure_is_kept() {
         struct Fails;
         impl Display for Fails {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

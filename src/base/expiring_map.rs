@@ -1,4 +1,4 @@
-//! A map whose entries expire. The owner passes the time in and takes out what has expired, one entry after the other.
+//! A map whose entries expire. Its owner passes the time in and removes the expired entries, one after the other.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

@@ -1,4 +1,4 @@
-//! What every folder builds on, and what knows nothing of events: time, locks, threads, panics, signals.
+//! The base of every folder, without any knowledge of events: time, locks, threads, panics, signals.
 
 pub(crate) mod capacity;
 pub(crate) mod clock;

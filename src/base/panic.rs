@@ -1,4 +1,4 @@
-//! Panics of user code: where they are caught, and how what they carry is got rid of.
+//! Panics of user code: catching them, and dropping their payloads safely.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -7,20 +7,20 @@ use std::sync::Once;
 
 use crate::base::excerpt::excerpt;
 
-/// What is left of a panic.
+/// The message of a caught panic, and where it happened.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Panicked {
-    /// In the words of AWS's Rust runtime (INV-25).
+    /// In the form of AWS's Rust runtime (INV-25).
     pub(crate) message: String,
-    /// Where, as `file:line:column`; none before `note_places`, or after the application has set a hook of its own that
-    /// doesn't call the one before it.
+    /// The place, as `file:line:column`. `None` before `note_places`, or after the application has set a hook that doesn't
+    /// call the previous one.
     pub(crate) place: Option<String>,
 }
 
-/// Longest text that is kept of a panic, in bytes.
+/// Maximum length of a panic's text, in bytes.
 const TEXT_MAX: usize = 64 << 10;
 
-/// Runs user code.
+/// Runs user code. Returns its result, or its panic.
 #[inline]
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(panicked)
@@ -31,10 +31,10 @@ thread_local! {
     static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
-/// From now on panics leave their places. What was to hear of a panic still does.
+/// Installs a panic hook that notes the place of each panic, and then calls the previous hook.
 pub(crate) fn note_places() {
     static ONCE: Once = Once::new();
-    // While it panics, a thread may not set hooks.
+    // A panicking thread must not set hooks.
     if std::thread::panicking() {
         return;
     }
@@ -52,7 +52,7 @@ fn note_place(panic: &PanicHookInfo<'_>) {
         return;
     };
     let text = excerpt(text(panic.payload()), TEXT_MAX);
-    // A thread that ends has none any more.
+    // A thread that is ending has no such storage.
     let _ = LAST.try_with(|last| {
         if let Ok(mut last) = last.try_borrow_mut() {
             *last = Some((text, place));
@@ -64,15 +64,15 @@ fn text(payload: &(dyn Any + Send)) -> &str {
     let literal = payload.downcast_ref::<&str>().copied();
     literal
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
+        .unwrap_or("a value that is not a text")
 }
 
-/// What is left of a panic that was caught elsewhere.
+/// Returns the message and place of a panic that was caught elsewhere.
 #[cold]
 pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
     let text = excerpt(text(&*payload), TEXT_MAX);
     let last = LAST.try_with(RefCell::take).ok().flatten();
-    // One that was resumed is no news to the hook: then the last is another.
+    // A resumed panic does not call the hook, so the last noted one may be another.
     let place = last.filter(|(last, _)| *last == text);
     let message = excerpt(format_args!("panicked: {text}"), TEXT_MAX);
     discard(payload);
@@ -82,16 +82,16 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Panicked {
     }
 }
 
-/// A panic's payload is the user's, and so is its `Drop`. If that panics too, the second payload is leaked: dropped, it
-/// might bring a third, and so on without end.
+/// Drops a panic's payload, whose `Drop` is user code. If that panics too, the second payload is leaked: its own drop could
+/// panic again, and so on without end.
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
 }
 
-/// Lets user code use a value of the user's, then drops the value. A panic in the one and a panic in the other never meet,
-/// which would abort the process; where both panic, the first goes on.
+/// Runs user code on a value, then drops the value. Both may panic: two panics at once would abort the process, so only the
+/// first one goes on. Returns the result of the code.
 pub(crate) fn consume<T, R>(value: T, code: impl FnOnce(&T) -> R) -> R {
     if !std::mem::needs_drop::<T>() {
         return code(&value);
@@ -108,8 +108,8 @@ pub(crate) fn consume<T, R>(value: T, code: impl FnOnce(&T) -> R) -> R {
     }
 }
 
-/// Something of the user's whose `Drop` may run on any thread, the control plane's among them, or while a panic unwinds: a
-/// panic in it stays inside.
+/// A user's value whose `Drop` may panic. The panic is caught and logged, because the drop may run on any thread, also of the
+/// control plane, or while another panic unwinds.
 pub(crate) struct Caged<T>(Option<T>);
 
 impl<T> Caged<T> {
@@ -142,7 +142,7 @@ impl<T> Drop for Caged<T> {
         let value = self.0.take();
         if let Err(Panicked { message, .. }) = catch(|| drop(value)) {
             let type_name = std::any::type_name::<T>();
-            // So does one of whoever hears of it.
+            // A log subscriber may panic as well.
             let _ = catch(|| tracing::error!(value = type_name, "{message} while it was dropped"));
         }
     }
@@ -153,14 +153,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_leaves_its_text() {
+    fn the_text_of_a_panic_is_kept() {
         let panicked = catch(|| std::panic::resume_unwind(Box::new("overboard"))).unwrap_err();
         assert_eq!(panicked.message, "panicked: overboard");
         assert_eq!(catch(|| 1), Ok(1));
     }
 
     #[test]
-    fn a_panic_leaves_its_place() {
+    fn the_place_of_a_panic_is_kept() {
         note_places();
         let line = line!() + 1;
         let place = catch(|| panic!("here")).unwrap_err().place.unwrap();
@@ -170,13 +170,13 @@ mod tests {
         );
         let number = catch(|| std::panic::panic_any(7)).unwrap_err();
         assert!(number.place.is_some());
-        // Caught by the user, and another one resumed: its place is not known.
+        // The user catches one panic and resumes another: its place is not known.
         let _ = catch_unwind(|| panic!("elsewhere"));
         let resumed = catch(|| resume_unwind(Box::new("resumed"))).unwrap_err();
         assert_eq!(resumed.place, None);
     }
 
-    /// Its drop panics.
+    /// Panics when it is dropped.
     struct Brittle;
     impl Drop for Brittle {
         fn drop(&mut self) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_panics_in_use_may_panic_in_its_drop() {
+    fn a_value_may_panic_in_use_and_in_its_drop() {
         let used = || std::panic::resume_unwind(Box::new("used"));
         let first = |used: &dyn Fn()| catch(|| consume(Brittle, |_| used())).unwrap_err();
         assert_eq!(first(&used).message, "panicked: used");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_whose_drops_panic_without_end_is_got_rid_of() {
+    fn a_payload_whose_drops_panic_without_end_is_leaked() {
         struct Grenade;
         impl Drop for Grenade {
             fn drop(&mut self) {
@@ -207,6 +207,6 @@ mod tests {
             }
         }
         let panicked = catch(|| std::panic::resume_unwind(Box::new(Grenade))).unwrap_err();
-        assert_eq!(panicked.message, "panicked: a value that is no text");
+        assert_eq!(panicked.message, "panicked: a value that is not a text");
     }
 }

@@ -1,19 +1,19 @@
-//! How much memory the machine has and the process has used, for REPORT lines: functions share both.
+//! The memory of the machine and of the process, for REPORT lines. All functions share both.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// In MB of 1,024 × 1,024 bytes; 0 where the system doesn't say.
+/// A reading, in MB of 1,024 × 1,024 bytes; 0 where the system doesn't provide it.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) machine: u32,
     pub(crate) process_max: u32,
 }
 
-/// How old a reading may be.
+/// Maximum age of a reading.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The latest reading: at most a second old, since one costs more than an event.
+/// Returns a reading that is at most a second old: one reading costs more than an event.
 pub(crate) fn megabytes(now: SystemTime) -> Memory {
     static READ_AT: AtomicU64 = AtomicU64::new(0);
     static MACHINE: AtomicU32 = AtomicU32::new(0);
@@ -36,7 +36,7 @@ pub(crate) fn megabytes(now: SystemTime) -> Memory {
     }
 }
 
-/// The value of a line `name   123 kB`, in MB.
+/// Returns the value of a line `name   123 kB`, in MB.
 fn field(text: &str, name: &str) -> Option<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,27 +1,25 @@
-//! The signals that ask a process to end: SIGINT and SIGTERM; Ctrl-C where there are no such.
+//! The signals that ask a process to end: SIGINT and SIGTERM; Ctrl-C on other systems than Unix.
+
+#[cfg(unix)]
+use tokio::signal::unix::Signal as Source;
+#[cfg(not(unix))]
+use tokio::signal::windows::CtrlC as Source;
 
 /// The signals that ask a process to end.
-#[cfg(unix)]
-pub(crate) struct Signals(Vec<tokio::signal::unix::Signal>);
+pub(crate) struct Signals(Vec<Source>);
 
-#[cfg(unix)]
 impl Signals {
-    /// Has them noted from here on, in place of ending the process. To be called on a thread with a tokio runtime.
+    /// Receives the signals from now on, in place of ending the process. Requires a thread with a tokio runtime.
     pub(crate) fn listen() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-        let listening = kinds.map(|kind| {
-            signal(kind).inspect_err(|error| tracing::error!(%error, "can't listen for a signal"))
-        });
-        Self(listening.into_iter().filter_map(Result::ok).collect())
+        Self(sources())
     }
 
-    /// For a runtime that is gone: none ever comes.
+    /// Returns signals that never come, for a runtime that has ended.
     pub(crate) fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// Waits for the next one, on any executor.
+    /// Waits for the next signal, on any executor.
     pub(crate) async fn next(&mut self) {
         let signals: Vec<_> = self
             .0
@@ -35,28 +33,21 @@ impl Signals {
     }
 }
 
-#[cfg(not(unix))]
-pub(crate) struct Signals(Option<tokio::signal::windows::CtrlC>);
+#[cfg(unix)]
+fn sources() -> Vec<Source> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+    let listening = kinds.map(|kind| {
+        signal(kind).inspect_err(|error| tracing::error!(%error, "can't listen for a signal"))
+    });
+    listening.into_iter().filter_map(Result::ok).collect()
+}
 
 #[cfg(not(unix))]
-impl Signals {
-    pub(crate) fn listen() -> Self {
-        let listening = tokio::signal::windows::ctrl_c();
-        Self(
-            listening
-                .inspect_err(|error| tracing::error!(%error, "can't listen for Ctrl-C"))
-                .ok(),
-        )
-    }
-
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    pub(crate) async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    }
+fn sources() -> Vec<Source> {
+    let listening = tokio::signal::windows::ctrl_c();
+    listening
+        .inspect_err(|error| tracing::error!(%error, "can't listen for Ctrl-C"))
+        .into_iter()
+        .collect()
 }

@@ -1,12 +1,12 @@
-//! Taking a lock that is held for well under a microsecond at a time.
+//! A spinning way to take locks that are held for well under a microsecond.
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// How often a taken lock is tried before the thread sleeps on it.
+/// Number of attempts before the thread sleeps.
 const TRIES: u32 = 1_000;
 
-/// Takes the lock. Being put to sleep and woken costs a hundred times what the lock is held for, so whoever finds it taken
-/// tries again for a while (some microseconds) first.
+/// Takes the lock, and returns its guard. A thread that finds it taken spins for some microseconds before it sleeps, because
+/// sleeping and waking costs a hundred times as much as the lock is held.
 #[inline]
 pub(crate) fn take<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     for _ in 0..TRIES {

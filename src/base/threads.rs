@@ -1,8 +1,8 @@
 //! The threads that blocking handlers run on.
 //!
-//! Each worker of a blocking function has a thread, so that no function takes another's, and the pools of tokio's
-//! runtimes are left to the application. A thread can't be stopped: where the worker gives up what its thread runs, it
-//! lets go of the thread, and has another for the next attempt. The function's mailbox counts how many are abandoned so.
+//! Each worker of a blocking function has a separate thread, so that functions don't compete for threads, and the pools of
+//! tokio's runtimes are left to the application. A thread can't be stopped: when an attempt is given up, its worker abandons
+//! the thread and starts another for the next attempt. The function's mailbox counts the abandoned threads.
 
 use std::future::Future;
 use std::io;
@@ -15,40 +15,40 @@ use tokio::sync::oneshot;
 
 use crate::base::panic;
 
-/// Who counts the abandoned threads of a function.
+/// The callback that counts the abandoned threads of a function.
 #[derive(Default)]
 pub(crate) struct Threads(OnceLock<Box<dyn Fn(Change) + Send + Sync>>);
 
-/// What became of a thread.
+/// A change in the number of abandoned threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It runs on though its attempt was given up.
+    /// A thread still runs an attempt that was given up.
     Abandoned,
-    /// One that was abandoned is done.
+    /// An abandoned thread has finished.
     Returned,
 }
 
 impl Threads {
-    /// Whom to tell; set once.
-    pub(crate) fn on_change(&self, tell: impl Fn(Change) + Send + Sync + 'static) {
-        let _ = self.0.set(Box::new(tell));
+    /// Sets the callback, once.
+    pub(crate) fn on_change(&self, callback: impl Fn(Change) + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(callback));
     }
 
-    fn tell(&self, change: Change) {
-        if let Some(tell) = self.0.get() {
-            tell(change);
+    fn report(&self, change: Change) {
+        if let Some(callback) = self.0.get() {
+            callback(change);
         }
     }
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A worker's thread. It starts with the first job and ends, after what it runs, when this is dropped.
+/// A worker's thread. It starts with the first job. Dropping it ends the thread after its present job.
 #[derive(Default)]
 pub(crate) struct Thread(Option<mpsc::Sender<Job>>);
 
 impl Thread {
-    /// Runs `work` on the thread, which goes on if it panics. Dropping what this returns gives the run up.
+    /// Runs `work` on the thread, which survives its panic. Returns the run; dropping that gives the work up.
     ///
     /// # Errors
     /// When the machine has no thread for it now. Then `work` never begins.
@@ -69,21 +69,22 @@ impl Thread {
 
     fn start(name: &str) -> io::Result<mpsc::Sender<Job>> {
         let (jobs, next) = mpsc::channel::<Job>();
-        // What it logs and spawns finds the worker's runtime, as on tokio's threads.
+        // The work can log and spawn on the worker's runtime, as on tokio's threads.
         let runtime = tokio::runtime::Handle::try_current();
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
                 for job in next {
-                    // A subscriber of the log that panics, say.
+                    // For example, a log subscriber may panic.
                     let _ = panic::catch(job);
                 }
             })?;
         Ok(jobs)
     }
 
-    /// As `run`, on a thread of the present runtime's pool: a virtual clock stands still while that works.
+    /// As `run`, on a thread of the present runtime's pool: a virtual clock stands still while that thread works. Returns
+    /// the run.
     pub(crate) fn run_simulated<R: Send + 'static>(
         threads: &Arc<Threads>,
         work: impl FnOnce() -> R + Send + 'static,
@@ -94,18 +95,18 @@ impl Thread {
     }
 }
 
-/// How far a run has come. Each step is taken once, by the worker or by the thread.
+/// The stages of a run. Each step is taken once, by the worker or by the thread.
 mod stage {
     pub(crate) const WAITING: u8 = 0;
     pub(crate) const BEGUN: u8 = 1;
     pub(crate) const OVER: u8 = 2;
-    /// It was given up before it began, and never will.
+    /// Given up before it began: it never begins.
     pub(crate) const GIVEN_UP: u8 = 3;
-    /// It was given up after it began, and goes on.
+    /// Given up after it began: it still runs.
     pub(crate) const ABANDONED: u8 = 4;
 }
 
-/// Work on a thread, as its worker sees it. `None` if it panicked.
+/// The future of work on a thread. `None` if the work panicked.
 pub(crate) struct Run<R> {
     result: oneshot::Receiver<R>,
     shared: Arc<Shared>,
@@ -117,7 +118,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Goes from one stage to another, if it is there.
+    /// Goes from one stage to another. Returns whether it was at the first.
     fn step(&self, from: u8, to: u8) -> bool {
         let step = self
             .stage
@@ -147,7 +148,7 @@ impl<R: Send + 'static> Run<R> {
             let over = Over(shared);
             let result = work();
             drop(over);
-            let _ = sender.send(result); // nobody may wait for it any more
+            let _ = sender.send(result); // the worker may have given it up
         };
         (run, job)
     }
@@ -169,21 +170,21 @@ impl<R> Drop for Run<R> {
         {
             return;
         }
-        // Told first: that it returned must not be heard before.
-        shared.threads.tell(Change::Abandoned);
+        // Reported first: the return must not be reported before it.
+        shared.threads.report(Change::Abandoned);
         if !shared.step(stage::BEGUN, stage::ABANDONED) {
-            shared.threads.tell(Change::Returned);
+            shared.threads.report(Change::Returned);
         }
     }
 }
 
-/// Ends a run, however its work ends.
+/// Ends a run, also when its work panics.
 struct Over(Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
         if self.0.stage.swap(stage::OVER, Ordering::AcqRel) == stage::ABANDONED {
-            self.0.threads.tell(Change::Returned);
+            self.0.threads.report(Change::Returned);
         }
     }
 }
@@ -192,27 +193,27 @@ impl Drop for Over {
 mod tests {
     use super::*;
 
-    /// What is told, in its order.
-    fn told(threads: &Threads) -> mpsc::Receiver<Change> {
-        let (tell, told) = mpsc::channel();
-        threads.on_change(move |change| tell.send(change).unwrap());
-        told
+    /// Returns the reported changes, in their order.
+    fn changes(threads: &Threads) -> mpsc::Receiver<Change> {
+        let (sender, changes) = mpsc::channel();
+        threads.on_change(move |change| sender.send(change).unwrap());
+        changes
     }
 
     #[test]
     fn a_run_that_is_given_up_before_it_begins_never_begins() {
         let threads = Arc::default();
-        let told = told(&threads);
+        let changes = changes(&threads);
         let (run, job) = Run::new(&threads, || panic!("it was given up"));
         drop::<Run<()>>(run);
         job();
-        assert_eq!(told.try_iter().count(), 0);
+        assert_eq!(changes.try_iter().count(), 0);
     }
 
     #[test]
-    fn an_abandoned_thread_is_told_of_and_so_is_its_return() {
+    fn an_abandoned_thread_is_reported_and_so_is_its_return() {
         let threads = Arc::default();
-        let told = told(&threads);
+        let changes = changes(&threads);
         let (open, gate) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
         let mut thread = Thread::default();
@@ -222,16 +223,16 @@ mod tests {
         });
         begins.recv().unwrap();
         drop(run);
-        assert_eq!(told.recv(), Ok(Change::Abandoned));
-        assert!(told.try_recv().is_err());
+        assert_eq!(changes.recv(), Ok(Change::Abandoned));
+        assert!(changes.try_recv().is_err());
         drop(open);
-        assert_eq!(told.recv(), Ok(Change::Returned));
+        assert_eq!(changes.recv(), Ok(Change::Returned));
     }
 
     #[test]
-    fn one_thread_runs_one_job_after_the_other_whatever_they_panic_with() {
+    fn a_thread_runs_one_job_after_the_other_and_survives_their_panics() {
         let threads = Arc::default();
-        let told = told(&threads);
+        let changes = changes(&threads);
         let mut thread = Thread::default();
         let mut on = |work: fn() -> Option<std::thread::ThreadId>| {
             let run = thread.run("f", &threads, work).unwrap();
@@ -245,6 +246,6 @@ mod tests {
         assert_eq!(on(id), first);
         assert_eq!(on(|| std::panic::resume_unwind(Box::new("dies"))), None);
         assert_eq!(on(id), first);
-        assert_eq!(told.try_iter().count(), 0);
+        assert_eq!(changes.try_iter().count(), 0);
     }
 }

@@ -6,34 +6,34 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serializer;
 
-/// Nanoseconds since 1970 as the wall clock showed when the runtime's clock was made. It never goes back, whatever the wall
-/// clock does.
+/// Nanoseconds since 1970, counted from the wall clock's time when the runtime's clock was made. It never goes back, also
+/// when the wall clock does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Time(pub(crate) u64);
 
 impl Time {
-    /// The moment `delay` from here; a delay beyond 584 years is the end of time.
+    /// Returns the moment `delay` after this one, at most the year 2554.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(nanos(delay)))
     }
 
-    /// The moment `delay` before this one; before 1970 lies the beginning of time.
+    /// Returns the moment `delay` before this one, at least 1970.
     pub(crate) fn before(self, delay: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(delay)))
     }
 
-    /// This time as the runtime and its store tell each other.
+    /// Returns this time in the form in which the runtime and its store exchange it.
     pub(crate) fn stored(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0)
     }
 
-    /// The time that the runtime and its store tell each other as this.
+    /// Returns the time of a value from the store.
     pub(crate) fn of(stored: SystemTime) -> Self {
         let since = stored.duration_since(SystemTime::UNIX_EPOCH);
         Self(since.map_or(0, nanos))
     }
 
-    /// How long ago `earlier` was; zero if it is yet to come.
+    /// Returns the time since `earlier`; zero if that is in the future.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

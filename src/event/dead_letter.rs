@@ -14,14 +14,14 @@ use crate::event::meta::{EventMeta, SharedMeta};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 
-/// Why an event will not be tried again. The first four are AWS's own words (DST-07).
-// Stores tell the variants apart by their order: new ones go to the end.
+/// Why an event will not be tried again. The first four have AWS's names (DST-07).
+// Stores write a variant by its number: add new ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// Its last allowed attempt failed (ASY-16).
     RetriesExhausted,
-    /// It grew older than its maximum age, or would have reached it by its next attempt (ASY-17, ASY-24). The age counts from when
-    /// its first run was due.
+    /// It exceeded its maximum age, or would have exceeded it by its next attempt (ASY-17, ASY-24). The age counts from the
+    /// due time of its first run.
     EventAgeExceeded,
     /// The function's reserved concurrency is 0: it was never tried (ASY-27).
     ZeroReservedConcurrency,
@@ -31,7 +31,7 @@ pub enum Condition {
     Recursion,
     /// The function was removed while the event waited.
     FunctionRemoved,
-    /// The process died again and again while it ran the event: what it does kills its host.
+    /// The process died several times while it ran the event: the event may kill its host.
     ProcessCrash,
 }
 
@@ -46,28 +46,28 @@ impl fmt::Display for Condition {
 #[serde(transparent)]
 pub struct DeadLetter(Arc<Letter>);
 
-/// What a [`DeadLetter`] holds; reached through it by dereference. The rarely set fields of its event, such as
-/// [`redriven_from`](EventMeta::redriven_from), are reached in the same way.
+/// The content of a [`DeadLetter`], which dereferences to it. A letter dereferences to the rarely set fields of its event,
+/// such as [`redriven_from`](EventMeta::redriven_from).
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Letter {
     /// The event's request id, the same on every attempt (ASY-04).
     pub request_id: RequestId,
-    /// The function it was meant for.
+    /// Its function.
     pub function: FunctionName,
     /// The payload as it was given (DLQ-03).
     pub payload: Payload,
     /// Why it is dead.
     pub condition: Condition,
-    /// Every attempt, the first one first; of more than 100, or with more than 128 KiB of texts, the first and as many of the
-    /// last as fit.
+    /// Its attempts, oldest first. Of more than 100, or with more than 128 KiB of texts: the first one, and as many of the last
+    /// ones as fit.
     pub attempts: Vec<Attempt>,
-    /// How many attempts ran (DST-21).
+    /// The number of attempts that ran (DST-21).
     pub attempt_count: u32,
     /// When the event was accepted.
     #[serde(serialize_with = "rfc3339")]
     pub accepted_at: SystemTime,
-    /// When it was given up.
+    /// When it became a dead letter.
     #[serde(serialize_with = "rfc3339")]
     pub died_at: SystemTime,
     #[serde(flatten)]
@@ -82,7 +82,8 @@ impl DeadLetter {
         Self(Arc::new(letter))
     }
 
-    /// As it comes from a store, which doesn't keep the header of a trace that began with the event: it is made anew (XRY-04).
+    /// Returns the letter with a trace header. Stores don't keep the header of a trace that began with the event, so it is
+    /// computed again (XRY-04).
     pub(crate) fn traced(mut self) -> Self {
         if self.trace_header.is_none() {
             let letter = Arc::make_mut(&mut self.0);
@@ -95,7 +96,7 @@ impl DeadLetter {
         self
     }
 
-    /// As a letter of the function that its own is called now.
+    /// Returns the letter under the new name of its function.
     pub(crate) fn renamed(mut self, function: FunctionName) -> Self {
         if self.function != function {
             Arc::make_mut(&mut self.0).function = function;
@@ -103,7 +104,7 @@ impl DeadLetter {
         self
     }
 
-    /// The failure of the last attempt; none if it never ran.
+    /// Returns the failure of the last attempt; `None` if it never ran.
     pub fn failure(&self) -> Option<&Failure> {
         self.attempts.last().map(|attempt| &attempt.failure)
     }

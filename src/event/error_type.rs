@@ -1,25 +1,25 @@
-//! The type of an error that its handler hides in a `Box<dyn Error>`, an `anyhow::Error` or a wrapper of ours.
+//! The type name of an error inside a `Box<dyn Error>`, an `anyhow::Error` or one of the crate's wrappers.
 //!
-//! Rust doesn't tell the name of a type behind `dyn Error`. A derived `Debug` does: it begins with the name of the struct, or
-//! of the enum's variant. What begins otherwise, a text say, has no name.
+//! Rust has no name for a type behind `dyn Error`. A derived `Debug` has: its output begins with the name of the struct, or of
+//! the enum's variant. An error whose `Debug` begins in another way, for example with a text, has no name.
 
 use std::error::Error;
 
 use crate::base::excerpt::excerpt;
 
-/// Longest name that is looked for in a `Debug`, in bytes.
+/// Maximum length of a name in a `Debug` output, in bytes.
 const NAME_MAX: usize = 256;
 
-/// Fits any error into this type, so that its name says nothing of what went wrong?
+/// Returns whether a type holds any error, so that its name does not describe the failure.
 pub(crate) fn is_open(type_name: &str) -> bool {
     type_name.starts_with("alloc::boxed::Box<dyn ")
         || type_name.starts_with("redrive::event::directive::")
         || ["anyhow::Error", "eyre::Report"].contains(&type_name)
 }
 
-/// The name of an error's type, or of the enum's variant; none if it can't be known.
+/// Returns the name of an error's type, or of the enum's variant; `None` if it is unknown.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
-    // Their `Debug` doesn't say what they are.
+    // Their `Debug` does not contain their names.
     name_if::<std::io::Error>(error)
         .or_else(|| name_if::<std::fmt::Error>(error))
         .or_else(|| name_if::<serde_json::Error>(error))
@@ -44,14 +44,14 @@ fn by_debug(error: &(dyn Error + 'static)) -> Option<String> {
         "Os" if fields.starts_with(" {\n    code: ") => Some(name_of::<std::io::Error>()),
         "Custom" if fields.starts_with(" {\n    kind: ") => Some(name_of::<std::io::Error>()),
         "Kind" if fields.starts_with("(\n") => Some(name_of::<std::io::Error>()),
-        // Says nothing: `anyhow` calls each context so.
+        // `anyhow` gives this name to every context.
         "Error" => None,
         name if is_shown_so && is_type_name(name) => Some(name.to_owned()),
         _ => None,
     }
 }
 
-/// A path of Rust names, the last of which is written as those of types are.
+/// Returns whether `path` is a path of Rust names, the last one in the case of types.
 fn is_type_name(path: &str) -> bool {
     let starts_well = |name: &str| !name.is_empty() && !name.starts_with(|c: char| c.is_numeric());
     path.split("::").all(starts_well)
@@ -79,7 +79,7 @@ mod tests {
         OutOfStock(#[source] CardDeclined),
     }
 
-    /// Its `Debug` says this.
+    /// An error with this `Debug` output.
     struct Says(&'static str);
 
     impl std::fmt::Debug for Says {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_io_are_known_however_they_were_made() {
+    fn every_kind_of_io_error_is_recognised() {
         use std::io;
         let made: [fn() -> io::Error; 3] = [
             || io::Error::from_raw_os_error(2),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_no_name() {
+    fn a_text_is_not_a_name() {
         for text in [
             "",
             "7",

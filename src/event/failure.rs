@@ -13,74 +13,73 @@ use crate::base::panic::Panicked;
 use crate::event::directive::{self, Directive, Instruction, chain};
 use crate::event::error_type;
 
-/// What kind of failure ended an attempt.
-// Stores tell the variants apart by their order: new ones go to the end.
+/// The kind of failure that ended an attempt.
+// Stores write a variant by its number: add new ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The handler returned an error.
     Error,
-    /// The handler panicked, in its body or in the `Drop` of something it held.
+    /// The handler panicked, in its body or in the `Drop` of a value that it held.
     Panic,
     /// The attempt ran longer than the function's timeout (INV-23).
     Timeout,
-    /// The worker went away with the event: its arbiter was stopped, say.
+    /// The worker ended with the event, for example because its arbiter was stopped.
     WorkerLost,
     /// The worker's `init` failed. Only a waiting caller sees this; events wait for a worker that starts.
     Init,
-    /// The payload doesn't fit the handler's type. Final: it would not fit the next time either.
+    /// The payload doesn't fit the handler's type. Final: a retry would fail in the same way.
     Payload,
     /// The result can't be written as JSON, or is larger than allowed (INV-24).
     Response,
-    /// The handler reported with [`Throttled`] that something it needs has no capacity now. Not counted
-    /// as an attempt of the retry policy (ASY-08, ASY-21).
+    /// The handler returned a [`Throttled`](crate::Throttled) error: a resource has no capacity now. Not counted as an attempt
+    /// of the retry policy (ASY-08, ASY-21).
     Throttle,
     /// redrive itself failed. Not counted as an attempt of the retry policy (ASY-09, ASY-21).
     System,
-    /// The process died while it ran the event, more often than is allowed.
+    /// The process died while it ran the event, more often than allowed.
     ProcessCrash,
-    /// Another event with the same idempotency key is being run. Not counted as an attempt of the retry policy; retried
-    /// when that run must be over, or sooner (IDM-06).
+    /// Another event with the same idempotency key is running. Not counted as an attempt of the retry policy. Retried at the
+    /// end of that event's lease at the latest (IDM-06).
     InProgress,
-    /// The payload has no idempotency key though one is required (IDM-03), or is another than the one whose result its key
-    /// stands for (IDM-09). Final.
+    /// The payload has no idempotency key though one is required (IDM-03), or differs from the payload of the event that has
+    /// the result of its key (IDM-09). Final.
     Idempotency,
 }
 
-/// A failed attempt, as its reader sees it: nothing here borrows from the user's error.
+/// The failure of an attempt. It borrows nothing from the user's error.
 ///
-/// Its texts have at most 64 KiB together. What is longer is cut between two characters and ends with `… (cut)`.
+/// Its texts have at most 64 KiB together. A longer text is cut between two characters and ends with `… (cut)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure it was.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// What the error is called, in at most 1 KiB: its [`Coded`] code, or its Rust type with its path
+    /// The name of the error, in at most 1 KiB: its [`Coded`](crate::Coded) code, or its Rust type with its path
     /// (`shop::PaymentError`), or AWS's name for it (`Sandbox.Timedout`, INV-23).
     ///
-    /// Of an error in a `Box<dyn Error>`, an `anyhow::Error`, a [`Final`] and the like it is the type of what is inside, as
-    /// far as a derived `Debug` tells it: the struct's name, or that of the enum's variant, without path (`CardDeclined`).
-    /// `Error` where there is only a text.
+    /// For an error in a `Box<dyn Error>`, an `anyhow::Error`, a [`Final`](crate::Final) and the like it is the type of the
+    /// inner error, read from its derived `Debug`: the name of the struct, or of the enum's variant, without path
+    /// (`CardDeclined`). `Error` for a mere text.
     pub error_type: String,
     /// The error's text.
     pub message: String,
-    /// The texts of the errors that caused it, outermost first. At most 32; where there are more, the last one says so.
+    /// The texts of the errors that caused it, outermost first. At most 32; the last one marks that there are more.
     pub causes: Vec<String>,
     #[serde(skip)]
     pub(crate) directive: Option<Directive>,
-    /// Where a panic happened, for the log of the process it happened in.
+    /// The place of a panic, for the log of its process.
     #[serde(skip)]
     pub(crate) place: Option<String>,
 }
 
-/// What an error is called of which only its text is known.
+/// The name of an error with only a text.
 const UNKNOWN: &str = "Error";
-/// Longest name of an error's type, in bytes.
+/// Maximum length of the name of an error's type, in bytes.
 const TYPE_MAX: usize = 1 << 10;
-/// Most bytes of an error's text and its causes' together. With the type's name and the mark of causes that are left out
-/// it is 64 KiB.
+/// Maximum bytes of the texts of an error and its causes. With the type's name and the mark of omitted causes it is 64 KiB.
 const MESSAGE_MAX: usize = (64 << 10) - TYPE_MAX - MORE_CAUSES.len();
-/// Most causes that are kept.
+/// Maximum number of causes.
 const CAUSES_MAX: usize = 32;
-/// Stands for causes that are left out.
+/// The mark of omitted causes.
 const MORE_CAUSES: &str = "… (more causes)";
 
 impl Failure {
@@ -99,7 +98,7 @@ impl Failure {
         }
     }
 
-    /// The failure that a handler's error stands for; `error_type` is the type that the handler returns.
+    /// Returns the failure of a handler's error. `error_type` is the type that the handler returns.
     pub(crate) fn of(error_type: &str, error: &(dyn Error + 'static)) -> Self {
         let mut failure = Self::new(FailureKind::Error, error_type, error);
         let mut room = MESSAGE_MAX - failure.message.len();
@@ -132,7 +131,7 @@ impl Failure {
         }
     }
 
-    /// Adds the text of a cause, unless it says what was said before it. Returns how much room is left.
+    /// Adds the text of a cause, unless it repeats the text before it. Returns the room that is left.
     fn add_cause(&mut self, error: &(dyn Error + 'static), room: usize) -> usize {
         let text = excerpt(error, MESSAGE_MAX);
         if text == self.message || self.causes.last() == Some(&text) {
@@ -148,7 +147,7 @@ impl Failure {
         left
     }
 
-    /// INV-23
+    /// Returns the failure of an attempt that ran longer than its timeout (INV-23).
     pub(crate) fn timeout(timeout: Duration) -> Self {
         let message = format!("task timed out after {:.2} seconds", timeout.as_secs_f64());
         Self::new(FailureKind::Timeout, "Sandbox.Timedout", message)
@@ -164,21 +163,21 @@ impl Failure {
 
     pub(crate) fn blocked(blocked: Duration) -> Self {
         let message = format!(
-            "the handler did not let go of its thread for {:.2} seconds, so the thread was given up",
+            "the handler blocked its thread for {:.2} seconds, so the thread was given up",
             blocked.as_secs_f64()
         );
         Self::new(FailureKind::WorkerLost, "Runtime.ExitError", message)
     }
 
-    /// A blocking function has as many abandoned threads as it may.
+    /// Returns the failure of a blocking function that has its maximum of abandoned threads.
     pub(crate) fn threads_used_up(max: u32) -> Self {
         let message = format!(
-            "{max} threads of the function run on though their attempts were given up, and no more may"
+            "{max} threads of the function still run attempts that were given up, and no more may"
         );
         Self::new(FailureKind::Throttle, "TooManyRequestsException", message)
     }
 
-    /// The machine has no thread for a blocking attempt.
+    /// Returns the failure of a blocking attempt for which the machine has no thread.
     pub(crate) fn no_thread(error: &std::io::Error) -> Self {
         let message = format!("no thread could be started for the attempt: {error}");
         Self::new(FailureKind::System, "ServiceException", message)
@@ -188,11 +187,11 @@ impl Failure {
         Self::new(
             FailureKind::WorkerLost,
             "Runtime.ExitError",
-            "the worker went away while it ran the event",
+            "the worker ended while it ran the event",
         )
     }
 
-    /// Did it take the worker with it?
+    /// Returns whether the failure ended the worker.
     pub(crate) fn is_crash(&self) -> bool {
         matches!(
             self.kind,
@@ -200,13 +199,13 @@ impl Failure {
         )
     }
 
-    /// How many bytes its texts have.
+    /// Returns the bytes of its texts.
     pub(crate) fn text_len(&self) -> usize {
         let causes: usize = self.causes.iter().map(String::len).sum();
         self.error_type.len() + self.message.len() + causes
     }
 
-    /// Did the function's own code fail, so that it counts as a run with an error (ASY-07, MET-05)?
+    /// Returns whether the function's own code failed, so that it counts as a run with an error (ASY-07, MET-05).
     pub(crate) fn counts(&self) -> bool {
         !matches!(
             self.kind,

@@ -12,10 +12,10 @@ use crate::event::receipt::Durability;
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 
-/// Whether somebody waits for the result.
+/// Whether the caller waits for the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum InvocationType {
-    /// Nobody waits: the event is kept, retried, and dead-lettered if nothing helps.
+    /// The caller does not wait: the event is kept, retried, and dead-lettered after its last attempt.
     Event,
     /// The caller waits: one attempt, no retry, no dead letter.
     RequestResponse,
@@ -31,7 +31,7 @@ pub struct Invoke {
     pub(crate) options: Option<Box<Options>>,
 }
 
-/// What a caller may say of one event; most say nothing.
+/// The settings of one event. Most events have none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) start: Start,
@@ -50,7 +50,7 @@ pub(crate) enum Start {
 }
 
 impl Invoke {
-    /// An event for `function`, to be run in the background.
+    /// Returns the invocation of `function` with an event, which runs in the background.
     ///
     /// The payload is any serialisable value, or a [`Payload`]. One that can't be written as JSON is
     /// refused when the invocation is sent.
@@ -65,29 +65,29 @@ impl Invoke {
         }
     }
 
-    /// Runs it no sooner than `delay` after it was accepted, whatever the wall clock is set to meanwhile. The delay may be
-    /// longer than the event's maximum age, which counts from its end.
+    /// Runs it no sooner than `delay` after it was accepted, independent of the wall clock. The delay may be longer than the
+    /// event's maximum age, which counts from the end of the delay.
     pub fn delay(self, delay: Duration) -> Self {
         self.option(|options| options.start = Start::After(delay))
     }
 
-    /// Runs it, and runs it again, no sooner than the wall clock shows `time`; one that has passed means at once. The event's
-    /// maximum age counts from then.
+    /// Runs and retries it no sooner than the wall clock shows `time`. A time that has passed means at once. The event's
+    /// maximum age counts from `time`.
     ///
-    /// If the wall clock is set back, the event waits on, across restarts too. If it is set forward, that is not noticed:
-    /// the event runs when the time has passed that was left when it was accepted.
+    /// If the wall clock is set back, the event waits on, also across restarts. A wall clock that is set forward is not
+    /// noticed: the event waits for the time that was left when it was accepted.
     pub fn not_before(self, time: SystemTime) -> Self {
         self.option(|options| options.start = Start::At(time))
     }
 
-    /// Proposes the event's request id. It is refused if an event the runtime knows has it already.
+    /// Chooses the event's request id. Refused if another event that the runtime knows has it.
     pub fn request_id(self, id: impl Into<RequestId>) -> Self {
         self.option(|options| options.request_id = Some(id.into()))
     }
 
-    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is. This, the traceparent, the client's
-    /// context and the qualifier have at most 4,096 bytes each, unless
-    /// [`Builder::headers_max`](crate::Builder::headers_max) says otherwise.
+    /// Carries a trace header (`X-Amzn-Trace-Id`, XRY-01) to the handler, as it is. The trace header, the traceparent, the
+    /// client's context and the qualifier have at most 4,096 bytes each; [`Builder::headers_max`](crate::Builder::headers_max)
+    /// changes that.
     pub fn trace_header(self, header: impl Into<Arc<str>>) -> Self {
         self.option(|options| options.meta.trace_header = Some(header.into()))
     }
@@ -97,19 +97,18 @@ impl Invoke {
         self.option(|options| options.meta.traceparent = Some(header.into()))
     }
 
-    /// Carries the client's context, as JSON, to the handler. Calls alone have one: that of an event is dropped (INV-06).
+    /// Carries the client's context, as JSON, to the handler. Only calls have one: that of an event is dropped (INV-06).
     pub fn client_context(self, json: impl Into<Arc<str>>) -> Self {
         self.option(|options| options.meta.client_context = Some(ClientContext(json.into())))
     }
 
-    /// Invokes this version or alias of the function; `$LATEST` unless set (INV-03). It is refused if the function
-    /// doesn't have it.
+    /// Invokes this version or alias of the function; `$LATEST` unless set (INV-03). Refused if the function doesn't have it.
     pub fn qualifier(self, qualifier: impl Into<Arc<str>>) -> Self {
         self.option(|options| options.meta.qualifier = Some(qualifier.into()))
     }
 
-    /// Says how many invocations stand before this one in its chain (REC-01). A client that comes from a
-    /// handler's context counts by itself.
+    /// Sets the number of invocations before this one in its chain (REC-01). A client from a handler's context sets it
+    /// itself.
     pub fn hops(self, hops: u8) -> Self {
         self.option(|options| options.meta.hops = hops)
     }
@@ -119,24 +118,25 @@ impl Invoke {
         self.option(|options| options.meta.retry = Some(policy))
     }
 
-    /// Replaces the function's maximum event age for this event; see
-    /// [`Function::event_age_max`](crate::Function::event_age_max) for what it counts from.
+    /// Replaces the function's maximum event age for this event. See
+    /// [`Function::event_age_max`](crate::Function::event_age_max) for its start.
     pub fn event_age_max(self, age: Duration) -> Self {
         self.option(|options| options.meta.event_age_max = Some(age))
     }
 
-    /// Accepts the event only if no other of the function was accepted with this key within the last `window`. Otherwise
-    /// the receipt is that of the first one, marked [`duplicate`](field@Receipt::duplicate), and nothing is added (BYD-12).
+    /// Accepts the event only if no other event of the function with this key was accepted within the last `window`. Otherwise
+    /// the caller gets the receipt of the first one, marked [`duplicate`](field@crate::Receipt::duplicate), and nothing is
+    /// added (BYD-12).
     ///
-    /// A key has 1 to 256 bytes. Where events are stored, it holds across restarts. A function may have
-    /// [so many](crate::Function::deduplication_keys_max) keys at once.
+    /// A key has 1 to 256 bytes. If events are stored, it holds across restarts.
+    /// [`Function::deduplication_keys_max`](crate::Function::deduplication_keys_max) bounds the number of keys.
     pub fn deduplicate(self, key: impl Into<Arc<str>>, window: Duration) -> Self {
         let key = key.into();
         self.option(|options| options.deduplicate = Some(Deduplicate { key, window }))
     }
 
-    /// How safe this event has to be before its receipt, in place of what holds for the runtime. Refused where the
-    /// runtime has no store that can do it; [`Durability::Memory`] always works.
+    /// Sets the durability that this event must have before its receipt, in place of the runtime's. Refused if the runtime
+    /// has no store for it; [`Durability::Memory`] always works.
     pub fn durability(self, durability: Durability) -> Self {
         self.option(|options| options.durability = Some(durability))
     }
@@ -153,6 +153,6 @@ impl Invoke {
 pub struct Deduplicate {
     /// The key.
     pub key: Arc<str>,
-    /// How long it is taken, from the acceptance of the first event that has it.
+    /// How long the key is taken, from the acceptance of its first event.
     pub window: Duration,
 }

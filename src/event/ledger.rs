@@ -1,19 +1,19 @@
-//! The books of a queue: how many events are where.
+//! The ledger of a queue: how many events are in which state.
 
 use serde::Serialize;
 
-/// How many events are where, counted since the function was registered in this process.
+/// The number of events in each state, counted since the function was registered in this process.
 /// `accepted = succeeded + dead + cancelled + pending()`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ledger {
-    /// Accepted, by this process or, as far as they are `inherited`, by an earlier one.
+    /// Accepted by this process, or `inherited`.
     pub accepted: u64,
-    /// Of those accepted: the events that an earlier process left in the store, counted once the function is registered.
+    /// Of those accepted: the events that an earlier process left in the store. Counted when the function is registered.
     pub inherited: u64,
-    /// Ended well.
+    /// Ended with a success.
     pub succeeded: u64,
-    /// Became dead letters; of calls: failed.
+    /// Became dead letters. For calls: failed.
     pub dead: u64,
     /// Cancelled by the user.
     pub cancelled: u64,
@@ -21,19 +21,19 @@ pub struct Ledger {
     pub ready: u64,
     /// Waiting for their time.
     pub delayed: u64,
-    /// Being run, or just failed and being decided on.
+    /// Running, or failed and not decided on yet.
     pub running: u64,
-    /// Waiting in the store for functions that aren't registered; in the whole runtime's ledger only.
+    /// Waiting in the store for functions that aren't registered. Only in the ledger of the whole runtime.
     pub unregistered: u64,
 }
 
 impl Ledger {
-    /// Accepted by this process: each event counts in one process only, however often it is started.
+    /// Returns how many events this process accepted. Each event counts in one process only, also if it outlives several.
     pub fn received(&self) -> u64 {
         self.accepted - self.inherited
     }
 
-    /// Neither succeeded nor dead nor cancelled.
+    /// Returns how many events are neither succeeded nor dead nor cancelled.
     pub fn pending(&self) -> u64 {
         self.ready + self.delayed + self.running + self.unregistered
     }

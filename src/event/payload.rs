@@ -1,4 +1,4 @@
-//! What an event carries and what a function returns: a value, or its JSON, or both.
+//! The payload of an event or the result of a function: a Rust value, its JSON, or both.
 //!
 //! A payload given as a Rust value stays one: it reaches a handler of the same type without being
 //! serialised. It becomes JSON when something needs bytes: a store, a record, a dead letter's
@@ -25,12 +25,12 @@ pub struct Payload(Kept);
 
 #[derive(Clone)]
 enum Kept {
-    /// In one piece: most events are freed by another thread than made them, and each piece costs.
+    /// One allocation: most events are freed by another thread than the one that made them, and each allocation costs.
     Json(Arc<RawValue>),
     Value(Arc<dyn Value>),
 }
 
-/// Longest text of an error, in bytes: serde's may hold what it could not read.
+/// Maximum length of an error's text, in bytes: serde's may quote the value that it could not read.
 const MESSAGE_MAX: usize = 64 << 10;
 
 /// Why a value can't be a payload, or a payload can't be read as a type.
@@ -49,14 +49,13 @@ impl PayloadError {
 }
 
 impl Payload {
-    /// Keeps `value` as it is. Its JSON size is measured here, without building the JSON.
+    /// Returns a payload that keeps `value` as it is. Its JSON size is measured here, without building the JSON.
     ///
-    /// `value` is dropped wherever the last one who holds it lets go: in the caller, on a worker's arbiter, or, when
-    /// letters are purged, on the runtime's own. A `Drop` that panics is caught and logged; one that takes long holds up
-    /// whoever runs it.
+    /// `value` is dropped by its last holder: in the caller, on a worker's arbiter, or, when dead letters are purged, on the
+    /// runtime's arbiter. A panic of its `Drop` is caught and logged. A slow `Drop` delays that thread.
     ///
     /// # Errors
-    /// When `value` can't be written as JSON (a map whose keys aren't strings, say).
+    /// When `value` can't be written as JSON (for example a map whose keys aren't strings).
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, PayloadError> {
         if TypeId::of::<T>() == TypeId::of::<Self>()
             && let Some(payload) = (&value as &dyn Any).downcast_ref::<Self>()
@@ -73,7 +72,7 @@ impl Payload {
         }))))
     }
 
-    /// Takes JSON text as it is; only its syntax is checked.
+    /// Returns a payload of JSON text, as it is. Only its syntax is checked.
     ///
     /// # Errors
     /// When `json` isn't one JSON value.
@@ -83,16 +82,16 @@ impl Payload {
             .map_err(PayloadError::new)
     }
 
-    /// The JSON `null`: an absent payload and the result of a function that returns `()`.
+    /// Returns the JSON `null`: an absent payload and the result of a function that returns `()`.
     pub fn null() -> Self {
         static NULL: LazyLock<Payload> = LazyLock::new(|| RawValue::NULL.to_owned().into());
         NULL.clone()
     }
 
-    /// The payload as JSON. A value given as a Rust type is serialised on the first call only.
+    /// Returns the payload as JSON. A value given as a Rust type is serialised on the first call only.
     ///
     /// # Errors
-    /// When its `Serialize` fails now though it did not when the payload was made.
+    /// When its `Serialize` fails now, though it succeeded when the payload was made.
     pub fn json(&self) -> Result<&RawValue, PayloadError> {
         match &self.0 {
             Kept::Json(json) => Ok(json),
@@ -109,10 +108,10 @@ impl Payload {
         }
     }
 
-    /// Reads the payload as a `T` of one's own.
+    /// Reads the payload. Returns a new `T`.
     ///
     /// # Errors
-    /// When its JSON doesn't fit `T`; the text names the path of the field that doesn't.
+    /// When its JSON doesn't fit `T`. The error names the path of the field.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         let mut json = serde_json::Deserializer::from_str(self.json()?.get());
         serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -123,7 +122,7 @@ impl Payload {
         })
     }
 
-    /// Its size as JSON, in bytes. Exact for JSON; for a Rust value at least its exact size, at most
+    /// Returns its size as JSON, in bytes. Exact for JSON; for a Rust value at least its exact size, at most
     /// 24 bytes more per floating-point number.
     pub fn size(&self) -> usize {
         match &self.0 {
@@ -132,7 +131,7 @@ impl Payload {
         }
     }
 
-    /// The value itself if it is a `T` already, else a `T` read from its JSON.
+    /// Returns the value itself if it is a `T`, else a `T` read from its JSON.
     pub(crate) fn typed<T>(self) -> Result<Arc<Typed<T>>, PayloadError>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -143,10 +142,10 @@ impl Payload {
             let any: Arc<dyn Any + Send + Sync> = value.clone().into_any();
             return any
                 .downcast::<Typed<T>>()
-                .map_err(|_| PayloadError::new("the payload is not what it says it is"));
+                .map_err(|_| PayloadError::new("the payload is not of its own type"));
         }
         let bytes = self.size();
-        // A handler that takes a payload gets this one.
+        // A handler whose type is `Payload` gets this one.
         let mut itself = Some(self.clone());
         let itself = (&mut itself as &mut dyn Any).downcast_mut::<Option<T>>();
         let value = match itself.and_then(Option::take) {
@@ -196,7 +195,7 @@ trait Value: Any + Send + Sync {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// A Rust value and, once somebody asked for it, its JSON.
+/// A Rust value and, once it was needed, its JSON.
 pub(crate) struct Typed<T> {
     /// The last owner may be any thread.
     value: Caged<T>,
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_reaches_its_own_type_without_json() {
+    fn a_value_reaches_a_handler_of_its_type_without_json() {
         let payload = Payload::new(upload()).unwrap();
         assert_eq!(payload.clone().typed::<Upload>().unwrap().get(), &upload());
         let again = payload.clone().typed::<Upload>().unwrap();
@@ -281,13 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn json_reaches_any_type_that_fits() {
+    fn json_reaches_a_handler_of_any_type_that_fits() {
         let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,22,333]}"#).unwrap();
         assert_eq!(payload.clone().typed::<Upload>().unwrap().get(), &upload());
     }
 
     #[test]
-    fn a_misfit_names_its_path() {
+    fn the_error_of_a_misfit_names_the_path_of_the_field() {
         let payload = Payload::from_json(r#"{"bucket":"photos","sizes":[1,"two"]}"#).unwrap();
         let error = payload.clone().typed::<Upload>().err().unwrap().to_string();
         assert!(
@@ -297,12 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn the_measured_size_is_that_of_the_json() {
+    fn the_size_of_a_value_is_the_size_of_its_json() {
         let payload = Payload::new(upload()).unwrap();
         assert_eq!(payload.size(), payload.json().unwrap().get().len());
     }
 
-    /// Each of its drops panics with the next one.
+    /// Each drop panics with the next one.
     #[derive(Serialize)]
     struct Grenade;
 
@@ -313,12 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_the_values_drop_stays_inside() {
+    fn a_panic_in_the_drop_of_a_value_is_caught() {
         drop(Payload::new(Grenade).unwrap());
     }
 
     #[test]
-    fn a_panic_in_the_values_serialize_stays_inside() {
+    fn a_panic_in_the_serialize_of_a_value_is_an_error() {
         struct Once(std::sync::atomic::AtomicBool);
         impl Serialize for Once {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

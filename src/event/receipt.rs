@@ -11,12 +11,11 @@ use crate::event::request_id::RequestId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub enum Durability {
-    /// It lives as long as the process.
+    /// It is lost with the process.
     Memory,
-    /// It survives the death of the process (`kill -9`), and of the machine except for what was accepted within the last
-    /// so much time.
+    /// It survives the death of the process (`kill -9`). A loss of power loses the events of at most this last interval.
     DiskInterval(Duration),
-    /// It survives the death of the process and the loss of power: it was synced to disk before the receipt.
+    /// It survives the death of the process and a loss of power: it was synced to disk before the receipt.
     Disk,
 }
 
@@ -28,7 +27,7 @@ pub struct Receipt {
     pub request_id: RequestId,
     /// How safe it is.
     pub durability: Durability,
-    /// An event with the same deduplication key had been accepted before: this is its id, and nothing was added.
+    /// An event with the same deduplication key was accepted before: this is its id, and nothing was added.
     pub duplicate: bool,
     /// When the event was accepted; a duplicate, when it came.
     #[serde(skip)]

@@ -8,25 +8,25 @@ use uuid::Uuid;
 
 /// An event's UUID, the same on every attempt (ASY-04).
 ///
-/// Those that the runtime gives are of version 8: 74 of their bits are random, so nobody guesses another's,
-/// and the rest says where the event lies, so that looking one up needs no index.
+/// The runtime creates UUIDs of version 8: 74 of their bits are random, so that they can't be guessed, and the others locate
+/// the event, so that a look-up needs no index.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(Uuid);
 
-/// Functions that a request id can number.
+/// Number of functions that a request id can distinguish.
 pub(crate) const FUNCTIONS_MAX: u32 = 1 << 20;
 const SLOT_BITS: u32 = 28;
 
 impl RequestId {
-    /// The id of the event in `slot` of function number `function`.
+    /// Returns the id of the event in `slot` of function number `function`.
     pub(crate) fn new(function: u32, slot: u32, random: u128) -> Self {
         let place = (u128::from(function) << SLOT_BITS) | u128::from(slot);
         let bits = (place << 80) | (random & ((1 << 80) - 1));
         Self(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid())
     }
 
-    /// Where the event lies, if the runtime gave this id: function number and slot.
+    /// Returns the function number and slot of the event, if the runtime created this id.
     pub(crate) fn place(self) -> (u32, u32) {
         let place = (self.0.as_u128() >> 80) as u64;
         (
@@ -35,7 +35,7 @@ impl RequestId {
         )
     }
 
-    /// This id, but saying that its event is number `place` in a store.
+    /// Returns this id with the number `place` of its event in a store.
     #[cfg_attr(
         not(any(feature = "disk", feature = "testing")),
         allow(dead_code, reason = "the stores'")
@@ -46,14 +46,17 @@ impl RequestId {
         Self(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid())
     }
 
-    /// The number of its event in a store, if a store gave this id.
-    #[cfg_attr(not(feature = "disk"), allow(dead_code, reason = "the disk store's"))]
+    /// Returns the number of its event in a store, if a store created this id.
+    #[cfg_attr(
+        not(feature = "disk"),
+        allow(dead_code, reason = "only the disk store uses it")
+    )]
     pub(crate) fn stored_at(self) -> Option<u64> {
         let ours = self.0.get_version_num() == 8;
         ours.then_some((self.0.as_u128() >> 80) as u64)
     }
 
-    /// The UUID itself.
+    /// Returns the UUID.
     pub fn as_uuid(&self) -> &Uuid {
         &self.0
     }
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_id_says_where_its_event_lies() {
+    fn a_request_id_locates_its_event() {
         for (function, slot) in [(0, 0), (1, 2), (FUNCTIONS_MAX - 1, (1 << SLOT_BITS) - 1)] {
             let id = RequestId::new(function, slot, u128::MAX / 3);
             assert_eq!(id.place(), (function, slot));

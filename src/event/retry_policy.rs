@@ -1,4 +1,4 @@
-//! Retry policies: how often an event that failed runs again, and after which delays.
+//! Retry policies: how often a failed event runs again, and after which delays.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// How often and when a failed event runs again.
 ///
 /// The default is AWS Lambda's: two retries, 60 s after the first failure and 120 s after the second
-/// (ASY-13, ASY-14). Delays are measured from the failure. Whatever the policy, or the handler's error, says: from the
-/// eleventh failure of an event on, its retries come at least 100 ms after them, so that it can't keep its worker busy.
+/// (ASY-13, ASY-14). Delays are measured from the failure. From the eleventh failure of an event on, each delay is at least
+/// 100 ms, also if the policy or the handler's error asks for less, so that the event can't keep its worker busy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     retries: u32,
     delays: Delays,
 }
 
-/// Stores tell the variants apart by their order: new ones go to the end.
+/// Stores write a variant by its number: add new ones at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Delays {
     /// `delay`, twice `delay`, three times `delay` …
@@ -44,7 +44,7 @@ pub enum Jitter {
 }
 
 impl RetryPolicy {
-    /// AWS Lambda's: two retries, after 60 s and 120 s (ASY-13, ASY-14).
+    /// Returns AWS Lambda's policy: two retries, after 60 s and 120 s (ASY-13, ASY-14).
     pub fn lambda() -> Self {
         Self {
             retries: 2,
@@ -54,12 +54,12 @@ impl RetryPolicy {
         }
     }
 
-    /// No retry: the first failure is the last.
+    /// Returns a policy without retries: the first failure is the last.
     pub fn none() -> Self {
         Self::fixed(0, Duration::ZERO)
     }
 
-    /// `retries` retries, each `delay` after the failure.
+    /// Returns a policy of `retries` retries, each `delay` after the failure.
     pub fn fixed(retries: u32, delay: Duration) -> Self {
         Self {
             retries,
@@ -67,7 +67,7 @@ impl RetryPolicy {
         }
     }
 
-    /// `retries` retries after `base`, twice `base`, four times `base` …, never more than `cap`.
+    /// Returns a policy of `retries` retries after `base`, twice `base`, four times `base` …, never more than `cap`.
     pub fn exponential(retries: u32, base: Duration, cap: Duration) -> Self {
         Self {
             retries,
@@ -79,7 +79,7 @@ impl RetryPolicy {
         }
     }
 
-    /// One retry after each of `delays`, in their order; at most 1,000.
+    /// Returns a policy with one retry after each of `delays`, in their order; at most 1,000.
     pub fn delays(delays: impl Into<Vec<Duration>>) -> Self {
         let delays = delays.into();
         Self {
@@ -88,7 +88,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Spreads exponential delays at random; the other delays are meant as given and stay.
+    /// Spreads exponential delays at random. Other delays stay as given.
     pub fn jitter(mut self, spread: Jitter) -> Self {
         if let Delays::Exponential { jitter, .. } = &mut self.delays {
             *jitter = spread;
@@ -96,8 +96,8 @@ impl RetryPolicy {
         self
     }
 
-    /// As many retries, after this policy's delays; beyond a list the last delay is repeated, and where there were none,
-    /// AWS's delays hold.
+    /// Returns a policy of `retries` retries after the delays of this one. The last delay of a list is repeated; a policy
+    /// without delays gets AWS's.
     pub(crate) fn with_retries(self, retries: u32) -> Self {
         let mut delays = match self.retries {
             0 => Self::lambda().delays,
@@ -111,12 +111,12 @@ impl RetryPolicy {
         Self { retries, delays }
     }
 
-    /// How many retries follow the first attempt, at most.
+    /// Returns the maximum number of retries.
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// The delay after failure number `failures` (1 is the first), or `None` when that was the last.
+    /// Returns the delay after failure number `failures` (1 is the first), or `None` when that was the last.
     /// `chance` is a random number from 0 to 1.
     pub(crate) fn delay(&self, failures: u32, chance: f64) -> Option<Duration> {
         if failures == 0 || failures > self.retries {
@@ -136,7 +136,7 @@ impl RetryPolicy {
         })
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns the fault of the policy, if it has one.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match &self.delays {
             Delays::Exponential { base, .. } if base.is_zero() => {
@@ -153,7 +153,7 @@ impl RetryPolicy {
     }
 }
 
-/// Most delays of a list: it may come with each event.
+/// Maximum number of listed delays: a list may come with each event.
 const LISTED_MAX: usize = 1_000;
 
 impl Default for RetryPolicy {
@@ -162,10 +162,10 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A nanosecond doubled so often is longer than any `Duration`.
+/// A nanosecond doubled this often is longer than any `Duration`.
 const DOUBLINGS_MAX: u32 = 94;
 
-/// `base` doubled so often, and never more than `cap`.
+/// Returns `base` doubled so often, at most `cap`.
 pub(crate) fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
     let times = times.min(DOUBLINGS_MAX);
     (0..times)
@@ -173,7 +173,7 @@ pub(crate) fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
         .min(cap)
 }
 
-/// A part of `delay`; all of it where rounding would make it longer than any `Duration`.
+/// Returns a part of `delay`, or all of it if rounding would make it longer than any `Duration`.
 fn part(delay: Duration, chance: f64) -> Duration {
     let seconds = delay.as_secs_f64() * chance.clamp(0.0, 1.0);
     Duration::try_from_secs_f64(seconds).unwrap_or(delay)
@@ -186,7 +186,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn each_policy_keeps_its_curve() {
+    fn each_policy_has_its_delays() {
         let delays = |policy: &RetryPolicy| {
             (1..=5)
                 .map_while(|n| policy.delay(n, 0.5))
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_retries_keeps_the_curve() {
+    fn another_number_of_retries_keeps_the_delays() {
         let delays = |policy: RetryPolicy, retries| {
             let policy = policy.with_retries(retries);
             (1..=5)
@@ -225,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_a_fault() {
+    fn a_list_of_more_than_1000_delays_is_a_fault() {
         assert_eq!(RetryPolicy::delays(vec![SECOND; 1_000]).fault(), None);
         assert!(RetryPolicy::delays(vec![SECOND; 1_001]).fault().is_some());
     }
 
     #[test]
-    fn an_exponential_delay_reaches_its_cap_whatever_its_base() {
+    fn an_exponential_delay_reaches_its_cap_from_any_base() {
         let (base, cap) = (Duration::from_nanos(1), SECOND * 3_600);
         let delay = |failures| RetryPolicy::exponential(u32::MAX, base, cap).delay(failures, 1.0);
         assert_eq!(delay(34), Some(Duration::from_nanos(1 << 33)));

@@ -1,7 +1,7 @@
-//! The trace header `X-Amzn-Trace-Id` (XRY-01), and how a chain of invocations is told in it (REC-02).
+//! The trace header `X-Amzn-Trace-Id` (XRY-01), and the length of a chain of invocations in it (REC-02).
 //!
-//! `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1>;Lineage=…`. Its own lineage is the only one that redrive reads;
-//! another's is passed on and means nothing here.
+//! `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1>;Lineage=…`. redrive reads only the lineage that it wrote itself and
+//! passes others on.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::event::request_id::RequestId;
 
-/// A caller's header, as the handler is to see it, and how long the caller's chain is.
+/// A caller's header in the form for the handler, and the length of the caller's chain.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Received<'a> {
     pub(crate) header: Cow<'a, str>,
@@ -19,11 +19,11 @@ pub(crate) struct Received<'a> {
 /// Marks a lineage as redrive's, where AWS has a hash.
 const MARK: &str = "72656472";
 
-/// Longest header that is taken whole.
+/// Maximum length of a header that is kept whole.
 const HEADER_MAX: usize = 2_048;
 
-/// Reads a caller's header: all of its pairs are kept but `Self` (XRY-01), and AWS's keys, which may come in any case, get
-/// theirs. Of one that is too long, AWS's pairs are kept, or at least the root. `None` if it has no root.
+/// Reads a caller's header. All pairs but `Self` are kept (XRY-01). AWS's keys may come in any case and are normalised. Of a
+/// header that is too long, AWS's pairs are kept, or at least the root. Returns `None` for a header without a root.
 pub(crate) fn received(header: &str) -> Option<Received<'_>> {
     let printable = header.chars().all(|c| (' '..='~').contains(&c));
     let root = pairs(header).find_map(|pair| value(pair, "Root"));
@@ -47,8 +47,8 @@ pub(crate) fn received(header: &str) -> Option<Received<'_>> {
     })
 }
 
-/// The header of the trace that begins with this invocation; it isn't sampled (XRY-04). The same on every attempt, and it
-/// doesn't give the request id away.
+/// Returns the header of the trace that begins with this invocation, which is not sampled (XRY-04). It is the same on every
+/// attempt and does not reveal the request id.
 pub(crate) fn beginning(id: RequestId, accepted: SystemTime) -> String {
     let since = accepted.duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs() as u32);
@@ -62,7 +62,7 @@ pub(crate) fn beginning(id: RequestId, accepted: SystemTime) -> String {
     format!("Root=1-{seconds:08x}-{high:08x}{low:016x};Parent={parent:016x};Sampled=0")
 }
 
-/// The header to send with a request that is made on behalf of an invocation with so many before it.
+/// Returns the header for a request that is made by an invocation with `hops` others before it in its chain.
 pub(crate) fn onward(header: &str, hops: u8) -> String {
     let mut onward = String::with_capacity(header.len() + 32);
     for pair in pairs(header) {
@@ -82,13 +82,13 @@ fn pairs(header: &str) -> impl Iterator<Item = &str> {
         .filter(|pair| !pair.is_empty())
 }
 
-/// What a pair says, if it has this key, in any case.
+/// Returns the value of a pair with this key, in any case.
 fn value<'h>(pair: &'h str, key: &str) -> Option<&'h str> {
     let (name, value) = pair.split_once('=')?;
     name.eq_ignore_ascii_case(key).then_some(value)
 }
 
-/// The keys whose values are read, as they are written: many readers know no other case.
+/// AWS's keys, in the case in which they are written: many readers accept no other.
 const KEYS: [&str; 4] = ["Root", "Parent", "Sampled", "Lineage"];
 
 fn is_as_sent_on(pair: &str) -> bool {
@@ -127,7 +127,7 @@ mod tests {
 
     /// XRY-01, XRY-03
     #[test]
-    fn what_a_caller_sends_is_kept_but_for_self() {
+    fn all_pairs_of_a_caller_are_kept_but_self() {
         let header = format!("{ROOT};Parent=53995c3f42cd8ad8;Sampled=1;x=y");
         let read = received(&header).unwrap();
         assert!(matches!(read.header, Cow::Borrowed(same) if same == header));
@@ -161,7 +161,7 @@ mod tests {
 
     /// XRY-04
     #[test]
-    fn a_trace_that_begins_here_is_one_and_is_not_sampled() {
+    fn the_header_of_a_new_trace_is_valid_and_not_sampled() {
         let accepted = SystemTime::UNIX_EPOCH + Duration::from_secs(0x5759_e988);
         let id = RequestId::new(1, 2, 3);
         let header = beginning(id, accepted);
@@ -169,14 +169,14 @@ mod tests {
         assert!(header.starts_with("Root=1-5759e988-"), "{header}");
         assert!(header.ends_with(";Sampled=0"), "{header}");
         assert_eq!(header, beginning(id, accepted));
-        // Of an event that waited over an update too.
+        // Also for an event that waited over an update of the crate.
         assert!(header.contains(";Parent=bf5cc1a0dc4bf46f;"), "{header}");
         assert_ne!(header, beginning(RequestId::new(1, 2, 4), accepted));
     }
 
     /// REC-02
     #[test]
-    fn the_chain_is_counted_by_our_lineage_alone() {
+    fn only_our_own_lineage_counts_the_chain() {
         let first = onward(ROOT, 0);
         assert_eq!(received(&first).unwrap().hops, 1);
         let second = onward(&first, 1);

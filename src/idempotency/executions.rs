@@ -1,23 +1,22 @@
-//! The executions by key: who runs one now, until when nobody else may, and what came of those that are done.
+//! The table of executions by key: the owner and lease of each running one, and the result of each completed one.
 //!
 //! ```text
-//!            claim                      complete
+//!           acquire                     complete
 //!   absent ────────▶ in progress ──────────────────▶ completed
-//!      ▲              │   │    ▲ claim, once the         │
-//!      ├── release ───┘   └────┘ lease has run out       │
+//!      ▲              │   │    ▲ acquire, once the       │
+//!      ├── release ───┘   └────┘ lease has expired       │
 //!      └───────────────────── it expires ────────────────┘
 //! ```
 //!
-//! Only the present owner of a claim renews, completes or releases it. Whoever lost it is [`Fenced`]: an attempt that comes
-//! back late changes nothing and is told so. A lease that has run out gives the execution to whoever claims it next, and
-//! until then leaves it to its owner: a result that comes late and that nobody runs for again is the result.
+//! Only the present owner of a lease renews, completes or releases it. An attempt that lost its lease is [`Fenced`]: it
+//! changes nothing and gets an error. An expired lease stays with its owner until another attempt acquires the execution:
+//! a late result still counts if no other attempt runs.
 //!
-//! What is completed is never forgotten before it expires. At a bound, new keys are refused; known ones are answered all
-//! the same. A result is never refused, for its work is done: results may go beyond the bound on bytes by those of the runs
-//! that were under way when it was met.
+//! A completed execution stays until it expires. At a bound, new keys are refused and known ones still get their results. A
+//! result is never refused, because its work is done: the attempts that run when the bound on bytes is met may exceed it.
 //!
-//! What is [`Completed`] is for a store to keep; who ran something is over with the process. That records expire is not told:
-//! their end stands in them. Moments are of the clock of this process; who keeps them beyond it keeps wall times.
+//! A store keeps each [`Completed`] execution; owners end with the process. A store is not informed about expired records,
+//! because each contains its end. All times are of this process's clock; a store keeps wall-clock times.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,10 +29,10 @@ use crate::base::time::Time;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 
-/// Records that are forgotten at most in one claim, unless more must go to make room.
+/// Maximum number of expired records that one request evicts, unless more must go to make room.
 const SWEEP: usize = 16;
 
-/// How much is remembered.
+/// The bounds of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     pub(crate) records_max: usize,
@@ -49,7 +48,7 @@ impl Default for Bounds {
     }
 }
 
-/// What a claim comes to.
+/// The outcome of a request for an execution.
 #[derive(Clone, Debug)]
 pub(crate) enum Acquisition {
     Leased,
@@ -60,14 +59,14 @@ pub(crate) enum Acquisition {
     Completed {
         result: Option<Payload>,
     },
-    /// It is done, for a payload that this one doesn't agree with (IDM-09).
+    /// It is completed, for a payload from which this one differs (IDM-09).
     Mismatch {
         first: RequestId,
     },
     Full(Full),
 }
 
-/// The bound that was met.
+/// The bound that the table has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     Records(usize),
@@ -83,7 +82,7 @@ impl fmt::Display for Full {
     }
 }
 
-/// The claim is somebody else's, or nobody's.
+/// The attempt does not own the execution, or no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fenced;
 
@@ -92,9 +91,9 @@ pub(crate) struct Fenced;
 pub(crate) struct Executions {
     bounds: Bounds,
     records: FxHashMap<Key, Record>,
-    /// Every record's end, the soonest first.
+    /// The end of each record, the earliest first.
     ends: BTreeSet<(Time, Key)>,
-    /// Of results.
+    /// The bytes of all results.
     bytes: u64,
 }
 
@@ -108,10 +107,9 @@ impl Executions {
         }
     }
 
-    /// Asks for the execution of `key`, for as long as `until` (IDM-04, IDM-06).
+    /// Requests a lease of the execution of `key` until `until` (IDM-04, IDM-06), and returns the outcome.
     ///
-    /// Whether payloads agree is asked only where there is a result: one that is in progress may yet fail, and then it
-    /// stands for nothing.
+    /// Payloads are compared only with those of completed executions: a running one may still fail and leave no result.
     pub(crate) fn acquire(
         &mut self,
         key: &Key,
@@ -161,7 +159,7 @@ impl Executions {
         Acquisition::Leased
     }
 
-    /// Moves the end of the lease further out.
+    /// Extends the lease. An earlier end than the present one changes nothing.
     pub(crate) fn renew(&mut self, key: &Key, owner: Owner, until: Time) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
         let ExecutionState::InProgress { until: before } = record.state else {
@@ -173,8 +171,8 @@ impl Executions {
         Ok(())
     }
 
-    /// Keeps the result (IDM-08), and answers with it. It is the first that counts: completed again by its owner, nothing
-    /// changes, and there is no answer.
+    /// Stores the result (IDM-08) and returns the completed execution. The first result counts: if its owner completes it
+    /// again, nothing changes, and this returns `None`.
     pub(crate) fn complete(
         &mut self,
         key: &Key,
@@ -197,7 +195,7 @@ impl Executions {
         Ok(Some(completed))
     }
 
-    /// Gives the claim up, so that anybody may have it (IDM-07). What is completed stays.
+    /// Ends the lease without a result, so that its key is free (IDM-07). A completed execution stays.
     pub(crate) fn release(&mut self, key: &Key, owner: Owner) -> Result<(), Fenced> {
         let record = self.owned(key, owner)?;
         if matches!(record.state, ExecutionState::Completed { .. }) {
@@ -207,7 +205,7 @@ impl Executions {
         Ok(())
     }
 
-    /// Takes back what a store kept, beyond the bounds if need be: they are for new keys.
+    /// Restores an execution from a store. The bounds don't apply: they are for new keys.
     pub(crate) fn restore(&mut self, completed: Completed) {
         let Completed {
             key,
@@ -243,7 +241,7 @@ impl Executions {
         }
     }
 
-    /// Forgets some of what has ended; as much as makes room, if room is wanted.
+    /// Evicts some expired records, and at a bound as many as make room.
     fn sweep(&mut self, now: Time) {
         for swept in 0.. {
             if swept >= SWEEP && self.full().is_none() {

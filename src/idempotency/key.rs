@@ -1,7 +1,7 @@
-//! The name under which an execution is known: its function, and a digest of what the caller chose as its key.
+//! The name of an execution: its function, and a digest of the key in its payload.
 //!
-//! A digest is a SHA-256: callers choose keys, and must not be able to choose two that collide. It must never change its
-//! meaning: stores keep it.
+//! A digest is a SHA-256, because callers choose keys and must not be able to make two collide. Stores keep digests, so
+//! their computation must never change.
 
 use std::fmt::{self, Write};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::event::function_name::FunctionName;
 
-/// An execution's name (IDM-02).
+/// The name of an execution (IDM-02).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     digest: Digest,
@@ -42,7 +42,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What stands for a JSON value, whatever the order of its fields and the blanks between them.
+/// The digest of a JSON value. Blanks and the order of fields don't change it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Digest(pub(crate) [u8; 32]);
 
@@ -66,8 +66,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// JSON without blanks, the fields of objects in order. The map of `serde_json` has an order or not, as the features of
-/// the whole build will have it; so the order is made here.
+/// Writes JSON without blanks, with sorted fields. It sorts them itself because features of the whole build decide on the order
+/// of `serde_json`'s maps.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {
@@ -113,7 +113,7 @@ mod tests {
 
     /// IDM-02
     #[test]
-    fn neither_blanks_nor_the_order_of_fields_make_another_key() {
+    fn blanks_and_the_order_of_fields_do_not_change_a_key() {
         assert_eq!(
             digest(r#"{"a": 1, "b": [true, null], "c": {"x": "y", "z": 0}}"#),
             digest(r#"{"c":{"z":0,"x":"y"},"b":[true,null],"a":1}"#)
@@ -122,7 +122,7 @@ mod tests {
         assert_ne!(digest("1"), digest("\"1\""));
     }
 
-    /// Stores keep it: a change here forgets what they know.
+    /// Stores keep digests: a change here loses their results.
     #[test]
     fn a_key_is_the_functions_name_and_the_sha256_of_its_json() {
         let key = Key::new(FunctionName::new("charge"), digest("\"order-7\""));
@@ -150,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_values_have_one_digest_only_if_they_are_equal(a in json(), b in json()) {
+        fn two_values_have_the_same_digest_only_if_they_are_equal(a in json(), b in json()) {
             prop_assert_eq!(a == b, Digest::of(&a) == Digest::of(&b));
         }
     }

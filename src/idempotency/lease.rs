@@ -105,7 +105,7 @@ impl ExecutionLeases {
             Acquisition::InProgress { owner, until } => Err(in_progress(owner, until.since(now))),
             Acquisition::Mismatch { first } => {
                 let message = format!(
-                    "payload doesn't agree with that of event {first}, whose result its idempotency key stands for"
+                    "the payload differs from that of event {first}, which has the result of its idempotency key"
                 );
                 Err(idempotency::refused("IdempotencyValidationError", message))
             }

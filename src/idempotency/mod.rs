@@ -1,8 +1,8 @@
-//! Idempotency: which events of a function are one and the same piece of work, so that it is done once.
+//! Idempotency: which events of a function are the same work, so that it is done once.
 //!
-//! [`Idempotency`] says where an event's key is; `key.rs` makes of it the name under which an execution is known;
-//! `table.rs` keeps the executions: who runs one now, and what came of those that are done; `record.rs` is one of them.
-//! Holding the table, and running a handler between two of its steps, is for `idempotency/lease.rs` and `function/idempotent.rs`.
+//! [`Idempotency`] finds the key of an event, `key.rs` makes an execution's name of it, and `executions.rs` holds the table of
+//! executions, each a record of `record.rs`: the running ones with their owners, the completed ones with their results.
+//! `lease.rs` shares the table between workers. `function/idempotent.rs` runs a handler under a lease.
 
 mod executions;
 mod key;
@@ -26,11 +26,11 @@ pub(crate) use executions::{Acquisition, Bounds, Executions, Fenced, Full};
 pub(crate) use key::{Digest, Key};
 pub(crate) use record::{Completed, Owner};
 
-/// Which events of a function are the same piece of work, to be done once. In the manner of Powertools for AWS Lambda;
-/// given to [`Function::idempotent`](crate::Function::idempotent).
+/// The rule by which events of a function are the same work, to be done once, as in Powertools for AWS Lambda. Given to
+/// [`Function::idempotent`](crate::Function::idempotent).
 ///
-/// Events are the same when their keys are: the part of the payload that is chosen here, as JSON, whatever the order of its
-/// fields (IDM-02). Each function has keys of its own.
+/// Events are the same if their keys are equal. The key is the part of the payload that is chosen here, as JSON; the order of
+/// its fields doesn't matter (IDM-02). Each function has separate keys.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -56,7 +56,7 @@ pub struct Idempotency {
 /// IDM-05
 const EXPIRES_AFTER: Duration = Duration::from_secs(3_600);
 
-/// Reads a part of a payload as JSON.
+/// A closure that returns a part of a payload as JSON.
 type Read = dyn Fn(&Payload) -> Result<Value, Failure> + Send + Sync;
 
 /// A part of a payload.
@@ -67,11 +67,11 @@ enum Part {
 }
 
 impl Idempotency {
-    /// By what `key` finds in the payload: a `String`, a number, a tuple of some fields.
+    /// Returns a rule whose key is the value that `key` returns: a `String`, a number, a tuple of some fields.
     ///
-    /// `None` is no key, and so is a collection of nothing but `None` (IDM-03). `T` need not be the handler's type:
-    /// any that the payload's JSON fits will do; the handler's own costs nothing where the event carries it as a value.
-    /// A payload that doesn't fit `T` fails the event for good; a panic of `key` is a failure like a panic of the handler.
+    /// With `None`, or a collection that contains only `None`, the event has no key (IDM-03). `T` may be any type that the
+    /// payload's JSON fits; the handler's type needs no deserialisation where the event carries it as a value. A payload that
+    /// doesn't fit `T` is a final failure. A panic of `key` is a failure like a panic of the handler.
     pub fn by<T, K>(key: impl Fn(&T) -> K + Send + Sync + 'static) -> Self
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -80,12 +80,13 @@ impl Idempotency {
         Self::of(Part::closure(key))
     }
 
-    /// By what the JSON pointer (RFC 6901) leads to in the payload: `/order/id`. Where it leads to nothing there is no key.
+    /// Returns a rule whose key is the value at a JSON pointer (RFC 6901) in the payload, such as `/order/id`. Without such a
+    /// value, the event has no key.
     pub fn by_pointer(pointer: impl Into<String>) -> Self {
         Self::of(Part::Pointer(pointer.into().into()))
     }
 
-    /// By the whole payload.
+    /// Returns a rule whose key is the whole payload.
     pub fn by_payload() -> Self {
         Self::by_pointer("")
     }
@@ -99,14 +100,14 @@ impl Idempotency {
         }
     }
 
-    /// For how long the result stands for all further events of its key, from the end of the run; 1 h unless set (IDM-05).
+    /// Sets how long later events of the key get the result, counted from the end of the run; 1 h unless set (IDM-05).
     pub fn expires_after(mut self, age: Duration) -> Self {
         self.expires_after = age;
         self
     }
 
-    /// Events of one key must agree in what `part` finds in their payloads. One that doesn't agree with the event whose
-    /// result is there is no repetition but a mistake, and fails for good (IDM-09).
+    /// Requires that `part` returns equal values for all events of one key. An event that differs from the one with the result
+    /// is a mistake and not a repetition: its failure is final (IDM-09).
     pub fn validate<T, V>(mut self, part: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -116,20 +117,20 @@ impl Idempotency {
         self
     }
 
-    /// As [`validate`](Self::validate), for what the JSON pointer leads to; the empty one to the whole payload.
+    /// As [`validate`](Self::validate), for the value at a JSON pointer; the empty pointer is the whole payload.
     pub fn validate_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.validated = Some(Part::Pointer(pointer.into().into()));
         self
     }
 
-    /// An event without a key fails for good. Unless this is set it runs, as if its function were not idempotent, and the
-    /// log has a warning (IDM-03).
+    /// Makes a missing key a final failure. Unless this is set, an event without a key runs as if its function were not
+    /// idempotent, with a warning in the log (IDM-03).
     pub fn require_key(mut self) -> Self {
         self.key_required = true;
         self
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns the fault of the rule, if it has one.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.expires_after.is_zero() {
             return Some("expires after no time: give results at least a millisecond".to_owned());
@@ -147,7 +148,7 @@ impl Idempotency {
         self.expires_after
     }
 
-    /// Finds the key of an event, if it has one. May run user code.
+    /// Returns the key of an event, if it has one. May run user code.
     pub(crate) fn key(
         &self,
         function: &FunctionName,
@@ -164,7 +165,7 @@ impl Idempotency {
         Ok(None)
     }
 
-    /// Finds what the events of one key must agree in, if anything is asked. May run user code.
+    /// Returns the digest of the part that all events of one key must share, if a part is validated. May run user code.
     pub(crate) fn validated(&self, payload: &Payload) -> Result<Option<Digest>, Failure> {
         let part = self.validated.as_ref().map(|part| part.of(payload));
         Ok(part.transpose()?.as_ref().map(Digest::of))
@@ -188,7 +189,7 @@ impl Part {
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
         V: Serialize,
     {
-        // It is dropped wherever the last worker ends.
+        // The last worker drops it, on any thread.
         let closure = Caged::new(closure);
         Self::Closure(Arc::new(move |payload| {
             let typed = payload
@@ -220,7 +221,7 @@ impl fmt::Debug for Part {
     }
 }
 
-/// IDM-03: zero, `false` and the empty text are keys.
+/// Returns whether a value is not a key. Zero, `false` and the empty text are keys (IDM-03).
 fn is_absent(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -230,7 +231,7 @@ fn is_absent(value: &Value) -> bool {
     }
 }
 
-/// A failure of the event that no retry can mend.
+/// Returns a final failure of the event.
 pub(crate) fn refused(error_type: &str, message: impl fmt::Display) -> Failure {
     Failure::new(FailureKind::Idempotency, error_type, message)
 }

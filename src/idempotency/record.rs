@@ -1,4 +1,4 @@
-//! What is known of one execution, and what a store is told of it.
+//! The record of one execution, and the form in which a store keeps a completed one.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use crate::base::time::Time;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 
-/// How long an execution whose lease has run out is left to its owner, if nobody claims it.
+/// How long the record of an expired lease is kept, in case its owner still completes it.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
-/// One attempt of one event: the fence.
+/// The owner of a lease: one attempt of one event. It fences off all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) request_id: RequestId,
     pub(crate) attempt: u32,
-    /// When it claimed. Tells it from an earlier event with the same proposed id.
+    /// When it requested the lease. It distinguishes the event from an earlier one with the same chosen request id.
     pub(crate) since: Time,
 }
 
-/// A result, and whose it is.
+/// A completed execution: its result and its owner.
 #[derive(Clone, Debug)]
 pub(crate) struct Completed {
     pub(crate) key: Key,
@@ -48,7 +48,7 @@ pub(super) enum ExecutionState {
 }
 
 impl Record {
-    /// When it may be forgotten, if nothing happens to it.
+    /// Returns when the record may be evicted, if it does not change.
     pub(super) fn end(&self) -> Time {
         match self.state {
             ExecutionState::InProgress { until } => until.after(ABANDONED),

@@ -51,7 +51,7 @@ fn causes_are_kept_outermost_first() {
     assert_eq!(failure.causes, ["disk"]);
 }
 
-/// An error with this text, whose cause is its cause, and so on without end.
+/// An error with this text and this cause, in a chain that may have no end.
 #[derive(Debug)]
 struct Link(
     fn(&mut fmt::Formatter<'_>) -> fmt::Result,

@@ -38,7 +38,7 @@ fn table(records_max: usize, bytes_max: u64) -> Executions {
 }
 
 impl Executions {
-    fn claims(&mut self, n: u8, by: u8, until: u32, now: u32) -> Acquisition {
+    fn acquires(&mut self, n: u8, by: u8, until: u32, now: u32) -> Acquisition {
         self.acquire(&key(n), owner(by), None, at(until), at(now))
     }
 
@@ -46,7 +46,7 @@ impl Executions {
         self.complete(&key(n), owner(by), result(by), at(expires))
     }
 
-    /// All that there is, as text.
+    /// Returns the whole table as text.
     fn all(&self) -> String {
         let records: BTreeMap<_, _> = self.records.iter().collect();
         let results = |r: &Record| match &r.state {
@@ -68,8 +68,8 @@ impl Executions {
     }
 }
 
-fn reads(claimed: &Acquisition) -> Option<u8> {
-    match claimed {
+fn reads(acquired: &Acquisition) -> Option<u8> {
+    match acquired {
         Acquisition::Completed { result } => result.as_ref().map(|r| r.read().unwrap()),
         _ => None,
     }
@@ -77,22 +77,25 @@ fn reads(claimed: &Acquisition) -> Option<u8> {
 
 /// IDM-01, IDM-04, IDM-06, IDM-08
 #[test]
-fn one_runs_the_others_wait_and_then_all_have_its_result_until_it_expires() {
+fn one_event_runs_while_the_others_wait_and_all_get_its_result_until_it_expires() {
     let mut table = table(10, 100);
-    assert!(matches!(table.claims(1, 1, 5, 0), Acquisition::Leased));
-    let waits = table.claims(1, 2, 9, 5);
+    assert!(matches!(table.acquires(1, 1, 5, 0), Acquisition::Leased));
+    let waits = table.acquires(1, 2, 9, 5);
     assert!(matches!(waits, Acquisition::InProgress { until, .. } if until == at(5)));
     table.completes(1, 1, 100).unwrap();
-    assert_eq!(reads(&table.claims(1, 2, 105, 100)), Some(1));
-    assert!(matches!(table.claims(1, 2, 105, 101), Acquisition::Leased));
+    assert_eq!(reads(&table.acquires(1, 2, 105, 100)), Some(1));
+    assert!(matches!(
+        table.acquires(1, 2, 105, 101),
+        Acquisition::Leased
+    ));
 }
 
 /// IDM-04, IDM-13, BYD-15
 #[test]
-fn a_lease_that_ran_out_may_be_taken_over_and_its_owner_changes_nothing_any_more() {
+fn an_expired_lease_may_be_taken_over_and_its_former_owner_is_fenced() {
     let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
-    assert!(matches!(table.claims(1, 2, 10, 6), Acquisition::Leased));
+    table.acquires(1, 1, 5, 0);
+    assert!(matches!(table.acquires(1, 2, 10, 6), Acquisition::Leased));
     let before = table.all();
     assert!(table.completes(1, 1, 100).is_err());
     assert!(table.renew(&key(1), owner(1), at(50)).is_err());
@@ -100,14 +103,14 @@ fn a_lease_that_ran_out_may_be_taken_over_and_its_owner_changes_nothing_any_more
     assert_eq!(table.all(), before);
     table.completes(1, 2, 100).unwrap();
     assert!(table.completes(1, 1, 200).is_err());
-    assert_eq!(reads(&table.claims(1, 3, 60, 50)), Some(2));
+    assert_eq!(reads(&table.acquires(1, 3, 60, 50)), Some(2));
 }
 
-/// BYD-15: a later attempt of the same event is another owner, and so is an event that was given the same id anew.
+/// BYD-15
 #[test]
-fn an_owner_is_one_attempt() {
+fn a_later_attempt_or_event_with_the_same_id_is_another_owner() {
     let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
+    table.acquires(1, 1, 5, 0);
     let second = Owner {
         attempt: 2,
         ..owner(1)
@@ -117,124 +120,131 @@ fn an_owner_is_one_attempt() {
         ..owner(1)
     };
     for other in [second, anew] {
-        let claimed = table.acquire(&key(1), other, None, at(9), at(1));
-        assert!(matches!(claimed, Acquisition::InProgress { .. }));
+        let acquired = table.acquire(&key(1), other, None, at(9), at(1));
+        assert!(matches!(acquired, Acquisition::InProgress { .. }));
         assert!(table.release(&key(1), other).is_err());
     }
 }
 
-/// A late result that nobody runs for again spares the next run.
 #[test]
-fn an_owner_whose_lease_ran_out_may_complete_if_nobody_took_over() {
+fn an_owner_may_complete_after_its_lease_unless_another_attempt_runs() {
     let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
-    table.claims(2, 2, 5, 60);
+    table.acquires(1, 1, 5, 0);
+    table.acquires(2, 2, 5, 60);
     table.completes(1, 1, 100).unwrap();
-    assert_eq!(reads(&table.claims(1, 2, 80, 70)), Some(1));
+    assert_eq!(reads(&table.acquires(1, 2, 80, 70)), Some(1));
 }
 
 /// IDM-07
 #[test]
-fn what_is_released_is_free_and_what_is_completed_is_not_released() {
+fn a_released_key_is_free_and_a_completed_one_is_not_released() {
     let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
+    table.acquires(1, 1, 5, 0);
     table.release(&key(1), owner(1)).unwrap();
-    assert!(matches!(table.claims(1, 2, 5, 0), Acquisition::Leased));
+    assert!(matches!(table.acquires(1, 2, 5, 0), Acquisition::Leased));
     table.completes(1, 2, 100).unwrap();
     assert!(table.release(&key(1), owner(2)).is_err());
     assert!(table.renew(&key(1), owner(2), at(500)).is_err());
-    assert_eq!(reads(&table.claims(1, 3, 5, 1)), Some(2));
+    assert_eq!(reads(&table.acquires(1, 3, 5, 1)), Some(2));
 }
 
 #[test]
 fn a_renewal_never_shortens_a_lease() {
     let mut table = table(10, 100);
-    table.claims(1, 1, 5, 0);
+    table.acquires(1, 1, 5, 0);
     for until in [50, 7] {
         table.renew(&key(1), owner(1), at(until)).unwrap();
-        let waits = table.claims(1, 2, 99, 6);
+        let waits = table.acquires(1, 2, 99, 6);
         assert!(matches!(waits, Acquisition::InProgress { until, .. } if until == at(50)));
     }
 }
 
 /// IDM-09
 #[test]
-fn a_payload_must_agree_with_the_one_whose_result_is_there() {
+fn a_payload_that_differs_from_that_of_the_result_is_a_mismatch() {
     let mut table = table(10, 100);
     let digest = |n: u8| Some(Digest::of(&json!(n)));
-    let mut claim = |by, validated, now| {
-        let claimed = table.acquire(&key(1), owner(by), validated, at(now + 5), at(now));
+    let mut acquire = |by, validated, now| {
+        let acquired = table.acquire(&key(1), owner(by), validated, at(now + 5), at(now));
         if by == 1 {
             table.completes(1, 1, 100).unwrap();
         }
-        claimed
+        acquired
     };
-    claim(1, digest(1), 0);
-    assert_eq!(reads(&claim(2, digest(1), 1)), Some(1));
-    let other = claim(2, digest(2), 1);
+    acquire(1, digest(1), 0);
+    assert_eq!(reads(&acquire(2, digest(1), 1)), Some(1));
+    let other = acquire(2, digest(2), 1);
     assert!(matches!(other, Acquisition::Mismatch { first } if first == owner(1).request_id));
-    // What nobody asked about is no disagreement: the function may have been changed meanwhile.
-    assert_eq!(reads(&claim(2, None, 1)), Some(1));
-    assert!(matches!(claim(2, digest(2), 101), Acquisition::Leased));
+    // Without validation there is no mismatch: the function may have changed meanwhile.
+    assert_eq!(reads(&acquire(2, None, 1)), Some(1));
+    assert!(matches!(acquire(2, digest(2), 101), Acquisition::Leased));
 }
 
-/// While it is in progress it may yet fail: the other one waits for that.
 #[test]
-fn a_payload_that_disagrees_with_one_in_progress_waits() {
+fn a_payload_that_differs_from_a_running_one_waits() {
     let mut table = table(10, 100);
     let digest = |n: u8| Some(Digest::of(&json!(n)));
     table.acquire(&key(1), owner(1), digest(1), at(5), at(0));
-    let claimed = table.acquire(&key(1), owner(2), digest(2), at(5), at(1));
-    assert!(matches!(claimed, Acquisition::InProgress { .. }));
+    let acquired = table.acquire(&key(1), owner(2), digest(2), at(5), at(1));
+    assert!(matches!(acquired, Acquisition::InProgress { .. }));
 }
 
 #[test]
-fn at_a_bound_new_keys_are_refused_until_something_expires_and_known_ones_are_answered() {
+fn at_a_bound_new_keys_are_refused_until_a_result_expires_and_known_keys_get_their_results() {
     let mut table = table(2, 1_000);
     for n in [1, 2] {
-        table.claims(n, n, 5, 0);
+        table.acquires(n, n, 5, 0);
         table.completes(n, n, 100).unwrap();
     }
-    let refused = table.claims(3, 3, 105, 100);
+    let refused = table.acquires(3, 3, 105, 100);
     assert!(matches!(refused, Acquisition::Full(Full::Records(2))));
-    assert_eq!(reads(&table.claims(2, 3, 105, 100)), Some(2));
-    assert!(matches!(table.claims(3, 3, 106, 101), Acquisition::Leased));
+    assert_eq!(reads(&table.acquires(2, 3, 105, 100)), Some(2));
+    assert!(matches!(
+        table.acquires(3, 3, 106, 101),
+        Acquisition::Leased
+    ));
 }
 
 #[test]
-fn results_of_what_is_under_way_go_beyond_the_bound_and_nothing_new_comes_in() {
+fn results_of_running_attempts_may_exceed_the_bound_and_new_keys_are_refused() {
     let mut table = table(10, 1);
-    table.claims(1, 1, 5, 0);
-    table.claims(2, 2, 5, 0);
+    table.acquires(1, 1, 5, 0);
+    table.acquires(2, 2, 5, 0);
     table.completes(1, 1, 100).unwrap();
     table.completes(2, 2, 200).unwrap();
     assert_eq!(table.bytes, 2);
-    let refused = table.claims(3, 3, 105, 101);
+    let refused = table.acquires(3, 3, 105, 101);
     assert!(matches!(refused, Acquisition::Full(Full::Bytes(1))));
-    assert!(matches!(table.claims(3, 3, 206, 201), Acquisition::Leased));
+    assert!(matches!(
+        table.acquires(3, 3, 206, 201),
+        Acquisition::Leased
+    ));
 }
 
-/// However many have expired, one claim forgets few of them; but it is not refused for want of room that there is.
+/// Also with many expired records, one request evicts few, unless it needs their room.
 #[test]
-fn the_expired_go_a_few_at_a_time_unless_room_is_wanted() {
+fn expired_records_are_evicted_a_few_at_a_time_unless_room_is_needed() {
     let mut table = table(300, 1_000);
     for n in 0..200 {
-        table.claims(n, n, 5, 0);
+        table.acquires(n, n, 5, 0);
         table.completes(n, n, 10).unwrap();
     }
-    table.claims(250, 1, 25, 20);
+    table.acquires(250, 1, 25, 20);
     assert_eq!(table.records.len(), 200 - SWEEP + 1);
     for n in 0..200 {
-        table.claims(n, n, 25, 20);
+        table.acquires(n, n, 25, 20);
         table.completes(n, n, 30).unwrap();
     }
     table.bounds.bytes_max = 1;
-    assert!(matches!(table.claims(251, 1, 45, 40), Acquisition::Leased));
+    assert!(matches!(
+        table.acquires(251, 1, 45, 40),
+        Acquisition::Leased
+    ));
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Claim,
+    Acquire,
     Renew,
     Complete,
     Release,
@@ -242,12 +252,12 @@ enum Op {
 
 fn op() -> impl Strategy<Value = (Op, u8, u8, u32, u32)> {
     let op = prop_oneof![
-        3 => Just(Op::Claim),
+        3 => Just(Op::Acquire),
         1 => Just(Op::Renew),
         2 => Just(Op::Complete),
         1 => Just(Op::Release),
     ];
-    // What, of which key, by whom, for how long, and after which time; now and then after a long one.
+    // The operation, key, owner, lease, and the time before it, which is sometimes long.
     (
         op,
         0..5_u8,
@@ -257,7 +267,7 @@ fn op() -> impl Strategy<Value = (Op, u8, u8, u32, u32)> {
     )
 }
 
-/// What a key is, told in the plainest way: nothing is ever swept.
+/// The state of a key in a simple model that never evicts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Plain {
     Running { by: u8, until: u32 },
@@ -265,10 +275,10 @@ enum Plain {
 }
 
 proptest! {
-    /// At most one owner of a key at any time; a result is the same until it expires; who is fenced changes nothing; and
-    /// what was completed, played back, gives all results anew.
+    /// A key has at most one owner at any time, a result stays the same until it expires, a fenced attempt changes nothing,
+    /// and restoring the completed executions gives all results again.
     #[test]
-    fn the_table_does_what_a_plain_one_does(
+    fn the_table_behaves_like_the_simple_model(
         ops in proptest::collection::vec(op(), 1..80),
         records_max in 1..6_usize,
     ) {
@@ -281,12 +291,12 @@ proptest! {
             let known = plain.get(&n).copied();
             let until = now + span;
             let before = executions.all();
-            // Forgotten by the table after an hour without a lease; by the plain one never, so not to be compared.
+            // The table evicts a record an hour after its lease; the model never does, so they can't be compared then.
             let forgotten = matches!(known, Some(Plain::Running { until, .. }) if until + 3_600 < now);
             let owned = matches!(known, Some(Plain::Running { by: b, .. }) if b == by);
             let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
             match op {
-                Op::Claim => match (executions.claims(n, by, until, now), known) {
+                Op::Acquire => match (executions.acquires(n, by, until, now), known) {
                     (Acquisition::Leased, known) => {
                         let free = match known {
                             None => true,
@@ -337,7 +347,7 @@ proptest! {
                         }
                         (Err(Fenced), _) => {
                             let late = forgotten || (done && !matches!(op, Op::Complete));
-                            // A result that expired may have been swept.
+                            // An expired result may have been evicted.
                             let swept = matches!(known, Some(Plain::Done { expires, .. }) if expires < now);
                             prop_assert!(!owned && !done || late || swept, "{known:?} at {now}");
                             prop_assert_eq!(&executions.all(), &before);
@@ -352,7 +362,7 @@ proptest! {
         again.check();
         for (n, known) in plain {
             if let Plain::Done { by, expires } = known && expires >= now {
-                prop_assert_eq!(reads(&again.claims(n, 9, now, now)), Some(by));
+                prop_assert_eq!(reads(&again.acquires(n, 9, now, now)), Some(by));
             }
         }
     }
