@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Disk;
 use super::cipher::{Encrypt, Renewed, Ring, Unlocked};
+use super::settings::Disk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::encryption::MasterKey;
 use crate::store::encryption::keyring::Keyring;

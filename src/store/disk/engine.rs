@@ -1,10 +1,14 @@
-//! The engine: takes what was told, writes it in one piece, makes it durable once, and only then lets the index know and
-//! the callers hear.
+//! The engine: commits operations. It writes them in one piece, syncs once, and only then applies them to the index and
+//! replies.
 //!
-//! One thread owns it. Whatever fails, what was told is either on the disk, or refused, or kept here to be written later:
-//! without room on the disk, appends are refused and the ends of events take what was kept back for them (`reserve.rs`);
-//! where a descriptor or memory is short before anything was written, appends are refused and the next ones try again; after
-//! a failed sync nothing is taken any more.
+//! The writer's thread owns it. On a failure each operation is either on the disk, or refused, or kept in memory to be
+//! written later:
+//!
+//! | failure | appends | settlements |
+//! |---|---|---|
+//! | no room on the disk | refused until there is room | take the reserve (`reserve.rs`), then wait in memory |
+//! | no descriptor or memory, before a write | refused; the next one tries again | written where there is room |
+//! | a failed sync | refused until the store is opened again | the same |
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +16,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::batch::{Batch, Facts, Payloads};
+use super::batch::{Batch, Facts};
+use super::index::Index;
 use super::log::LogWriter;
+use super::op::{self, Op, ReadJob};
 use super::reader::Reader;
 use super::record::{Boot, Opened, nanos};
 use super::reserve::Reserve;
@@ -21,37 +27,18 @@ use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::request_id::RequestId;
-use crate::store::{Appended, Execution, Fetch, Fetched, Health, Reply, Settled, StoredEvent};
+use crate::store::{Appended, Fetch, Fetched, Health, Reply, StoredEvent};
 use crate::telemetry;
 
-/// Something to be done, in the order in which it was told.
-pub(super) enum Op {
-    Append(Vec<StoredEvent>, Payloads, Reply<Vec<Appended>>),
-    Settle(Settled),
-    Remember(Box<Execution>),
-    Configure(String, Reply<()>),
-    /// Not before then, in nanoseconds.
-    Spill(RequestId, u64),
-    Fetch(Fetch, Reply<Fetched>),
-    FetchOne(RequestId, Reply<Option<StoredEvent>>),
-    /// A read that must see what was told before.
-    Read(ReadJob),
-    Sync(Reply<()>),
-    Close(Reply<()>),
-}
-
-/// Something to be read once the commit is over.
-pub(super) type ReadJob = Box<dyn FnOnce(&Reader) + Send>;
-
-/// Bytes from which on a commit takes no more.
+/// Bytes from which on a commit takes no further operation.
 const COMMIT_MAX: usize = 8 << 20;
-/// The same while the disk is full: what little there is, is used and gives back more. If that is too much it is halved, down
-/// to the second.
+/// The same while the disk is full: small commits use the little room, and free more. A commit that does not fit halves it,
+/// down to the minimum.
 const FULL_COMMIT_MAX: usize = 16 << 10;
 const FULL_COMMIT_MIN: usize = 512;
-/// How often it is logged at most that there is no room.
+/// Minimum time between two log lines about a full disk.
 const LOG_FULL_EVERY: Duration = Duration::from_secs(10);
-/// Memory beyond this goes with the burst that wanted it.
+/// Maximum memory that is kept for the next batch; a burst may use more.
 const SPARE_MAX: usize = 2 << 20;
 
 pub(super) struct Engine {
@@ -60,36 +47,36 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) segment_max: u32,
     pub(super) incarnation: u64,
-    /// The folder has a file `configuration`, and a header says so.
+    /// The folder has a file `configuration`, and the header of the last segment says so.
     configured: bool,
-    /// Told, and not written for want of room.
+    /// Operations that wait for room on the disk.
     pub(super) waiting: VecDeque<Op>,
     pub(super) reserve: Reserve,
-    /// Something may have changed since the reserve could not be filled.
+    /// Room may have been freed since the reserve could not be filled.
     pub(super) may_fill: bool,
-    /// What the last frame said that speaks of it.
+    /// The durable length of the last segment, as its last `Synced` record says.
     pub(super) recorded_synced: u32,
-    /// When what was written must be durable.
+    /// When the last write must be durable.
     sync_by: Option<Time>,
-    /// The folder is another's from now on.
+    /// The store is closed: another process may use the folder.
     pub(super) is_closed: bool,
-    /// Something in the oldest segment can't be read: nothing is moved before the next opening.
+    /// A record of the oldest segment can't be read: no records are moved until the next opening.
     pub(super) moves_blocked: bool,
-    /// When it may be logged again that there is no room, and whether it was the last time.
+    /// When the next log line about a full disk may come, and whether the last one was written.
     log_full_at: Time,
     full_is_logged: bool,
-    /// Bytes from which on a commit takes no more while the disk is full.
+    /// Bytes from which on a commit takes no further operation while the disk is full.
     full_commit_max: usize,
-    /// A segment grows on because the next one can't begin.
+    /// The last segment grows beyond its size because the next one can't begin.
     pub(super) is_overlong: bool,
-    /// When what is needed of a segment may be moved again: there was no room for it.
+    /// When records may be moved again, after there was no room for them.
     pub(super) move_at: Time,
-    /// Memory for the next batch: fresh memory for each would cost more than what is done with it.
+    /// Memory for the next batch: fresh memory for each would cost more than the encoding.
     spare: Vec<u8>,
     health: Arc<Mutex<Health>>,
 }
 
-/// What an append comes to once it is durable.
+/// The result of an append, sent once it is durable.
 type AppendResult = Result<Vec<Appended>, StoreError>;
 
 impl Engine {
@@ -126,59 +113,73 @@ impl Engine {
         }
     }
 
-    /// How long what was written may still be without being durable; `None` if it is.
+    /// Returns how long the last write may still wait for its sync; `None` if it is durable.
     pub(super) fn sync_in(&self) -> Option<Duration> {
         let by = self.sync_by.filter(|_| !self.has_failed())?;
         Some(by.since(self.clock.now()))
     }
 
-    /// Is nothing taken any more?
+    /// Returns whether the store refuses everything until it is opened again.
     pub(super) fn has_failed(&self) -> bool {
         matches!(*self.health.lock(), Health::Failed(_))
     }
 
-    /// Is there no room?
+    /// Returns whether the disk has no room.
     pub(super) fn is_full(&self) -> bool {
         matches!(*self.health.lock(), Health::Full(_))
     }
 
-    /// Does what was told, in this order, and makes it durable if that was asked for or is `due`. Takes what it can in one
-    /// go; answers what is to be read now.
+    /// Returns the error of a store that takes no appends, or nothing at all.
+    fn refusal(&self) -> Option<StoreError> {
+        match &*self.health.lock() {
+            Health::Failed(why) => Some(StoreError::of(StoreErrorKind::Failed, why.clone())),
+            Health::Full(why) => Some(StoreError::of(StoreErrorKind::Full, why.clone())),
+            Health::Well => None,
+        }
+    }
+
+    /// Does `ops` in their order, and makes them durable if one of them asks for it or a sync is due. Leaves in `ops` those
+    /// that did not fit into one commit. Returns the reads that can be done now.
     pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<ReadJob> {
-        if let Health::Failed(why) = &*self.health.lock() {
-            let error = StoreError::of(StoreErrorKind::Failed, why.clone());
-            return refuse_all(ops.drain(..), &error);
+        if self.has_failed() {
+            let error = self.refusal();
+            return error.map_or_else(Vec::new, |error| op::refuse_all(ops.drain(..), &error));
         }
         self.may_fill = true;
-        // What has waited comes first: it was told first.
+        // Operations that waited for room come first: their calls came first.
         for op in std::mem::take(&mut self.waiting).into_iter().rev() {
             ops.push_front(op);
         }
-        let mut room = Ok(());
+        let mut refusal = None;
         if let Err(error) = self.roll_if_due() {
-            let writes = |op: &Op| matches!(op, Op::Settle(_) | Op::Remember(_) | Op::Append(..));
             if !error.is_passing() {
                 return self.undo(self.log.end().offset, ops.drain(..).collect(), &error);
             }
             if self.log.is_over() {
-                // What needs no room is done, up to what does: it may follow from that.
-                refuse_appends(ops, &error);
-                let at = ops.iter().position(writes).unwrap_or(ops.len());
-                let rest = ops.split_off(at);
-                let taken = ops.drain(..).map(|op| (op, None)).collect();
-                let mut jobs = self.conclude(Facts::new(), taken);
-                jobs.extend(self.undo(self.log.end().offset, rest.into(), &error));
-                return jobs;
+                return self.commit_without_log(ops, &error);
             }
-            // The ends of events go where there is room for them, and the next append tries again.
-            room = Err(error);
+            // Settlements go where there is room for them, and the next append tries again.
+            refusal = Some(error);
         }
-        if let Health::Full(why) = &*self.health.lock() {
-            room = Err(StoreError::of(StoreErrorKind::Full, why.clone()));
+        if let Some(error) = self.refusal().or(refusal) {
+            op::refuse_appends(ops, &error);
         }
-        if let Err(error) = room {
-            refuse_appends(ops, &error);
-        }
+        self.commit_batch(ops)
+    }
+
+    /// The log takes nothing: does the operations that don't write, up to the first that does, because later ones may
+    /// follow from it.
+    fn commit_without_log(&mut self, ops: &mut VecDeque<Op>, error: &StoreError) -> Vec<ReadJob> {
+        op::refuse_appends(ops, error);
+        let at = ops.iter().position(Op::writes).unwrap_or(ops.len());
+        let rest = ops.split_off(at);
+        let taken = ops.drain(..).map(|op| (op, None)).collect();
+        let mut jobs = self.conclude(Facts::new(), taken);
+        jobs.extend(self.undo(self.log.end().offset, rest.into(), error));
+        jobs
+    }
+
+    fn commit_batch(&mut self, ops: &mut VecDeque<Op>) -> Vec<ReadJob> {
         let reader = self.reader.clone();
         let mut batch = self.batch(&reader, ops.is_empty());
         let taken = self.encode(&mut batch, ops);
@@ -202,16 +203,16 @@ impl Engine {
         }
     }
 
-    /// Ends the last segment, so that from now on damage to it is told from what a crash tears.
+    /// Closes the last segment in order, so that the next opening can tell damage to it from a torn write.
     fn finish_if_closed(&mut self) {
         if !self.is_closed {
             return;
         }
-        let sealed = match self.log.is_fresh() && !self.log.is_over() {
+        let rolled = match self.log.is_fresh() && !self.log.is_over() {
             true => Ok(()),
             false => self.roll(),
         };
-        if let Err(error) = sealed.and_then(|()| self.log.close()) {
+        if let Err(error) = rolled.and_then(|()| self.log.close()) {
             telemetry::store_error(&error.to_string());
         }
     }
@@ -222,7 +223,7 @@ impl Engine {
         batch.bytes = std::mem::take(&mut self.spare);
         batch.bytes.clear();
         batch.end_max = self.end_max();
-        // Without room it goes on as soon as something can be removed, which takes a sync.
+        // On a full disk each commit syncs: a segment can be removed only after that.
         batch.sync = self.is_full() || self.sync_by.is_some_and(|by| by <= self.clock.now());
         if self.log.synced() > self.recorded_synced && !idle {
             batch.synced(self.log.synced());
@@ -230,12 +231,12 @@ impl Engine {
         batch
     }
 
-    /// How long a segment may become.
+    /// Returns the maximum length of a segment.
     pub(super) fn end_max(&self) -> u64 {
         self.reader.files.file_max().min(u64::from(u32::MAX))
     }
 
-    /// Bytes from which on a commit takes no more: much less than a file may have.
+    /// Returns the bytes from which on a commit takes no further operation: much less than a file may have.
     pub(super) fn commit_max(&self) -> usize {
         let most = match self.is_full() {
             true => self.full_commit_max,
@@ -300,39 +301,21 @@ impl Engine {
         Ok(())
     }
 
-    /// All of it is written: the index learns of it, and then the callers do.
+    /// Applies a written batch to the index, and then replies.
     fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<AppendResult>)>) -> Vec<ReadJob> {
-        let (mut jobs, mut answers, mut configured) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut jobs, mut appended, mut configured) = (Vec::new(), Vec::new(), Vec::new());
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         for (fact, place, weight) in facts {
             index.apply(fact, place, weight);
         }
-        for (op, answer) in taken {
+        for (op, result) in taken {
             match op {
-                Op::Append(_, _, reply) => answers.extend(answer.map(|answer| (reply, answer))),
+                Op::Append(_, _, reply) => appended.extend(result.map(|result| (reply, result))),
                 Op::Settle(_) | Op::Remember(_) => {}
-                Op::Spill(id, due) => {
-                    if let Some(seq) = index.seq(id) {
-                        index.postpone(seq, due);
-                        index.spill(seq);
-                    }
-                }
-                Op::Fetch(fetch, reply) => {
-                    let until = nanos(fetch.until);
-                    let taken =
-                        index.take(&fetch.function, until, fetch.events_max, fetch.bytes_max);
-                    let next_due = index.next_due(&fetch.function);
-                    jobs.push(Box::new(move |reader: &Reader| {
-                        reply.send(reader.fetched(taken, next_due))
-                    }) as ReadJob);
-                }
-                Op::FetchOne(id, reply) => {
-                    let taken = index.seq(id).filter(|&seq| index.fetch_one(seq));
-                    jobs.push(Box::new(move |reader: &Reader| {
-                        reply.send(reader.fetched_one(taken, id))
-                    }));
-                }
+                Op::Spill(id, due) => spill(&mut index, id, due),
+                Op::Fetch(fetch, reply) => jobs.push(fetch_job(&mut index, &fetch, reply)),
+                Op::FetchOne(id, reply) => jobs.push(fetch_one_job(&mut index, id, reply)),
                 Op::Configure(document, reply) => configured.push((document, reply)),
                 Op::Read(job) => jobs.push(job),
                 Op::Sync(reply) | Op::Close(reply) => {
@@ -341,8 +324,8 @@ impl Engine {
             }
         }
         drop(index);
-        for (reply, answer) in answers {
-            reply.send(answer);
+        for (reply, result) in appended {
+            reply.send(result);
         }
         for (document, reply) in configured {
             reply.send(self.configure(&document));
@@ -350,18 +333,18 @@ impl Engine {
         jobs
     }
 
-    /// None of it counts.
+    /// Takes back a batch that could not be written: `ops` wait for room, or are refused.
     fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<ReadJob> {
         if !error.is_passing() {
-            // Nobody can know what of it is on the disk. It was refused, so it must not come back.
+            // A part of it may be on the disk. It was refused, so it must not come back.
             self.log.cut(start);
             self.set_health(Health::Failed(error.to_string()));
             let waiting = std::mem::take(&mut self.waiting).into_iter();
-            return refuse_all(waiting.chain(ops), error);
+            return op::refuse_all(waiting.chain(ops), error);
         }
         self.set_health(Health::Full(error.to_string()));
         self.halve_commits();
-        // What was kept back is for what was told of events that are here.
+        // The reserve is for the settlements of events that the log has.
         let again = self.reserve.give_up();
         let mut jobs = Vec::new();
         for op in ops {
@@ -371,21 +354,21 @@ impl Engine {
                 Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) if !again => {
                     reply.send(Err(error.clone()));
                 }
-                // In their order: an event is parked after it was rescheduled, and fetched after it was parked.
-                told => self.waiting.push_back(told),
+                // In their order: an event is spilled after it was rescheduled, and fetched after it was spilled.
+                op => self.waiting.push_back(op),
             }
         }
         if again {
             let mut rest = VecDeque::new();
             jobs.extend(self.commit(&mut rest));
-            // More than fits into one commit.
+            // Those that did not fit into one commit.
             rest.append(&mut self.waiting);
             self.waiting = rest;
         }
         jobs
     }
 
-    /// There was no room for one of this size.
+    /// Halves the size of commits on a full disk: the last one did not fit.
     pub(super) fn halve_commits(&mut self) {
         self.full_commit_max = (self.full_commit_max / 2).max(FULL_COMMIT_MIN);
     }
@@ -395,7 +378,7 @@ impl Engine {
         match (before, health) {
             (before, after) if before == after => {}
             (Health::Full(_), Health::Full(_)) => {}
-            // Where room comes and goes with each event, not each time.
+            // Where room comes and goes with each event, not each change is logged.
             (_, Health::Full(why)) => {
                 self.full_is_logged = self.clock.now() >= self.log_full_at;
                 if self.full_is_logged {
@@ -409,7 +392,7 @@ impl Engine {
         }
     }
 
-    /// What stands at the beginning of the next segment.
+    /// Returns the header of the next segment.
     pub(super) fn opened(&self, previous: (u32, u32)) -> Opened {
         Opened {
             incarnation: self.incarnation,
@@ -422,7 +405,8 @@ impl Engine {
         }
     }
 
-    /// Keeps what was set of functions. The first time, a segment begins whose header says that there is such a file.
+    /// Replaces the document of the functions' live settings. The first time, a segment begins whose header says that the file
+    /// exists.
     fn configure(&mut self, document: &str) -> Result<(), StoreError> {
         self.reader.configure(document)?;
         if !std::mem::replace(&mut self.configured, true)
@@ -446,43 +430,22 @@ pub(super) fn boot(clock: &Clock) -> Option<Boot> {
     })
 }
 
-/// Refuses what is to be kept, and leaves the rest.
-fn refuse_appends(ops: &mut VecDeque<Op>, error: &StoreError) {
-    if !ops.iter().any(|op| matches!(op, Op::Append(..))) {
-        return;
-    }
-    for op in std::mem::take(ops) {
-        match op {
-            Op::Append(_, _, reply) => reply.send(Err(error.clone())),
-            other => ops.push_back(other),
-        }
+/// Takes back an event from the runtime.
+fn spill(index: &mut Index, id: RequestId, due: u64) {
+    if let Some(seq) = index.seq(id) {
+        index.postpone(seq, due);
+        index.spill(seq);
     }
 }
 
-/// All that was told to a store that has failed.
-pub(super) fn refuse_all(ops: impl Iterator<Item = Op>, error: &StoreError) -> Vec<ReadJob> {
-    let (mut jobs, mut lost) = (Vec::new(), 0);
-    for op in ops {
-        lost += u64::from(matches!(op, Op::Settle(_) | Op::Remember(_)));
-        jobs.extend(refuse(op, error));
-    }
-    if lost > 0 {
-        telemetry::store_lost_all(lost, &error.to_string());
-    }
-    jobs
+fn fetch_job(index: &mut Index, fetch: &Fetch, reply: Reply<Fetched>) -> ReadJob {
+    let until = nanos(fetch.until);
+    let taken = index.take(&fetch.function, until, fetch.events_max, fetch.bytes_max);
+    let next_due = index.next_due(&fetch.function);
+    Box::new(move |reader: &Reader| reply.send(reader.fetched(taken, next_due)))
 }
 
-/// What is told to a store that has failed or is closed. What only wants to read may.
-fn refuse(op: Op, error: &StoreError) -> Option<ReadJob> {
-    match op {
-        Op::Append(_, _, reply) => reply.send(Err(error.clone())),
-        Op::Fetch(_, reply) => reply.send(Err(error.clone())),
-        Op::FetchOne(_, reply) => reply.send(Err(error.clone())),
-        Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) => {
-            reply.send(Err(error.clone()));
-        }
-        Op::Settle(_) | Op::Remember(_) | Op::Spill(..) => {}
-        Op::Read(job) => return Some(job),
-    }
-    None
+fn fetch_one_job(index: &mut Index, id: RequestId, reply: Reply<Option<StoredEvent>>) -> ReadJob {
+    let taken = index.seq(id).filter(|&seq| index.fetch_one(seq));
+    Box::new(move |reader: &Reader| reply.send(reader.fetched_one(taken, id)))
 }

@@ -34,7 +34,7 @@ pub(super) const LOCK: &str = "lock";
 /// A store that was opened.
 pub(super) struct Recovered {
     pub(super) engine: Engine,
-    pub(super) running: CrashMarks,
+    pub(super) crash_marks: CrashMarks,
     pub(super) lock: Lock,
 }
 
@@ -112,13 +112,13 @@ pub(super) fn recover(
         configured,
     };
     let log = LogWriter::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
-    let (mut running, ran) = CrashMarks::open(&*files, line.counted..incarnation)
+    let (mut crash_marks, ran) = CrashMarks::open(&*files, line.counted..incarnation)
         .map_err(|error| failed(crash_marks::NAME, "open", &error))?;
     if !log.is_over() {
         index.begin_segment(log.end().segment, opened.base);
     } else {
         // No record tells of this incarnation: what runs in it ran in the one before.
-        running.continues(line.incarnation);
+        crash_marks.continues(line.incarnation);
     }
     index.spill_all();
     index.expire(now.0);
@@ -130,14 +130,14 @@ pub(super) fn recover(
     });
     let mut engine = Engine::new(log, reader, reserve, clock, segment_max, &opened, health);
     if engine.died(&ran)? {
-        running
+        crash_marks
             .clear()
             .map_err(|error| failed(crash_marks::NAME, "clear", &error))?;
     }
     engine.fill_reserve();
     Ok(Recovered {
         engine,
-        running,
+        crash_marks,
         lock,
     })
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Disk;
 use super::atomic_file;
 use super::cipher::{self, KEYS, Ring};
 use super::configuration;
@@ -19,6 +18,7 @@ use super::loaded_segment::LoadedSegment;
 use super::record::{LogRecord, Opened};
 use super::recovery;
 use super::segment_file;
+use super::settings::Disk;
 use super::verify::{Verification, verify_files};
 use crate::error::{StoreError, StoreErrorKind};
 
