@@ -1,8 +1,8 @@
-//! What is secret, on its way to the disk and back: sealed where the application gave a key, as it is otherwise.
+//! The cipher: encrypts payloads, results and failures on their way to the disk, if the application gave a master key.
 //!
-//! A folder is sealed from one segment on: the first one, unless it was open before. The key ring knows which, under its
-//! own keys. From there on each segment's header names the ring, what isn't sealed is refused, and each seal is bound to
-//! the event and to what its record says in the clear (`bond`).
+//! A folder is encrypted from one segment on: the first one, or a later one if it held events before. The key ring contains
+//! that number, under its own keys. From there on each segment's header names the ring, the store refuses plaintext, and
+//! each ciphertext is bound to its event and to the plain fields of its record (`associated_data`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,50 +21,52 @@ use crate::event::request_id::RequestId;
 /// The file of the wrapped data keys.
 pub(super) const KEYS: &str = "keys";
 
-/// Which keys a folder is sealed with, and from which segment on.
+/// The key ring of an encrypted folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ring {
     pub(crate) id: u64,
+    /// The first encrypted segment.
     pub(crate) since: u32,
 }
 
-/// What seals, and opens again.
+/// Encryption under the data keys of a ring.
 pub(crate) trait Encrypt: Send + Sync {
     fn ring(&self) -> Ring;
 
-    /// Encrypt `plain` for `identity`. Answers with which data key.
-    fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError>;
+    /// Encrypts `plain`, bound to `associated`. Returns the number of the data key, and the ciphertext.
+    fn encrypt(&self, associated: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError>;
 
-    /// Opens what data key number `key` sealed for `identity`.
-    fn open(&self, key: u32, identity: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError>;
+    /// Decrypts a ciphertext of data key number `key`, bound to `associated`.
+    fn decrypt(&self, key: u32, associated: &[u8], encrypted: &[u8])
+    -> Result<Vec<u8>, StoreError>;
 }
 
-/// From what the file of keys holds, if it is there, to what is sealed with from now on.
+/// Unwraps the data keys in the file `keys`; without a file it makes new ones.
 pub(crate) type Unlock = Arc<dyn Fn(Option<Vec<u8>>) -> Result<Unlocked, StoreError> + Send + Sync>;
 
 pub(crate) struct Unlocked {
-    /// What the folder is sealed with already.
+    /// The ring of the folder, if it is encrypted already.
     pub(crate) ring: Option<Ring>,
     pub(crate) renew: Renew,
 }
 
-/// From the number of the next segment and the present to what seals; and what the file of keys is to hold from now on, if
-/// that is something else.
+/// Makes or changes the keys, for the number of the next segment and the present.
 pub(crate) type Renew = Box<dyn FnOnce(u32, SystemTime) -> Result<Renewed, StoreError>>;
 
 pub(crate) struct Renewed {
-    pub(crate) seals: Box<dyn Encrypt>,
+    pub(crate) encrypt: Box<dyn Encrypt>,
+    /// The new content of the file `keys`, if it changes.
     pub(crate) keys: Option<Vec<u8>>,
 }
 
-/// A folder's keys, read and opened, and not changed yet.
+/// A folder's keys, unwrapped and not changed yet.
 pub(super) struct CipherKeys {
     ring: Option<Ring>,
     renew: Option<Renew>,
 }
 
 impl CipherKeys {
-    /// Reads the folder's keys, if it has any. A wrong key, or none for a folder that has some, is refused.
+    /// Reads the folder's keys, if it has any. A wrong master key, or none for an encrypted folder, is an error.
     pub(super) fn read(files: &dyn Files, unlock: Option<&Unlock>) -> Result<Self, StoreError> {
         let keys = atomic_file::read(files, KEYS)?;
         let Some(unlock) = unlock else {
@@ -76,7 +78,7 @@ impl CipherKeys {
                 Some(_) => Err(StoreError::of(
                     StoreErrorKind::Key,
                     format!(
-                        "`{}` is sealed, and no key was given: open it with `Disk::encrypted_with`",
+                        "`{}` is encrypted, and no key was given: open it with `Disk::encrypted_with`",
                         files.path("")
                     ),
                 )),
@@ -87,7 +89,7 @@ impl CipherKeys {
         Ok(Self { ring, renew })
     }
 
-    /// Is segment `number`, whose header names `ring`, sealed with these keys, or not, as it must be?
+    /// Checks that segment `number`, whose header names `ring`, is encrypted with these keys if it must be, and not otherwise.
     pub(super) fn check(
         &self,
         files: &dyn Files,
@@ -97,8 +99,8 @@ impl CipherKeys {
         check(files, self.ring.as_ref(), number, ring)
     }
 
-    /// Has what is written from segment `next` on sealed, if a key was given. The file of keys is durable then, if need be
-    /// after `make_room` has made some room for it.
+    /// Returns the cipher for the segments from `next` on: encrypting, if a master key was given. A changed file `keys` is
+    /// durable on return, if need be after `make_room` has freed some.
     pub(super) fn unlock(
         self,
         files: &dyn Files,
@@ -109,7 +111,7 @@ impl CipherKeys {
         let Some(renew) = self.renew else {
             return Ok(Cipher::default());
         };
-        let Renewed { seals, keys } = renew(next, now)?;
+        let Renewed { encrypt, keys } = renew(next, now)?;
         if let Some(keys) = keys {
             match atomic_file::write(files, KEYS, &keys) {
                 Err(error) if error.kind() == StoreErrorKind::Full && make_room() => {
@@ -118,13 +120,14 @@ impl CipherKeys {
                 written => written?,
             }
         }
-        let since = Some(seals.ring().since);
-        let seals = Some(seals);
-        Ok(Cipher { seals, since })
+        Ok(Cipher {
+            since: Some(encrypt.ring().since),
+            keys: Some(encrypt),
+        })
     }
 }
 
-/// Is segment `number`, whose header names `named`, sealed with the keys of `ring`, or not, as it must be?
+/// Checks that segment `number`, whose header names `named`, is encrypted with `ring` if it must be, and not otherwise.
 pub(super) fn check(
     files: &dyn Files,
     ring: Option<&Ring>,
@@ -138,22 +141,22 @@ pub(super) fn check(
     let (keys, segment) = (files.path(KEYS), files.path(&segment_file::name(number)));
     let message = match (named, ring.is_some()) {
         (Some(_), false) => format!(
-            "`{keys}` is missing, and `{segment}` is sealed: without that file what is sealed can't be opened by anyone. \
-             Restore it from a backup"
+            "`{keys}` is missing, and `{segment}` is encrypted: without that file it can't be decrypted by anyone. Restore it from \
+             a backup"
         ),
         (Some(_), true) => format!(
-            "`{keys}` isn't the file that `{segment}` was sealed with: restore the one that belongs to it from a backup"
+            "`{keys}` isn't the file that `{segment}` was encrypted with: restore the one that belongs to it from a backup"
         ),
         (None, _) => format!(
-            "`{segment}` isn't sealed, though by `{keys}` it must be: it was put there or changed by somebody else. Restore \
-             the folder from a backup"
+            "`{segment}` isn't encrypted, though by `{keys}` it must be: it was put there or changed from outside. Restore the \
+             folder from a backup"
         ),
     };
     Err(StoreError::of(StoreErrorKind::Damaged, message))
 }
 
-/// What the file of keys says, if it is there, of the ring in it: nobody vouches for that without the master key. `named` is
-/// the ring that the headers name, for a build that can't read such a file.
+/// Returns the ring in the file `keys`, if there is one. Without the master key it can't be verified. A build without
+/// encryption can't read the file, and returns `named`, the ring that the headers name.
 #[cfg_attr(
     feature = "encryption",
     allow(unused_variables, reason = "it reads it")
@@ -169,7 +172,7 @@ pub(super) fn claimed(files: &dyn Files, named: Option<Ring>) -> Result<Option<R
     Ok(named)
 }
 
-/// What a blob holds: one kind can't stand in for another.
+/// The kinds of secrets in blobs: a blob of one kind does not decrypt as another.
 #[derive(Clone, Copy)]
 pub(super) enum SecretKind {
     Payload = 1,
@@ -180,40 +183,41 @@ pub(super) enum SecretKind {
 
 #[derive(Default)]
 pub(super) struct Cipher {
-    seals: Option<Box<dyn Encrypt>>,
-    /// From this segment on, what isn't sealed is refused.
+    keys: Option<Box<dyn Encrypt>>,
+    /// The first segment in which plaintext is refused.
     since: Option<u32>,
 }
 
 impl Cipher {
-    /// For looking at a folder without its key, which is sealed from segment `since` on.
-    pub(super) fn locked(since: Option<u32>) -> Self {
-        Self { seals: None, since }
+    /// Returns a cipher for a look at a folder without its key, encrypted from segment `since` on.
+    pub(super) fn without_key(since: Option<u32>) -> Self {
+        Self { keys: None, since }
     }
 
-    /// The id of the key ring that what is written is sealed with.
+    /// Returns the id of the key ring for new records.
     pub(super) fn ring(&self) -> Option<u64> {
-        self.seals.as_ref().map(|seals| seals.ring().id)
+        self.keys.as_ref().map(|keys| keys.ring().id)
     }
 
-    /// The bytes as they may lie on the disk. They belong to this event and to what `clear` says of it, and open for no other.
-    pub(super) fn seal<'a>(
+    /// Returns the bytes as a blob, encrypted if the folder is. The ciphertext is bound to this event and to `clear`, the
+    /// plain fields of its record.
+    pub(super) fn encrypt<'a>(
         &self,
         event: RequestId,
         secret: SecretKind,
         clear: impl Serialize,
         bytes: Cow<'a, [u8]>,
     ) -> Result<Blob<'a>, StoreError> {
-        let Some(seals) = &self.seals else {
+        let Some(keys) = &self.keys else {
             return Ok(Blob { key: 0, bytes });
         };
-        let (key, sealed) = seals.seal(&bond(event, secret, clear)?, &bytes)?;
-        let bytes = Cow::Owned(sealed);
+        let (key, encrypted) = keys.encrypt(&associated_data(event, secret, clear)?, &bytes)?;
+        let bytes = Cow::Owned(encrypted);
         Ok(Blob { key, bytes })
     }
 
-    /// The bytes as they were given, of a record at `place`.
-    pub(super) fn open<'a>(
+    /// Returns the plain bytes of a blob in the record at `place`.
+    pub(super) fn decrypt<'a>(
         &self,
         event: RequestId,
         secret: SecretKind,
@@ -222,24 +226,24 @@ impl Cipher {
         place: FramePlace,
     ) -> Result<Cow<'a, [u8]>, StoreError> {
         let name = segment_file::name(place.segment);
-        match (blob.key, &self.seals) {
+        match (blob.key, &self.keys) {
             (0, _) if self.since.is_none_or(|since| place.segment < since) => Ok(blob.bytes),
             (0, _) => Err(StoreError::of(
                 StoreErrorKind::Damaged,
                 format!(
-                    "what lies in `{name}` at byte {} isn't sealed, in a folder that is: it was put there by somebody without \
-                     the key",
+                    "the record in `{name}` at byte {} isn't encrypted, in a folder that is: it was put there without the key",
                     place.offset
                 ),
             )),
             (key, None) => Err(StoreError::of(
                 StoreErrorKind::Key,
                 format!(
-                    "it is sealed with data key {key}, and no key was given: open the store with `Disk::encrypted_with`"
+                    "it is encrypted with data key {key}, and no key was given: open the store with `Disk::encrypted_with`"
                 ),
             )),
-            (key, Some(seals)) => {
-                let opened = seals.open(key, &bond(event, secret, clear)?, &blob.bytes);
+            (key, Some(keys)) => {
+                let opened =
+                    keys.decrypt(key, &associated_data(event, secret, clear)?, &blob.bytes);
                 let opened = opened.map_err(|error| {
                     let message = format!("`{name}` at byte {}: {error}", place.offset);
                     StoreError::of(error.kind(), message)
@@ -250,13 +254,15 @@ impl Cipher {
     }
 }
 
-/// What a seal is bound to: the kind of secret, the event, and what its record says in the clear.
-fn bond(
+/// Returns the associated data of a ciphertext: the kind of secret, the event, and the plain fields of its record.
+fn associated_data(
     event: RequestId,
     secret: SecretKind,
     clear: impl Serialize,
 ) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(&(secret as u8, event, clear)).map_err(|error| {
-        StoreError::new(format!("what it is sealed for can't be encoded: {error}"))
+        StoreError::new(format!(
+            "the associated data of a ciphertext can't be encoded: {error}"
+        ))
     })
 }

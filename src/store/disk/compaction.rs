@@ -1,30 +1,30 @@
-//! Tidying up between commits: a full segment is sealed, an empty one removed, and what is still needed of the oldest is
-//! moved to the end when too little of the log is needed.
+//! Compaction, in bounded steps between commits: a full segment is followed by another, the oldest is removed when none of
+//! its records is needed, and needed records move to the end of the log when they are too small a part of it.
 
 use std::time::Duration;
 
 use super::batch::{Batch, EventEnd};
 use super::engine::Engine;
+use super::index::EntryState;
 use super::reader::Window;
 use super::reserve;
-use super::segment_table::EntryState;
 use crate::error::StoreError;
 use crate::store::Health;
 use crate::telemetry;
 
-/// Bytes that are moved at once: commits wait meanwhile.
+/// Maximum bytes of one step: commits wait for it.
 const MOVE_MAX: usize = 256 << 10;
-/// Events and keys that are looked at for it.
+/// Maximum number of events and keys that one step looks at.
 const MOVE_EVENTS_MAX: usize = 1_000;
-/// When to try again to move what there was no room for.
+/// When a move without room is tried again.
 const MOVE_AGAIN: Duration = Duration::from_secs(1);
-/// Full segments that may lie about though nothing in them is needed.
+/// Segments of unneeded records that are always allowed.
 const SPARE: u64 = 4;
-/// Small ones: each opening begins one.
+/// Small segments that are always allowed: each opening begins one.
 const SPARE_COUNT: usize = 64;
 
 impl Engine {
-    /// Does a bounded part of what is to be compacted. Answers whether there is more.
+    /// Does one step of compaction. Returns whether there is more to do.
     pub(super) fn compact(&mut self) -> bool {
         if self.is_closed || self.has_failed() {
             return false;
@@ -34,8 +34,8 @@ impl Engine {
             false => self.try_compact(),
         };
         compacted.unwrap_or_else(|error| {
-            // Where a resource is short nothing was changed, and it is tried again. Events that are to be kept find out for
-            // themselves whether there is room for them.
+            // Without a resource nothing was changed, and the step is tried again. Appends learn by themselves whether there
+            // is room for them.
             if !error.is_passing() {
                 self.set_health(Health::Failed(error.to_string()));
             }
@@ -53,14 +53,17 @@ impl Engine {
         if !self.is_wasteful() {
             return Ok(false);
         }
-        let oldest = self.reader.index.lock().oldest_segment();
+        let oldest = {
+            let index = self.reader.index.lock();
+            index.tables.oldest().map(|oldest| oldest.number)
+        };
         oldest.map_or(Ok(false), |oldest| self.move_some(oldest))
     }
 
-    /// The disk is full: frees what can be freed, and takes events again once as much is kept back as there should be.
+    /// Frees room on a full disk. The store takes events again once the reserve is whole.
     fn make_room(&mut self) -> Result<bool, StoreError> {
         self.reader.index.lock().expire(self.clock.now().0);
-        if self.remove_emptied()? || self.empty_dead()? {
+        if self.remove_emptied()? || self.empty_unneeded()? {
             self.may_fill = true;
             return Ok(true);
         }
@@ -78,14 +81,14 @@ impl Engine {
         let wasteful = {
             let index = self.reader.index.lock();
             let length = |number| u64::from(self.log.length(number).unwrap_or_default());
-            let mut all = index.movable_segments();
+            let mut all = index.tables.movable_segments();
             all.find(|&(number, live)| live <= small && 2 * live < length(number))
         };
         let Some((number, _)) = wasteful else {
             return Ok(false);
         };
         match self.move_some(number) {
-            // Ends took the rest. What a move takes, it gives back twice.
+            // Settlements took the rest of the room. A move takes the reserve's, and frees twice as much.
             Err(error) if error.is_passing() && self.reserve.give_up_all() => {
                 self.halve_commits();
                 Ok(true)
@@ -94,8 +97,8 @@ impl Engine {
         }
     }
 
-    /// Seals the last segment if it is long enough, or has so many events that their ends could fill what is kept back for
-    /// them, and begins another. Where that can't be done at the moment it grows on, but not for ever.
+    /// Begins another segment if the last one is long enough, or has so many events that their settlements could fill the
+    /// reserve. If that fails for a while, the last one grows on, up to twice its size.
     pub(super) fn roll_if_due(&mut self) -> Result<(), StoreError> {
         let end = u64::from(self.log.end().offset);
         let due = end >= self.segment_end()
@@ -130,32 +133,32 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the oldest segment if nothing in it is needed.
+    /// Removes the oldest segment if none of its records is needed. Returns whether it did.
     fn remove_emptied(&mut self) -> Result<bool, StoreError> {
-        let Some(number) = self.reader.index.lock().emptied_segment() else {
+        let Some(number) = self.reader.index.lock().tables.emptied() else {
             return Ok(false);
         };
-        // What took its events' places, or tells of their ends, must be durable before they go.
+        // The records that supersede those of the segment must be durable before it goes.
         self.log.sync()?;
         self.log.remove(number)?;
-        self.reader.index.lock().drop_oldest_segment();
+        self.reader.index.lock().tables.drop_oldest();
         Ok(true)
     }
 
-    /// Takes the records out of a segment that must stay, if none of them is needed.
-    fn empty_dead(&mut self) -> Result<bool, StoreError> {
-        let Some(number) = self.reader.index.lock().dead_segment() else {
+    /// Removes the records of a segment that must stay, if none of them is needed. Returns whether it did.
+    fn empty_unneeded(&mut self) -> Result<bool, StoreError> {
+        let Some(number) = self.reader.index.lock().tables.unneeded() else {
             return Ok(false);
         };
         self.log.sync()?;
         self.log.empty(number)?;
-        self.reader.index.lock().set_emptied(number);
+        self.reader.index.lock().tables.set_emptied(number);
         Ok(true)
     }
 
-    /// Seals the last segment if little of it is needed: only a sealed one can go.
+    /// Closes the last segment if little of it is needed: only a closed one can be removed. Returns whether it did.
     fn close_wasteful(&mut self) -> Result<bool, StoreError> {
-        let live = self.reader.index.lock().last_live_bytes();
+        let live = self.reader.index.lock().tables.last_live_bytes();
         let waste = u64::from(self.log.end().offset).saturating_sub(live);
         let much = reserve::bytes(self.segment_max) / 2;
         if waste < u64::from(much) || self.log.is_over() {
@@ -168,22 +171,22 @@ impl Engine {
     fn is_wasteful(&self) -> bool {
         let (needed, records) = {
             let index = self.reader.index.lock();
-            (index.live_bytes(), index.live_records())
+            (index.tables.live_bytes(), index.tables.live())
         };
         let spare = SPARE * u64::from(self.segment_max);
-        // So many there are where everything is needed.
+        // The number of segments that the needed records fill.
         let segments =
             needed / self.segment_end().max(1) + records / reserve::events_max(self.segment_max);
         self.log.bytes() > 2 * needed + spare
             || self.log.segments_count() > SPARE_COUNT + 2 * segments as usize
     }
 
-    /// Where a segment is followed by another.
+    /// Returns the length at which a segment is followed by another.
     fn segment_end(&self) -> u64 {
         u64::from(self.segment_max).min(self.end_max() / 2)
     }
 
-    /// Moves some of what is needed of a segment to the end.
+    /// Moves needed records of a segment to the end of the log. Returns whether it moved any.
     fn move_some(&mut self, segment: u32) -> Result<bool, StoreError> {
         if self.moves_blocked || self.clock.now() < self.move_at {
             return Ok(false);
@@ -191,7 +194,7 @@ impl Engine {
         let reader = self.reader.clone();
         let (seqs, next) = {
             let index = reader.index.lock();
-            (index.movable(segment, MOVE_EVENTS_MAX), index.next)
+            (index.tables.movable(segment, MOVE_EVENTS_MAX), index.next)
         };
         let mut batch = Batch::new(&reader.cipher, self.log.end(), next);
         batch.end_max = self.end_max();
@@ -206,7 +209,7 @@ impl Engine {
                 break;
             }
         }
-        if let Err(error) = self.move_remembered(segment, move_max, &mut batch, &mut window) {
+        if let Err(error) = self.move_keys(segment, move_max, &mut batch, &mut window) {
             self.block_moves(&"a key or a result", error)?;
         }
         if batch.bytes.is_empty() {
@@ -220,8 +223,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// It stays, and who needs it will be told. So stay those that come later: they may tell of it. Where only a resource is
-    /// short, it is tried again.
+    /// Leaves a record that can't be read in its place; a read of it reports that. Later segments stay too, because their
+    /// records may belong to it. A short resource is an error, and the move is tried again.
     fn block_moves(
         &mut self,
         what: &dyn std::fmt::Display,
@@ -235,8 +238,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Keys, and results of executions.
-    fn move_remembered(
+    /// Moves deduplication keys and remembered results.
+    fn move_keys(
         &self,
         segment: u32,
         move_max: usize,
@@ -244,10 +247,15 @@ impl Engine {
         window: &mut Window,
     ) -> Result<(), StoreError> {
         let mut index = self.reader.index.lock();
-        for (function, key, first, until) in index.movable_keys(segment, MOVE_EVENTS_MAX) {
-            batch.move_key(&mut index, function.as_str(), key, first, until)?;
+        let keys = index
+            .keys
+            .movable(&index.tables, &index.functions, segment, MOVE_EVENTS_MAX);
+        for key in keys {
+            batch.move_key(&mut index, &key)?;
         }
-        let executions = index.movable_executions(segment, MOVE_EVENTS_MAX);
+        let executions = index
+            .keys
+            .movable_executions(&index.tables, segment, MOVE_EVENTS_MAX);
         drop(index);
         for place in executions {
             if batch.bytes.len() >= move_max {
@@ -293,7 +301,7 @@ impl Engine {
                     cancelled: record.cancelled,
                     result: result.as_ref(),
                 };
-                batch.move_end(&index(), seq, record.id, &end)
+                batch.finished(&index(), seq, record.id, &end)
             })?,
             EntryState::Gone => Ok(()),
         }

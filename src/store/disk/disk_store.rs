@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::batch::Payloads;
 use super::crash_marks::{self, CrashMarks};
 use super::engine::Engine;
 use super::file_error::io_error;
 use super::files::{Files, Folder};
 use super::op::Op;
+use super::payloads::Payloads;
 use super::reader::Reader;
 use super::record;
 use super::recovery::{self, Recovered};
@@ -187,12 +187,18 @@ impl EventStore for DiskStore {
     }
 
     fn rename(&self, former: &FunctionName, function: &FunctionName) {
-        self.writer.reader.index.lock().rename(former, function);
+        self.writer
+            .reader
+            .index
+            .lock()
+            .functions
+            .rename(former, function);
     }
 
     fn waiting(&self) -> Vec<(FunctionName, u64)> {
         let index = self.writer.reader.index.lock();
         index
+            .functions
             .waiting()
             .map(|(name, events)| (name.clone(), events))
             .collect()
@@ -209,7 +215,7 @@ impl EventStore for DiskStore {
     fn locate(&self, event: RequestId) -> Option<FunctionName> {
         let index = self.writer.reader.index.lock();
         let entry = index.entry(index.seq(event)?)?;
-        Some(index.name(entry.function).clone())
+        Some(index.functions.name(entry.function).clone())
     }
 
     fn look(&self, event: RequestId, reply: Reply<Option<Known>>) {
@@ -261,7 +267,7 @@ impl EventStore for DiskStore {
     }
 
     fn close(&self, reply: Reply<()>) {
-        // The runtime has stopped its workers: events that run at this moment are no deaths.
+        // The runtime has stopped its workers: events that still run did not kill the process.
         if let Err(error) = self.crash_marks.close() {
             telemetry::store_error(&format!("can't clear `{}`: {error}", crash_marks::NAME));
         }

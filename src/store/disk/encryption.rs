@@ -1,4 +1,4 @@
-//! Opening a folder whose secrets are sealed, and changing its keys.
+//! Encrypted folders: opening one with its master key, and rotating its keys.
 
 use std::sync::Arc;
 
@@ -9,66 +9,66 @@ use crate::store::encryption::MasterKey;
 use crate::store::encryption::keyring::Keyring;
 
 impl Disk {
-    /// Encrypt what is written of payloads, results and failures, with XChaCha20-Poly1305 under a data key that `master` wraps.
-    /// The seal binds it to its event and to what its record says in the clear: function, times, and all that belongs to an
-    /// event as it was accepted. A record that was changed on the disk, moved to another event, function or time, or put
-    /// there unsealed, doesn't open: the event stays in the folder, and an error names the file and the byte.
+    /// Encrypts payloads, results and failures with XChaCha20-Poly1305, under a data key that `master` wraps. Each ciphertext
+    /// is bound to its event and to the plain fields of its record: function, times, and everything else that an event has
+    /// from its acceptance. A record that was changed on the disk, moved to another event, function or time, or put there in
+    /// plaintext, does not decrypt: the event stays in the folder, and an error names the file and the byte.
     ///
-    /// A folder that is sealed can be opened with its master key and its file `keys` only; with others it is refused, and
-    /// nothing is touched. One that isn't sealed yet is from here on: what lies in it already stays as it is until it is no
-    /// longer needed.
+    /// An encrypted folder opens only with its master key and its file `keys`; with others it is refused, and nothing is
+    /// touched. A folder with events in plaintext is encrypted from here on: the plaintext stays until it is no longer needed.
     ///
-    /// Not sealed are request ids, function names, times, deduplication keys and trace headers. Not protected from who can
-    /// write to the folder is that records are removed, or that an end without a result is put there: that an event was
-    /// cancelled, or its dead letter purged.
+    /// Request ids, function names, times, deduplication keys and trace headers are not encrypted. The encryption does not
+    /// protect against removed records, nor against a forged end without a result: that an event was cancelled, or that its
+    /// dead letter was purged.
     pub fn encrypted_with(self, master: impl MasterKey) -> Self {
-        self.unlocked_by(Sealing {
+        self.unlocked_by(MasterKeys {
             master: Arc::new(master),
             former: None,
             fresh_data_key: false,
         })
     }
 
-    /// Changes the master key to `master` if the folder is still sealed with `former`: the data keys are wrapped anew, and no
-    /// event is written again. May stay in the code until every folder was opened with it once.
+    /// Encrypts as [`encrypted_with`](Self::encrypted_with), and changes the master key to `master` if the folder still has
+    /// `former`. The data keys are wrapped anew; no event is rewritten. The call may stay in the code until every folder was
+    /// opened with it once.
     pub fn with_rotated_master_key(self, master: impl MasterKey, former: impl MasterKey) -> Self {
-        self.unlocked_by(Sealing {
+        self.unlocked_by(MasterKeys {
             master: Arc::new(master),
             former: Some(Arc::new(former)),
             fresh_data_key: false,
         })
     }
 
-    /// As [`encrypted_with`](Self::encrypted_with), and what is written from now on is sealed with a fresh data key. What lies
-    /// there opens with the old ones.
+    /// Encrypts as [`encrypted_with`](Self::encrypted_with), with a fresh data key for new records. Existing records decrypt
+    /// with the old ones.
     pub fn with_rotated_data_key(self, master: impl MasterKey) -> Self {
-        self.unlocked_by(Sealing {
+        self.unlocked_by(MasterKeys {
             master: Arc::new(master),
             former: None,
             fresh_data_key: true,
         })
     }
 
-    fn unlocked_by(mut self, sealing: Sealing) -> Self {
-        let sealing = Arc::new(sealing);
-        self.unlock = Some(Arc::new(move |keys| sealing.clone().unlock(keys)));
+    fn unlocked_by(mut self, master: MasterKeys) -> Self {
+        let master = Arc::new(master);
+        self.unlock = Some(Arc::new(move |keys| master.clone().unlock(keys)));
         self
     }
 }
 
-/// The ring in a file of keys, as far as it can be told without the master key.
+/// Returns the ring in the content of a file `keys`, unverified.
 pub(super) fn claimed(keys: &[u8]) -> Result<Ring, StoreError> {
     let (id, since) = Keyring::claimed(keys)?;
     Ok(Ring { id, since })
 }
 
-struct Sealing {
+struct MasterKeys {
     master: Arc<dyn MasterKey>,
     former: Option<Arc<dyn MasterKey>>,
     fresh_data_key: bool,
 }
 
-impl Sealing {
+impl MasterKeys {
     fn unlock(self: Arc<Self>, keys: Option<Vec<u8>>) -> Result<Unlocked, StoreError> {
         let Some(keys) = keys else {
             return Ok(Unlocked {
@@ -88,7 +88,7 @@ impl Sealing {
                 _ if is_former => Ok(changed(ring.rotate_master(&*self.master)?)),
                 true => Ok(changed(ring.rotate_data_key(&*self.master, now)?)),
                 false => Ok(Renewed {
-                    seals: Box::new(ring),
+                    encrypt: Box::new(ring),
                     keys: None,
                 }),
             }),
@@ -99,7 +99,7 @@ impl Sealing {
 fn changed(ring: Keyring) -> Renewed {
     Renewed {
         keys: Some(ring.to_bytes()),
-        seals: Box::new(ring),
+        encrypt: Box::new(ring),
     }
 }
 
@@ -111,19 +111,27 @@ impl Encrypt for Keyring {
         }
     }
 
-    fn seal(&self, identity: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError> {
+    fn encrypt(&self, associated: &[u8], plain: &[u8]) -> Result<(u32, Vec<u8>), StoreError> {
         let (number, key) = self.current();
-        Ok((number, key.encrypt(identity, plain)?))
+        Ok((number, key.encrypt(associated, plain)?))
     }
 
-    fn open(&self, key: u32, identity: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    fn decrypt(
+        &self,
+        key: u32,
+        associated: &[u8],
+        encrypted: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
         let unknown = || {
             let message = format!(
-                "it is sealed with data key {key}, which the store doesn't have: restore its file `keys`"
+                "it is encrypted with data key {key}, which the store doesn't have: restore its file `keys`"
             );
             StoreError::of(StoreErrorKind::Key, message)
         };
-        let opened = self.get(key).ok_or_else(unknown)?.decrypt(identity, sealed);
+        let opened = self
+            .get(key)
+            .ok_or_else(unknown)?
+            .decrypt(associated, encrypted);
         opened.map_err(|broken| StoreError::of(StoreErrorKind::Damaged, broken.to_string()))
     }
 }

@@ -21,8 +21,9 @@ use super::index::Index;
 use super::log::LogWriter;
 use super::op::{self, Op, ReadJob};
 use super::reader::Reader;
-use super::record::{Boot, Opened, nanos};
+use super::record::{Opened, nanos};
 use super::reserve::Reserve;
+use super::time_line::boot;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
@@ -420,14 +421,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-pub(super) fn boot(clock: &Clock) -> Option<Boot> {
-    let (id, uptime) = clock.boot()?;
-    Some(Boot {
-        id,
-        uptime: u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX),
-    })
 }
 
 /// Takes back an event from the runtime.

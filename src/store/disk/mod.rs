@@ -64,7 +64,6 @@ mod engine;
 mod file_error;
 pub(crate) mod files;
 mod frame;
-mod function_index;
 mod header;
 mod index;
 mod loaded_segment;
@@ -72,13 +71,13 @@ mod log;
 mod log_scan;
 mod op;
 mod open_segments;
+mod payloads;
 mod reader;
 mod record;
 mod recovery;
 mod reserve;
 mod salvage;
 mod segment_file;
-mod segment_table;
 mod settings;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the testing kit's"))]
@@ -86,6 +85,7 @@ pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod time_line;
 mod verify;
 mod writer;
 

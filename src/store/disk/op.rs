@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::batch::Payloads;
+use super::payloads::Payloads;
 use super::reader::Reader;
 use crate::error::StoreError;
 use crate::event::request_id::RequestId;

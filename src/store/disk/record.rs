@@ -1,8 +1,8 @@
-//! Records: what is written about events, and how it is read back.
+//! Records: the entries of the log, and their encoding.
 //!
-//! Postcard encodes them; variants and fields are told apart by their order, so new ones go to the end. Times are
-//! nanoseconds since 1970 on the store's time line. What the user wouldn't want a thief of the disk to read stands in
-//! blobs, which may be sealed.
+//! Postcard encodes them, and identifies variants and fields by their order, so new ones go to the end. Times are
+//! nanoseconds since 1970 on the store's time line. Blobs hold all that a thief of the disk should not read; they may be
+//! encrypted.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::event::retry_policy::RetryPolicy;
 pub(super) enum LogRecord<'a> {
     /// A segment begins.
     Opened(Opened),
-    /// What lies before here in this segment is durable.
+    /// The segment is durable up to this byte.
     Synced { upto: u32 },
-    /// An event was accepted, or moved here with all its history.
+    /// An event was accepted, or moved here with its history.
     #[serde(borrow)]
     Event(EventRecord<'a>),
     /// An attempt failed, and the event runs again.
     Rescheduled {
         seq: u64,
-        /// How many attempts failed by now.
+        /// The number of failed attempts so far.
         attempts: u32,
         uncounted: u32,
         due: u64,
-        /// The record before this one that tells of an attempt or the burial.
+        /// The event's record of an attempt or of its death before this one.
         previous: Option<FramePlace>,
         attempt: Blob<'a>,
     },
@@ -48,7 +48,7 @@ pub(super) enum LogRecord<'a> {
         condition: Condition,
         attempts: u32,
         previous: Option<FramePlace>,
-        /// Attempts that no other record tells of.
+        /// The attempts that are in no other record.
         last: Option<Blob<'a>>,
     },
     /// Its dead letter was purged.
@@ -62,32 +62,32 @@ pub(super) enum LogRecord<'a> {
         first: RequestId,
         until: u64,
     },
-    /// The result of a run stands for its idempotency key.
+    /// The result of a run is remembered under its idempotency key.
     Executed(#[serde(borrow)] ExecutedRecord<'a>),
-    /// The store was closed in order: all that lies before is durable, and nothing follows.
+    /// The store was closed in order: everything before is durable, and nothing follows.
     Closed,
-    /// In a segment's header: the store removed those in front of it, or is about to.
+    /// In a segment's header: the store removed the segments in front of it, or is about to.
     Oldest,
-    /// A salvage found damage here, and nothing that can be read.
+    /// A salvage found damage here, and no readable record.
     Lost,
-    /// As `Event`, of one whose age doesn't count from the time that it is due, or that waits for the wall clock.
+    /// An event whose age doesn't count from its due time, or that waits for the wall clock.
     Scheduled(#[serde(borrow)] EventRecord<'a>, Schedule),
-    /// Nothing that lay in this segment was needed, and all of it was taken out.
+    /// All records of this segment were removed: none was needed.
     Emptied,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Opened {
-    /// How many times the store was opened before.
+    /// The number of earlier openings of the store.
     pub(super) incarnation: u64,
-    /// The first event that is accepted here gets this number.
+    /// The number of the first event that is accepted here.
     pub(super) base: u64,
     /// The segment before this one, and its length.
     pub(super) previous: Option<(u32, u32)>,
-    /// The present when it was written.
+    /// The time of the header.
     pub(super) at: u64,
     pub(super) boot: Option<Boot>,
-    /// The id of the key ring that seals what is secret here.
+    /// The id of the key ring that encrypts the blobs here.
     pub(super) ring: Option<u64>,
     /// The folder has a file `configuration`.
     pub(super) configured: bool,
@@ -96,7 +96,7 @@ pub(super) struct Opened {
 /// A clock that runs from one start of the machine to the next and can't be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Boot {
-    /// The start of the machine.
+    /// The id of the start of the machine.
     pub(super) id: u128,
     /// Nanoseconds since then.
     pub(super) uptime: u64,
@@ -110,7 +110,7 @@ pub(super) struct EventRecord<'a> {
     pub(super) accepted: u64,
     pub(super) due: u64,
     pub(super) hops: u8,
-    /// What only some events have.
+    /// The fields that only some events have.
     #[serde(borrow)]
     pub(super) side: Option<Box<SideRecord<'a>>>,
     #[serde(borrow)]
@@ -127,13 +127,13 @@ pub(super) struct Schedule {
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SideRecord<'a> {
     pub(super) id_is_chosen: bool,
-    /// It was accepted long before and lies here because its segment goes.
+    /// It was accepted earlier, and moved here because its segment goes.
     pub(super) moved: bool,
     pub(super) trace_header: Option<Cow<'a, str>>,
     pub(super) redriven_from: Option<RequestId>,
     pub(super) retry: Option<RetryPolicy>,
     pub(super) event_age_max: Option<Duration>,
-    /// A key that others may not have until then.
+    /// Its deduplication key, and until when no other event may have it.
     pub(super) key: Option<(Cow<'a, str>, u64)>,
     pub(super) attempts: u32,
     pub(super) uncounted: u32,
@@ -149,7 +149,7 @@ pub(super) struct SideRecord<'a> {
 pub(super) struct FinishedRecord<'a> {
     pub(super) seq: u64,
     pub(super) id: RequestId,
-    /// The record of the event itself may be gone.
+    /// Here as well, because the record of the event may be gone.
     pub(super) function: &'a str,
     pub(super) accepted: u64,
     pub(super) at: u64,
@@ -172,16 +172,16 @@ pub(super) struct ExecutedRecord<'a> {
     pub(super) result: Option<Blob<'a>>,
 }
 
-/// Bytes that may be sealed.
+/// Bytes, plain or encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Blob<'a> {
-    /// The data key's number; 0 if they are as they were given.
+    /// The number of the data key; 0 for plain bytes.
     pub(super) key: u32,
     #[serde(borrow, with = "serde_bytes")]
     pub(super) bytes: Cow<'a, [u8]>,
 }
 
-// What a record says in the clear beside a blob: the blob's seal is bound to it.
+// The plain fields of a record beside its blob: the ciphertext is bound to them.
 
 impl EventRecord<'_> {
     pub(super) fn clear(&self, schedule: Option<Schedule>) -> impl Serialize {
@@ -240,17 +240,17 @@ impl<'a> SideRecord<'a> {
     }
 }
 
-/// Of an event of `function` that failed and runs again.
+/// Returns the plain fields for an event that failed and runs again.
 pub(super) fn retried(function: &str, attempts: u32, uncounted: u32, due: u64) -> impl Serialize {
     (function, attempts, uncounted, due)
 }
 
-/// Of an event of `function` that is a dead letter.
+/// Returns the plain fields for a dead letter.
 pub(super) fn died(function: &str, attempts: u32, condition: Condition, at: u64) -> impl Serialize {
     (function, attempts, condition, at)
 }
 
-/// Of the history of an event of `function` that moved.
+/// Returns the plain fields for the history of a moved event.
 pub(super) fn moved(function: &str, attempts: u32, due: u64) -> impl Serialize {
     (function, attempts, due)
 }
@@ -264,7 +264,7 @@ struct Tried<'a> {
     failure: Cow<'a, Failure>,
 }
 
-/// Why a record can't be written or read.
+/// The error of a record that can't be written or read.
 pub(super) type RecordError = postcard::Error;
 
 impl LogRecord<'_> {
@@ -279,7 +279,7 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-/// Lets postcard append to a buffer that is lent.
+/// Lets postcard append to a borrowed buffer.
 struct BufferFlavor<'a>(&'a mut Vec<u8>);
 
 impl postcard::ser_flavors::Flavor for BufferFlavor<'_> {
@@ -302,7 +302,7 @@ impl postcard::ser_flavors::Flavor for BufferFlavor<'_> {
     }
 }
 
-/// The attempts, as bytes for a blob.
+/// Returns the attempts as bytes for a blob.
 pub(super) fn write_attempts(attempts: &[Attempt]) -> Result<Vec<u8>, RecordError> {
     let tried: Vec<_> = attempts
         .iter()

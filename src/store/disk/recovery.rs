@@ -1,4 +1,6 @@
-//! Opening: from the segments back to the index, and the time line on from where it was.
+//! Opening a folder: the segments of the log are replayed into the index, and the store goes on behind them.
+//!
+//! Nothing is changed before all of the folder has been read and checked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,25 +8,25 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::batch::Batch;
-use super::cipher::{CipherKeys, Unlock};
+use super::cipher::{Cipher, CipherKeys, Unlock};
 use super::configuration;
 use super::crash_marks::{self, CrashMarks};
-use super::engine::{Engine, boot};
-use super::file_error;
+use super::engine::Engine;
+use super::file_error::io_error;
 use super::files::Files;
 use super::header::HEADER;
-use super::index::{Fact, Index, Tail};
-use super::loaded_segment::ClosedSegment;
+use super::index::{EntryState, Index, facts};
+use super::loaded_segment::{ClosedSegment, LoadedSegment};
 use super::log::LogWriter;
 use super::log_scan;
 use super::reader::Reader;
-use super::record::{Boot, LogRecord, Opened};
+use super::record::{LogRecord, Opened};
 use super::reserve::{self, Reserve};
 use super::segment_file;
-use super::segment_table::EntryState;
+use super::time_line::{TimeLine, boot};
 use crate::base::clock::Clock;
-use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::event::request_id::RequestId;
 use crate::store::Health;
 use crate::telemetry;
 
@@ -38,7 +40,7 @@ pub(super) struct Recovered {
     pub(super) lock: Lock,
 }
 
-/// Locks the folder and reads what is in it. Nothing is changed before all of it has been read.
+/// Locks the folder, reads it, and begins a segment behind the others.
 pub(super) fn recover(
     files: Arc<dyn Files>,
     unlock: Option<&Unlock>,
@@ -46,93 +48,41 @@ pub(super) fn recover(
     segment_max: u32,
     health: Arc<Mutex<Health>>,
 ) -> Result<Recovered, StoreError> {
-    let failed = |name: &str, what: &str, error: &std::io::Error| {
-        file_error::io_error(&*files, name, what, error)
-    };
     let lock = lock(&*files)?;
     let keys = CipherKeys::read(&*files, unlock)?;
-    let mut index = Index::default();
-    let mut line = TimeLine::default();
-    let mut sealed = Vec::new();
-    let mut last = None;
-    log_scan::for_each(&*files, |opened, found| {
-        keys.check(&*files, found.number, opened.ring)?;
-        index.begin_segment(found.number, opened.base);
-        line.opened(&opened);
-        let mut synced = HEADER as u32;
-        let end = found.replay(&*files, |record, place, weight| {
-            if let LogRecord::Synced { upto } = record {
-                synced = synced.max(upto);
-            }
-            for fact in facts(&mut index, record, &mut line) {
-                index.apply(fact, place, weight);
-            }
-            Ok(())
-        })?;
-        if found.is_emptied() {
-            index.set_emptied(found.number);
-        }
-        if found.is_last() && !end.closed {
-            let behind = found.length() - u64::from(end.at);
-            let file = files.path(&segment_file::name(found.number));
-            telemetry::store_not_closed(&file, u64::from(end.at), behind);
-        }
-        found.make_durable(&*files, synced, end.at)?;
-        sealed.push(found.close(end.at));
-        last = Some(opened);
-        Ok(())
-    })?;
-    if last.is_none() {
-        orphans(&*files)?;
-    }
-    let configured = configured(&*files, last.as_ref())?;
-    // A last one without anything gives its place to the one that begins now, unless that is the first that is sealed.
-    let alike = last.is_some_and(|last| last.ring.is_some() == unlock.is_some());
-    if alike && sealed.len() > 1 && sealed.last().is_some_and(ClosedSegment::is_empty) {
-        sealed.pop();
-        index.drop_newest_segment();
-    }
-    let now = line.present(&clock);
+    let mut replayed = ReplayedLog::read(&*files, &keys)?;
+    replayed.reuse_empty_segment(unlock.is_some());
+    let now = replayed.time_line.present(&clock);
     let clock = clock.set(now);
-    let next = sealed.last().map_or(1, |last| last.number + 1);
-    let mut reserve = Reserve::find(&*files, segment_max)
-        .map_err(|error| failed(reserve::NAME, "open", &error))?;
-    // From here on the folder is changed; what is made beside the log is made when that is there.
-    let cipher = keys.unlock(&*files, next, now.stored(), || reserve.give_up_all())?;
-    index.next = index.next.max(1);
-    let incarnation = line.incarnation + 1;
-    let opened = Opened {
-        incarnation,
-        base: index.next,
-        previous: sealed.last().map(|last| (last.number, last.end)),
-        // Read anew, and before the other clock: what lies between is time by which events come late, not early.
-        at: clock.now().0,
-        boot: boot(&clock),
-        ring: cipher.ring(),
-        configured,
-    };
-    let log = LogWriter::begin(files.clone(), sealed, &opened, || reserve.give_up_all())?;
-    let (mut crash_marks, ran) = CrashMarks::open(&*files, line.counted..incarnation)
-        .map_err(|error| failed(crash_marks::NAME, "open", &error))?;
-    if !log.is_over() {
-        index.begin_segment(log.end().segment, opened.base);
-    } else {
-        // No record tells of this incarnation: what runs in it ran in the one before.
-        crash_marks.continues(line.incarnation);
+    // From here on the folder is changed. The files beside the log are made after the log.
+    let begun = replayed.begin(&files, keys, &clock, segment_max)?;
+    let (crash_marks, ran) = replayed.crash_marks(&*files, &begun)?;
+    let mut index = replayed.index;
+    if !begun.log.is_over() {
+        index.begin_segment(begun.log.end().segment, begun.opened.base);
     }
     index.spill_all();
     index.expire(now.0);
     let reader = Arc::new(Reader {
         files: files.clone(),
         index: Arc::new(Mutex::new(index)),
-        segments: log.segments.clone(),
-        cipher: Arc::new(cipher),
+        segments: begun.log.segments.clone(),
+        cipher: Arc::new(begun.cipher),
     });
-    let mut engine = Engine::new(log, reader, reserve, clock, segment_max, &opened, health);
+    let opened = &begun.opened;
+    let mut engine = Engine::new(
+        begun.log,
+        reader,
+        begun.reserve,
+        clock,
+        segment_max,
+        opened,
+        health,
+    );
     if engine.died(&ran)? {
         crash_marks
             .clear()
-            .map_err(|error| failed(crash_marks::NAME, "clear", &error))?;
+            .map_err(|error| io_error(&*files, crash_marks::NAME, "clear", &error))?;
     }
     engine.fill_reserve();
     Ok(Recovered {
@@ -142,14 +92,149 @@ pub(super) fn recover(
     })
 }
 
-/// What keeps other processes out until it is dropped.
+/// The log of this opening, and all that its first segment needs.
+struct BegunLog {
+    log: LogWriter,
+    cipher: Cipher,
+    reserve: Reserve,
+    /// The header of the segment that begins; one that begins later has the same.
+    opened: Opened,
+}
+
+/// A log whose records were applied to an index.
+#[derive(Default)]
+struct ReplayedLog {
+    index: Index,
+    time_line: TimeLine,
+    closed: Vec<ClosedSegment>,
+    /// The header of the last segment.
+    last: Option<Opened>,
+    /// The folder has a file of live settings.
+    configured: bool,
+}
+
+impl ReplayedLog {
+    /// Reads the whole folder, and checks that no file is missing.
+    fn read(files: &dyn Files, keys: &CipherKeys) -> Result<Self, StoreError> {
+        let mut replayed = Self::default();
+        log_scan::for_each(files, |opened, segment| {
+            replayed.segment(files, keys, opened, segment)
+        })?;
+        if replayed.last.is_none() {
+            orphans(files)?;
+        }
+        replayed.configured = configured(files, replayed.last.as_ref())?;
+        Ok(replayed)
+    }
+
+    /// Replays the next segment.
+    fn segment(
+        &mut self,
+        files: &dyn Files,
+        keys: &CipherKeys,
+        opened: Opened,
+        segment: LoadedSegment,
+    ) -> Result<(), StoreError> {
+        keys.check(files, segment.number, opened.ring)?;
+        self.index.begin_segment(segment.number, opened.base);
+        self.time_line.opened(&opened);
+        let mut synced = HEADER as u32;
+        let end = segment.replay(files, |record, place, weight| {
+            if let LogRecord::Synced { upto } = record {
+                synced = synced.max(upto);
+            }
+            self.time_line.record(&record);
+            let functions = &mut self.index.functions;
+            for fact in facts(&record, |name| functions.number(name)) {
+                self.index.apply(fact, place, weight);
+            }
+            Ok(())
+        })?;
+        if segment.is_emptied() {
+            self.index.tables.set_emptied(segment.number);
+        }
+        if segment.is_last() && !end.closed {
+            let behind = segment.length() - u64::from(end.at);
+            let file = files.path(&segment_file::name(segment.number));
+            telemetry::store_not_closed(&file, u64::from(end.at), behind);
+        }
+        segment.make_durable(files, synced, end.at)?;
+        self.closed.push(segment.close(end.at));
+        self.last = Some(opened);
+        Ok(())
+    }
+
+    /// Gives an empty last segment up for the one that begins now, unless only one of the two is encrypted.
+    fn reuse_empty_segment(&mut self, is_encrypted: bool) {
+        let last = self.last.as_ref();
+        let alike = last.is_some_and(|last| last.ring.is_some() == is_encrypted);
+        let is_empty = self.closed.last().is_some_and(ClosedSegment::is_empty);
+        if alike && self.closed.len() > 1 && is_empty {
+            self.closed.pop();
+            self.index.tables.drop_newest();
+        }
+    }
+
+    /// Begins a segment behind the others. Without room or a descriptor, it begins later.
+    fn begin(
+        &mut self,
+        files: &Arc<dyn Files>,
+        keys: CipherKeys,
+        clock: &Clock,
+        segment_max: u32,
+    ) -> Result<BegunLog, StoreError> {
+        let closed = std::mem::take(&mut self.closed);
+        let mut reserve = Reserve::find(&**files, segment_max)
+            .map_err(|error| io_error(&**files, reserve::NAME, "open", &error))?;
+        let next = closed.last().map_or(1, |last| last.number + 1);
+        let now = clock.now();
+        let cipher = keys.unlock(&**files, next, now.stored(), || reserve.give_up_all())?;
+        self.index.next = self.index.next.max(1);
+        let opened = Opened {
+            incarnation: self.time_line.incarnation + 1,
+            base: self.index.next,
+            previous: closed.last().map(|last| (last.number, last.end)),
+            // Read anew, and before the uptime: the time between the two makes events late, not early.
+            at: clock.now().0,
+            boot: boot(clock),
+            ring: cipher.ring(),
+            configured: self.configured,
+        };
+        let make_room = || reserve.give_up_all();
+        let log = LogWriter::begin(files.clone(), closed, &opened, make_room)?;
+        Ok(BegunLog {
+            log,
+            cipher,
+            reserve,
+            opened,
+        })
+    }
+
+    /// Opens the crash marks. Returns them, and the events that ran when a process died.
+    fn crash_marks(
+        &self,
+        files: &dyn Files,
+        begun: &BegunLog,
+    ) -> Result<(CrashMarks, Vec<RequestId>), StoreError> {
+        let unrecorded = self.time_line.counted..begun.opened.incarnation;
+        let (mut crash_marks, ran) = CrashMarks::open(files, unrecorded)
+            .map_err(|error| io_error(files, crash_marks::NAME, "open", &error))?;
+        if begun.log.is_over() {
+            // No header names this incarnation: its crash marks count as those of the one before.
+            crash_marks.continues(self.time_line.incarnation);
+        }
+        Ok((crash_marks, ran))
+    }
+}
+
+/// Keeps other processes out until it is dropped.
 pub(super) type Lock = Box<dyn std::any::Any + Send + Sync>;
 
-/// Locks the folder.
+/// Locks the folder. Another process that uses it is an error.
 pub(super) fn lock(files: &dyn Files) -> Result<Lock, StoreError> {
     let lock = files
         .lock(LOCK)
-        .map_err(|error| file_error::io_error(files, LOCK, "lock", &error))?;
+        .map_err(|error| io_error(files, LOCK, "lock", &error))?;
     lock.ok_or_else(|| {
         let message = format!(
             "`{}` is in use by another process: stop that one, or use another folder",
@@ -159,8 +244,8 @@ pub(super) fn lock(files: &dyn Files) -> Result<Lock, StoreError> {
     })
 }
 
-/// Whether there is a file of what was set of functions; a refusal if there must be, or if it is damaged. `last` is the
-/// header of the log's last segment.
+/// Returns whether the folder has a file of live settings. It is an error if that is damaged, or if the header of the last
+/// segment, `last`, says that it must be there.
 pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<bool, StoreError> {
     if configuration::read(files)?.is_some() {
         return Ok(true);
@@ -171,10 +256,10 @@ pub(super) fn configured(files: &dyn Files, last: Option<&Opened>) -> Result<boo
     }
 }
 
-/// Without a log, nothing may be there that is made when the log is.
+/// Refuses a folder without a log that has files which are only made after a log.
 pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
     let names = files.list();
-    let names = names.map_err(|error| file_error::io_error(files, "", "list", &error))?;
+    let names = names.map_err(|error| io_error(files, "", "list", &error))?;
     let beside = [crash_marks::NAME, configuration::NAME, reserve::NAME];
     let Some(orphan) = names.iter().find(|name| beside.contains(&name.as_str())) else {
         return Ok(());
@@ -188,47 +273,34 @@ pub(super) fn orphans(files: &dyn Files) -> Result<(), StoreError> {
 }
 
 impl Engine {
-    /// Keeps back room for the ends of events. Without it none are taken.
+    /// Reserves room for the settlements of events. Without it the store takes no events.
     fn fill_reserve(&mut self) {
         let files = self.reader.files.clone();
         if let Err(error) = self.reserve.fill(&*files) {
-            let error = file_error::io_error(&*files, reserve::NAME, "keep room back in", &error);
+            let error = io_error(&*files, reserve::NAME, "keep room back in", &error);
             self.set_health(Health::Full(error.to_string()));
         }
     }
 
-    /// These ran when the process died. Answers whether that is on record: on a full disk it may have to wait for the next
-    /// opening, and is known to this one alone.
-    fn died(&mut self, ran: &[crate::event::request_id::RequestId]) -> Result<bool, StoreError> {
+    /// Counts a death for the events that ran when the process died. Returns whether the deaths are on record: on a full
+    /// disk only this process knows them, and the next opening counts them again.
+    fn died(&mut self, ran: &[RequestId]) -> Result<bool, StoreError> {
         let reader = self.reader.clone();
         let mut index = reader.index.lock();
         let mut batch = Batch::new(&reader.cipher, self.log.end(), index.next);
-        let parked = |seq: &u64| {
+        let spilled = |seq: &u64| {
             let entry = index.entry(*seq);
             entry.is_some_and(|entry| entry.state == EntryState::Spilled)
         };
         let died: BTreeSet<_> = ran.iter().filter_map(|&id| index.seq(id)).collect();
-        for seq in died.into_iter().filter(parked) {
+        for seq in died.into_iter().filter(spilled) {
             let deaths = index.tail(seq).map_or(0, |tail| tail.deaths);
             batch.died(seq, deaths + 1)?;
         }
         if batch.bytes.is_empty() {
             return Ok(true);
         }
-        let mut written = match self.log.is_over() {
-            true => Ok(false),
-            false => self.log.write(&batch.bytes).map(|()| true),
-        };
-        if written.as_ref().is_err_and(StoreError::is_passing) {
-            written = match self.reserve.give_up_all() {
-                true => self.log.write(&batch.bytes).map(|()| true),
-                false => Ok(false),
-            };
-        }
-        let written = match written {
-            Err(error) if error.is_passing() => false,
-            written => written?,
-        };
+        let written = self.write_if_room(&batch.bytes)?;
         if written {
             self.log.sync()?;
         }
@@ -237,143 +309,22 @@ impl Engine {
         }
         Ok(written)
     }
-}
 
-/// The store's time line, as far as the records tell.
-#[derive(Default)]
-pub(super) struct TimeLine {
-    incarnation: u64,
-    /// What ran before this incarnation and died is on record.
-    counted: u64,
-    latest: u64,
-    reference: Option<(u64, Boot)>,
-}
-
-impl TimeLine {
-    fn opened(&mut self, opened: &Opened) {
-        self.incarnation = opened.incarnation;
-        self.reference = opened.boot.map(|boot| (opened.at, boot));
-        self.saw(opened.at);
+    /// Writes to the log, if need be in the room of the reserve. Returns `false` if there is none.
+    fn write_if_room(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let mut written = match self.log.is_over() {
+            true => Ok(false),
+            false => self.log.write(bytes).map(|()| true),
+        };
+        if written.as_ref().is_err_and(StoreError::is_passing) {
+            written = match self.reserve.give_up_all() {
+                true => self.log.write(bytes).map(|()| true),
+                false => Ok(false),
+            };
+        }
+        match written {
+            Err(error) if error.is_passing() => Ok(false),
+            written => written,
+        }
     }
-
-    fn saw(&mut self, at: u64) {
-        self.latest = self.latest.max(at);
-    }
-
-    /// What time it is. Since the machine's last start that is certain, whatever its clock was set to; across a start its
-    /// clock is believed, unless it has gone back.
-    fn present(&self, clock: &Clock) -> Time {
-        let since = self
-            .reference
-            .zip(boot(clock))
-            .and_then(|((at, then), now)| {
-                let same = then.id == now.id;
-                same.then(|| at + now.uptime.saturating_sub(then.uptime))
-            });
-        Time(since.unwrap_or(clock.now().0).max(self.latest))
-    }
-}
-
-/// What the index is to learn of a record: of an event that came with a key, two facts.
-pub(super) fn facts(
-    index: &mut Index,
-    record: LogRecord<'_>,
-    line: &mut TimeLine,
-) -> impl Iterator<Item = Fact> + use<> {
-    let mut taken = None;
-    let fact = match record {
-        LogRecord::Opened(_)
-        | LogRecord::Synced { .. }
-        | LogRecord::Closed
-        | LogRecord::Oldest
-        | LogRecord::Emptied => {
-            return None.into_iter().chain(None);
-        }
-        LogRecord::Lost => Fact::Lost,
-        LogRecord::Event(event) | LogRecord::Scheduled(event, _) => {
-            line.saw(event.accepted);
-            let function = index.function(event.function);
-            let side = event.side.as_deref();
-            let moved = side.is_some_and(|side| side.moved);
-            if let Some((key, until)) = side.filter(|_| !moved).and_then(|side| side.key.as_ref()) {
-                taken = Some(Fact::Key {
-                    function,
-                    key: (**key).into(),
-                    first: event.id,
-                    until: *until,
-                });
-            }
-            let tail = side
-                .filter(|side| side.attempts > 0 || side.deaths > 0)
-                .map(|side| Tail {
-                    last: None,
-                    attempts: side.attempts,
-                    uncounted: side.uncounted,
-                    deaths: side.deaths,
-                    burial: 0,
-                });
-            Fact::Event {
-                seq: event.seq,
-                function,
-                due: event.due,
-                bytes: event.payload.bytes.len() as u32,
-                delayed: event.due > event.accepted || side.is_some_and(|side| side.attempts > 0),
-                chosen_id: side
-                    .is_some_and(|side| side.id_is_chosen)
-                    .then_some(event.id),
-                replaces: side.filter(|_| !moved).and_then(|side| side.redriven_from),
-                tail,
-            }
-        }
-        LogRecord::Rescheduled {
-            seq,
-            attempts,
-            uncounted,
-            due,
-            ..
-        } => Fact::Rescheduled {
-            seq,
-            due,
-            attempts,
-            uncounted,
-        },
-        LogRecord::Finished(end) => {
-            line.saw(end.at);
-            Fact::Finished {
-                seq: end.seq,
-                id: end.id,
-                function: index.function(end.function),
-                at: end.at,
-                bytes: end.result.map_or(0, |result| result.bytes.len() as u32),
-            }
-        }
-        LogRecord::Buried {
-            seq, at, attempts, ..
-        } => {
-            line.saw(at);
-            Fact::Buried { seq, attempts }
-        }
-        LogRecord::Forgotten { seq } => Fact::Forgotten { seq },
-        LogRecord::Died { seq, deaths } => {
-            line.counted = line.incarnation;
-            Fact::Died { seq, deaths }
-        }
-        LogRecord::Key {
-            function,
-            key,
-            first,
-            until,
-        } => Fact::Key {
-            function: index.function(function),
-            key: key.into(),
-            first,
-            until,
-        },
-        LogRecord::Executed(executed) => Fact::Executed {
-            function: index.function(executed.function),
-            key: executed.key,
-            until: executed.until,
-        },
-    };
-    Some(fact).into_iter().chain(taken)
 }

@@ -12,7 +12,7 @@ use super::cipher::Unlock;
 /// [`StoreErrorKind::Full`](crate::StoreErrorKind::Full) or [`StoreErrorKind::Short`](crate::StoreErrorKind::Short) until
 /// there is some. No file grows beyond the process's limit (`ulimit -f`).
 #[derive(Clone)]
-#[must_use = "it says what `Builder::disk` is to open"]
+#[must_use = "settings do nothing before `Builder::disk` opens the folder"]
 pub struct Disk {
     pub(super) path: PathBuf,
     pub(super) segment_bytes: u32,

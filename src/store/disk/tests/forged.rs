@@ -288,7 +288,7 @@ fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
             bytes[..HEADER].copy_from_slice(&header::write(1, &opened).unwrap());
         });
         let error = super::open(&unnamed, &sealed(&path), 0).err().unwrap();
-        assert!(error.to_string().contains("isn't sealed"), "{error}");
+        assert!(error.to_string().contains("isn't encrypted"), "{error}");
         assert!(!verified(&unnamed).is_sound());
         // And by the file of keys, with a checksum that is right.
         let later = left.with("keys", |bytes| {

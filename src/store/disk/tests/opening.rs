@@ -7,7 +7,7 @@ use super::{Disk, DiskStore, append, at, event, fetch, filler, keep, kill, open,
 use super::{succeed, virtual_time};
 use crate::error::StoreErrorKind;
 use crate::event::request_id::RequestId;
-use crate::store::disk::files::Files;
+use crate::store::disk::files::{Files, Folder};
 use crate::store::disk::simulated::SimulatedFolder;
 use crate::store::disk::verify::{Extent, verify, verify_files};
 

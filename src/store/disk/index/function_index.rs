@@ -1,4 +1,4 @@
-//! A shelf: what waits for one function, and what is remembered of what it did.
+//! The index of one function: the order of its overflow, and its finished events.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -8,7 +8,7 @@ use super::segment_table::{EntryState, IndexEntry, Tables};
 use crate::event::function_name::FunctionName;
 use crate::store::Retained;
 
-/// What a function that isn't open yet may have; its own bounds hold once it is.
+/// The bounds of a function before it is opened with its own.
 const RETAINED_UNTIL_OPENED: Retained = Retained {
     events_max: 100_000,
     bytes_max: 64 << 20,
@@ -16,32 +16,33 @@ const RETAINED_UNTIL_OPENED: Retained = Retained {
     keys_max: u32::MAX,
 };
 
-/// Places that may stand for nothing.
+/// Outdated places in the order that are always allowed.
 pub(super) const STALE: u64 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct FunctionIndex {
     pub(super) name: FunctionName,
-    /// The functions, by number, under whose names it was known before: what is on their shelves is its own.
+    /// The numbers of its former names. Their events belong to it.
     pub(super) former: Vec<u32>,
-    /// Places of parked events. One that left otherwise than in its turn is passed over.
+    /// The events of the overflow that are due. The place of an event that left out of order is outdated, and skipped.
     pub(super) ready: VecDeque<u64>,
+    /// The delayed events of the overflow: due time and number. Places can be outdated here too.
     pub(super) delayed: BinaryHeap<Reverse<(u64, u64)>>,
-    parked: OverflowCounts,
-    /// In the order of their ends.
+    overflow: OverflowCounts,
+    /// The finished events, oldest first.
     finished: VecDeque<FinishedEntry>,
     finished_bytes: u64,
     pub(super) retained: Retained,
-    /// Deduplication keys that are taken.
+    /// The number of its deduplication keys.
     pub(super) keys: u32,
 }
 
-/// How many events are parked, and the bytes of their payloads.
+/// The number of events in an overflow, and the bytes of their payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct OverflowCounts {
-    pub(super) ready: u64,
-    pub(super) delayed: u64,
-    pub(super) bytes: u64,
+pub(in crate::store::disk) struct OverflowCounts {
+    pub(in crate::store::disk) ready: u64,
+    pub(in crate::store::disk) delayed: u64,
+    pub(in crate::store::disk) bytes: u64,
 }
 
 impl std::ops::AddAssign for OverflowCounts {
@@ -66,7 +67,7 @@ impl FunctionIndex {
             former: Vec::new(),
             ready: VecDeque::new(),
             delayed: BinaryHeap::new(),
-            parked: OverflowCounts::default(),
+            overflow: OverflowCounts::default(),
             finished: VecDeque::new(),
             finished_bytes: 0,
             retained: RETAINED_UNTIL_OPENED,
@@ -74,47 +75,47 @@ impl FunctionIndex {
         }
     }
 
-    // --- what waits
+    // --- the overflow
 
-    pub(super) fn parked(&self) -> OverflowCounts {
-        self.parked
+    pub(super) fn overflow(&self) -> OverflowCounts {
+        self.overflow
     }
 
-    /// Takes in an event that is parked from now on.
-    pub(super) fn put(&mut self, seq: u64, entry: &IndexEntry, tables: &Tables) {
+    /// Adds an event to the overflow.
+    pub(super) fn insert(&mut self, seq: u64, entry: &IndexEntry, tables: &Tables) {
         self.sweep(tables);
         if entry.delayed {
             self.delayed.push(Reverse((entry.due, seq)));
-            self.parked.delayed += 1;
+            self.overflow.delayed += 1;
         } else {
             self.ready.push_back(seq);
-            self.parked.ready += 1;
+            self.overflow.ready += 1;
         }
-        self.parked.bytes += u64::from(entry.bytes);
+        self.overflow.bytes += u64::from(entry.bytes);
     }
 
-    /// An event is no longer parked.
-    pub(super) fn leave(&mut self, entry: &IndexEntry) {
+    /// Counts an event out that left the overflow. Its place in the order is outdated.
+    pub(super) fn count_out(&mut self, entry: &IndexEntry) {
         if entry.delayed {
-            self.parked.delayed -= 1;
+            self.overflow.delayed -= 1;
         } else {
-            self.parked.ready -= 1;
+            self.overflow.ready -= 1;
         }
-        self.parked.bytes -= u64::from(entry.bytes);
+        self.overflow.bytes -= u64::from(entry.bytes);
     }
 
-    /// Clears away the places of events that left otherwise than in their turn, if there are many.
+    /// Removes outdated places, if there are many.
     fn sweep(&mut self, tables: &Tables) {
-        if self.delayed.len() as u64 > 2 * self.parked.delayed + STALE {
+        if self.delayed.len() as u64 > 2 * self.overflow.delayed + STALE {
             let waits = |&Reverse((due, seq)): &_| waits(tables, seq, Some(due));
             self.delayed.retain(waits);
         }
-        if self.ready.len() as u64 > 2 * self.parked.ready + STALE {
+        if self.ready.len() as u64 > 2 * self.overflow.ready + STALE {
             self.ready.retain(|&seq| waits(tables, seq, None));
         }
     }
 
-    /// The parked event that is due first: when, and its number. Places that stand for nothing are dropped on the way.
+    /// Returns the due time and the number of the first event. Removes outdated places on the way.
     pub(super) fn first(&mut self, tables: &Tables) -> Option<(u64, u64)> {
         while let Some(&seq) = self.ready.front()
             && !waits(tables, seq, None)
@@ -132,7 +133,7 @@ impl FunctionIndex {
         ready.into_iter().chain(delayed).min()
     }
 
-    /// Drops the place of the event that is due first.
+    /// Removes the place of the first event.
     pub(super) fn pop(&mut self, first: u64) {
         if self.ready.front() == Some(&first) {
             self.ready.pop_front();
@@ -141,25 +142,25 @@ impl FunctionIndex {
         }
     }
 
-    /// Gives back memory that many more events needed.
+    /// Frees the memory of a much longer overflow.
     pub(super) fn shrink(&mut self) {
         if self.ready.len() < self.ready.capacity() / 8 {
             self.ready.shrink_to(self.ready.len() * 2);
         }
     }
 
-    // --- what is over
+    // --- finished events
 
-    /// Remembers an event that finished.
-    pub(super) fn finish(&mut self, seq: u64, at: u64, bytes: u32) {
-        // One that moved comes late, and is older than those that didn't.
+    /// Adds an event that finished.
+    pub(super) fn push_finished(&mut self, seq: u64, at: u64, bytes: u32) {
+        // A moved event is added late, and goes before those that finished after it.
         let rank = self.finished.partition_point(|before| before.at <= at);
         self.finished.insert(rank, FinishedEntry { seq, at, bytes });
         self.finished_bytes += u64::from(bytes);
     }
 
-    /// Forgets the oldest finished event, if there are more than are retained, or it is too old.
-    pub(super) fn forget(&mut self, now: u64) -> Option<u64> {
+    /// Removes and returns the oldest finished event, if there are more than the bounds allow, or it is too old.
+    pub(super) fn pop_finished(&mut self, now: u64) -> Option<u64> {
         let oldest = self.finished.front()?;
         let age = Duration::from_nanos(now.saturating_sub(oldest.at));
         let within = self.finished.len() as u64 <= u64::from(self.retained.events_max)
@@ -168,13 +169,13 @@ impl FunctionIndex {
         if within {
             return None;
         }
-        let forgotten = self.finished.pop_front()?;
-        self.finished_bytes -= u64::from(forgotten.bytes);
-        Some(forgotten.seq)
+        let removed = self.finished.pop_front()?;
+        self.finished_bytes -= u64::from(removed.bytes);
+        Some(removed.seq)
     }
 }
 
-/// Does the place of an event, among the delayed with its time or among the ready, still stand for it?
+/// Returns whether an event still waits at a place of the order: with its time among the delayed, without among the ready.
 fn waits(tables: &Tables, seq: u64, due: Option<u64>) -> bool {
     tables.entry(seq).is_some_and(|entry| {
         let delayed = entry.delayed.then_some(entry.due);

@@ -1,40 +1,41 @@
-//! The tables: where the record of every event lies, segment by segment.
+//! The tables of the segments: the entry of every event, and how much of each segment is still needed.
 //!
-//! An event stands in the table of the segment that it was accepted in, at the place that its number gives it; once its
-//! record lies elsewhere, it is among the moved.
+//! An event's entry is in the table of the segment that accepted it, at the position that follows from its number. When its
+//! record lies in another segment, the entry is among the moved ones.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::frame::FramePlace;
+use crate::store::disk::frame::FramePlace;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryState {
-    /// Pending; the runtime has it.
+pub(in crate::store::disk) enum EntryState {
+    /// Pending; the runtime holds it.
     Held,
-    /// Pending, and only here.
+    /// Pending, in the overflow.
     Spilled,
-    /// Over; its end is remembered.
+    /// Succeeded or cancelled, and remembered.
     Done,
+    /// A dead letter.
     Dead,
-    /// Nothing is known of it any more.
+    /// Forgotten.
     Gone,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IndexEntry {
-    pub(super) place: FramePlace,
-    pub(super) due: u64,
-    pub(super) function: u32,
-    /// Of its payload, or of its result.
-    pub(super) bytes: u32,
-    /// What its records take in the log: those that are needed for it.
-    pub(super) weight: u32,
-    pub(super) state: EntryState,
-    pub(super) delayed: bool,
+pub(in crate::store::disk) struct IndexEntry {
+    pub(in crate::store::disk) place: FramePlace,
+    pub(in crate::store::disk) due: u64,
+    pub(in crate::store::disk) function: u32,
+    /// The length of its payload, or of its result.
+    pub(in crate::store::disk) bytes: u32,
+    /// The length of its needed records in the log.
+    pub(in crate::store::disk) weight: u32,
+    pub(in crate::store::disk) state: EntryState,
+    pub(in crate::store::disk) delayed: bool,
 }
 
 impl IndexEntry {
-    pub(super) fn is_pending(&self) -> bool {
+    pub(in crate::store::disk) fn is_pending(&self) -> bool {
         matches!(self.state, EntryState::Held | EntryState::Spilled)
     }
 }
@@ -42,25 +43,25 @@ impl IndexEntry {
 /// A deduplication key of a function.
 pub(super) type DeduplicationKey = (u32, Box<str>);
 /// The digest of an idempotency key of a function.
-pub(super) type ExecutionKey = (u32, [u8; 32]);
+pub(in crate::store::disk) type ExecutionKey = (u32, [u8; 32]);
 
-/// A segment, and the events that were accepted in it.
+/// A segment, and the events that it accepted.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) number: u32,
+pub(in crate::store::disk) struct Table {
+    pub(in crate::store::disk) number: u32,
     base: u64,
     entries: Vec<IndexEntry>,
-    /// Events of earlier segments whose records lie here, and keys; some may have gone.
-    guests: Vec<u64>,
+    /// Events of earlier segments that were moved here; some may be gone.
+    moved_in: Vec<u64>,
     pub(super) keys: Vec<DeduplicationKey>,
     pub(super) executions: Vec<ExecutionKey>,
-    /// Events and keys whose records lie here and are needed, and their bytes.
+    /// The number of events, keys and results whose needed record lies here, and the bytes of those records.
     live: u64,
     live_bytes: u64,
-    /// The oldest and the newest segment that held a record which one of these supersedes. While one of those is there,
-    /// these must be.
+    /// The oldest and the newest segment with a record that one of this segment supersedes. While one of those segments
+    /// exists, this one must.
     supersedes: Option<(u32, u32)>,
-    /// Its records were taken out.
+    /// Its records were removed; its file stays, because older ones do.
     is_emptied: bool,
 }
 
@@ -71,17 +72,17 @@ impl Table {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Tables {
+pub(in crate::store::disk) struct Tables {
     tables: VecDeque<Table>,
-    /// Events whose record doesn't lie in the segment that they were accepted in.
+    /// Events whose record lies in another segment than the one that accepted them.
     moved: BTreeMap<u64, IndexEntry>,
 }
 
 impl Tables {
     // --- segments
 
-    /// A segment begins: events from `base` on are accepted in it.
-    pub(super) fn begin(&mut self, number: u32, base: u64) {
+    /// Begins a segment, for events from number `base` on.
+    pub(in crate::store::disk) fn begin(&mut self, number: u32, base: u64) {
         self.tables.push_back(Table {
             number,
             base,
@@ -89,26 +90,26 @@ impl Tables {
         });
     }
 
-    pub(super) fn drop_newest(&mut self) {
+    pub(in crate::store::disk) fn drop_newest(&mut self) {
         self.tables.pop_back();
     }
 
-    pub(super) fn drop_oldest(&mut self) {
+    pub(in crate::store::disk) fn drop_oldest(&mut self) {
         self.tables.pop_front();
     }
 
-    /// The oldest segment, unless it is the last one too.
-    pub(super) fn oldest(&self) -> Option<&Table> {
+    /// Returns the oldest segment, unless it is the last one too.
+    pub(in crate::store::disk) fn oldest(&self) -> Option<&Table> {
         self.tables.front().filter(|_| self.tables.len() > 1)
     }
 
-    /// The oldest segment, if nothing in it is needed and it isn't the last.
-    pub(super) fn emptied(&self) -> Option<u32> {
+    /// Returns the oldest segment, if none of its records is needed and it isn't the last.
+    pub(in crate::store::disk) fn emptied(&self) -> Option<u32> {
         let oldest = self.oldest()?;
         (oldest.live == 0).then_some(oldest.number)
     }
 
-    /// A record in segment `newer` supersedes one that lies in segment `older`.
+    /// Notes that a record in segment `newer` supersedes one in segment `older`.
     pub(super) fn supersede(&mut self, newer: u32, older: u32) {
         if let Some(table) = self.segment(newer).filter(|_| older < newer) {
             let (oldest, newest) = table.supersedes.unwrap_or((older, older));
@@ -116,15 +117,15 @@ impl Tables {
         }
     }
 
-    pub(super) fn set_emptied(&mut self, number: u32) {
+    pub(in crate::store::disk) fn set_emptied(&mut self, number: u32) {
         if let Some(table) = self.segment(number) {
             table.is_emptied = true;
         }
     }
 
-    /// The segments, but for the last one, that can be emptied as soon as nothing in them is needed; and how many bytes of
-    /// each are. What they supersede is gone.
-    pub(super) fn free(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+    /// Returns the closed segments that can be emptied as soon as no record in them is needed, because all records that
+    /// they supersede are gone; and how many records and bytes of each are needed.
+    fn free(&self) -> impl Iterator<Item = (u32, u64, u64)> {
         let closed = self.tables.len().saturating_sub(1);
         let free = self.tables.iter().take(closed).filter(|table| {
             let superseded = table.supersedes.is_some_and(|(oldest, newest)| {
@@ -135,7 +136,18 @@ impl Tables {
         free.map(|table| (table.number, table.live, table.live_bytes))
     }
 
-    /// The segments that are there of these.
+    /// Returns a segment whose records can be removed now.
+    pub(in crate::store::disk) fn unneeded(&self) -> Option<u32> {
+        let unneeded = self.free().find(|(_, live, _)| *live == 0);
+        unneeded.map(|(number, ..)| number)
+    }
+
+    /// Returns the segments that can be emptied once their needed records are moved, and the bytes of those.
+    pub(in crate::store::disk) fn movable_segments(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.free().map(|(number, _, bytes)| (number, bytes))
+    }
+
+    /// Returns the existing segments from `oldest` to `newest`.
     fn between(&self, oldest: u32, newest: u32) -> impl Iterator<Item = &Table> {
         let first = self.tables.front().map_or(0, |table| table.number);
         let skipped = oldest.saturating_sub(first) as usize;
@@ -143,18 +155,18 @@ impl Tables {
         tables.take_while(move |table| table.number <= newest)
     }
 
-    /// How many bytes of the last segment are needed.
-    pub(super) fn last_live_bytes(&self) -> u64 {
+    /// Returns how many bytes of the last segment are needed.
+    pub(in crate::store::disk) fn last_live_bytes(&self) -> u64 {
         self.tables.back().map_or(0, |table| table.live_bytes)
     }
 
-    /// The number of the first event that the last segment accepted, or will accept.
+    /// Returns the number of the first event that the last segment accepted, or will accept.
     pub(super) fn last_base(&self) -> u64 {
         self.tables.back().map_or(0, |table| table.base)
     }
 
-    /// Events whose record lies in this segment and is needed: some of them.
-    pub(super) fn movable(&self, number: u32, limit: usize) -> Vec<u64> {
+    /// Returns up to `limit` events whose needed record lies in this closed segment.
+    pub(in crate::store::disk) fn movable(&self, number: u32, limit: usize) -> Vec<u64> {
         let Some(table) = self.closed(number) else {
             return Vec::new();
         };
@@ -165,35 +177,35 @@ impl Tables {
             let entry = self.moved.get(seq);
             entry.is_some_and(|entry| entry.place.segment == table.number)
         };
-        // One that came and ended here is a guest twice.
+        // An event that was moved here and finished here is in the list twice.
         let mut known = HashSet::new();
         own.map(|(seq, _)| seq)
-            .chain(table.guests.iter().copied().filter(here))
+            .chain(table.moved_in.iter().copied().filter(here))
             .filter(|&seq| known.insert(seq))
             .take(limit)
             .collect()
     }
 
-    /// The segment with this number, unless it is the last one.
+    /// Returns the segment with this number, unless it is the last one.
     pub(super) fn closed(&self, number: u32) -> Option<&Table> {
         let first = self.oldest()?.number;
         let at = number.checked_sub(first)? as usize;
         self.tables.get(at).filter(|_| at + 1 < self.tables.len())
     }
 
-    /// The segment with this number.
+    /// Returns the segment with this number.
     pub(super) fn segment(&mut self, number: u32) -> Option<&mut Table> {
         let first = self.tables.front()?.number;
         self.tables.get_mut(number.checked_sub(first)? as usize)
     }
 
-    // --- what is needed of them
+    // --- the needed records
 
-    pub(super) fn live_bytes(&self) -> u64 {
+    pub(in crate::store::disk) fn live_bytes(&self) -> u64 {
         self.tables.iter().map(|table| table.live_bytes).sum()
     }
 
-    pub(super) fn live(&self) -> u64 {
+    pub(in crate::store::disk) fn live(&self) -> u64 {
         self.tables.iter().map(|table| table.live).sum()
     }
 
@@ -211,8 +223,8 @@ impl Tables {
         }
     }
 
-    /// Another record is needed for the event: one that leads back to those before.
-    pub(super) fn weigh(&mut self, seq: u64, weight: u32) {
+    /// Counts another record of the event, which leads back to those before.
+    pub(super) fn add_weight(&mut self, seq: u64, weight: u32) {
         let Some(entry) = self.entry_mut(seq) else {
             return;
         };
@@ -243,7 +255,7 @@ impl Tables {
         self.moved.get_mut(&seq)
     }
 
-    /// Where the event stands among those that were accepted in a segment that exists.
+    /// Returns the table and the position of an event in the existing segment that accepted it.
     fn own(&self, seq: u64) -> Option<(usize, usize)> {
         let table = self
             .tables
@@ -253,24 +265,24 @@ impl Tables {
         (at < self.tables[table].entries.len()).then_some((table, at))
     }
 
-    /// Every event that something is known of.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &IndexEntry)> {
+    /// Returns all events that are not forgotten.
+    pub(in crate::store::disk) fn all(&self) -> impl Iterator<Item = (u64, &IndexEntry)> {
         let own = self.tables.iter().flat_map(Table::own);
         let own = own.filter(|(_, entry)| entry.state != EntryState::Gone);
         let moved = self.moved.iter().map(|(&seq, entry)| (seq, entry));
         moved.chain(own)
     }
 
-    /// The events after number `after`, in their order: with entries that are gone where nothing is known.
+    /// Returns the events after number `after`, in their order. Forgotten ones have entries that are gone.
     pub(super) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &IndexEntry)> {
         let from = after.saturating_add(1);
         let moved = self.moved.range(from..).map(|(&seq, entry)| (seq, entry));
-        // What moved comes from before all tables, or is over.
+        // Moved events are older than all tables, or finished.
         let first = self.tables.front().map_or(0, |table| table.base);
         let moved = moved.take_while(move |&(seq, _)| seq < first);
         let own = self.tables.iter().flat_map(move |table| {
             let skip = from.saturating_sub(table.base) as usize;
-            // What moved already from the oldest one.
+            // Some events of the oldest segment were moved already.
             table
                 .own()
                 .skip(skip)
@@ -282,12 +294,12 @@ impl Tables {
         moved.chain(own)
     }
 
-    /// The event's record lies there now. Answers whether it is the next one to be accepted in the last segment.
+    /// Inserts an event, or moves it to another record. Returns whether the last segment accepts it now.
     pub(super) fn insert(&mut self, seq: u64, entry: IndexEntry) -> bool {
         let Some(last) = self.tables.back_mut() else {
             return false;
         };
-        // Events in front of it that a salvage could not save.
+        // A salvage could not save the events in front of it.
         let end = last.base + last.entries.len() as u64;
         if seq > end && seq - end <= entry.place.records_before() {
             let gone = IndexEntry {
@@ -301,30 +313,30 @@ impl Tables {
             self.count(entry.place, entry.weight);
             return true;
         }
-        last.guests.push(seq);
+        last.moved_in.push(seq);
         if let Some(&old) = self.entry(seq) {
             self.discount(old.place, old.weight);
         }
         self.count(entry.place, entry.weight);
-        self.leave(seq);
+        self.mark_gone(seq);
         self.moved.insert(seq, entry);
         false
     }
 
-    /// Nothing is to be known of the event any more. Answers whether anything was.
+    /// Forgets an event. Returns whether it was known.
     pub(super) fn remove(&mut self, seq: u64) -> bool {
         let Some(&entry) = self.entry(seq) else {
             return false;
         };
         self.discount(entry.place, entry.weight);
         if self.moved.remove(&seq).is_none() {
-            self.leave(seq);
+            self.mark_gone(seq);
         }
         true
     }
 
-    /// It no longer stands where it was accepted.
-    fn leave(&mut self, seq: u64) {
+    /// Marks the entry in the segment that accepted the event as gone.
+    fn mark_gone(&mut self, seq: u64) {
         if let Some((table, at)) = self.own(seq) {
             self.tables[table].entries[at].state = EntryState::Gone;
         }
