@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::record;
 use super::recovery::{self, Recovered};
 use super::settings::Disk;
-use super::threads::Threads;
+use super::threads::StoreThreads;
 use super::writer::{Drive, Writer};
 use crate::base::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
@@ -64,7 +64,7 @@ impl DiskStore {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         Self::open_with(files, disk, clock, |engine, writer| {
-            Ok(Box::new(Threads::start(engine, writer)?))
+            Ok(Box::new(StoreThreads::start(engine, writer)?))
         })
     }
 

@@ -78,7 +78,7 @@ pub(super) struct Engine {
 }
 
 /// The result of an append, sent once it is durable.
-type AppendResult = Result<Vec<Appended>, StoreError>;
+type AppendReply = Result<Vec<Appended>, StoreError>;
 
 impl Engine {
     pub(super) fn new(
@@ -250,7 +250,7 @@ impl Engine {
         &self,
         batch: &mut Batch<'_>,
         ops: &mut VecDeque<Op>,
-    ) -> Vec<(Op, Option<AppendResult>)> {
+    ) -> Vec<(Op, Option<AppendReply>)> {
         let commit_max = self.commit_max();
         let mut index = self.reader.index.lock();
         let mut taken = Vec::with_capacity(ops.len());
@@ -303,7 +303,7 @@ impl Engine {
     }
 
     /// Applies a written batch to the index, and then replies.
-    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<AppendResult>)>) -> Vec<ReadJob> {
+    fn conclude(&mut self, facts: Facts, taken: Vec<(Op, Option<AppendReply>)>) -> Vec<ReadJob> {
         let (mut jobs, mut appended, mut configured) = (Vec::new(), Vec::new(), Vec::new());
         let reader = self.reader.clone();
         let mut index = reader.index.lock();

@@ -10,11 +10,11 @@ use super::op::ReadJob;
 use super::writer::{Drive, Writer};
 use crate::error::StoreError;
 
-pub(super) struct Threads {
+pub(super) struct StoreThreads {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Threads {
+impl StoreThreads {
     pub(super) fn start(mut engine: Engine, writer: &Arc<Writer>) -> Result<Self, StoreError> {
         let (sender, jobs) = mpsc::channel::<ReadJob>();
         let reader = writer.reader.clone();
@@ -40,7 +40,7 @@ fn spawn(name: &str, run: Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>, St
     })
 }
 
-impl Drive for Threads {
+impl Drive for StoreThreads {
     fn enqueued(&self, writer: &Writer, _urgent: bool, wake: bool) {
         if wake {
             writer.notify();

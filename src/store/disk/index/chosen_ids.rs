@@ -7,13 +7,13 @@ use rustc_hash::FxHashMap;
 use crate::event::request_id::RequestId;
 
 #[derive(Debug, Default)]
-pub(super) struct ChosenIds {
+pub(super) struct ChosenIdIndex {
     events: HashMap<RequestId, u64>,
     /// The same, the other way round.
     ids: FxHashMap<u64, RequestId>,
 }
 
-impl ChosenIds {
+impl ChosenIdIndex {
     /// Returns the number of the event with this id.
     pub(super) fn get(&self, id: RequestId) -> Option<u64> {
         self.events.get(&id).copied()

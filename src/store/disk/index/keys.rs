@@ -14,13 +14,13 @@ const KEY_OVERHEAD: usize = 64;
 
 #[derive(Debug, Default)]
 pub(in crate::store::disk) struct RecordedKeys {
-    deduplication: ExpiringMap<DeduplicationKey, Recorded<RequestId>, u64>,
-    executions: ExpiringMap<ExecutionKey, Recorded<()>, u64>,
+    deduplication: ExpiringMap<DeduplicationKey, KeyRecord<RequestId>, u64>,
+    executions: ExpiringMap<ExecutionKey, KeyRecord<()>, u64>,
 }
 
 /// A value, and the record that holds it.
 #[derive(Debug)]
-struct Recorded<V> {
+struct KeyRecord<V> {
     value: V,
     place: FramePlace,
     bytes: u32,
@@ -60,7 +60,7 @@ impl RecordedKeys {
         place: FramePlace,
     ) -> bool {
         let bytes = (KEY_OVERHEAD + key.1.len()) as u32;
-        let recorded = Recorded {
+        let recorded = KeyRecord {
             value: first,
             place,
             bytes,
@@ -83,7 +83,7 @@ impl RecordedKeys {
         place: FramePlace,
         bytes: u32,
     ) {
-        let recorded = Recorded {
+        let recorded = KeyRecord {
             value: (),
             place,
             bytes,
@@ -158,7 +158,7 @@ impl RecordedKeys {
 }
 
 /// Counts the record at `place` instead of the one before.
-fn replace<V>(tables: &mut Tables, before: Option<Recorded<V>>, place: FramePlace, bytes: u32) {
+fn replace<V>(tables: &mut Tables, before: Option<KeyRecord<V>>, place: FramePlace, bytes: u32) {
     if let Some(before) = before {
         tables.discount(before.place, before.bytes);
         tables.supersede(place.segment, before.place.segment);

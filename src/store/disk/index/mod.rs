@@ -30,7 +30,7 @@ use rustc_hash::FxHashMap;
 
 use super::frame::FramePlace;
 use crate::event::request_id::RequestId;
-use chosen_ids::ChosenIds;
+use chosen_ids::ChosenIdIndex;
 use functions::Functions;
 use keys::RecordedKeys;
 use letters::LetterOrder;
@@ -47,7 +47,7 @@ const TRIM_EVERY: u64 = 1_000_000_000;
 pub(super) struct Index {
     pub(super) tables: Tables,
     tails: FxHashMap<u64, Tail>,
-    chosen_ids: ChosenIds,
+    chosen_ids: ChosenIdIndex,
     pub(super) functions: Functions,
     pub(super) letters: LetterOrder,
     pub(super) keys: RecordedKeys,
