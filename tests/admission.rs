@@ -1,4 +1,4 @@
-//! What is refused at the door, and what passes it.
+//! Admission: which invocations are refused, and which are accepted.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 

@@ -1,4 +1,4 @@
-//! What is promised while a runtime ends and afterwards: cancellations, the report, states, settings.
+//! The promises during a shutdown and after it: cancellations, the report, states, settings.
 #![cfg(all(feature = "testing", feature = "disk"))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -231,7 +231,7 @@ fn a_purge_after_the_end_removes_nothing() {
     });
 }
 
-/// A function that notes which numbers it ran.
+/// A function that records the numbers it ran.
 fn noting(ran: &Arc<Mutex<HashSet<u32>>>) -> Function {
     let ran = ran.clone();
     let note = move |event: Event<u32>| {
@@ -263,7 +263,7 @@ fn block<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-/// Callers on threads of their own, while the runtime ends.
+/// Callers on other threads, while the runtime ends.
 #[actix::test]
 async fn cancelled_events_run_in_no_later_process_and_the_others_do() {
     for round in 0..5 {

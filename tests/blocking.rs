@@ -39,7 +39,7 @@ where
     });
 }
 
-/// Until the function's one worker runs an event: its work has been given to the thread.
+/// Waits until the function's only worker runs an event, so that its work is on the thread.
 async fn until_running(simulation: &Simulation) {
     while simulation.running("f") == 0 {
         tokio::task::yield_now().await;
@@ -100,11 +100,11 @@ fn a_blocking_thread_survives_any_panic_of_its_handler() {
     });
 }
 
-/// What hangs until it is opened.
+/// A gate at which threads wait until it is opened.
 #[derive(Clone, Default)]
 struct Gate {
     open: Arc<(Mutex<bool>, Condvar)>,
-    /// Those that came to it.
+    /// The threads that have arrived.
     came: Arc<AtomicU32>,
 }
 
@@ -126,7 +126,7 @@ impl Gate {
     }
 }
 
-/// A function that hangs where it is told to.
+/// A function that hangs at the gate if its payload says so.
 fn hanging(gate: &Gate) -> Function {
     let gate = gate.clone();
     Function::blocking("f", move |event: Event<bool>| {
@@ -137,7 +137,7 @@ fn hanging(gate: &Gate) -> Function {
     })
 }
 
-/// Has tokio's clock stand still: that is for as long as a thread works.
+/// Stops tokio's clock, which stands still while a thread works.
 async fn until(holds: impl Fn() -> bool) {
     let since = std::time::Instant::now();
     while !holds() {
@@ -189,7 +189,7 @@ fn a_function_with_too_many_abandoned_threads_waits_for_one_to_return() {
     });
 }
 
-/// Fails the test if `what` takes for ever.
+/// Fails the test if `what` never ends.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(60);
     tokio::time::timeout(limit, what).await.unwrap()

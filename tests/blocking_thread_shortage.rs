@@ -14,7 +14,7 @@ use child::{Running, Voice};
 use redrive::{CallError, Event, FailureKind, Function, RetryPolicy, Runtime, Status};
 
 /// Bounds the memory that this process may map, or lifts the bound. Without memory for its stack no thread starts.
-/// Returns whether that could be done.
+/// Returns whether the system allowed it.
 fn limit(bytes: Option<u64>) -> bool {
     let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
     let (process, bound) = (std::process::id().to_string(), format!("--as={soft}:"));
@@ -46,7 +46,7 @@ async fn run_short(voice: &Voice) {
     let runtime = builder.arbiters(2).start().await.unwrap();
     let client = runtime.client();
     client.call::<()>("other", ()).await.unwrap();
-    // Whatever is small still fits; a stack has two megabytes.
+    // Small allocations still fit; a stack has two megabytes.
     if !limit(Some(mapped() + (1 << 20))) {
         return voice.say("no limit");
     }

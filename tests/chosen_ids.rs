@@ -1,5 +1,5 @@
-//! A request id that was forgotten may be proposed again, for another function. What is kept of the first event, its dead letter
-//! above all, stays the first function's.
+//! A forgotten request id may be chosen again for another function. The dead letter and the log of the first event still belong
+//! to the first function.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn die_twice(client: &Client) -> RequestId {
     id
 }
 
-/// Whose the letters of this id are, oldest first.
+/// Returns the functions of the letters with this id, oldest first.
 async fn functions(client: &Client, id: RequestId) -> Vec<String> {
     let page = client
         .ask_dead_letters(List::new(Filter::new()).limit(1_000))
@@ -84,7 +84,7 @@ async fn redriving_one_function_sends_its_letter_of_a_shared_id() {
         .iter()
         .find(|(letter, _)| *letter == id)
         .unwrap();
-    // By now the event may be forgotten, so that nobody can wait for it.
+    // The event may be forgotten by now, so it can't be waited for.
     let again = loop {
         match client.ask_dead_letters(Get(*new)).await.unwrap() {
             Some(letter) => break letter,
@@ -108,7 +108,7 @@ async fn a_shutdown_reports_both_letters_of_a_shared_id() {
     assert_eq!(own.count(), 2);
 }
 
-/// The log of an event that is forgotten is no later event's, though that has its id.
+/// A later event with the same id does not get the log of the forgotten one.
 #[actix::test]
 async fn an_event_with_a_reused_id_begins_with_an_empty_log() {
     let logs = Logs::new();

@@ -1,4 +1,4 @@
-//! What is set of functions while they run, and the versions and aliases under which they are invoked.
+//! Settings of functions that change while they run, and versions and aliases.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -14,7 +14,7 @@ use redrive::{
     EventInvokeConfig, Function, Invoke, InvokeError, RecursiveLoop, RetryPolicy, Runtime,
 };
 
-/// Sets something of a function.
+/// Changes the settings of a function.
 async fn set(client: &Client, function: &str, set: impl FnOnce(&mut Configuration)) {
     let change = |configuration: &mut Configuration| {
         set(configuration);
@@ -23,7 +23,7 @@ async fn set(client: &Client, function: &str, set: impl FnOnce(&mut Configuratio
     client.configure(function, change).await.unwrap();
 }
 
-/// Sets how the events of a qualifier are dealt with.
+/// Sets the event-invoke configuration of a qualifier.
 async fn set_event_invoke(
     client: &Client,
     function: &str,
@@ -40,7 +40,7 @@ fn named(name: &str) -> Function {
     scripted(name).version(1).version(2).alias("live", 1)
 }
 
-/// ASY-13, ASY-19, CFG-12, UNV-08: an event that has failed once already is retried as is set by then.
+/// ASY-13, ASY-19, CFG-12, UNV-08: an event that has already failed once follows the settings at the time of its retry.
 #[test]
 fn a_raised_retry_limit_applies_to_waiting_events() {
     simulate([scripted("f")], |s| async move {
@@ -57,7 +57,7 @@ fn a_raised_retry_limit_applies_to_waiting_events() {
     });
 }
 
-/// ASY-13, ASY-19: a retry that waits for its time and that is not wanted any more doesn't take place.
+/// ASY-13, ASY-19: a waiting retry is dropped when the limit is lowered.
 #[test]
 fn retries_beyond_a_lowered_limit_are_not_made() {
     simulate([scripted("f"), scripted("own")], |s| async move {
@@ -83,14 +83,14 @@ fn retries_beyond_a_lowered_limit_are_not_made() {
             assert_eq!(letter.condition, Condition::RetriesExhausted);
             assert_eq!((letter.attempt_count, starts(&letter)), (1, vec![0]));
         }
-        // What wasn't counted against them needs none, and an event's own policy is its own.
+        // Throttles don't count as retries, and an event's own policy is not changed.
         assert_eq!((s.succeeded("f"), s.succeeded("own")), (1, 1));
         let _ = (throttled, own);
         s.assert_nothing_lost();
     });
 }
 
-/// CFG-14: what is set of one qualifier says nothing of the others.
+/// CFG-14: the settings of one qualifier don't apply to the others.
 #[test]
 fn each_qualifier_has_separate_settings() {
     simulate([named("f")], |s| async move {
@@ -167,7 +167,7 @@ fn changed_concurrency_applies_from_the_next_event_on() {
     });
 }
 
-/// ASY-26 to ASY-29: what waits and what comes dies unrun; what runs goes on.
+/// ASY-26 to ASY-29: waiting and new events die without an attempt; running ones finish.
 #[test]
 fn setting_reserved_concurrency_to_zero_dead_letters_the_waiting_events() {
     simulate([slow("f").concurrency(1)], |s| async move {
@@ -329,7 +329,7 @@ fn records_go_to_the_configured_destinations() {
         assert_eq!(context.function_arn, format!("{}:live", client.arn("f")));
         let response = records[0].response_context.as_ref().unwrap();
         assert_eq!(&*response.executed_version, "1");
-        // The record is no script, so it fails there: as a version of `g`.
+        // The record is not a script, so it fails there, as a version of `g`.
         assert_eq!(s.accepted("g"), 1);
         s.settle().await;
         let dead = common::letters(&s).await;
@@ -338,7 +338,7 @@ fn records_go_to_the_configured_destinations() {
     });
 }
 
-/// MET-15: what is set names a destination that this process doesn't have.
+/// MET-15: the configured destination does not exist in this process.
 #[test]
 fn a_destination_that_is_gone_is_counted_and_loses_no_event() {
     simulate([scripted("f")], |s| async move {
@@ -446,8 +446,8 @@ fn every_faulty_alias_is_named_when_the_runtime_starts() {
     });
 }
 
-/// What was set is there when the next process starts, for a function that comes later too; and a store that can't keep it
-/// changes nothing.
+/// The next process has the configuration, also for a function that is added later. If the store can't keep a change, nothing
+/// changes.
 #[test]
 fn configuration_outlives_the_process() {
     let store = RecordingStore::new();
@@ -483,7 +483,7 @@ fn a_pause_outlives_the_process() {
         invoke(&s, "f", Script::succeeds()).await;
         s.advance(secs(60)).await;
         assert_eq!(s.stats("f").invocations, 0);
-        // What lasts for the process only lets it go on for the process only.
+        // A resume for this process only does not end a stored pause.
         s.client().resume("f");
         s.settle().await;
         assert_eq!((s.succeeded("f"), s.stats("f").paused), (1, 0));

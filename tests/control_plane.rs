@@ -1,4 +1,4 @@
-//! The actors that decide: what holds when one of them is lost while the runtime lives.
+//! The loss of an actor of the control plane while the runtime lives.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context as Scope, Layer, SubscriberExt};
 
-/// Notes what is logged on its thread, and panics once at a line that was chosen: code of the user's that the control
-/// plane can't do without.
+/// Records the log lines of its thread, and panics once at a chosen line: user code that the control plane has to call.
 #[derive(Clone, Default)]
 struct Saboteur {
     lines: Arc<Mutex<Vec<String>>>,
@@ -81,7 +80,7 @@ where
     simulate_with(builder, |s| test(s, saboteur));
 }
 
-/// Has `provoke` bring an actor to its end, and checks that everybody hears of it.
+/// Ends an actor by `provoke`, and checks that all callers get an error.
 fn lose<F, Fut>(line: &'static str, named: &'static str, provoke: F)
 where
     F: FnOnce(Simulation) -> Fut,
@@ -177,7 +176,7 @@ fn a_shutdown_is_not_reported_as_a_lost_actor() {
     });
 }
 
-/// A function that says when it was begun, and never returns.
+/// A function that reports its start and never returns.
 fn endless() -> (Function, mpsc::UnboundedReceiver<()>) {
     let (begun, begins) = mpsc::unbounded_channel();
     let handler = move |_: Event<()>| {

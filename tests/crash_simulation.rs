@@ -1,5 +1,5 @@
-//! Ten thousand courses of events over processes that die: whatever the handlers, the users, the disk and the operating
-//! system do, every event with a receipt ends, and none is known to have ended in two ways.
+//! Ten thousand simulated runs over processes that die. For every behaviour of handlers, users, disk and operating system, each
+//! event with a receipt ends, and none is known to have ended in two ways.
 #![cfg(all(feature = "testing", feature = "disk"))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -23,7 +23,7 @@ use redrive::{
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the handlers saw, whichever process they ran in.
+/// The observations of the handlers, over all processes.
 #[derive(Clone, Default)]
 struct Journal(Arc<Mutex<Notes>>);
 
@@ -135,12 +135,12 @@ struct Course {
     disk: SimulatedDisk,
     journal: Journal,
     simulation: Option<Simulation>,
-    /// Events that must end, whatever happens.
+    /// Events that must end in every case.
     kept: HashSet<RequestId>,
     cancelled: HashSet<RequestId>,
     /// Those whose cancellation is durable.
     never_runs: HashSet<RequestId>,
-    /// What the events became that dead letters were redriven as.
+    /// The outcomes of the events that dead letters were redriven as.
     keys: HashMap<String, RequestId>,
     payloads: u32,
 }
@@ -162,7 +162,7 @@ async fn start(
     Simulation::start(seed, builder).await.unwrap()
 }
 
-/// A fault that is still to come may strike the opening: whoever starts the process starts it again.
+/// A later fault may hit the opening of the store. Then the process is started again.
 fn opened(disk: &SimulatedDisk) -> Arc<dyn EventStore> {
     let tries = (0..5).map(|_| disk.open());
     let opened = tries.filter_map(|tried| {
@@ -213,7 +213,7 @@ impl Course {
                 if self.rng.random_range(0..3) == 0 {
                     invoke = invoke.delay(secs(self.rng.random_range(0..300)));
                 }
-                // What is as safe as the power only must outlive a kill, and the test cuts the power too.
+                // An event that is safe against kills only must survive a kill, and the test also cuts the power.
                 if let Ok(receipt) = client.send(invoke).await {
                     assert_eq!(receipt.durability, Durability::Disk);
                     self.kept.insert(receipt.request_id);

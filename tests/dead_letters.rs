@@ -17,7 +17,7 @@ use redrive::{
 };
 use tokio::time::Instant;
 
-/// Notes what it is told, at its own pace.
+/// Records the letters that it gets, at its own pace.
 struct Subscriber {
     seen: Arc<Mutex<Vec<RequestId>>>,
     pace: Duration,

@@ -29,7 +29,7 @@ fn keeping() -> (Destination, Records) {
     (destination, records)
 }
 
-/// A function whose records are kept, and which goes wrong if it is told to.
+/// A function whose records are kept, and which fails if its payload says so.
 fn recorded(name: &str) -> (Function, Records) {
     let (destination, records) = keeping();
     let function = Function::new(name, |event: Event<Value>| async move {
@@ -300,7 +300,7 @@ fn a_record_is_delivered_at_most_once() {
     });
 }
 
-/// UNV-19, DST-06: a payload that is no object stands in the record as it is.
+/// UNV-19, DST-06: a payload that is not an object is in the record unchanged.
 #[test]
 fn every_payload_is_json_in_the_record() {
     let (function, records) = recorded("f");
@@ -457,7 +457,7 @@ fn the_failures_of_a_failure_handler_do_not_loop_for_ever() {
         |s| async move {
             invoke(&s, "f", steps([fail()])).await;
             s.advance(secs(60)).await;
-            // The record is no script: the second event is final, and so are its successors.
+            // The record is not a script, so the second event fails for good, and so do its successors.
             assert_eq!(s.stats("f").events.pending(), 0);
             let conditions: Vec<_> = letters(&s)
                 .await

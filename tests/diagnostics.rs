@@ -1,11 +1,11 @@
-//! What the compiler says when redrive is misused: each mistake is compiled in a package of its own.
+//! The compiler's messages for misuse of redrive. Each mistake is compiled in a separate package.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 use std::path::Path;
 use std::process::Command;
 
-/// Compiles `main` after the usual imports. Answers what the compiler says, or nothing if it has no objection.
+/// Compiles `main` after the usual imports. Returns the compiler's messages, or nothing if it compiles.
 fn compile(name: &str, code: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = root.join("target/diagnostics");

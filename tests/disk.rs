@@ -1,4 +1,4 @@
-//! The store in a folder: what was accepted is there again, however the process before ended.
+//! The store in a folder: accepted events survive every end of the process.
 #![cfg(all(feature = "disk", feature = "testing"))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -104,7 +104,7 @@ async fn the_next_process_runs_waiting_events_and_knows_ended_ones() {
     ));
 }
 
-/// IDM-08: the result stands for its key until it expires, whichever process it is.
+/// IDM-08: the result is reused for its key until it expires, in every process.
 #[actix::test]
 async fn a_key_that_was_executed_is_not_executed_by_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +152,7 @@ async fn a_key_that_was_accepted_is_a_duplicate_for_the_next_process() {
     assert_eq!(runs.load(SeqCst), 1);
 }
 
-/// INV-10, BYD-12: whatever became of the event.
+/// INV-10, BYD-12: for every outcome of the event.
 #[actix::test]
 async fn a_chosen_request_id_stays_taken_in_the_next_process() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What lies in the folder is sealed, opens with its key alone, and for its own event alone.
+//! The folder of the store is encrypted. Each part can be decrypted only with its key, and only as part of its own event.
 #![cfg(all(feature = "encryption", feature = "testing"))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 

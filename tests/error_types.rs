@@ -1,4 +1,4 @@
-//! What an error is called: by its type, by what a box holds, by a code of the handler's.
+//! The name of an error: its type, the type in a box, or the handler's error code.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -27,7 +27,7 @@ enum ShopError {
 type Boxed = Box<dyn Error>;
 type SendBoxed = Box<dyn Error + Send + Sync>;
 
-/// What the error is called by which an event dies.
+/// Returns the name of the error that an event dies of.
 fn called<E: HandlerError<K>, K: 'static>(error: fn() -> E) -> String {
     let (sender, receiver) = std::sync::mpsc::channel();
     let fails = move |_: Event<()>| async move { Err::<(), E>(error()) };

@@ -1,4 +1,4 @@
-//! What becomes of events that can't be run in time, or whose function changes meanwhile: each ends somewhere, with a reason.
+//! Events that can't run in time, or whose function changes meanwhile: each ends with a reason.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -32,7 +32,7 @@ fn keeping() -> (Destination, Arc<Mutex<Vec<Value>>>) {
 
 // --- age
 
-/// CFL-11, ASY-06, ASY-34, UNV-01: six hours from when it was accepted, however it spends them.
+/// CFL-11, ASY-06, ASY-34, UNV-01: six hours from its acceptance, in every state.
 #[test]
 fn an_event_may_wait_for_six_hours_and_no_longer() {
     let (destination, records) = keeping();
@@ -239,8 +239,8 @@ fn every_condition_leaves_a_letter_with_its_reason() {
     });
 }
 
-/// ASY-11, REC-04, REC-07, UNV-03: a loop's last event never runs; its record and its letter say why, in a word of redrive's
-/// own.
+/// ASY-11, REC-04, REC-07, UNV-03: a loop's last event never runs. Its record and its letter name the reason, in redrive's own
+/// word.
 #[test]
 fn a_loop_ends_in_a_record_and_a_letter() {
     let (destination, records) = keeping();
@@ -267,7 +267,7 @@ fn a_loop_ends_in_a_record_and_a_letter() {
     });
 }
 
-/// GAP-16: the threshold is a setting, and a chain that is longer ends at once, with a letter that tells its length.
+/// GAP-16: the threshold is a setting, and a chain that is longer ends at once, with a letter that contains its length.
 #[test]
 fn the_longest_chain_of_hops_can_be_set_per_function() {
     let link = |hops| {

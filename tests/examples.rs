@@ -1,4 +1,4 @@
-//! Each example runs, ends well, and prints what its header says.
+//! Each example runs, succeeds, and prints the output that its header announces.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -27,7 +27,7 @@ fn announced(source: &str) -> Vec<String> {
         .collect()
 }
 
-/// Does `line` say what was announced? An `…` stands for anything.
+/// Returns whether `line` has the announced text. An `…` stands for any text.
 fn fits(line: &str, announced: &str) -> bool {
     let mut parts = announced.split('…').map(str::trim);
     let Some(mut rest) = line.trim().strip_prefix(parts.next().unwrap_or_default()) else {
@@ -103,7 +103,7 @@ macro_rules! examples {
 
         #[test]
         fn every_example_is_run_here() {
-            // A server ends when it is told to: it has a test of its own.
+            // The server has a separate test: it ends only on a signal.
             let known = ["lambda_api", $(stringify!($name)),*];
             for entry in std::fs::read_dir(folder()).unwrap() {
                 let path = entry.unwrap().path();
@@ -126,7 +126,7 @@ examples!(
     durable
 );
 
-/// What is accepted is finished by the next start, whatever ended the one before.
+/// The next start finishes accepted events, after every end of the one before.
 #[test]
 fn durable_goes_on_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ fn durable_goes_on_after_a_kill() {
     assert_eq!(done.len(), 20, "{done:?}");
 }
 
-/// It listens, answers, and ends well when it is asked to.
+/// It listens, responds, and exits with success on a signal.
 #[cfg(all(unix, feature = "http"))]
 #[test]
 fn lambda_api_serves_until_a_signal() {

@@ -1,5 +1,4 @@
-//! What a failing attempt leaves in its event's log: the error with its type, its causes and a panic's place, between START
-//! and END.
+//! The log of a failing attempt: the error with its type, its causes and a panic's location, between START and END.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 use std::error::Error;
@@ -139,7 +138,7 @@ async fn a_timeout_is_logged_in_awss_words_only() {
     assert!(!hung.concat().contains("[ERROR]"), "{hung:?}");
 }
 
-/// LOG-07: an attempt that takes its worker with it is told too.
+/// LOG-07: an attempt that ends its worker is logged too.
 #[actix::test]
 async fn a_lost_worker_is_logged() {
     let logs = Logs::new();
@@ -156,7 +155,7 @@ async fn a_lost_worker_is_logged() {
     assert_eq!(lost, [text]);
 }
 
-/// LOG-09: so is one that was given up because it holds its thread.
+/// LOG-09: so is an attempt that was abandoned because it holds its thread.
 #[actix::test]
 async fn the_timeout_of_a_handler_that_blocks_its_arbiter_is_logged() {
     let logs = Logs::new();
@@ -179,7 +178,7 @@ async fn the_timeout_of_a_handler_that_blocks_its_arbiter_is_logged() {
     drop(free);
 }
 
-/// LOG-11: an id that is proposed again, for another function or for the same, has nothing of the event before.
+/// LOG-11: the log of a reused id, for another function or the same, contains nothing of the earlier event.
 #[actix::test]
 async fn a_log_contains_one_event_of_one_function() {
     let logs = Logs::new();

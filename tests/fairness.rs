@@ -1,4 +1,4 @@
-//! The actors that decide share an arbiter: each does bounded work and lets the others have their turn.
+//! The actors of the control plane share an arbiter: each does bounded work per message, so none starves the others.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -18,7 +18,7 @@ use redrive::{
     Runtime, Shutdown, WhenFull,
 };
 
-/// So many that they take several turns, whatever is done with them.
+/// So many letters that every operation takes several steps.
 const MANY: usize = 12_000;
 
 fn mortal(name: &str) -> Function {
@@ -30,7 +30,7 @@ fn mortal(name: &str) -> Function {
     .retry(RetryPolicy::none())
 }
 
-/// How often this task is polled until `work` is done: so often others have their turn meanwhile.
+/// Returns how often this task is polled until `work` is done, which is how often other tasks run meanwhile.
 async fn turns_during<R: 'static>(work: impl Future<Output = R> + 'static) -> (R, usize) {
     let (done, mut turns) = (Rc::new(Cell::new(false)), 0);
     let told = done.clone();
@@ -179,7 +179,7 @@ fn a_page_examines_a_bounded_number_of_letters_and_returns_a_cursor() {
             assert!(pages > 2, "{pages} pages");
             assert_eq!(found, MANY);
 
-            // One function's letters are found without a look at the others.
+            // The letters of one function are found without examining the others.
             let of_g = ask(List::new(Filter::new().function("g"))).await;
             assert_eq!((of_g.letters.len(), of_g.next), (1, None));
             let counted = |filter: Filter| {

@@ -1,5 +1,5 @@
-//! Functions whose events wait in the store under a name that is not registered: they are listed, and go to the function that
-//! says that it was called so.
+//! Functions whose events wait in the store under a name that is not registered. They are listed, and go to the function that
+//! declares this former name.
 #![cfg(all(feature = "testing", feature = "disk"))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -19,7 +19,7 @@ use redrive::{
 
 type Ran = Arc<Mutex<Vec<u32>>>;
 
-/// Notes its payload; dies of 0, and fails of 1 once.
+/// Records its payload. It always fails for 0, and once for 1.
 fn noting(name: &str, ran: &Ran) -> Function {
     let ran = ran.clone();
     Function::new(name, move |event: Event<u32>| {

@@ -1,4 +1,4 @@
-//! What a function may take: texts, retries, threads, keys, headers.
+//! Bounds of functions: texts, retries, threads, keys, headers.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -18,7 +18,7 @@ use redrive::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// A link of a chain of causes that leads back to itself, with a text of its own each time.
+/// A link of an endless chain of causes, each with another text.
 #[derive(Debug)]
 struct Ring;
 
@@ -168,7 +168,7 @@ fn heard_of_50(letters_max: usize, bytes_max: u64) -> usize {
 
 #[test]
 fn the_backlog_of_a_slow_subscriber_is_bounded() {
-    // Beside the backlog: one that it has, and one in its actor's mailbox, with what actix lets in beyond.
+    // Beside the backlog: one that it has, and those in its actor's mailbox, which actix lets grow beyond its bound.
     let more = 1..=4;
     let by_letters = heard_of_50(7, u64::MAX);
     assert!(more.contains(&(by_letters - 7)), "{by_letters}");

@@ -1,4 +1,4 @@
-//! Where a runtime lives: on threads of its own, whatever the application's `main` is made of, and however it is stopped.
+//! A runtime in its host program: it has its own threads, under every kind of `main` and every way to stop it.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -89,7 +89,7 @@ fn a_runtime_outlives_the_system_that_it_was_started_in() {
     });
 }
 
-/// Notes each dead letter that it hears of.
+/// Records each dead letter that it gets.
 struct Ear(mpsc::UnboundedSender<DeadLetter>);
 
 impl Actor for Ear {
@@ -198,7 +198,7 @@ async fn a_shutdown_goes_on_when_its_caller_stops_waiting() {
     }
 }
 
-// --- signals, each in a process of its own
+// --- signals, each in a separate process
 
 /// A function that takes a while, of which 8 events are under way: 4 run, 4 wait.
 async fn busy_runtime() -> Runtime {
@@ -219,7 +219,7 @@ fn drained() -> Shutdown {
     Shutdown::new(GRACE).drain_mailboxes()
 }
 
-/// What the tests below run in a process of its own; does nothing otherwise.
+/// The child process of the tests below. Does nothing in the test run itself.
 #[test]
 fn child() {
     let Ok(mode) = std::env::var("REDRIVE_TEST_CHILD") else {
@@ -341,7 +341,7 @@ fn send(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// What a child in this mode prints after SIGTERM; it ends well.
+/// Returns the output of a child in this mode after SIGTERM. The child exits with success.
 fn after_sigterm(mode: &str) -> String {
     let (mut child, mut output) = spawn_child(mode);
     terminate(&child);
@@ -403,6 +403,6 @@ fn without_until_signal_a_signal_ends_the_process() {
     let (mut child, _output) = spawn_child("ignores");
     send(&child, "-TERM");
     let status = child.wait().unwrap();
-    // Nobody listens for it, so the operating system's default holds.
+    // The process has no handler, so the operating system's default applies.
     assert_eq!(status.signal(), Some(15), "{status}");
 }

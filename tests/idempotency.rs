@@ -1,4 +1,4 @@
-//! Work that is done once, however often it is asked for.
+//! Idempotency: work that is done once for any number of invocations with one key.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -18,7 +18,7 @@ use redrive::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What an event asks for.
+/// The job in an event's payload.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Job {
     key: Option<u32>,
@@ -70,7 +70,7 @@ fn count(runs: &Runs) -> u32 {
     runs.load(Ordering::Relaxed)
 }
 
-/// What came of an event that has ended well.
+/// Returns the result of an event that has succeeded.
 async fn result(simulation: &Simulation, id: RequestId) -> u32 {
     match simulation.client().status(id).await {
         Some(Status::Succeeded { result, .. }) => result.read().unwrap(),
@@ -191,7 +191,7 @@ fn an_event_without_a_key_fails_for_good_where_one_is_required() {
     });
 }
 
-/// IDM-03: nothing, and collections of nothing, are no keys; zero and `false` are.
+/// IDM-03: null and empty collections are not keys; zero and `false` are.
 #[test]
 fn zero_is_a_key_and_null_is_not() {
     for (key, is_key) in [
@@ -329,7 +329,7 @@ fn a_payload_that_disagrees_with_its_key_fails_for_good() {
     }
 }
 
-/// IDM-13, GAP-12: of an attempt that timed out or was cancelled nothing is left, so nothing has the key.
+/// IDM-13, GAP-12: an attempt that timed out or was cancelled leaves nothing that could hold the key.
 #[test]
 fn a_timeout_and_a_cancellation_free_the_key_at_once() {
     counted(by_key(), |s, runs| async move {
@@ -345,13 +345,13 @@ fn a_timeout_and_a_cancellation_free_the_key_at_once() {
         assert_eq!(call(&s, job(2)).await.unwrap(), 3);
         s.advance(secs(2)).await;
         assert_eq!(call(&s, job(1)).await.unwrap(), 4);
-        // The retry of what timed out finds the result of the call.
+        // The retry of the timed-out event finds the result of the call.
         s.advance(secs(100)).await;
         assert_eq!((s.succeeded("f"), count(&runs)), (1, 4));
     });
 }
 
-/// What an event's closure does wrong is the event's failure; the function goes on.
+/// A fault of the key closure is a failure of the event; the function goes on.
 #[test]
 fn a_panic_in_a_key_and_a_payload_without_its_fields_are_failures_of_the_event() {
     let by = Idempotency::by(|job: &Job| {
@@ -367,7 +367,7 @@ fn a_panic_in_a_key_and_a_payload_without_its_fields_are_failures_of_the_event()
     });
 }
 
-/// Nothing is forgotten to make room: who comes new waits.
+/// No key is forgotten to make room: an event with a new key waits.
 #[test]
 fn at_the_bound_new_keys_wait_until_one_expires() {
     let runs = Runs::default();
@@ -473,7 +473,7 @@ async fn until(mut is: impl FnMut() -> bool) {
     }
 }
 
-/// What comes of an event in the end.
+/// Returns the final outcome of an event.
 async fn outcome(client: &Client, id: RequestId) -> u32 {
     match tokio::time::timeout(secs(60), client.wait(id))
         .await
@@ -484,7 +484,7 @@ async fn outcome(client: &Client, id: RequestId) -> u32 {
     }
 }
 
-/// IDM-13, BYD-15: nobody can stop a thread, so its key is its own until it ends, and what it came to counts.
+/// IDM-13, BYD-15: a thread can't be stopped, so it keeps its key until it ends, and its result counts.
 #[test]
 fn a_thread_that_outlives_its_timeout_keeps_the_key_and_its_result_counts() {
     let runs = Runs::default();
@@ -517,7 +517,7 @@ fn a_thread_that_fails_after_its_timeout_frees_the_key() {
     });
 }
 
-/// GAP-12: of a worker that is gone nothing is left, so nothing has the key.
+/// GAP-12: a lost worker leaves nothing that could hold the key.
 #[test]
 fn a_worker_that_is_lost_frees_the_key() {
     let runs = Runs::default();

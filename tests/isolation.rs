@@ -1,4 +1,4 @@
-//! What user code does wrong stays where it happened: blocked arbiters, lost workers, hangs, dead subscribers.
+//! Isolation of faulty user code: blocked arbiters, lost workers, hangs, dead subscribers.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -41,7 +41,7 @@ impl Gate {
     }
 }
 
-/// Blocks its thread in the first attempt of payload 1, answers its attempt otherwise.
+/// Blocks its thread in the first attempt of payload 1, otherwise returns its attempt.
 fn stubborn(name: &str, gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
     let (gate, stuck) = (gate.clone(), stuck.clone());
     let handler = move |event: Event<u32>| {
@@ -282,7 +282,7 @@ async fn a_worker_stopped_from_outside_costs_one_attempt_and_the_function_goes_o
     let _ = runtime.shutdown(FAR).await;
 }
 
-/// Sees letters, and goes when it has seen enough: by stopping, or by a panic.
+/// Receives letters, and ends after enough of them: by stopping, or by a panic.
 struct Mortal {
     seen: mpsc::UnboundedSender<(&'static str, u32)>,
     name: &'static str,
@@ -337,7 +337,7 @@ async fn a_subscriber_that_dies_is_dropped_with_a_log_line_and_the_others_miss_n
         log.lines(|line| line.text.contains("dead-letter subscriber is gone"))
             .len()
     };
-    // Whether a mailbox is closed is known only by sending to it; the actor's end comes some time after its last letter.
+    // Only a send shows that a mailbox is closed, and the actor ends some time after its last letter.
     let mut letters = 0;
     let seen_by = |sights: &mut mpsc::UnboundedReceiver<_>| {
         let mut all = Vec::new();
@@ -652,7 +652,7 @@ fn computing(gate: &Gate, stuck: &mpsc::UnboundedSender<ThreadId>) -> Function {
     Function::new("computing", handler).timeout(FAR)
 }
 
-/// There is one arbiter, and the watch sleeps: only on a thread of its own can the second event leave room for others.
+/// There is one arbiter, and the watch sleeps: only on a dedicated thread can the second event leave room for others.
 #[actix::test]
 async fn a_function_that_holds_its_thread_moves_to_dedicated_arbiters() {
     let log = log_capture::log();
@@ -685,14 +685,14 @@ async fn a_function_that_holds_its_thread_moves_to_dedicated_arbiters() {
     let _ = runtime.shutdown(FAR).await;
 }
 
-/// Answers the thread that it ran on.
+/// Returns the thread that it ran on.
 fn whereabouts(name: &str) -> Function {
     Function::new(name, |_: Event<u32>| async {
         Ok::<_, String>(format!("{:?}", std::thread::current().id()))
     })
 }
 
-/// It computes for 2 ms at a time and lets others have their turn in between, in one run without end.
+/// It computes for 2 ms at a time and yields in between, in one endless run.
 #[actix::test]
 async fn workers_leave_an_arbiter_that_a_long_run_holds_repeatedly() {
     let (sender, mut begun) = mpsc::unbounded_channel();

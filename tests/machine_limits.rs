@@ -1,5 +1,5 @@
-//! The machine runs short: a disk that is full, too few descriptors, a limit of what a file may have. That costs refusals for
-//! a while, and never the store or the process. Each case runs in a child process that has the limit.
+//! Shortage of resources: a full disk, too few descriptors, a limit of the file size. The runtime refuses events for a while, and
+//! neither the store nor the process is lost. Each case runs in a child process that has the limit.
 #![cfg(all(feature = "disk", unix))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -54,7 +54,7 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-// --- what the children do
+// --- the tasks of the children
 
 async fn many_segments(folder: &Path) {
     let runtime = start(folder).await;
@@ -163,7 +163,7 @@ fn child() {
     Voice::new().say("done");
 }
 
-/// Runs a task in a child of which the shell has limited something.
+/// Runs a task in a child with a limit that the shell has set.
 fn limited(limit: &str, what: &str, folder: &Path) {
     let program = std::env::current_exe().unwrap();
     let output = Command::new("sh")
@@ -189,7 +189,7 @@ fn limited(limit: &str, what: &str, folder: &Path) {
     );
 }
 
-/// Can the shell set this limit?
+/// Returns whether the shell can set this limit.
 fn can(limit: &str) -> bool {
     let tried = Command::new("sh").args(["-c", limit]).output();
     let can = tried.is_ok_and(|tried| tried.status.success());
@@ -224,7 +224,7 @@ fn a_file_size_limit_does_not_kill_the_process() {
     }
 }
 
-/// A file system of its own, for as long as it lives.
+/// A separate file system, mounted until it is dropped.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {

@@ -1,5 +1,5 @@
-//! Events beyond a function's window wait in the store and come back in due order; and what a process leaves there, the next
-//! one goes on with.
+//! Overflow: events beyond a function's window wait in the store and are loaded in due order. The next process continues with
+//! the events that a process leaves there.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -19,7 +19,7 @@ use redrive::{
 
 type Order = Arc<Mutex<Vec<u32>>>;
 
-/// Notes its payload.
+/// Records its payload.
 fn noting(order: &Order) -> Function {
     let order = order.clone();
     let note = move |event: Event<u32>| {
@@ -250,7 +250,7 @@ fn a_failed_load_is_retried() {
     });
 }
 
-/// What waits, what is delayed, and what has failed is there for the next process, with its attempts and its time.
+/// The next process has waiting, delayed and failed events, with their attempts and times.
 #[test]
 fn the_next_process_continues_every_pending_event() {
     let store = RecordingStore::new();
@@ -285,7 +285,7 @@ fn the_next_process_continues_every_pending_event() {
     });
 }
 
-/// What ran when the process died costs no attempt, runs alone, and after three deaths not at all.
+/// An event that ran when the process died loses no attempt, runs alone, and is dead-lettered after three deaths.
 #[test]
 fn an_event_whose_runs_kill_the_process_is_a_dead_letter_and_the_others_are_not() {
     let store = RecordingStore::new();
@@ -334,7 +334,7 @@ fn an_event_whose_runs_kill_the_process_is_a_dead_letter_and_the_others_are_not(
     });
 }
 
-/// Not a shutdown: nothing is told to the store any more.
+/// Not a shutdown: the store gets no more calls.
 /// A suspect has ended, and the process dies of the next one before the store has written that.
 #[test]
 fn an_ended_event_is_not_charged_with_a_later_process_death() {
@@ -575,7 +575,7 @@ fn the_recording_store_keeps_the_contract_of_stores() {
     }));
 }
 
-/// ASY-27, whichever process it is.
+/// ASY-27, in every process.
 #[test]
 fn an_event_that_waited_for_a_function_with_zero_concurrency_never_runs() {
     let store = RecordingStore::new();

@@ -1,4 +1,4 @@
-//! Ten times more is offered than the function can do: what is refused is refused well, what is accepted is done.
+//! An offer of ten times the capacity of a function: refusals carry a hint, and accepted events are done.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -16,7 +16,7 @@ fn seconds() -> u32 {
 
 const CONCURRENCY: u32 = 4;
 const EACH: Duration = Duration::from_millis(2);
-/// What the function can do at best, per second.
+/// The capacity of the function, in events per second.
 const CAPACITY: u32 = CONCURRENCY * 500;
 const PRODUCERS: u32 = 4;
 const MAILBOX: u32 = 500;
@@ -65,7 +65,7 @@ fn produce(client: &Client) -> Offered {
     offered
 }
 
-/// Resident memory of this process in bytes; 0 where that isn't known.
+/// Returns the resident memory of this process in bytes; 0 if it is unknown.
 fn memory() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
@@ -135,7 +135,7 @@ async fn overload_is_refused_with_a_hint_and_accepted_events_are_done() {
 
     let pending = offered.iter().map(|one| one.pending_max).max().unwrap();
     assert!(pending <= u64::from(MAILBOX), "{pending} pending");
-    // All that was offered would be 200 MB in ten seconds; what may wait is half a megabyte.
+    // The whole offer would be 200 MB in ten seconds; the waiting events take half a megabyte.
     let grown = offered
         .iter()
         .map(|one| one.memory_max)

@@ -1,4 +1,4 @@
-//! What is dropped while a panic unwinds may panic too: two panics at once would abort this process.
+//! Values that panic when they are dropped during the unwinding of another panic: two panics at once would abort this process.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 

@@ -1,4 +1,4 @@
-//! A function that only panics: the runtime loses nothing, tries each event three times, and keeps answering.
+//! A function that always panics: the runtime loses no event, tries each three times, and stays responsive.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -16,7 +16,7 @@ fn events() -> u32 {
     std::env::var("REDRIVE_TEST_EVENTS").map_or(1_000_000, |text| text.parse().unwrap())
 }
 
-/// Counts how often each event became a dead letter, and tells when that is as many as there were events.
+/// Counts how often each event became a dead letter, and reports when their number reaches that of the events.
 struct Census {
     seen: Vec<u8>,
     letters: u32,
@@ -123,7 +123,7 @@ async fn a_million_panicking_events_are_each_tried_three_times_and_dead_lettered
     );
     assert_eq!((stats.superseded_results, stats.dead_letter_errors), (0, 0));
 
-    // Every actor of the runtime still answers.
+    // Every actor of the runtime still responds.
     let page = runtime
         .dead_letters()
         .send(List::new(Filter::new()).limit(1))

@@ -1,4 +1,4 @@
-//! Policies, next to another evaluator: ours says what `iam-rs` says.
+//! The evaluator of policies beside another one: both decide alike on the operators that `iam-rs` implements as AWS does.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -31,7 +31,7 @@ fn theirs(document: &Value, action: &str, resource: &str, context: &[(&str, &str
     let policy: IAMPolicy = serde_json::from_value(document.clone()).unwrap();
     let mut values = TheirContext::new();
     for (key, value) in context {
-        // It compares values of one kind alone, where AWS has texts.
+        // It compares values of one type only, where AWS has texts.
         let value = match *key {
             "aws:SecureTransport" => ContextValue::Boolean(*value == "true"),
             "aws:EpochTime" => ContextValue::Number(value.parse().unwrap()),
@@ -51,7 +51,7 @@ fn theirs(document: &Value, action: &str, resource: &str, context: &[(&str, &str
     )
 }
 
-/// May this user by the policy of a function, which lets everybody in but for a deny of all but some?
+/// Returns whether a function's policy that allows everyone, but denies all but some, allows this user.
 fn all_but(but: &[&str], user: &str, ours: bool) -> bool {
     let document = document(&[
         json!({ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" }),
@@ -82,7 +82,7 @@ fn all_but(but: &[&str], user: &str, ours: bool) -> bool {
     )
 }
 
-/// A user that a deny excepts is the one that is named, whatever else is named beside it.
+/// A deny exempts exactly the users that it names, beside any other principal.
 #[test]
 fn denies_with_not_principal_decide_as_iam_rs_does() {
     let user = |name: &str| format!("arn:aws:iam::000000000000:user/{name}");

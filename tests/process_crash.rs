@@ -1,5 +1,5 @@
-//! An event that kills the process each time it runs ends as a dead letter, and takes nobody with it. A folder belongs to
-//! one process, for as long as that lives.
+//! An event that kills the process each time it runs becomes a dead letter, and the other events succeed. A folder belongs to
+//! one process for as long as that process lives.
 #![cfg(all(feature = "disk", unix))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use child::{Running, Voice};
 
-/// What kills the process, how often that may be, and what was there beforehand.
+/// A scenario: the way to kill the process, the allowed deaths, and the other events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plot {
     manner: Manner,
@@ -45,13 +45,13 @@ enum Manner {
     Hold,
 }
 
-/// What the last process found.
+/// The findings of the last process.
 struct Outcome {
     /// The signals that ended those before it.
     deaths: Vec<Option<i32>>,
     /// The attempts of each good event.
     runs: BTreeMap<u32, Vec<u32>>,
-    /// What is known of each good event in the end.
+    /// The final status of each good event.
     states: Vec<String>,
     letters: Vec<String>,
 }
@@ -106,7 +106,7 @@ impl Plot {
             }
             outcome.deaths.push(status.signal());
         }
-        // Once more: what is on the disk, not what was in memory.
+        // Once more, to see the state on the disk and not in memory.
         let before = std::mem::take(&mut outcome.letters);
         outcome.states.clear();
         let mut child = self.start(folder.path());
@@ -194,7 +194,7 @@ fn the_number_of_deaths_can_be_set_to_one() {
     outcome.assert_all_good(5);
 }
 
-/// The process that counts the deaths of the one before may be killed before it has forgotten what ran there.
+/// The process that counts the deaths of the one before may be killed before it clears the crash marks.
 #[actix::test]
 async fn a_death_is_counted_once_though_the_next_process_is_killed_while_it_starts() {
     let folder = tempfile::tempdir().unwrap();
@@ -310,10 +310,10 @@ fn id(number: u32) -> RequestId {
     uuid::Uuid::from_u128(u128::from(number) + 1).into()
 }
 
-/// An event that nobody asks about.
+/// An event without significance.
 const PASTIME: u32 = u32::MAX;
 
-/// One attempt each. In the first life whatever runs does so until the process dies.
+/// One attempt each. In the first life the running ones run until the process dies.
 fn good(plot: &Plot, running: &Arc<AtomicU32>) -> Function {
     let (first, running) = (plot.life == 1, running.clone());
     let handler = move |event: Event<u32>| {
@@ -342,7 +342,7 @@ fn bad(manner: Manner) -> Function {
         match manner {
             Manner::FailThenAbort if event.context().attempt() < 3 => return Err("not yet"),
             Manner::FailThenAbort => {
-                // With its receipt, what the store was told before is on record.
+                // Once its receipt is here, the earlier calls of the store are durable.
                 let client = event.context().client();
                 client.invoke("good", PASTIME).await.unwrap();
                 std::process::abort()

@@ -1,5 +1,5 @@
-//! Code of the user's that runs in the middle of ours, a payload's `Drop` or a waker, may come back to the client: nothing
-//! of ours is locked meanwhile. Each of these tests stands still if it is.
+//! User code that the runtime calls, a payload's `Drop` or a waker for instance, may use the client: the runtime holds no lock
+//! meanwhile. Each of these tests hangs if it does.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Looks at the client when it is dropped.
+/// Uses the client when it is dropped.
 #[derive(Default, Serialize, Deserialize)]
 struct Nosy {
     text: String,
@@ -90,7 +90,7 @@ fn the_drop_of_a_refused_payload_may_use_the_client() {
     simulate_with(builder, |s| async move {
         let crowd = Crowd::new(&s);
         let client = s.client();
-        // Too many bytes for the mailbox, too many for anybody, too many events, one by one and at once.
+        // Too many bytes for the mailbox, too many for any event, too many events, one by one and in a batch.
         assert!(client.invoke("f", crowd.nosy(1_500)).await.is_err());
         assert!(client.invoke("f", crowd.nosy(3_000)).await.is_err());
         invoke(&s, "f", crowd.nosy(1)).await;
@@ -129,7 +129,7 @@ fn the_drop_of_an_ended_events_payload_may_use_the_client() {
     });
 }
 
-/// A waker that looks around.
+/// A waker that uses the client.
 struct Curious {
     client: Client,
     woken: AtomicU32,
@@ -229,7 +229,7 @@ fn the_drop_of_a_forgotten_letter_may_use_the_client() {
     });
 }
 
-/// Hears of everything that is logged.
+/// Receives every log line.
 struct Subscriber {
     client: Arc<Mutex<Option<Client>>>,
     heard: Arc<AtomicU32>,
@@ -277,7 +277,7 @@ fn a_log_subscriber_may_use_the_client() {
             s.advance(secs(60)).await;
             client.lock().unwrap().take();
             assert_eq!((s.succeeded("f"), s.dead("f")), (2, 1));
-            // Accepted, superseded, retried, buried, backing off, recovered.
+            // Accepted, superseded, retried, dead-lettered, backing off, recovered.
             assert!(heard.load(SeqCst) >= 6, "{heard:?}");
         });
     });

@@ -14,7 +14,7 @@ use redrive::{
     RequestId, RetryPolicy, Status, Throttled,
 };
 
-/// Sends an event that always fails and answers when its attempts began.
+/// Sends an event that always fails and returns when its attempts began.
 async fn failing(simulation: &Simulation, function: &str) -> Vec<u64> {
     let id = invoke(simulation, function, Script::always_fails()).await;
     simulation.advance(secs(86_400)).await;
@@ -209,7 +209,7 @@ fn the_handler_sets_the_delay_but_not_the_number_of_retries() {
     });
 }
 
-/// ASY-08, ASY-20, ASY-21, ASY-23, ASY-24, LST-05, PAR-04, UNV-09: the delays grow, and are spread by nothing.
+/// ASY-08, ASY-20, ASY-21, ASY-23, ASY-24, LST-05, PAR-04, UNV-09: the delays grow and have no jitter.
 #[test]
 fn a_throttled_event_is_retried_after_1_to_300_seconds_until_its_age_is_over() {
     simulate([scripted("f").retry(RetryPolicy::none())], |s| async move {

@@ -1,4 +1,4 @@
-//! The ways in and what can be seen from outside: router, clients on other threads, spans and log events.
+//! The entry points and the observable output: router, clients on other threads, spans and log events.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -163,7 +163,7 @@ async fn each_attempt_has_one_span_and_each_event_is_logged_as_accepted_retried_
                 .iter()
                 .all(|span| span.fields["trace_header"] == trace)
         );
-        // What the handler logs, before and after it waited, is inside of it.
+        // The handler's log lines, before and after an await, are inside the span.
         for text in ["before", "after"] {
             let inside =
                 log.lines(|line| line.text == text && line.within.get("request_id") == Some(&id));

@@ -195,7 +195,7 @@ fn an_event_runs_no_sooner_than_the_wall_clock_says() {
     });
 }
 
-/// A clock that is set forward is not noticed: what was to wait so long waits so long.
+/// A clock that is set forward has no effect on waiting events.
 #[test]
 fn a_wall_clock_that_is_set_forward_makes_nothing_run_sooner_or_never() {
     run(async {

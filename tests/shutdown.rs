@@ -118,7 +118,7 @@ fn an_event_that_dies_during_the_shutdown_is_among_its_dead_letters() {
     });
 }
 
-/// The letters go into the report, and where there is a store they stay there: they are not missing.
+/// The report contains the letters. If there is a store, they also stay there.
 #[test]
 fn a_redrive_that_the_shutdown_overtakes_is_refused() {
     let function = scripted("f").retry(RetryPolicy::none());
@@ -238,7 +238,7 @@ fn dropping_the_runtime_is_safe_and_stops_everything() {
     );
 }
 
-/// ASY-12, UNV-08: AWS loses what waits for a function that is deleted; here it becomes dead letters.
+/// ASY-12, UNV-08: AWS loses the waiting events of a deleted function; here they become dead letters.
 #[test]
 fn events_of_a_removed_function_become_dead_letters_while_the_running_one_ends() {
     simulate(
@@ -356,7 +356,7 @@ fn a_function_with_many_events_waiting_is_removed_without_losing_one() {
     });
 }
 
-/// Callers on threads of their own, while the door closes.
+/// Callers on other threads, while the shutdown begins.
 #[actix::test]
 async fn every_event_with_a_receipt_is_done_or_in_the_report() {
     for _ in 0..50 {

@@ -1,5 +1,5 @@
-//! Ten thousand courses of events, by seed: whatever the handlers and the users do over days, every accepted event ends
-//! exactly once, and none runs twice at once.
+//! Ten thousand simulated runs, by seed. For every behaviour of handlers and users over days, each accepted event ends exactly
+//! once, and none runs twice at once.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is noted of one course.
+/// The journal of one run.
 #[derive(Clone)]
 struct Journal(Arc<Mutex<Notes>>);
 
@@ -167,7 +167,7 @@ fn reporting(function: Function, journal: &Journal) -> Function {
     }))
 }
 
-/// Its successes are not told; they are found by their status.
+/// Its successes are not recorded; the status shows them.
 fn plain(journal: &Journal, rng: &mut SmallRng) -> Function {
     let journal = journal.clone();
     tune(
@@ -219,7 +219,7 @@ fn script(rng: &mut SmallRng) -> Script {
     Script((0..length).map(|_| step(rng)).collect())
 }
 
-/// One course: what its users do, and what they remember.
+/// One run: the actions of its users, and their records.
 struct Course {
     rng: SmallRng,
     journal: Journal,
@@ -425,7 +425,7 @@ async fn ends(
     ends
 }
 
-/// Runs one seed; answers what happened when.
+/// Runs one seed. Returns the events of the run with their times.
 fn course(seed: u64) -> Vec<(u128, String)> {
     hush();
     let journal = run(async {

@@ -1,4 +1,4 @@
-//! The account of AWS's behaviour, line by line: which test checks a line, or why none does.
+//! The account of AWS's behaviour, line by line: the test that checks a line, or the reason for its absence.
 //!
 //! `spec/ids.txt` lists every line's id. A line is checked by the tests that name it: in a comment or in a text, within
 //! `tests` or the test modules of `src`.
@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Letters before a number that are no section: `CRC-32`, `UTF-16`.
+/// Letters before a number that are not a section: `CRC-32`, `UTF-16`.
 const NO_SECTIONS: [&str; 2] = ["CRC", "UTF"];
 
 /// Every id of the list, with the reason that stands behind it.
@@ -102,7 +102,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What of a file of `src` is a test.
+/// Returns the test code of a file of `src`.
 fn tests_of<'t>(path: &Path, text: &'t str) -> &'t str {
     let whole = path.components().any(|it| {
         let name = it.as_os_str();

@@ -1,4 +1,4 @@
-//! What can be seen of events and functions from outside, and what can be done to them.
+//! Status, listing, waiting, cancellation and statistics of events and functions.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -16,7 +16,7 @@ use redrive::{
 };
 use tokio::time::Instant;
 
-/// Those of `ids` of which something is known.
+/// Returns those of `ids` that have a status.
 async fn known(simulation: &Simulation, ids: &[RequestId]) -> Vec<RequestId> {
     let mut known = Vec::new();
     for &id in ids {

@@ -1,4 +1,4 @@
-//! The seam to a store: asked before a receipt is given, told how each event ends.
+//! The calls of a store: an append before each receipt, a settlement for the end of each event.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -37,7 +37,7 @@ where
     simulate_with(builder.store(store.clone()), |s| test(s, store));
 }
 
-/// What the store was told, a word each.
+/// Returns the calls of the store, one word each.
 fn told(store: &RecordingStore, id: RequestId) -> Vec<String> {
     let settled = store
         .settled()
@@ -107,7 +107,7 @@ fn an_event_whose_caller_went_away_runs_once_it_is_stored() {
     });
 }
 
-/// Waking it is a mistake.
+/// A waker that panics.
 struct Grumpy;
 
 impl Wake for Grumpy {

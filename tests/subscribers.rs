@@ -1,4 +1,4 @@
-//! Who hears of dead letters: from the first one on, with those that are there, as a closure, and until they unsubscribe.
+//! Subscribers of dead letters: from the first letter on, with existing letters, as closures, and until they unsubscribe.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -17,7 +17,7 @@ use redrive::{
 
 type Seen = Arc<Mutex<Vec<RequestId>>>;
 
-/// Notes what it is told.
+/// Records the letters that it gets.
 struct Noting(Seen);
 
 impl Actor for Noting {

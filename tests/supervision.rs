@@ -1,4 +1,4 @@
-//! What becomes of events, workers and their state when user code panics, hangs or can't start.
+//! Events, workers and their state when user code panics, hangs or can't start.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -212,7 +212,7 @@ enum Init {
     Hangs,
 }
 
-/// A function whose `init` goes wrong the first `times` times; how often it was asked is counted.
+/// A function whose `init` fails the first `times` times. Its calls are counted.
 fn unready(init: Init, times: u32) -> (Function, Arc<AtomicU32>) {
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
@@ -513,7 +513,7 @@ fn with_unlimited_restart_intensity_crashes_do_not_slow_other_events() {
 fn a_call_to_a_function_that_backs_off_fails_at_once() {
     let (function, _) = unready(Init::Fails, u32::MAX);
     simulate([function], |s| async move {
-        // The first one waits until the sixth crash, and hears of it.
+        // The first one waits until the sixth crash, and gets its error.
         let waited = count(&s, "").await;
         assert!(matches!(waited, Err(CallError::Failed(f)) if f.kind == FailureKind::Init));
         let began = Instant::now();

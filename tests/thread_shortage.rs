@@ -1,6 +1,6 @@
-//! A machine that has no thread or descriptor for a while: refusals for that while, and nothing worse.
+//! A machine without free threads or descriptors: the runtime refuses events meanwhile, and nothing worse.
 //!
-//! Each test lowers the limit of its process, so each runs in a process of its own.
+//! Each test lowers the limit of its process, so each runs in a separate process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -23,7 +23,7 @@ fn echo() -> Function {
     })
 }
 
-/// Has no new descriptor opened until the answer is given to `restore`. An arbiter needs some.
+/// Prevents new descriptors until the result is given to `restore`. An arbiter needs some.
 fn no_descriptors() -> Rlimit {
     let before = getrlimit(Resource::Nofile);
     let none = Rlimit {
@@ -38,7 +38,7 @@ fn restore(before: Rlimit) {
     setrlimit(Resource::Nofile, before).unwrap();
 }
 
-/// Runs the named test of this file in a process of its own, if this isn't it already. Returns whether it is.
+/// Runs the named test of this file in a separate process, unless this is that process. Returns whether it is.
 fn alone(name: &str) -> bool {
     if std::env::var(TASK).is_ok_and(|task| task == name) {
         return true;

@@ -1,4 +1,4 @@
-//! What takes real time, in virtual time: sockets, files, blocking functions.
+//! Operations that take real time, under virtual time: sockets, files, blocking functions.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends a byte there and returns the answer, so many times.
+/// Sends a byte and reads the reply, this many times.
 async fn exchange(address: SocketAddr, times: u32) -> Result<u8, AnyError> {
     let mut stream = TcpStream::connect(address).await?;
     let mut byte = [1];
@@ -33,7 +33,7 @@ fn asking(times: u32) -> Function {
     })
 }
 
-/// A server on a thread of its own that takes its time and adds one.
+/// A server on another thread that replies with one more, after a while.
 fn slow_server(each: Duration) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -51,7 +51,7 @@ fn slow_server(each: Duration) -> SocketAddr {
 
 #[test]
 fn a_handler_waits_for_a_server_of_another_thread() {
-    // Longer together than the clock waits for a single answer.
+    // Longer together than the clock waits for a single reply.
     let address = slow_server(Duration::from_millis(50));
     simulate([asking(12)], |s| async move {
         let began = tokio::time::Instant::now();

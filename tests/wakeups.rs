@@ -1,5 +1,5 @@
-//! Nothing waits while somebody could run it, however callers, workers and the supervisor meet. Each of these tests stands
-//! still if something does.
+//! No event waits while a worker could run it, under any interleaving of callers, workers and the supervisor. Each of these
+//! tests hangs if one does.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
@@ -69,7 +69,7 @@ fn a_burst_starts_one_worker_per_event() {
     }
 }
 
-/// While somebody searches in vain, virtual time stands still.
+/// Virtual time stands still while a worker searches in vain.
 #[test]
 fn a_fast_worker_sleeps_while_its_function_is_paused() {
     let client: Arc<Mutex<Option<Client>>> = Arc::default();
@@ -124,7 +124,7 @@ async fn the_next_probe_follows_an_abandoned_one() {
     assert!(runtime.shutdown(secs(10)).await.unfinished.is_empty());
 }
 
-/// Callers on threads of their own, a mailbox that is often full, pauses, cancellations, looks, and handlers of all kinds.
+/// Callers on other threads, a mailbox that is often full, pauses, cancellations, queries, and handlers of all kinds.
 #[actix::test]
 async fn every_accepted_event_runs_under_any_interleaving() {
     for round in 0..40_u64 {

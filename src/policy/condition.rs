@@ -100,7 +100,7 @@ impl ConditionClause {
                 None => negated,
             });
         };
-        // All of them, so that a mismatch is found whatever their order.
+        // All of them, so that a mismatch is found in any order.
         let mut any = false;
         for operand in &self.operands {
             any |= comparison.holds(value, operand, context)?;

@@ -111,7 +111,7 @@ impl Request<'_> {
         denial.map_or(Decision::Allowed, Decision::Denied)
     }
 
-    /// Evaluates all policies before any of them counts, so that an error in one is found whatever the others say.
+    /// Evaluates all policies before any of them counts, so that an error in one of them always denies.
     fn verdicts(
         &self,
         policies: &Policies,

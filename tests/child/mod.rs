@@ -12,9 +12,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-/// What a child is told to do. It tells that it is one.
+/// The variable with a child's task. Its presence makes a process a child.
 const TASK: &str = "REDRIVE_TEST_CHILD";
-/// What its lines begin with: the test harness prints some of its own.
+/// The prefix of a child's lines: the test harness prints other lines.
 const MARK: &str = "> ";
 
 /// The task of this process, if it is a child.
@@ -22,7 +22,7 @@ pub fn task() -> Option<String> {
     std::env::var(TASK).ok()
 }
 
-/// Where a child says things. What was said once is read, whatever becomes of the child.
+/// The output of a child. A written line can be read after any end of the child.
 pub struct Voice(File);
 
 impl Voice {
@@ -39,7 +39,7 @@ impl Voice {
     pub fn say(&self, line: impl std::fmt::Display) {
         let line = format!("{MARK}{line}\n");
         assert!(line.len() <= 4_096, "a line that may be torn: {line}");
-        // Whoever listened is gone: so is the reason to go on.
+        // The parent is gone, so the child ends.
         if (&self.0).write_all(line.as_bytes()).is_err() {
             std::process::exit(1);
         }
@@ -75,7 +75,7 @@ impl Running {
         Self { child, lines }
     }
 
-    /// What it says; only once.
+    /// Returns its output; only once.
     pub fn lines(&mut self) -> Lines {
         self.lines.take().unwrap()
     }
@@ -102,7 +102,7 @@ impl Drop for Running {
 impl Iterator for Lines {
     type Item = String;
 
-    /// The next line that it says. One that was cut off is none.
+    /// Returns the next complete line.
     fn next(&mut self) -> Option<String> {
         loop {
             let mut line = Vec::new();

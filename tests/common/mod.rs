@@ -1,4 +1,4 @@
-//! What the tests in virtual time share: how a simulation is started, and how dead letters are read.
+//! Helpers of the tests in virtual time: they start a simulation and read dead letters.
 
 #![allow(
     dead_code,
@@ -29,7 +29,7 @@ where
     );
 }
 
-/// Runs `test` on a simulation of what `builder` builds.
+/// Runs `test` on a simulation of the runtime that `builder` builds.
 pub fn simulate_with<F, Fut>(builder: Builder, test: F)
 where
     F: FnOnce(Simulation) -> Fut,
@@ -118,7 +118,7 @@ pub async fn letter(simulation: &Simulation, id: RequestId) -> DeadLetter {
         .expect("the event is a dead letter")
 }
 
-/// Has `function` run with `payload`; answers the event's id.
+/// Invokes `function` with `payload` and returns the event's id.
 pub async fn invoke<T>(simulation: &Simulation, function: &str, payload: T) -> RequestId
 where
     T: serde::Serialize + Send + Sync + 'static,

@@ -1,8 +1,8 @@
-//! Holds what the child said against what is promised, whatever moments it was killed at.
+//! Checks the child's journal against the promises, for kills at any moment.
 //!
-//! The store takes what it is told in one order. So whatever it was told before an event was sent is on record once that
-//! event's receipt is here: it is *final*. What was told after that may be unknown to the next process, and only that. This
-//! is how much may run again after a kill: what was in flight, and what one group commit had not written yet.
+//! The store keeps its calls in order. So every call before an event was sent is durable once that event's receipt is here: it
+//! is *final*. Only later calls may be unknown to the next process. This bounds the work that may run again after a kill: the
+//! events in flight, and those of one unfinished group commit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -25,7 +25,7 @@ pub enum Broken {
     Unbalanced,
     /// Some of a batch are there, and some are not.
     Torn,
-    /// It ran, and nobody had sent it.
+    /// It ran and was never sent.
     NeverSent,
     /// It ran, and had been refused.
     RanThoughRefused,
@@ -61,7 +61,7 @@ pub enum Broken {
     Garbled,
 }
 
-/// What was broken, and of which event.
+/// The broken promise, and the event.
 #[derive(Debug)]
 pub struct Fault {
     pub broken: Broken,
@@ -85,7 +85,7 @@ fn ensure(holds: bool, or: Broken, text: impl fmt::Display) -> Checked {
     if holds { Ok(()) } else { broken(or, text) }
 }
 
-/// What became of an intent.
+/// The outcome of an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     None,
@@ -129,7 +129,7 @@ enum Place {
 
 /// An event that is there.
 struct Known {
-    /// A receipt that names it as that of an earlier event doesn't say from which job it is.
+    /// Unknown if its receipt named it as a duplicate of an earlier event.
     origin: Option<Origin>,
     run: Option<Run>,
     /// The last attempt that failed.
@@ -154,9 +154,9 @@ pub struct Checker {
     keys: HashMap<u32, RequestId>,
     /// Events that aren't over for good.
     active: HashSet<RequestId>,
-    /// What the store was told in this life: in which line that was said, and from which attempt on the event goes on.
+    /// The store's calls in this life: the journal line, and the attempt that the event continues from.
     told: Vec<(u64, RequestId, u32)>,
-    /// What was told before this line is final.
+    /// Calls before this line are final.
     final_line: u64,
     /// Letters that have to be in the next list.
     due: Vec<RequestId>,
@@ -179,7 +179,7 @@ impl Checker {
         match line {
             Line::Born => {
                 self.life += 1;
-                // What a closed store was told.
+                // A call of a closed store.
                 self.told.clear();
                 Ok(())
             }
@@ -289,7 +289,7 @@ impl Checker {
         )
     }
 
-    /// The process is gone. What it was told and is not final may be unknown to the next one.
+    /// The process is gone. Calls that are not final may be unknown to the next one.
     fn settle_accounts(&mut self) {
         for (line, id, floor) in std::mem::take(&mut self.told) {
             if line >= self.final_line {
@@ -308,7 +308,7 @@ impl Checker {
         }
     }
 
-    // --- at the door
+    // --- admission
 
     fn intent(&mut self, intent: Intent) -> Checked {
         let (at, life, kills) = (self.line, self.life, self.kills);
@@ -476,7 +476,7 @@ impl Checker {
         Ok((known, intent))
     }
 
-    // --- what runs
+    // --- attempts
 
     fn start(&mut self, id: RequestId, origin: Origin, attempt: u32, digest: u32) -> Checked {
         let (line, life) = (self.line, self.life);
@@ -513,7 +513,7 @@ impl Checker {
             attempt,
             ended: None,
         });
-        // That the second of two failures was judged shows that the store was told of the first.
+        // The second of two failures was judged, so the store has the first.
         if attempt >= 3 {
             self.told.push((line, id, attempt - 1));
         }
@@ -578,7 +578,7 @@ impl Checker {
             Broken::LetterTwice,
             format!("{id} dies once more"),
         )?;
-        // It may be redriven before the word of it is here.
+        // It may be redriven before its line is here.
         if known.letter != Place::Gone {
             known.letter = Place::Seen;
         }
@@ -630,7 +630,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Is the letter that of its event, whole and true?
+    /// Checks that the letter has the payload and the history of its event.
     fn letter(&mut self, letter: &Letter) -> Checked<&mut Known> {
         let kills = self.kills;
         let before = self.meant.get(&letter.origin).map(|meant| meant.kills);
@@ -682,7 +682,7 @@ impl Checker {
 
     // --- at the end
 
-    /// All has been said: a process in which everything ended was closed, opened again, and told what is there.
+    /// Checks the end: a process in which all events ended was closed, opened again, and listed its contents.
     pub fn finish(&self) -> Checked {
         ensure(
             self.drained && self.closed,

@@ -140,7 +140,7 @@ fn check(journal: &str) -> Result<(), Fault> {
     checker.finish()
 }
 
-/// What the checker says of the journal, changed.
+/// Returns the checker's finding for a changed journal.
 fn noticed(change: impl FnOnce(&mut Vec<String>)) -> Broken {
     let mut journal: Vec<_> = JOURNAL
         .lines()
@@ -319,7 +319,7 @@ fn a_failure_that_was_forgotten_is_noticed() {
     ";
     let check = |attempt| check(&journal.replace("ATTEMPT", attempt)).unwrap_err();
     assert_eq!(check("1").broken, Broken::RanAgain);
-    // Only that the journal ends there is objected to.
+    // The only finding is that the journal ends there.
     assert_eq!(check("2").broken, Broken::Garbled);
 }
 

@@ -1,4 +1,4 @@
-//! What the child says while it works, line by line, and what it gives its functions to do.
+//! The journal of the child, line by line, and the jobs of its functions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use redrive::RequestId;
 use serde::{Deserialize, Serialize};
 
-/// What an event comes from.
+/// The origin of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Origin {
     /// A job of the load.
@@ -15,7 +15,7 @@ pub enum Origin {
     Letter(RequestId),
 }
 
-/// What is to become of an event.
+/// The planned outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Plan {
     Succeed,
@@ -35,18 +35,18 @@ pub struct Job {
 }
 
 impl Job {
-    /// Tells a job from a similar one, and from one that was damaged.
+    /// Distinguishes a job from similar and from damaged ones.
     pub fn digest(&self) -> u32 {
         crc32fast::hash(&serde_json::to_vec(self).unwrap())
     }
 
-    /// What its failures say.
+    /// The message of its failures.
     pub fn complaint(&self, attempt: u32) -> String {
         format!("{} fails on attempt {attempt}", self.origin)
     }
 }
 
-/// What is about to be accepted.
+/// An invocation that is about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intent {
     pub origin: Origin,
@@ -68,7 +68,7 @@ pub enum Reason {
     Other,
 }
 
-/// What a letter says of one attempt.
+/// One attempt in a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// It failed, and the message is the job's.
@@ -93,7 +93,7 @@ pub struct Letter {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// The process is there, and will open the folder. What was pending may run before the next line.
+    /// The process has started and will open the folder. Pending events may run before the next line.
     Born,
     /// The runtime has started, with so many events.
     Opened {
@@ -103,9 +103,9 @@ pub enum Line {
     LettersBegin,
     Listed(Letter),
     LettersEnd,
-    /// Said before the event is sent.
+    /// Written before the event is sent.
     Intent(Intent),
-    /// Said after its receipt, or after the answer to a redrive.
+    /// Written after its receipt, or after the result of a redrive.
     Receipt {
         origin: Origin,
         id: RequestId,
@@ -115,22 +115,22 @@ pub enum Line {
     Refused(Origin),
     /// The letter was not in the queue when it was to be redriven.
     Missing(RequestId),
-    /// Said when an attempt begins.
+    /// Written when an attempt begins.
     Start {
         id: RequestId,
         origin: Origin,
         attempt: u32,
         digest: u32,
     },
-    /// Said before the attempt ends.
+    /// Written before the attempt ends.
     End {
         id: RequestId,
         attempt: u32,
         well: bool,
     },
-    /// Said after the store was told of the success.
+    /// Written after the store's settlement of the success.
     Succeeded(RequestId),
-    /// Said after the store was told of the letter.
+    /// Written after the store's settlement of the letter.
     Buried(Letter),
     /// Nothing is pending any more: the ledger.
     Drained {
@@ -142,7 +142,7 @@ pub enum Line {
     },
     /// The runtime has shut down in good order.
     Closed,
-    /// The child was killed: said by the parent.
+    /// The child was killed. The parent writes this line.
     Killed,
 }
 

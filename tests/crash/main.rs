@@ -1,8 +1,8 @@
-//! Kills a process that is hard at work, again and again, and starts it anew on the same folder: nothing that was accepted
-//! is lost, and nothing runs more often than is promised.
+//! Kills a busy process again and again, and restarts it on the same folder: no accepted event is lost, and none runs more often
+//! than promised.
 //!
-//! The child says what it is about to do and what it has done (`journal.rs`), the parent hears it and holds it against
-//! what is promised (`checker.rs`). `REDRIVE_CRASH_CYCLES` is how often the child is started, 200 times unless set;
+//! The child writes a journal of its intents and actions (`journal.rs`); the parent checks it against the promises
+//! (`checker.rs`). `REDRIVE_CRASH_CYCLES` is how often the child is started, 200 times unless set;
 //! `REDRIVE_CRASH_SEED` repeats the moments of another run.
 #![cfg(all(feature = "disk", unix))]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
@@ -102,7 +102,7 @@ impl Trial {
         self.live("drain")?;
         self.live("inspect")?;
         self.checker.finish()?;
-        // So many events fill more segments than there were processes, and the first ones are needed by nobody.
+        // So many events fill more segments than there were processes, and the first segments are not needed any more.
         let segments = self.segments();
         if cycles >= 100 {
             assert!(*segments.last().unwrap() > self.life as u32, "{segments:?}");
@@ -160,7 +160,7 @@ impl Trial {
             }
         }
         child.kill();
-        // What it had said by then.
+        // Its lines until then.
         for line in lines {
             self.hear(line)?;
         }

@@ -1,4 +1,4 @@
-//! The child: a runtime on a folder that is given all kinds of work, and says what it does.
+//! The child: a runtime on a folder that gets all kinds of work and writes a journal.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn say_ledger(client: &Client) {
     });
 }
 
-/// A small window and small segments: events are parked and fetched, segments filled and removed.
+/// A small window and small segments: events overflow and are loaded, segments fill and are removed.
 async fn start(folder: &str) -> Runtime {
     let function = |name: &str, concurrency, window| {
         Function::new(name, attempt)
@@ -106,7 +106,7 @@ async fn start(folder: &str) -> Runtime {
         .unwrap()
 }
 
-/// Longer than anything takes here, however busy the machine is.
+/// Longer than every step takes here on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn attempt(event: Event<Job>) -> Result<(), String> {
@@ -148,7 +148,7 @@ async fn until_nothing_pends(client: &Client) {
     }
 }
 
-// --- what is sent
+// --- events
 
 /// More events than this don't have to wait at once.
 const PENDING_MAX: u64 = 1_000;
@@ -208,7 +208,7 @@ impl Sender {
         }
     }
 
-    /// Answers whether more is taken, as the others below do.
+    /// Returns whether more work is accepted, as the functions below do.
     async fn one(&mut self) -> bool {
         let slow = self.random.random_ratio(1, 3);
         let mut plan = self.plan();
@@ -320,7 +320,7 @@ fn intent(job: &Job) -> Intent {
 
 // --- dead letters
 
-/// Says every letter once the queue has it.
+/// Writes every letter once the queue has it.
 struct Clerk(Addr<DeadLetterQueue>);
 
 impl Actor for Clerk {
@@ -333,7 +333,7 @@ impl Handler<DeadLetter> for Clerk {
     fn handle(&mut self, letter: DeadLetter, _: &mut Self::Context) {
         let kept = self.0.send(Get(letter.request_id));
         actix_rt::spawn(async move {
-            // Whoever is told of a letter is told before the store is; the queue's answer comes after.
+            // Subscribers get a letter before the store does; the reply of the queue comes after both.
             if let Ok(Some(letter)) = kept.await {
                 say(&Line::Buried(read(&letter)));
             }

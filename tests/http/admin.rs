@@ -1,4 +1,4 @@
-//! What AWS's API doesn't know: status, cancelling, pausing, dead letters, figures, health.
+//! The operations beyond AWS's API: status, cancelling, pausing, dead letters, statistics, health.
 
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ async fn dead_letters_are_listed_repaired_and_sent_back() {
     );
 }
 
-/// BYD-07: what an event may carry, its repaired payload may be.
+/// BYD-07: a repaired payload may be as large as that of an event.
 #[actix::test]
 async fn a_large_payload_is_repaired_as_a_small_one() {
     let served = serve().await;
@@ -268,7 +268,7 @@ async fn health_reports_a_shutdown() {
     assert_eq!(ready.json()["problem"], "the runtime is shutting down");
 }
 
-/// Nothing runs them, so somebody should hear of it.
+/// No function runs them, so they must be visible.
 #[cfg(feature = "testing")]
 #[actix::test]
 async fn events_of_functions_that_are_not_registered_are_listed() {
@@ -298,7 +298,7 @@ async fn events_of_functions_that_are_not_registered_are_listed() {
     );
 }
 
-/// A store that has failed takes nothing any more: whoever balances the load should know.
+/// A failed store accepts nothing any more, so a load balancer must see it.
 #[cfg(feature = "testing")]
 #[actix::test]
 async fn a_store_that_has_failed_is_not_ready() {

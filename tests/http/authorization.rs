@@ -1,5 +1,5 @@
-//! The whole table of routes: which action each demands on what. Without that right it is refused, with exactly that right it
-//! passes, and with every other right it is refused. An operation without a row here fails the first test.
+//! The table of routes with the action and resource that each requires. A request without that right is refused, one with
+//! exactly that right passes, and one with every other right is refused. An operation without a row here fails the first test.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ pub(crate) fn function(name: &str) -> String {
     format!("arn:aws:lambda:us-east-1:{HOME}:function:{name}")
 }
 
-/// A way to ask for an operation, and all that it demands.
+/// A request for an operation, and the rights that it requires.
 struct Route {
     method: &'static str,
     /// `{pending}` is an event of `echo:live` that waits, `{dead}` one of `fail:live` that is a dead letter: new ones each.
     path: &'static str,
     body: &'static str,
-    /// The actions, and on what. `*` is what is no function's.
+    /// The actions and their resources. `*` stands for resources that belong to no function.
     needs: Vec<(&'static str, String)>,
-    /// What it answers to those who may.
+    /// The status for callers with the right.
     passes: u16,
 }
 
@@ -43,7 +43,7 @@ impl Route {
         }
     }
 
-    /// Demands an action on a function, under its qualifier if it has one, or on `*`.
+    /// Requires an action on a function, under its qualifier if it has one, or on `*`.
     fn needs(mut self, action: &'static str, on: &str) -> Self {
         let resource = if on == "*" {
             on.to_owned()
@@ -64,7 +64,7 @@ impl Route {
         self
     }
 
-    /// Is it about an event that was invoked under an alias?
+    /// Returns whether it concerns an event that was invoked under an alias.
     fn is_of_an_event(&self) -> bool {
         format!("{}{}", self.path, self.body).contains("{pending}")
             || format!("{}{}", self.path, self.body).contains("{dead}")
@@ -73,7 +73,7 @@ impl Route {
 
 const ECHOS_TAGS: &str = "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:echo";
 
-/// Every operation of AWS's that is here.
+/// Every supported AWS operation.
 fn aws() -> Vec<Route> {
     let at = Route::new;
     let config = "/2019-09-25/functions/echo/event-invoke-config";
@@ -270,7 +270,7 @@ fn every_operation_has_a_row_in_the_table() {
     }
 }
 
-// --- who asks
+// --- callers
 
 fn statement(effect: &str, member: &str, action: &Value, resource: &Value) -> Value {
     json!({ "Effect": effect, member: action, "Resource": resource })
@@ -293,7 +293,7 @@ pub(crate) fn policy(statements: Vec<Value>) -> redrive::policy::Policy {
     document.to_string().parse().unwrap()
 }
 
-/// Somebody, and whether they may. They have a key of their own, so that nobody asks the same twice.
+/// A caller, and whether it has the right. Each has a separate key, so that no two requests are equal.
 struct Asker {
     case: String,
     arn: String,
@@ -368,7 +368,7 @@ fn askers(route: &Route) -> Vec<Asker> {
     all
 }
 
-// --- asking
+// --- requests
 
 pub(crate) fn functions() -> [Function; 3] {
     let quick = RetryPolicy::delays([Duration::from_millis(1)]);
@@ -454,7 +454,7 @@ async fn each_admin_operation_requires_exactly_its_action() {
     check_all(own()).await;
 }
 
-/// Operations that nothing here can do are no hint for whoever may not do them either.
+/// The refusal of an unsupported operation must not help callers without rights.
 #[actix::test]
 async fn unsupported_operations_are_refused_by_name_only_to_callers_with_rights() {
     let mut credentials = StaticCredentials::new();
@@ -554,7 +554,7 @@ async fn a_former_name_does_not_bypass_a_denial() {
     }
 }
 
-/// Of an event that only the store has, nobody says under which qualifier it was invoked: a denial of any counts.
+/// The qualifier of an event that only the store has is unknown, so a denial of any qualifier counts.
 #[cfg(feature = "testing")]
 #[actix::test]
 async fn an_event_that_only_the_store_has_is_denied_if_any_alias_is_denied() {
@@ -602,8 +602,8 @@ async fn an_event_that_only_the_store_has_is_denied_if_any_alias_is_denied() {
     }
 }
 
-/// IAM-08: the program denies everybody but Bob, and names his account beside him as AWS asks for. What counts is the policy as
-/// it is, whatever its revision.
+/// IAM-08: the program denies everyone but Bob, and names his account beside him as AWS asks for. The policy's text decides, at
+/// any revision.
 #[actix::test]
 async fn a_policy_that_exempts_one_user_exempts_no_other() {
     let mut credentials = StaticCredentials::new();
@@ -651,7 +651,7 @@ async fn a_policy_that_exempts_one_user_exempts_no_other() {
     );
 }
 
-/// Of a page of events, those that were invoked as what is denied are left out.
+/// A page of events omits those that were invoked under a denied alias.
 #[actix::test]
 async fn a_page_of_events_omits_those_of_a_denied_alias() {
     let denied = vec![allow("*", "*"), deny("redrive:*", &function("echo:live"))];

@@ -1,4 +1,4 @@
-//! What no AWS client would send. Each gets an answer of AWS's shape, and the next request is served as ever.
+//! Requests that no AWS client sends. Each gets an AWS-style error, and the next request is served as usual.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn no_depth_of_json_overflows_a_stack() {
     assert_eq!(event.status, 202);
     let id = event.header("x-amzn-requestid").unwrap();
     let status = served.get(&format!("/_redrive/events/{id}?wait=30")).await;
-    // It is JSON, and no value of the handler's; too deep for this test to read too.
+    // It is JSON, but not a value of the handler's type, and too deep for this test to parse.
     let told = String::from_utf8(status.body).unwrap();
     assert!(status.status == 200 && told.contains(r#""state":"dead""#));
     let letters = served.get("/_redrive/dead-letters").await;
@@ -97,7 +97,7 @@ async fn sizes_are_limited_by_type() {
     works(&served).await;
 }
 
-/// Refused by what is announced, before any of it came.
+/// Refused by the announced length, before any byte of the body.
 #[actix::test]
 async fn a_body_announced_too_large_is_refused_at_once() {
     let served = serve().await;
@@ -107,7 +107,7 @@ async fn a_body_announced_too_large_is_refused_at_once() {
     );
     let mut stream = served.connect().await;
     stream.write_all(head.as_bytes()).await.unwrap();
-    // What it sends is thrown away, up to a point; then it has its answer.
+    // The server discards the body, up to a bound; then the client reads the response.
     let (mut reading, mut writing) = stream.split();
     let write = async {
         while writing.write_all(&[b'x'; 1 << 16]).await.is_ok() {}
@@ -117,7 +117,7 @@ async fn a_body_announced_too_large_is_refused_at_once() {
         answer = read(&mut reading) => answer,
         () = write => None,
     };
-    // The connection may be gone before the answer is read: then there is none, and nothing was kept.
+    // The connection may be gone before the response is read. Then there is none, and no event was kept.
     if let Some(answer) = answer {
         assert_eq!(answer.error().0, 413);
     }
@@ -126,7 +126,7 @@ async fn a_body_announced_too_large_is_refused_at_once() {
     works(&served).await;
 }
 
-/// Of a body without a length no more is kept than may be.
+/// The limit holds for a body without a declared length too.
 #[actix::test]
 async fn a_chunked_body_is_limited_while_it_arrives() {
     let served = serve().await;
@@ -150,7 +150,7 @@ async fn a_chunked_body_is_limited_while_it_arrives() {
     works(&served).await;
 }
 
-/// What was not sent to its end is not invoked.
+/// A truncated body invokes nothing.
 #[actix::test]
 async fn a_truncated_body_does_not_become_an_event() {
     let served = serve().await;
@@ -168,7 +168,7 @@ async fn a_truncated_body_does_not_become_an_event() {
     works(&served).await;
 }
 
-/// ERR-01: a path that means nothing has an answer with a body.
+/// ERR-01: an unknown path gets a response with a body.
 #[actix::test]
 async fn unknown_paths_and_methods_get_an_error_body() {
     let served = serve().await;
@@ -190,7 +190,7 @@ async fn unknown_paths_and_methods_get_an_error_body() {
     }
 }
 
-/// Headers and queries that make no sense.
+/// Malformed headers and queries.
 #[actix::test]
 async fn faulty_headers_and_queries_are_refused_with_the_reason() {
     let served = serve().await;
@@ -230,7 +230,7 @@ async fn faulty_headers_and_queries_are_refused_with_the_reason() {
     works(&served).await;
 }
 
-/// ERR-01, ERR-02: what never becomes a request has an answer of AWS's shape all the same, and ends its connection.
+/// ERR-01, ERR-02: bytes that never become a request get an AWS-style error too, and the connection ends.
 #[actix::test]
 async fn malformed_http_gets_an_error_of_awss_shape() {
     let served = serve().await;
@@ -284,12 +284,12 @@ async fn malformed_http_gets_an_error_of_awss_shape() {
     works(&served).await;
 }
 
-/// It ends a connection that has served others, whose answers are told apart from it whatever is in them.
+/// The error ends a connection that has served other requests, and does not mix with their responses.
 #[actix::test]
 async fn a_malformed_request_does_not_disturb_earlier_responses() {
     let served = serve().await;
     let mut stream = BufReader::new(served.connect().await);
-    // The text of such an answer, as far as JSON can hold it.
+    // The text of such a response, as far as JSON can hold it.
     let result = r#""HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n""#;
     let payload = format!("{result}\r\n\r\n");
     let (path, length) = (invocations("echo"), payload.len());
@@ -311,7 +311,7 @@ async fn a_malformed_request_does_not_disturb_earlier_responses() {
     assert!(rest.is_empty());
 }
 
-/// INV-26, INV-27: whoever asks before it sends learns at once that it needn't.
+/// INV-26, INV-27: a client that sends `Expect: 100-continue` gets the refusal at once.
 #[actix::test]
 async fn a_body_that_is_too_large_gets_no_100_continue() {
     let served = serve().await;
@@ -340,7 +340,7 @@ async fn a_body_that_is_too_large_gets_no_100_continue() {
     works(&served).await;
 }
 
-/// INV-28: a head beyond all bounds is refused, whoever sends it, and others are served meanwhile.
+/// INV-28: a head beyond all bounds is refused for every client, and others are served meanwhile.
 #[actix::test]
 async fn a_flood_of_headers_is_refused_and_its_connection_closed() {
     let served = serve().await;

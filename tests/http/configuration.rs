@@ -1,4 +1,4 @@
-//! The functions as AWS describes them, and what can be set of them while they run.
+//! The descriptions of functions in AWS's form, and their settings at run time.
 
 use std::time::Duration;
 
@@ -379,7 +379,7 @@ async fn the_timeout_can_be_set_and_settings_of_the_program_can_not() {
     let served = serve().await;
     let path = "/2015-03-31/functions/sleep/configuration";
     let before = served.get(path).await.json();
-    // It is told in milliseconds.
+    // The unit is milliseconds.
     tokio::time::sleep(Duration::from_millis(2)).await;
     let set = put(&served, path, json!({"Timeout": 1})).await;
     assert_eq!((set.status, &set.json()["Timeout"]), (200, &json!(1)));
@@ -412,7 +412,7 @@ async fn the_timeout_can_be_set_and_settings_of_the_program_can_not() {
     );
 }
 
-/// What a runtime inside a program can't do is told, with the shape of the operation's own errors.
+/// Operations that a runtime inside a program can't do are refused in the form of the operation's errors.
 #[actix::test]
 async fn unsupported_operations_say_what_to_do_instead() {
     let served = serve().await;
@@ -456,7 +456,7 @@ async fn unsupported_operations_say_what_to_do_instead() {
     }
 }
 
-/// What is set holds in the next process.
+/// Settings hold in the next process.
 #[cfg(feature = "disk")]
 #[actix::test]
 async fn configuration_survives_a_restart() {

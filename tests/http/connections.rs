@@ -1,4 +1,4 @@
-//! What happens on a connection beyond one good request: several at once, bad ones behind good ones, slow clients, and ends.
+//! Connections beyond one good request: several at once, bad ones behind good ones, slow clients, and ends.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{Served, builder, invocations, read_one, serve, serve_with};
 
-/// Longer than anything may be waited for, shorter than what a stop waits at most.
+/// Longer than every bound, and shorter than the longest stop.
 const LONG: Duration = Duration::from_secs(25);
 
 fn post(function: &str, kind: &str, body: &str) -> String {
@@ -27,7 +27,7 @@ async fn say(stream: &mut BufReader<TcpStream>, bytes: impl AsRef<[u8]>) {
     stream.write_all(bytes.as_ref()).await.unwrap();
 }
 
-/// The connection has nothing more to say, and is closed.
+/// Checks that the connection is closed without more bytes.
 async fn ended(stream: &mut BufReader<TcpStream>) {
     let mut rest = Vec::new();
     let end = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await;
@@ -53,7 +53,7 @@ const GARBAGE: [&[u8]; 4] = [
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: two\r\n\r\n",
 ];
 
-/// ERR-01: what can't be read takes nothing from what could.
+/// ERR-01: a malformed request does not affect the ones before it.
 #[actix::test]
 async fn garbage_behind_a_request_is_refused_after_its_response() {
     let served = serve().await;
@@ -96,7 +96,7 @@ async fn garbage_during_a_call_is_refused_after_its_response() {
     }
 }
 
-/// INV-13: what is accepted is answered.
+/// INV-13: every accepted event gets a response.
 #[actix::test]
 async fn each_of_many_pipelined_events_gets_a_response() {
     let served = serve().await;
@@ -113,7 +113,7 @@ async fn each_of_many_pipelined_events_gets_a_response() {
     assert_eq!(stats["AsyncEventsReceived"], 50);
 }
 
-/// The head before it was HEAD, whose answers have no body; this one has.
+/// The request before was a HEAD, whose response has no body; this response has one.
 #[actix::test]
 async fn a_refusal_after_a_head_request_has_a_body() {
     let served = serve().await;
@@ -204,7 +204,7 @@ async fn an_unfinished_body_times_out() {
     assert_eq!(stats["AsyncEventsReceived"], 0);
 }
 
-/// Whoever doesn't send, or doesn't read, isn't what a stop waits for.
+/// A stop does not wait for a client that neither sends nor reads.
 #[actix::test]
 async fn slow_clients_do_not_delay_a_stop() {
     let big = Function::new("big", |_: Event<Value>| async {
@@ -241,7 +241,7 @@ async fn slow_clients_do_not_delay_a_stop() {
     ended(&mut half_a_head).await;
 }
 
-/// A client that takes nothing of its answers is let go, whether the server stops or not.
+/// The connection of a client that reads nothing is closed, during a stop and otherwise.
 #[actix::test]
 async fn a_response_that_the_client_does_not_read_is_dropped() {
     let big = Function::new("big", |_: Event<Value>| async {
@@ -255,7 +255,7 @@ async fn a_response_that_the_client_does_not_read_is_dropped() {
         post("big", "RequestResponse", "7").repeat(asked),
     )
     .await;
-    // Until it is hung up on, more is accepted of what it says.
+    // Until the connection is closed, the system accepts more bytes.
     let hung_up = async {
         while stream.write_all(b"\r\n").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -267,7 +267,7 @@ async fn a_response_that_the_client_does_not_read_is_dropped() {
     assert!((calls.succeeded as usize) < asked, "{calls:?}");
 }
 
-/// A slow reader is no stalled one: it takes some of its answer all the time.
+/// A slow reader is not a stalled one: it reads some of its response all the time.
 #[actix::test]
 async fn a_slowly_read_response_arrives_whole() {
     let big = Function::new("big", |_: Event<Value>| async {
@@ -291,7 +291,7 @@ async fn a_slowly_read_response_arrives_whole() {
     }
 }
 
-/// INV-26: framing isn't free.
+/// INV-26: framing counts too.
 #[actix::test]
 async fn a_body_of_more_framing_than_data_is_refused() {
     let served = serve().await;
@@ -315,7 +315,7 @@ async fn a_body_of_more_framing_than_data_is_refused() {
         assert!(refusal.message().contains("chunks"), "{begin}");
         assert_eq!(refusal.header("connection"), Some("close"), "{begin}");
     }
-    // What small chunks of a real body cost is fine.
+    // Small chunks of a real body are accepted.
     let many = "2\r\n  \r\n".repeat(10_000) + "1;n=v\r\n7\r\n0\r\nX-Sum: 7\r\n\r\n";
     let answer = served.raw((head + &many).as_bytes()).await;
     assert_eq!((answer.status, answer.json()), (200, json!(7)));
@@ -359,7 +359,7 @@ async fn a_client_that_breaks_off_gets_an_error() {
     assert_eq!(stats["AsyncEventsReceived"], 0);
 }
 
-/// INV-26: what has no end that can be found is told, and ends the connection.
+/// INV-26: a body without a recognisable end gets an error, and the connection ends.
 #[actix::test]
 async fn a_malformed_chunk_ends_the_connection() {
     let served = serve().await;
@@ -379,7 +379,7 @@ async fn a_malformed_chunk_ends_the_connection() {
     }
 }
 
-/// A body that nobody wanted is no request.
+/// An unread body is not taken for a request.
 #[actix::test]
 async fn an_unwanted_body_is_discarded() {
     let served = serve().await;
@@ -398,7 +398,7 @@ async fn an_unwanted_body_is_discarded() {
     assert_eq!(stats["AsyncEventsReceived"], 0);
 }
 
-/// INV-01: who asks before it sends is told at once, whatever the operation, and can go on where it is asked for.
+/// INV-01: a client that sends `Expect: 100-continue` gets a response at once, for every operation.
 #[actix::test]
 async fn a_wanted_body_gets_100_continue() {
     let served = serve().await;
@@ -426,7 +426,7 @@ async fn a_wanted_body_gets_100_continue() {
     }
 }
 
-/// A stop doesn't wait for ever, and whoever waited for it is told.
+/// A stop does not wait for ever, and the waiting client gets an error.
 #[actix::test]
 async fn a_call_that_outlasts_a_stop_gets_an_error() {
     let served = serve_with(
@@ -451,7 +451,7 @@ async fn a_call_that_outlasts_a_stop_gets_an_error() {
     running(&served, "endless", 0).await;
 }
 
-/// A stop ends connections that wait for a request, and doesn't begin what is behind one that runs.
+/// A stop closes idle connections, and does not begin requests behind a running one.
 #[actix::test]
 async fn after_a_stop_no_request_begins() {
     let served = serve().await;
@@ -559,8 +559,7 @@ async fn ambiguous_requests_are_refused() {
     assert_eq!((stats.events.accepted, stats.invocations), (0, 0));
 }
 
-/// However a client waits or has the server wait, it keeps nobody out: not before its first request, not after one, not in
-/// the middle of a body.
+/// An idle client keeps no other client out: before its first request, after one, or in the middle of a body.
 #[actix::test]
 async fn idle_clients_are_evicted_for_new_ones() {
     let body = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n7".to_owned();
@@ -580,7 +579,7 @@ async fn idle_clients_are_evicted_for_new_ones() {
     }
 }
 
-/// What is carried out is not ended for it.
+/// A running request is never evicted.
 #[actix::test]
 async fn a_running_call_is_never_evicted() {
     let served = serve_with(builder(), |api| api.connections_max(4)).await;
@@ -594,7 +593,7 @@ async fn a_running_call_is_never_evicted() {
     assert_eq!(read_one(&mut calling).await.unwrap().json(), json!(2500));
 }
 
-/// Whatever is held for clients has one bound, and who stands still longest goes first.
+/// All buffered bytes have one bound. The client that has made no progress for the longest time is evicted first.
 #[actix::test]
 async fn bytes_buffered_for_clients_are_bounded() {
     const SIZE: usize = 5 << 20;
@@ -633,7 +632,7 @@ async fn bytes_buffered_for_clients_are_bounded() {
     }
     let answer = served.invoke("big", "RequestResponse", b"7").await;
     assert_eq!(answer.body.len(), SIZE + 2);
-    // Of those that took nothing, no more are there than the bound has room for.
+    // No more connections without progress remain than the bound has room for.
     let mut whole = 0;
     for stream in stalled.iter_mut().step_by(2) {
         whole += usize::from(stream.read_exact(&mut vec![0; SIZE]).await.is_ok());
@@ -641,7 +640,7 @@ async fn bytes_buffered_for_clients_are_bounded() {
     assert!(whole <= 4, "{whole} of 12 answers were held");
 }
 
-/// A client beyond the bound waits until a connection ends. Nobody else's descriptors are taken for it.
+/// A client beyond the bound waits until a connection ends. It takes no descriptor from the rest of the process.
 #[actix::test]
 async fn clients_beyond_the_bound_wait_for_a_connection() {
     let served = serve_with(builder(), |api| api.connections_max(1)).await;

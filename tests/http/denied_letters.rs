@@ -1,4 +1,4 @@
-//! What one route refuses, no other tells: letters of a function that was renamed, and letters in the status of an event.
+//! A denial holds for every route: letters of a renamed function, and letters in the status of an event.
 
 use redrive::http::sigv4::{Credential, Principal, StaticCredentials};
 use redrive::policy::Policies;
@@ -9,7 +9,7 @@ use crate::authorization::{allow, deny, function, policy};
 use crate::signed_requests::{REFUSED, ask};
 use crate::support::serve_with;
 
-/// `all` may do everything, `most` all but what `denied` says.
+/// `all` may do everything, `most` everything except `denied`.
 fn credentials(denied: Vec<Value>) -> StaticCredentials {
     let mut most = vec![allow("*", "*")];
     most.extend(denied);
@@ -48,7 +48,7 @@ async fn a_letter_is_denied_under_the_former_and_the_current_name_of_its_functio
     }
 }
 
-/// The status of a dead event has its letter only for whom may have that.
+/// The status of a dead event contains its letter only for callers that may read letters.
 #[actix::test]
 async fn the_status_of_an_event_omits_a_denied_letter() {
     let credentials = credentials(vec![deny("redrive:GetDeadLetter", "*")]);

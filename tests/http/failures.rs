@@ -1,4 +1,4 @@
-//! Invocations that fail, are refused or take their time, and the answers to them.
+//! Invocations that fail, are refused or take long, and their responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn assert_failed(answer: &Answer, kind: &str, message: &str) {
     assert_eq!(body["errorMessage"], message.replace('@', id));
 }
 
-/// INV-22: a worker that went away with its call, as a runtime's exit does.
+/// INV-22: a worker that is lost with its call is reported as a runtime exit.
 #[actix::test]
 async fn a_lost_worker_is_reported_as_a_runtime_exit() {
     let served = serve_with(builder().function(exits()), |api| api).await;
@@ -77,7 +77,7 @@ async fn a_lost_worker_is_reported_as_a_runtime_exit() {
     assert_failed(&answer, "Runtime.ExitError", message);
 }
 
-/// INV-16, UNV-06: of a function that failed, in whatever way, it is always said to be `Unhandled`.
+/// INV-16, UNV-06: every failure of a function is reported as `Unhandled`.
 #[actix::test]
 async fn every_failure_is_unhandled() {
     let builder = [panics(), exits(), hangs("hangs", 50), big(), unready()]
@@ -161,7 +161,7 @@ async fn a_result_that_is_too_large_fails_calls_and_events_alike() {
     assert_eq!(record["responsePayload"]["errorMessage"], message);
 }
 
-/// INV-15: a dry run finds what a call would be refused for, and neither runs nor keeps anything.
+/// INV-15: a dry run returns the refusals of a call, and neither runs nor stores anything.
 #[actix::test]
 async fn a_dry_run_checks_all_that_a_call_would_be_checked_for() {
     let served = serve().await;
@@ -273,7 +273,7 @@ async fn a_body_that_is_not_json_is_refused_in_the_same_words_for_calls_and_even
     assert_eq!(stats.events.accepted, 0);
 }
 
-/// LST-11: an event is accepted before it runs, and its answer has nothing of its result.
+/// LST-11: an event is accepted before it runs, and its response contains no result.
 #[actix::test]
 async fn an_event_gets_its_response_while_it_runs() {
     let gate = Arc::new(Semaphore::new(0));
@@ -303,7 +303,7 @@ async fn an_event_gets_its_response_while_it_runs() {
     );
 }
 
-/// LST-10, ERR-06: a call is told whether the function's reserved concurrency is in use or its mailbox is full.
+/// LST-10, ERR-06: the response to a call says whether the reserved concurrency is in use or the mailbox is full.
 #[actix::test]
 async fn a_throttled_call_gets_the_reason_that_applies() {
     let busy = |name| hangs(name, 60_000).concurrency(1).mailbox_events_max(1);

@@ -1,4 +1,4 @@
-//! Which function a path means, as AWS reads it.
+//! The function that a path names, as AWS reads it.
 
 use redrive::BuildError;
 use serde_json::json;
@@ -59,7 +59,7 @@ async fn an_invalid_name_is_a_validation_error_without_a_type() {
         );
         assert_eq!(answer.json().get("Type"), None);
     }
-    // NAM-05: all that is wrong, wherever it stands.
+    // NAM-05: all faults at once, in every place.
     let path = format!("{}?Qualifier=a%20b", invocations("a%20b"));
     let headers = [
         ("X-Amz-Invocation-Type", "Later"),
@@ -129,7 +129,7 @@ async fn an_unknown_function_is_named_by_its_full_arn() {
     );
 }
 
-/// NAM-13: another account's functions can't be asked for here, whatever is asked.
+/// NAM-13: functions of another account are out of reach for every operation.
 #[actix::test]
 async fn a_function_of_another_account_is_denied() {
     let served = serve().await;
@@ -164,7 +164,7 @@ async fn a_function_of_another_account_is_denied() {
     }
 }
 
-/// NAM-02: the ARNs that records tell can be invoked, in each region that there may be.
+/// NAM-02: the ARNs in records can be invoked, in each possible region.
 #[actix::test]
 async fn arns_of_the_configured_identity_can_be_invoked() {
     for region in ["us-gov-west-1", "us-isob-east-1", "eusc-de-east-1"] {

@@ -1,4 +1,4 @@
-//! Invocations: their three types, and all that travels with them.
+//! Invocations: their three types, and the data that they carry.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{builder, invocations, serve, serve_with};
 
-/// INV-13, INV-19: the id of the answer is the event's.
+/// INV-13, INV-19: the response has the event's id.
 #[actix::test]
 async fn an_event_gets_an_empty_202() {
     let served = serve().await;
@@ -31,7 +31,7 @@ async fn an_event_gets_an_empty_202() {
     );
 }
 
-/// ASY-13, ASY-16: what is seen from outside of an event that fails.
+/// ASY-13, ASY-16: an event that fails, seen from outside.
 #[actix::test]
 async fn an_event_that_fails_is_retried_twice_and_becomes_a_dead_letter() {
     let served = serve().await;
@@ -51,7 +51,7 @@ async fn an_event_that_fails_is_retried_twice_and_becomes_a_dead_letter() {
     );
 }
 
-/// INV-14, INV-17, INV-04: the type is `RequestResponse` unless said otherwise.
+/// INV-14, INV-17, INV-04: the type is `RequestResponse` by default.
 #[actix::test]
 async fn a_call_returns_its_result_in_the_body() {
     let served = serve().await;
@@ -338,7 +338,7 @@ async fn the_client_context_reaches_calls_only() {
     }
 }
 
-/// INV-10, BYD-12, GAP-07: a client that sends an event again under the id that it proposed has one event.
+/// INV-10, BYD-12, GAP-07: a client that sends an event again under its chosen id has one event.
 #[actix::test]
 async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
     let served = serve().await;
@@ -354,7 +354,7 @@ async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
         );
     }
     served.wait(id).await;
-    // Under another qualifier it is another event, whose id is taken.
+    // Under another qualifier it would be another event, and the id is taken.
     let latest = format!("{}?Qualifier=$LATEST", invocations("echo"));
     let other = served.request("POST", &latest, &headers, b"1").await;
     assert_eq!(other.error(), (409, "ResourceConflictException"));
@@ -372,7 +372,7 @@ async fn an_event_that_is_sent_twice_under_one_id_runs_once() {
     assert_eq!(answer.error(), (400, "InvalidRequestContentException"));
 }
 
-/// INV-10, BYD-12: an event that was never kept has no receipt, whoever has its id.
+/// INV-10, BYD-12: an event that was never stored has no receipt, even if another event has its id.
 #[actix::test]
 async fn a_request_id_of_another_event_is_a_conflict() {
     let served = serve().await;

@@ -1,4 +1,4 @@
-//! AWS Lambda's HTTP API, spoken to over real sockets: what AWS's clients send, and what they never would.
+//! AWS Lambda's HTTP API over real sockets: requests that AWS's clients send, and requests that they never send.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 

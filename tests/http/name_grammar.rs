@@ -65,7 +65,7 @@ async fn a_name_within_the_grammar_is_unknown_and_others_are_invalid() {
     }
 }
 
-/// NAM-04: each operation that takes a name tells the value, the field and the rule, one failure of one.
+/// NAM-04: the error of each operation that takes a name has the value, the field and the rule.
 #[actix::test]
 async fn an_invalid_name_gets_the_same_error_from_each_operation() {
     let served = serve().await;

@@ -1,4 +1,4 @@
-//! The policy of a function through the API: every refusal, and whom it lets in.
+//! The policy of a function through the API: every refusal, and the callers that it admits.
 
 use redrive::policy::{Caller, ConditionValues, Decision, Policies, Request, ResourcePolicy};
 use serde_json::{Value, json};
@@ -139,8 +139,8 @@ async fn statements_are_removed_one_by_one_and_with_the_last_the_policy() {
     assert_eq!(served.get(&live).await.error().0, 404);
 }
 
-/// S3E-15, SNS-04, EVB-07, IAM-05: what a permission for a source lets in is that service alone, for that bucket, topic or
-/// rule of that account. (No source is built that would ask.)
+/// S3E-15, SNS-04, EVB-07, IAM-05: a permission for a source admits only that service, for that bucket, topic or rule
+/// of that account. (No source is built yet.)
 #[actix::test]
 async fn a_source_is_admitted_by_its_principal_arn_and_account() {
     let served = serve().await;

@@ -1,4 +1,4 @@
-//! Mounting the API, serving it alone, and whom it serves.
+//! The API mounted or standalone, and the clients that it serves.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn without_authentication_only_loopback_is_served() {
     assert!(matches!(taken, ServerError::Bind { .. }), "{taken}");
 }
 
-/// An application that listens to everybody may have a proxy on this machine in front of it.
+/// An application that listens on all addresses may have a proxy on this machine in front of it.
 #[actix::test]
 async fn without_authentication_an_open_listener_is_not_served() {
     let runtime = builder().start().await.unwrap();

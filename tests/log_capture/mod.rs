@@ -1,4 +1,4 @@
-//! What the tests share that listen to the log: every span and event, by its fields, and a way to wait for one.
+//! Captures the log for tests: every span and event with its fields, and a way to wait for one.
 
 #![allow(
     dead_code,
@@ -32,7 +32,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Is it of this function, with a text like this?
+    /// Returns whether the line belongs to this function and contains this text.
     pub fn is(&self, function: &str, text: &str) -> bool {
         self.text.contains(text)
             && self
@@ -48,7 +48,7 @@ pub struct Log {
     more: Notify,
 }
 
-/// The log of this process; it listens from the first call on.
+/// Returns the log of this process, captured from the first call on.
 pub fn log() -> Arc<Log> {
     static LOG: OnceLock<Arc<Log>> = OnceLock::new();
     LOG.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! What botocore signs is accepted, once; what is changed on the way is not.
+//! Requests that botocore signs are accepted, once; changed requests are refused.
 //!
 //! 2,000 requests and 20,000 changed ones, or as many as `REDRIVE_SIGV4_REQUESTS` says and ten times as many changed ones.
 

@@ -1,4 +1,4 @@
-//! Changes that somebody on the way could make to a signed request.
+//! Changes that an attacker could make to a signed request on its way.
 
 use rand::Rng;
 use rand::rngs::SmallRng;

@@ -1,4 +1,4 @@
-//! A signature is good for as long as AWS has it, and where replays are refused it is good once.
+//! A signature is valid for as long as at AWS. If replays are refused, it is accepted once.
 
 use std::sync::Barrier;
 use std::thread;
@@ -19,7 +19,7 @@ fn later(name: &str, seconds: u64) -> Sent {
     sent
 }
 
-/// SIG-04: as with AWS, for clients that can't tell equal calls within a second apart.
+/// SIG-04: as at AWS, for clients whose equal calls within a second have one signature.
 #[test]
 fn by_default_a_signature_is_accepted_again_within_its_window() {
     for (name, last) in [
@@ -28,7 +28,7 @@ fn by_default_a_signature_is_accepted_again_within_its_window() {
         ("temporary", 300),
         ("presigned", 600),
     ] {
-        // What is not remembered needs no room.
+        // Without remembered signatures there is no bound.
         let verifier = crate::fixtures::verifier().replays_max(0);
         for seconds in [0, 0, 1, last / 2, last] {
             verify(&verifier, &later(name, seconds)).unwrap();
@@ -108,7 +108,7 @@ fn at_the_bound_of_remembered_signatures_requests_are_refused_until_some_expire(
         (error.status(), error.code()),
         (429, "TooManyRequestsException")
     );
-    // What is remembered stays so.
+    // Remembered signatures stay remembered.
     let error = verify(&verifier, &vector("plain")).unwrap_err();
     assert!(matches!(error, SignatureError::Replayed), "{error}");
     // Those two are good for 300 seconds and forgotten within 64 more; this one is good for 600.

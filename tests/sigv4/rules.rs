@@ -1,4 +1,4 @@
-//! Each rule by itself: a request that botocore signed, with one thing changed, and the answer.
+//! Each rule by itself: a request that botocore signed, with one change, and the refusal.
 
 use std::error::Error;
 use std::future::{Future, ready};
@@ -523,7 +523,7 @@ fn neither_errors_nor_debug_show_a_secret() {
     assert!(!shown.contains("s3cret"), "{shown}");
 }
 
-/// Whoever logs requests logs no signature and no token, in whichever form they came.
+/// A log line with a request contains no signature and no token, in any form.
 #[test]
 fn debug_of_a_request_shows_neither_signature_nor_token() {
     for name in [
@@ -590,7 +590,7 @@ fn a_verifier_can_be_shared_and_awaited_on_any_thread() {
 }
 
 proptest! {
-    /// Whatever is sent has an answer, and it is no.
+    /// Every random request is refused.
     #[test]
     fn arbitrary_requests_are_refused_without_a_panic(
         method in ".{0,8}",

@@ -1,4 +1,5 @@
-//! A request as it goes over the wire, and what of it a signature covers: said again here, plainly, to judge the verifier by.
+//! A request as it goes over the wire, and the parts that a signature covers: a second, plain implementation to check the
+//! verifier.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl Sent {
             .map(|(_, value)| value)
     }
 
-    /// What a signature of it covers. Two with equal coverage are one request to whoever verifies it.
+    /// Returns the parts that a signature covers. Two requests with equal parts are one to every verifier.
     pub(crate) fn coverage(&self) -> Coverage<'_> {
         let mut headers: BTreeMap<String, Vec<Vec<&str>>> = BTreeMap::new();
         for (name, value) in &self.headers {
@@ -116,7 +117,7 @@ impl Sent {
         }
     }
 
-    /// Of the header or the query, whichever has them.
+    /// Taken from the header or the query.
     pub(crate) fn signed_headers(&self) -> Vec<String> {
         let mut headers = self.headers.iter();
         let authorization = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
