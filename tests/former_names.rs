@@ -248,7 +248,7 @@ fn keys_and_configuration_of_a_former_name_hold_for_the_function() {
 
         for formerly in [true, false] {
             let new = function("new");
-            // What was configured is the new name's for good.
+            // The configuration belongs to the new name from now on.
             let new = if formerly { new.formerly("old") } else { new };
             let s = place.start([new]).await;
             let client = s.client();

@@ -427,7 +427,7 @@ fn a_store_that_panics_in_settlements_stops_no_worker() {
     });
 }
 
-/// How many events each lane was told of, whenever one ran: the most for each of `deaths_max`.
+/// Returns the most events that a crash mark named at once, for `deaths_max`.
 fn told_at_once(deaths_max: u32) -> usize {
     let (store, most) = (RecordingStore::new(), Arc::new(AtomicUsize::new(0)));
     let (kept, seen) = (store.clone(), most.clone());

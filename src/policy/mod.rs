@@ -7,6 +7,23 @@
 //! A deny with `NotPrincipal` exempts the principals that it names: a user, a session, the sessions of a role, a service. An
 //! account that stands there, as AWS asks for beside each principal, exempts its root only.
 //!
+//! # Why it is our own
+//!
+//! No crate both decides as AWS does and refuses the policies that it does not understand. `iam-rs` was run on the tables of
+//! this folder's tests: 78 decisions by 26 operators (`policy/tests/conditions.rs`), and 27 faulty policies
+//! (`policy/tests/faults.rs`). The other two were read.
+//!
+//! | crate | operators as AWS | faulty policies refused | crates in its tree |
+//! |---|---|---|---:|
+//! | this module, 2,100 lines | 78 of 78 decisions | 27 of 27 | |
+//! | `iam-rs` 0.8.0, 9,000 lines | 72 of 78 decisions | 8 of 27 | 20 |
+//! | `aws-iam` 0.2.2, 5,300 lines | 6 of the 26 operators exist | | 24 |
+//! | `fakecloud-iam` 0.28.2 | all exist; its license is AGPL | | 141 |
+//!
+//! `iam-rs` accepts unknown condition keys, misspelt members, and statements with both `Action` and `NotAction`: with such a
+//! mistake a deny has no effect. It has neither permissions boundaries nor session policies (IAM-04). Where it decides as AWS,
+//! `cargo test --test policy` compares it with this module on random policies.
+//!
 //! ```
 //! use redrive::policy::{Caller, ConditionValues, Decision, Policies, Policy, Request};
 //!

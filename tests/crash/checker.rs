@@ -318,7 +318,7 @@ impl Checker {
                 Broken::Garbled,
                 format!("letter {letter} is redriven and was not listed"),
             )?;
-            // Killed before the answer, or refused at the end of a process: it is tried again.
+            // Killed before the receipt, or refused at the end of a process: it is tried again.
             if let Some(meant) = self.meant.get_mut(&intent.origin) {
                 (meant.at, meant.life) = (at, life);
                 if meant.answer == Answer::Refused {

@@ -200,7 +200,7 @@ fn an_event_that_was_dropped_is_noticed() {
 /// The receipt was given before the event was on record: the next process has one event fewer.
 #[test]
 fn a_receipt_that_came_too_early_is_noticed_at_the_next_opening() {
-    // Certain are `b` and `f`: what was in memory, what has no receipt, and what may be over are not.
+    // Only `b` and `f` are certain: the others were in memory, have no receipt, or may be over.
     let broken = noticed(|journal| replace(journal, "opened 5", "opened 1"));
     assert_eq!(broken, Broken::Lost);
 }
@@ -227,7 +227,7 @@ fn a_ledger_that_does_not_balance_is_noticed() {
     assert_eq!(broken, Broken::Unbalanced);
 }
 
-/// The receipts of `c`, `k`, and `f` came after its success was told.
+/// The receipts of `c`, `k`, and `f` came after the settlement of its success.
 #[test]
 fn a_success_that_was_forgotten_is_noticed() {
     let broken = noticed(|journal| {

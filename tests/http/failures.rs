@@ -223,7 +223,7 @@ async fn a_dry_run_checks_all_that_a_call_would_be_checked_for() {
     assert_eq!(stats.events.accepted + stats.calls.accepted, 0);
 }
 
-/// INV-31: there is no qualifier but in the name. Other than at AWS the trace goes on, or a loop would not be noticed (REC-02).
+/// INV-31: only the name can hold a qualifier. Unlike at AWS the trace goes on, so that a loop is noticed (REC-02).
 #[actix::test]
 async fn invoke_async_ignores_the_qualifier_and_continues_the_trace() {
     let nosy = Function::new("nosy", |event: Event<Value>| async move {

@@ -23,7 +23,7 @@ async fn send(served: &Served, method: &str, path: &str, body: Value) -> Answer 
     served.request(method, path, &[], body.as_bytes()).await
 }
 
-/// LOG-01: the name of the log group at AWS. There are no streams: each event has its own log.
+/// LOG-01: the name of the log group at AWS. Log streams don't exist: each event has its own log.
 #[actix::test]
 async fn each_function_has_a_log_group_of_its_name() {
     let served = serve().await;

@@ -106,7 +106,7 @@ async fn without_authentication_an_open_listener_is_not_served() {
     );
 }
 
-/// What was accepted is answered before the server is gone.
+/// Accepted requests get their responses before the server is gone.
 #[actix::test]
 async fn a_graceful_stop_finishes_running_requests() {
     let served = serve().await;
@@ -131,7 +131,7 @@ async fn a_graceful_stop_finishes_running_requests() {
     );
 }
 
-/// Whoever has hung up waits for nothing, so nothing runs on for it.
+/// The call of a client that hung up is cancelled.
 #[actix::test]
 async fn a_caller_that_hangs_up_ends_its_call() {
     let endless = Function::new("endless", |_: Event<Value>| async {

@@ -80,7 +80,7 @@ fn sign(served: &Served, name: &str, method: &str, path: &str, body: &str) -> (S
 
 pub(crate) const REFUSED: (u16, &str) = (403, "AccessDeniedException");
 
-/// SIG-01, SIG-07, IAM-01: what is signed and allowed, and nothing else.
+/// SIG-01, SIG-07, IAM-01: requests that are signed and allowed, and no others.
 #[actix::test]
 async fn only_signed_and_allowed_requests_are_served() {
     let served = serve(&[
@@ -184,7 +184,7 @@ async fn a_request_whose_signature_the_store_does_not_keep_is_refused() {
     }
 }
 
-/// IAM-01: the API beyond AWS has actions of its own, and what is denied of a function is denied of its events.
+/// IAM-01: the admin API has its own actions, and a denial for a function covers its events.
 #[actix::test]
 async fn the_admin_api_is_authorised_too() {
     let deny = json!({"Effect": "Deny", "Action": "redrive:*", "Resource": "arn:aws:lambda:*:*:function:fail"});
@@ -230,11 +230,11 @@ async fn the_admin_api_is_authorised_too() {
         ask(&served, "ben", "POST", pause, "").await.error(),
         REFUSED
     );
-    // Health is for whoever can reach the server.
+    // Health is open to every client.
     assert_eq!(served.get("/_redrive/health/live").await.status, 200);
 }
 
-/// CFG-31, IAM-02: the function's own policy lets somebody in, until the permission is gone.
+/// CFG-31, IAM-02: the function's own policy admits a caller until the permission is removed.
 #[actix::test]
 async fn a_permission_admits_a_foreign_account() {
     let served = serve(&[

@@ -1,4 +1,4 @@
-//! A server with functions, and a client that sends bytes as it is told.
+//! A server with functions, and a client that sends any bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct Served {
     pub(crate) stop: actix_web::dev::ServerHandle,
 }
 
-/// An answer, read.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -34,7 +34,7 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Status and error code; the code is where AWS's clients look for it (ERR-01), and the answer has an id (INV-19).
+    /// Status and error code; the code is where AWS's clients look for it (ERR-01), and the response has an id (INV-19).
     pub(crate) fn error(&self) -> (u16, &str) {
         let id = self
             .header("x-amzn-requestid")
@@ -106,7 +106,7 @@ impl Served {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends bytes as they are, and reads the answer.
+    /// Sends bytes as they are, and reads the response.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> Answer {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
@@ -153,12 +153,12 @@ pub(crate) fn invocations(function: &str) -> String {
     format!("/2015-03-31/functions/{function}/invocations")
 }
 
-/// Reads one answer; none if the connection ends first.
+/// Reads one response. Returns `None` if the connection ends first.
 pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Answer> {
     read_one(&mut BufReader::new(stream)).await
 }
 
-/// As `read`, of which what follows the answer is left.
+/// As `read`, but leaves the bytes behind the response.
 pub(crate) async fn read_one(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Answer> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -28,7 +28,7 @@ fn by_default_a_signature_is_accepted_again_within_its_window() {
         ("temporary", 300),
         ("presigned", 600),
     ] {
-        // Without remembered signatures there is no bound.
+        // Nothing is remembered, so the bound does not matter.
         let verifier = crate::fixtures::verifier().replays_max(0);
         for seconds in [0, 0, 1, last / 2, last] {
             verify(&verifier, &later(name, seconds)).unwrap();

@@ -62,7 +62,7 @@ const INCOMPLETE: &str = "IncompleteSignatureException";
 const INVALID: &str = "InvalidSignatureException";
 const UNRECOGNIZED: &str = "UnrecognizedClientException";
 
-/// SIG-06, SIG-07, SIG-10: `fn%3A1` is escaped twice, dot segments and empty ones are no part of the path.
+/// SIG-06, SIG-07, SIG-10: `fn%3A1` is escaped twice, dot segments and empty ones don't count in the path.
 #[test]
 fn a_botocore_request_is_attributed_to_the_owner_of_its_key() {
     let verifier = verifier();
@@ -466,7 +466,7 @@ fn a_presigned_url_takes_no_other_body_than_it_signs() {
     assert!(matches!(error, SignatureError::Mismatch), "{error}");
 }
 
-/// A `+` is read as a space by some and as a plus by others: what was signed as one doesn't pass as the other.
+/// Some servers read a `+` as a space and others as a plus, so a `+` and a space have different signatures.
 #[test]
 fn a_plus_in_a_query_is_not_a_space() {
     for query in [

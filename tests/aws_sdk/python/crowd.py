@@ -1,4 +1,4 @@
-"""Clients that do no good, in a process of their own: idle ones, slow ones, and ones with floods of headers.
+"""Bad clients in a separate process: idle ones, slow ones, and ones with floods of headers.
 
 `crowd.py PORT IDLE SLOW` connects them, prints `ready`, keeps at it until it is told anything, and prints what it saw as
 JSON.

@@ -1,4 +1,4 @@
-"""What the suites share: a test case with a server, clients for it, and assertions on AWS's answers."""
+"""The base of the suites: a test case with a server, its clients, and assertions on AWS's responses."""
 
 import contextlib
 import json

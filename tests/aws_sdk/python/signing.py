@@ -1,4 +1,4 @@
-"""Signed requests by hand: botocore's own signer, which can be told to do it wrong."""
+"""Signed requests by hand: botocore's own signer, which can also sign wrongly."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Who may read, run and redrive what: each test is a way in for somebody who may not, tried by a signed request."""
+"""Authorisation of reads, invocations and redrives: each test tries, by a signed request, a way that must be closed."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ PEOPLE = (ADMIN, ONLY_FAIL, REDRIVER, RUNNER, CONFIGURER, TRUSTED, EVE, ROOT)
 
 
 class Authorised(Served):
-    """A server that knows them all."""
+    """A server with the credentials of all of them."""
 
     @classmethod
     def setUpClass(cls):
@@ -72,7 +72,7 @@ class Authorised(Served):
 
 
 class Logs(Authorised):
-    """An event's log is read by those who may read it of the function whose event it is, whatever its id."""
+    """The rights on an event's function decide who may read its log, for every event id."""
 
     def forget(self, event):
         """Has the server forget an event of `log`, and keep its log."""
@@ -105,7 +105,7 @@ class Logs(Authorised):
 
 
 class Running(Authorised):
-    """Whoever may not invoke a function gets nothing else to run it with what they choose."""
+    """A caller that may not invoke a function finds no other way to run it with a chosen payload."""
 
     redrive = "/_redrive/dead-letters/redrive"
 
@@ -146,7 +146,7 @@ class Running(Authorised):
 
 
 class Foreigners(Authorised):
-    """What another account allows its own people opens nothing of this one."""
+    """The policies of another account give no rights on this one."""
 
     def test_foreign_accounts_are_denied_what_belongs_to_no_function(self):
         for person in (EVE, ROOT):

@@ -1,4 +1,4 @@
-"""AWS's command line, as somebody at a terminal would use it (PAR-01)."""
+"""AWS's command line, as a user at a terminal runs it (PAR-01)."""
 
 import base64
 import json

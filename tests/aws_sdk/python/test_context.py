@@ -1,4 +1,4 @@
-"""What a handler knows of its attempt, seen from outside; a weighted alias; a function whose workers can't start."""
+"""The context of a handler, seen from outside; a weighted alias; a function whose workers can't start."""
 
 import base64
 import json

@@ -1,5 +1,5 @@
-"""How AWS refuses settings of asynchronous invocations: row by row of the account of differences, whose ids the checks
-bear."""
+"""AWS's refusals of settings of asynchronous invocations, row by row of the account of differences. Each check has the id of
+its row."""
 
 from served import Served
 

@@ -1,5 +1,5 @@
-"""What AWS says of functions, tags and revisions, and how it refuses what can't be done here: row by row of the account of
-differences, whose ids the checks bear."""
+"""AWS's responses for functions, tags, revisions and unsupported operations, row by row of the account of differences. Each
+check has the id of its row."""
 
 import json
 import urllib.parse

@@ -1,4 +1,4 @@
-"""What AWS says of invocations: row by row of the account of differences, whose ids the checks bear."""
+"""AWS's responses to invocations, row by row of the account of differences. Each check has the id of its row."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Every class of error a client can provoke, as it stands on the wire and as boto3 and the CLI read it."""
+"""Every class of error that a client can provoke: on the wire, and as boto3 and the CLI read it."""
 
 import json
 import re

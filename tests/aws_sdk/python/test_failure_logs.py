@@ -1,4 +1,4 @@
-"""What a failure leaves in the tail of a call and in the log of an event: the error between START and END."""
+"""The error of a failure, between START and END, in the tail of a call and in the log of an event."""
 
 import base64
 

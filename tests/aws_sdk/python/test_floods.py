@@ -1,4 +1,4 @@
-"""Clients that come in great numbers and do nothing keep nobody out, and take no memory without bound."""
+"""Floods of idle clients keep no other client out, and their memory is bounded."""
 
 import contextlib
 import socket

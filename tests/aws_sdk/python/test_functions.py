@@ -1,4 +1,4 @@
-"""What is told of functions: listings, pages, one function, waiters, and what an in-process runtime can't do."""
+"""Descriptions of functions: listings, pages, one function, waiters, and operations that an in-process runtime lacks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Invoke as boto3 sees it: the three invocation types, what they answer, and how large they may be."""
+"""Invoke as boto3 sees it: the three invocation types, their responses, and their size limits."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What no SDK sends: broken bodies, headers, paths and methods. Each has an answer of AWS's shape."""
+"""Requests that no SDK sends: broken bodies, headers, paths and methods. Each gets an AWS-style error."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Names, ARNs and qualifiers: which are understood, and how the others are refused."""
+"""Names, ARNs and qualifiers: the accepted forms, and the refusals of others."""
 
 from botocore.exceptions import ClientError
 

@@ -1,4 +1,4 @@
-"""What is promised of the API beside AWS's own, and of both together: each test is one promise."""
+"""The promises of the admin API, and of it together with AWS's: each test is one promise."""
 
 import concurrent.futures
 import json

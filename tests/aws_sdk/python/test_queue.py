@@ -1,4 +1,4 @@
-"""The asynchronous queue from outside: retries, dead letters, holding back, and what is left of it after a kill."""
+"""The asynchronous queue from outside: retries, dead letters, pausing, and its state after a kill."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""The same signature again: accepted within its window, as AWS does, or refused where the server is told so."""
+"""The same signature again: accepted within its window, as at AWS, or refused if the server is set so."""
 
 import json
 import shutil

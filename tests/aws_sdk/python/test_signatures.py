@@ -1,4 +1,4 @@
-"""Who is let in: requests signed by SigV4, accepted and refused, and what the policies then say."""
+"""Authentication: requests signed by SigV4, accepted and refused, and the decisions of the policies."""
 
 import json
 import re

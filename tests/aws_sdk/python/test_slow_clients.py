@@ -1,4 +1,4 @@
-"""Clients that do no good don't slow down those that do.
+"""Bad clients don't slow down good ones.
 
 Two servers are measured request by request in turn: one beside a crowd of bad clients, one without. So whatever else
 the machine does meanwhile slows both, and the ratio of their p99 is what the crowd does to the first. The best of

@@ -1,4 +1,4 @@
-"""A stop ends in time for those that kill what takes too long: Kubernetes waits 30 s."""
+"""A stop ends before a supervisor kills the process: Kubernetes waits 30 s."""
 
 import contextlib
 import signal

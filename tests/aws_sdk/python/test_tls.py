@@ -1,4 +1,4 @@
-"""The same API over TLS, with a certificate that stands beside this file and is trusted by nobody else."""
+"""The same API over TLS, with a certificate beside this file that only these tests trust."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""HTTP by hand, for what no SDK sends: any bytes over a socket, and the answer parsed."""
+"""HTTP by hand, for requests that no SDK sends: any bytes over a socket, and the parsed response."""
 
 import http.client
 import json

@@ -79,7 +79,7 @@ impl Server {
         self.get(&format!("events/{request_id}?wait=20"))
     }
 
-    /// An answer of the API beyond AWS.
+    /// A response of the admin API.
     pub fn get(&self, path: &str) -> Value {
         let address = self.url.strip_prefix("http://").expect("plain HTTP");
         let mut connection = TcpStream::connect(address).expect("the server listens");
@@ -101,7 +101,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be dead already; there is nobody left to tell.
+        // It may be dead already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

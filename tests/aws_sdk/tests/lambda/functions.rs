@@ -1,4 +1,4 @@
-//! What is told of functions.
+//! Descriptions of functions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The three invocation types, and all that an invocation may carry and bring back.
+//! The three invocation types, and the data that an invocation carries and returns.
 
 use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::primitives::Blob;

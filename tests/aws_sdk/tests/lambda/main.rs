@@ -1,4 +1,4 @@
-//! AWS's SDK for Rust calls redrive's Lambda API. Each test starts a server of its own.
+//! AWS's SDK for Rust calls redrive's Lambda API. Each test starts a separate server.
 
 mod functions;
 mod invoke;

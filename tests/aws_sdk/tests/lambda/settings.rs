@@ -1,4 +1,4 @@
-//! What can be set of a function: event-invoke config, concurrency, recursion, permissions.
+//! Settings of a function: event-invoke config, concurrency, recursion, permissions.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::{DestinationConfig, OnFailure, RecursiveLoop};

@@ -1,4 +1,4 @@
-//! Who is let in, when the server demands signatures.
+//! Authentication, when the server requires signatures.
 
 use std::io::Write;
 
