@@ -27,6 +27,7 @@ mod attempt;
 mod attempt_result;
 pub(crate) mod dead_letters;
 mod delivery;
+pub(crate) mod entrance;
 pub(crate) mod lost_actor;
 pub(crate) mod message;
 mod pace;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::actor::arbiter_pool::{Home, Placement, Pool};
 use crate::actor::dead_letters::DeadLetterQueue;
 use crate::actor::delivery;
+use crate::actor::entrance::Entrance;
 use crate::actor::lost_actor::LossGuard;
 use crate::actor::message::{Bury, Removed};
 use crate::actor::work_budget::WorkBudget;
@@ -40,6 +41,7 @@ pub(crate) struct Supervisor {
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
     dead_letters: Addr<DeadLetterQueue>,
+    entrance: Arc<Entrance>,
     /// The one timer: for the earliest of delayed events, backoff, keep-alive and retention.
     timer: Option<(JoinHandle<()>, Time)>,
     budget: WorkBudget,
@@ -55,19 +57,16 @@ impl SupervisorSender for SupervisorLink {
 }
 
 impl Supervisor {
-    pub(crate) fn new(
-        mailbox: Arc<Mailbox>,
-        admission: Arc<Admission>,
-        pool: Arc<Pool>,
-        dead_letters: Addr<DeadLetterQueue>,
-    ) -> Self {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, entrance: Arc<Entrance>, pool: Arc<Pool>) -> Self {
+        let admission = entrance.admission.clone();
         let function = Some(mailbox.name().clone());
         Self {
             loss_guard: LossGuard::new(admission.clone(), "supervisor", function),
             admission,
             mailbox,
             pool,
-            dead_letters,
+            dead_letters: entrance.dead_letters.clone(),
+            entrance,
             timer: None,
             budget: WorkBudget::default(),
         }
@@ -125,7 +124,7 @@ impl Supervisor {
             return false;
         };
         let admission = self.admission.clone();
-        let worker_context = worker_context(&admission, &self.mailbox);
+        let worker_context = worker_context(&self.entrance, &self.mailbox);
         let handle = self
             .mailbox
             .register_worker(worker_context, placement.serial());

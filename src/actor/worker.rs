@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::actor::arbiter_pool::Placement;
 use crate::actor::attempt::{AttemptResult, AttemptTimer, is_aborted, run_attempt};
 use crate::actor::attempt_result::{EndedAttempt, start_log};
+use crate::actor::entrance::Entrance;
 use crate::actor::pace::{POLLS_MAX, Pace, Polling, polling};
 use crate::admission::Admission;
 use crate::base::panic;
@@ -339,14 +340,14 @@ async fn wait_once(before: impl Fn(&mut TaskContext<'_>)) {
     .await;
 }
 
-/// Returns the context of a new worker.
-pub(crate) fn worker_context(admission: &Arc<Admission>, mailbox: &Mailbox) -> Arc<WorkerContext> {
+/// The worker_context of a new worker.
+pub(crate) fn worker_context(entrance: &Arc<Entrance>, mailbox: &Mailbox) -> Arc<WorkerContext> {
     Arc::new(WorkerContext {
         function: mailbox.name().clone(),
         clock: mailbox.clock.clone(),
-        home: admission.clone(),
+        home: entrance.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
-        leases: admission.leases.clone(),
+        leases: entrance.admission.leases.clone(),
         threads: mailbox.threads.clone(),
     })
 }

@@ -28,7 +28,6 @@ mod refusal;
 pub(crate) mod registry;
 pub(crate) mod request_ids;
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -73,8 +72,6 @@ pub(crate) struct Admission {
     destinations: HashMap<String, Destination>,
     /// Set once logs are kept.
     pub(crate) logs: OnceLock<Logs>,
-    /// The address of the dead-letter queue; `client/dead_letters.rs` knows its type.
-    pub(crate) dead_letters: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Admission {
@@ -103,7 +100,6 @@ impl Admission {
             identity,
             destinations,
             logs: logs.map(OnceLock::from).unwrap_or_default(),
-            dead_letters: OnceLock::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A call that was accepted: it runs, and its caller waits for the result.
+//! A call under way, whose caller waits for the result.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
@@ -18,7 +18,7 @@ use crate::mailbox::snapshot::EventOutcome;
 pub struct Call {
     client: Client,
     function: Cow<'static, str>,
-    calling: AcceptedCall,
+    accepted: AcceptedCall,
     ended: bool,
 }
 
@@ -32,42 +32,42 @@ impl std::fmt::Debug for Call {
 }
 
 impl Call {
-    pub(super) fn new(client: Client, function: Cow<'static, str>, calling: AcceptedCall) -> Self {
+    pub(super) fn new(client: Client, function: Cow<'static, str>, accepted: AcceptedCall) -> Self {
         Self {
             client,
             function,
-            calling,
+            accepted,
             ended: false,
         }
     }
 
-    /// Its request id.
+    /// Returns the call's request id.
     pub fn request_id(&self) -> RequestId {
-        self.calling.request_id
+        self.accepted.request_id
     }
 
-    /// The version that runs: `$LATEST`, or the one that the qualifier stands for (INV-17).
+    /// Returns the version that runs: `$LATEST`, or the one that the qualifier stands for (INV-17).
     pub fn version(&self) -> &str {
-        self.calling.meta.version()
+        self.accepted.meta.version()
     }
 
-    /// Its trace header, as its handler sees it: [`Context::trace_header`](crate::Context::trace_header).
+    /// Returns the trace header that the handler sees: [`Context::trace_header`](crate::Context::trace_header).
     pub fn trace_header(&self) -> Cow<'_, str> {
         let AcceptedCall {
             meta,
             request_id,
             accepted,
             ..
-        } = &self.calling;
+        } = &self.accepted;
         meta.trace_header(*request_id, *accepted)
     }
 
-    /// Waits for the result. Dropping the future cancels the call.
+    /// Waits for the call to end and returns its result. Dropping the future cancels the call.
     ///
     /// # Errors
-    /// When the function fails, the call is cancelled, or the result is something other than an `R`.
+    /// When the function fails, the call is cancelled, or the result is not an `R`.
     pub async fn result<R: DeserializeOwned>(mut self) -> Result<R, CallError> {
-        let end = (&mut self.calling.end).await.map_err(|_| self.lost())?;
+        let end = (&mut self.accepted.end).await.map_err(|_| self.lost())?;
         self.ended = true;
         match end {
             EventOutcome::Succeeded(result) => result
@@ -85,10 +85,16 @@ impl Call {
         }
     }
 
-    /// Why the call, which was accepted, has no end. The function's name may be another one's by now.
+    /// Returns the error of a call whose end never came. The function's name may be another function's by now.
     fn lost(&self) -> CallError {
-        let mailbox = &self.calling.mailbox;
-        match self.client.admission.registry.named(&self.function) {
+        let mailbox = &self.accepted.mailbox;
+        match self
+            .client
+            .entrance
+            .admission
+            .registry
+            .named(&self.function)
+        {
             Some(known) if Weak::ptr_eq(&Arc::downgrade(&known), mailbox) => CallError::Gone,
             _ => CallError::Removed {
                 function: self.function.to_string(),
@@ -99,9 +105,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mailbox = self.calling.mailbox.upgrade();
+        let mailbox = self.accepted.mailbox.upgrade();
         if let Some(mailbox) = mailbox.filter(|_| !self.ended) {
-            self.client.cancel_here(&mailbox, self.calling.request_id);
+            self.client.cancel_here(&mailbox, self.accepted.request_id);
         }
     }
 }

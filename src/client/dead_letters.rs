@@ -1,6 +1,6 @@
-//! The dead letters, for whoever has a client and no address.
+//! The dead-letter queue, through a client.
 
-use actix::{Addr, Handler, Message};
+use actix::{Handler, Message};
 
 use super::Client;
 use crate::actor::dead_letters::{DeadLetterQueue, Get};
@@ -10,8 +10,9 @@ use crate::event::dead_letter::DeadLetter;
 pub(crate) use crate::actor::dead_letters::{Filter, Find, List, Purge, Redrive, Redriven};
 
 impl Client {
-    /// Asks the dead-letter queue: [`List`](crate::List), [`Get`](crate::Get), [`Redrive`](crate::Redrive),
-    /// [`Purge`](crate::Purge) and [`Subscribe`](crate::Subscribe) are questions. `None` if the runtime is gone.
+    /// Sends a message to the dead-letter queue and returns its reply. Messages are [`List`](crate::List),
+    /// [`Get`](crate::Get), [`Redrive`](crate::Redrive), [`Purge`](crate::Purge) and [`Subscribe`](crate::Subscribe). `None` if
+    /// the runtime is gone.
     ///
     /// ```
     /// # async fn count(client: redrive::Client) -> Option<usize> {
@@ -21,17 +22,15 @@ impl Client {
     /// # )
     /// # }
     /// ```
-    pub async fn ask_dead_letters<M>(&self, question: M) -> Option<M::Result>
+    pub async fn ask_dead_letters<M>(&self, message: M) -> Option<M::Result>
     where
         M: Message<Result: Send> + Send + 'static,
         DeadLetterQueue: Handler<M>,
     {
-        let queue = self.admission.dead_letters.get()?;
-        let queue = queue.downcast_ref::<Addr<DeadLetterQueue>>()?;
-        queue.send(question).await.ok()
+        self.entrance.dead_letters.send(message).await.ok()
     }
 
-    /// The dead letter of an event, if it is in the queue.
+    /// Returns the dead letter of an event, if it is in the queue.
     pub async fn dead_letter(
         &self,
         event: crate::event::request_id::RequestId,

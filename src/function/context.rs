@@ -74,7 +74,8 @@ pub struct Context {
 pub(crate) struct WorkerContext {
     pub(crate) function: FunctionName,
     pub(crate) clock: Clock,
-    /// The runtime that a client of the context talks to; `client/mod.rs` knows its type.
+    /// The way into the runtime for a client of the context. `client/mod.rs` knows its type, which holds mailboxes and so
+    /// functions and so contexts: naming it here would close that circle.
     pub(crate) home: Arc<dyn Any + Send + Sync>,
     /// The number of the run that is to be given up, if it is still going on.
     pub(crate) abort: AtomicU64,

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 
 use crate::error::BuildError;
 
-/// Where the control plane lives, and where the runtime's own futures run.
+/// The thread of the control plane and of the runtime's own futures.
 #[derive(Clone)]
 pub(super) enum Host {
-    /// A thread and a `System` of the runtime's own. Dead letters have a further thread, so that reading many of them
-    /// holds up no supervisor.
+    /// A separate thread and `System`. Dead letters have another thread, so that reading many of them does not delay
+    /// supervisors.
     Own {
         system: System,
         control: ArbiterHandle,
@@ -71,7 +71,7 @@ pub(super) fn no_thread(error: &io::Error) -> BuildError {
 }
 
 impl Host {
-    /// The host on the present thread, which `launch` started.
+    /// Returns the host on the present thread, which `launch` started.
     pub(super) fn own() -> Result<Self, BuildError> {
         let dead_letters = Arbiter::try_new().map_err(|error| no_thread(&error))?;
         Ok(Self::Own {
@@ -103,8 +103,8 @@ impl Host {
         }
     }
 
-    /// Runs `work` on the runtime's own thread, so that it needs no executor of the caller's and goes on if the caller
-    /// stops waiting. `None` if that thread is gone.
+    /// Runs `work` on the runtime's own thread and returns its result, so that the caller needs no executor, and `work` goes on
+    /// if the caller stops waiting. `None` if that thread is gone.
     pub(super) async fn run<R: Send + 'static>(
         &self,
         work: impl Future<Output = R> + Send + 'static,

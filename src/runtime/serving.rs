@@ -1,4 +1,5 @@
-//! One line at the end of an application's `main`: runs until a signal comes, then stops everything in order and in time.
+//! One call at the end of an application's `main`: waits for a signal, then shuts the server and the runtime down within one
+//! grace period.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +14,7 @@ impl Runtime {
     /// Waits for SIGINT or SIGTERM (Ctrl-C where there are no signals), then shuts down as [`shutdown`](Self::shutdown)
     /// does. A second signal ends the grace period.
     ///
-    /// While this waits, those signals don't end the process by themselves. Dropping the future before a signal came drops the
+    /// While this waits, those signals don't end the process by themselves. Dropping the future before a signal drops the
     /// runtime. An application with a server calls [`serve`](Self::serve).
     ///
     /// ```no_run
@@ -28,12 +29,12 @@ impl Runtime {
         self.end_or_hurry(shutdown.into(), &mut signals).await
     }
 
-    /// Runs a server beside the runtime until SIGINT or SIGTERM comes, or the server ends by itself. Then `stop` has the
-    /// server finish its requests, and the runtime shuts down, all within the one grace period of `shutdown`. A second signal
-    /// ends that period. Where something kills the process after a while, as Kubernetes does 30 s after SIGTERM, let the grace
-    /// period be well below that.
+    /// Runs a server beside the runtime until SIGINT or SIGTERM comes, or the server ends by itself. Then `stop` lets
+    /// the server finish its requests, and the runtime shuts down, both within the grace period of `shutdown`. A second signal
+    /// ends that period. Where the process is killed after a while, as by Kubernetes 30 s after SIGTERM, use a grace period
+    /// well below that.
     ///
-    /// With actix-web, where `disable_signals` has requests finished on Ctrl-C too:
+    /// With actix-web; `disable_signals` lets requests finish on Ctrl-C too:
     ///
     /// ```ignore
     /// let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:8080")?.run();
@@ -41,14 +42,14 @@ impl Runtime {
     /// runtime.serve(server, || handle.stop(true), Duration::from_secs(20)).await?;
     /// ```
     ///
-    /// A stop of actix-web's own server waits 30 s for requests unless `shutdown_timeout` says less; one of the Lambda API's
-    /// server waits 10 s.
+    /// actix-web's server waits up to 30 s for requests when it stops, unless `shutdown_timeout` is set; the Lambda API's server
+    /// waits up to 10 s.
     ///
     /// With axum, `stop` sends to a channel that `with_graceful_shutdown` waits for. A panic in the server or in `stop` is not
     /// caught: it drops the runtime.
     ///
     /// # Errors
-    /// Those of the server. The runtime has been shut down then too; the log says how many events did not finish.
+    /// Those of the server. The runtime has been shut down then too; the log has the number of events that did not finish.
     pub async fn serve<E, Stopped: Future>(
         mut self,
         server: impl Future<Output = Result<(), E>>,
@@ -62,7 +63,7 @@ impl Runtime {
             Either::Left((served, _)) => Some(served),
             Either::Right(_) => None,
         };
-        let clock = &self.parts.admission.clock;
+        let clock = &self.parts.entrance.admission.clock;
         let began = clock.now();
         let served = match ended {
             None => {
@@ -92,7 +93,7 @@ impl Runtime {
         listening.unwrap_or_else(Signals::none)
     }
 
-    /// What comes of `work` if it is done within the limit and before the next signal.
+    /// Returns the result of `work` if it ends within the limit and before the next signal.
     async fn in_time<R>(
         &self,
         work: impl Future<Output = R>,

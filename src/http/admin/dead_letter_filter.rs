@@ -73,7 +73,7 @@ pub(super) fn permitted(
     Ok(Filter::new().only(move |letter| {
         let invoked_as = invoked_as(letter);
         // The function that the letter is of, and the one that would run.
-        let runs = client.heir(&letter.function);
+        let runs = client.current_name(&letter.function);
         let may_touch = |function: &FunctionName| may_touch(function.as_str(), &invoked_as);
         may_touch(&letter.function)
             && (runs == letter.function || may_touch(&runs))
@@ -90,7 +90,7 @@ pub(super) fn check_letter(
     letter: &DeadLetter,
 ) -> Result<(), ApiError> {
     let (heir, invoked_as) = (
-        incoming.api.client.heir(&letter.function),
+        incoming.api.client.current_name(&letter.function),
         invoked_as(letter),
     );
     auth::check_invoked(incoming, action, letter.function.as_str(), &invoked_as)?;

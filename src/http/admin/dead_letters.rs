@@ -145,7 +145,7 @@ async fn chosen_letters(
         (Some(id), None) => {
             let letter = permitted_letter(incoming, action, id).await?;
             if invokes {
-                let runs = incoming.api.client.heir(&letter.function);
+                let runs = incoming.api.client.current_name(&letter.function);
                 let qualifier = letter.qualifier.as_deref();
                 auth::check_target(incoming, auth::INVOKE, runs.as_str(), qualifier)?;
             }

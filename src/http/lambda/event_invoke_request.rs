@@ -144,7 +144,10 @@ fn check_destination(incoming: &Incoming<'_>, arn: &str) -> Result<(), ApiError>
         // At AWS the role of the source function needs this right. Functions have no role here, so the caller needs it:
         // otherwise it would get another principal to invoke the function. The check is on the function's present name.
         let target = read_target(arn, None)?;
-        let runs = incoming.api.client.heir(&FunctionName::new(target.name));
+        let runs = incoming
+            .api
+            .client
+            .current_name(&FunctionName::new(target.name));
         let qualifier = target.qualifier.as_deref();
         auth::check_target(incoming, auth::INVOKE, runs.as_str(), qualifier)?;
     }
