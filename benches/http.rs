@@ -1,4 +1,5 @@
-//! The cost of AWS's API over HTTP: `Event` invocations with 1 KiB, beside a bare actix-web handler that returns 202.
+//! The cost of AWS's API over HTTP: `Event` invocations with 1 KiB, by the standalone server and mounted on actix-web's
+//! `HttpServer`, beside a bare actix-web handler that returns 202.
 //!
 //! `cargo bench --features http --bench http`. Each server is a separate process; the clients are this one, and the
 //! requests are made, and signed, before the clock starts.
@@ -31,8 +32,9 @@ const PATH: &str = "/2015-03-31/functions/sink/invocations";
 fn main() {
     match part().as_deref() {
         Some("bare") => in_system(bare()),
-        Some("open") => in_system(lambda(false)),
-        Some("signed") => in_system(lambda(true)),
+        Some("mounted") => in_system(mounted()),
+        Some("open") => in_system(standalone(false)),
+        Some("signed") => in_system(standalone(true)),
         Some(other) => panic!("no part {other}"),
         None => compare(),
     }
@@ -51,7 +53,8 @@ async fn bare() {
     server.run().await.expect("it serves");
 }
 
-async fn lambda(signed: bool) {
+/// Starts a runtime with one function.
+async fn runtime() -> Runtime {
     let sink = Function::new("sink", |event: Event<Payload>| async move {
         std::hint::black_box(event.payload());
         Ok::<_, String>(())
@@ -59,11 +62,21 @@ async fn lambda(signed: bool) {
     let sink = sink
         .mailbox_events_max(10_000_000)
         .retain(0, std::time::Duration::ZERO, 0);
-    let runtime = Runtime::builder()
-        .function(sink)
-        .start()
-        .await
-        .expect("it starts");
+    let builder = Runtime::builder().function(sink);
+    builder.start().await.expect("it starts")
+}
+
+async fn mounted() {
+    let runtime = runtime().await;
+    let api = LambdaApi::new(runtime.client());
+    let app = move || App::new().configure(api.configure());
+    let server = HttpServer::new(app).bind("127.0.0.1:0").expect("a port");
+    println!("{}", server.addrs()[0]);
+    server.run().await.expect("it serves");
+}
+
+async fn standalone(signed: bool) {
+    let runtime = runtime().await;
     let mut api = LambdaApi::new(runtime.client());
     if signed {
         let all = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"*"}}"#;
@@ -194,14 +207,15 @@ async fn run(address: &str, requests: Vec<Vec<u8>>) -> [f64; 3] {
 }
 
 fn compare() {
-    let parts = ["bare", "open", "signed"];
+    let parts = ["bare", "mounted", "open", "signed"];
     let names = [
         "bare actix-web handler",
-        "`Event`, no authentication",
-        "`Event`, Signature Version 4",
+        "`Event`, on actix-web's `HttpServer`",
+        "`Event`, standalone server",
+        "`Event`, standalone server, Signature Version 4",
     ];
     let servers = parts.map(Served::start);
-    let mut figures = [const { Vec::<[f64; 3]>::new() }; 3];
+    let mut figures = [const { Vec::<[f64; 3]>::new() }; 4];
     for round in 0..=ROUNDS {
         for ((part, server), all) in parts.iter().zip(&servers).zip(&mut figures) {
             let requests = requests(&server.address, round, *part == "signed");

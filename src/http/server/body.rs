@@ -25,7 +25,7 @@ pub(super) enum BodyState {
     Broken,
 }
 
-pub(super) struct IncomingBody {
+pub(super) struct BodyDecoder {
     state: BodyState,
     /// Follows the framing of a chunked body.
     chunks: Option<Chunks>,
@@ -42,7 +42,7 @@ pub(super) enum BodyPart {
     Incomplete,
 }
 
-impl IncomingBody {
+impl BodyDecoder {
     pub(super) fn new(state: BodyState, is_chunked: bool) -> Self {
         Self {
             state,

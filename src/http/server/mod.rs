@@ -15,9 +15,10 @@
 //! | malformed request | 400 with AWS's error | 400 with an empty body |
 //! | lines that end in LF only | 400 | served |
 //! | caller that hangs up | its call is cancelled | the call runs on |
+//! | `Event` invocations, requests per second | 51,000 | 53,000 |
 //!
 //! `tests/http/connections.rs` and `tests/aws_sdk/python/test_floods.py` hold these bounds. `cargo bench --features http --bench
-//! http` compares the rates of both servers.
+//! http` measures the rates of both servers; a bare handler on `HttpServer` serves 66,000 in that run.
 
 mod acceptor;
 mod body;

@@ -16,7 +16,7 @@ use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::body::{BodyPart, BodyState, IncomingBody};
+use super::body::{BodyDecoder, BodyPart, BodyState};
 use super::buffered::Share;
 use super::connections::Presence;
 use super::framing::{Unclear, check_head};
@@ -29,7 +29,7 @@ pub(super) struct Wire<S> {
     sending: BytesMut,
     /// Bytes came that may complete a head since the codec found it incomplete.
     head_may_be_whole: bool,
-    body: IncomingBody,
+    body: BodyDecoder,
     /// Whether the body is read only to be discarded.
     unwanted: UnwantedBody,
     /// Bytes received since the client's last progress was noted.
@@ -77,7 +77,7 @@ impl<S> Wire<S> {
             received: BytesMut::new(),
             sending: BytesMut::new(),
             head_may_be_whole: true,
-            body: IncomingBody::new(BodyState::Over, false),
+            body: BodyDecoder::new(BodyState::Over, false),
             unwanted: UnwantedBody::default(),
             received_since_progress: 0,
             sending_capacity_max: 0,
@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             MessageType::Payload => BodyState::Coming,
         };
         let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
-        self.body = IncomingBody::new(state, is_chunked);
+        self.body = BodyDecoder::new(state, is_chunked);
         Ok(request)
     }
 
