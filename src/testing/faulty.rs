@@ -14,7 +14,7 @@ use crate::store::{
     Reply, Retained, Settled, StoredEvent,
 };
 
-/// What a store is asked to do.
+/// A kind of call to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreCall {
@@ -30,23 +30,23 @@ pub enum StoreCall {
     Configure,
     /// [`EventStore::sync`]
     Sync,
-    /// [`EventStore::configured`], [`EventStore::look`], [`EventStore::parked`] and [`EventStore::letters`]
+    /// [`EventStore::configured`], [`EventStore::look`], [`EventStore::overflow`] and [`EventStore::letters`]
     Read,
 }
 
-/// How a call of a store goes wrong.
+/// The way in which a call of a store goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreFault {
-    /// It is refused.
+    /// The call is refused.
     Fail,
-    /// It is not answered, for as long as the store lives; what can't be answered is swallowed.
+    /// The call gets no reply as long as the store lives; a call without a reply is ignored.
     Hang,
-    /// It panics.
+    /// The call panics.
     Panic,
 }
 
-/// A store that fails, hangs or panics at chosen calls, and does all others as the one within.
+/// A store that fails, hangs or panics at chosen calls, and passes all others to the store within.
 pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
     plan: Mutex<FaultPlan>,
@@ -57,7 +57,7 @@ struct FaultPlan {
     calls: HashMap<StoreCall, usize>,
     faults: HashMap<(StoreCall, usize), StoreFault>,
     always: HashMap<StoreCall, StoreFault>,
-    /// Replies that will never be given.
+    /// Replies that are never sent.
     hanging: Vec<Box<dyn std::any::Any + Send>>,
 }
 
@@ -68,7 +68,7 @@ impl std::fmt::Debug for FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store that does as `inner` does, so far.
+    /// Returns a store that passes all calls to `inner`.
     pub fn new(inner: Arc<dyn EventStore>) -> Self {
         Self {
             inner,
@@ -76,19 +76,19 @@ impl FaultyStore {
         }
     }
 
-    /// Has the `nth` call of this kind go wrong; 1 is the first.
+    /// Makes the `nth` call of this kind go wrong; 1 is the first.
     pub fn at(self, call: StoreCall, nth: usize, fault: StoreFault) -> Self {
         self.plan.lock().faults.insert((call, nth), fault);
         self
     }
 
-    /// Has every call of this kind go wrong.
+    /// Makes every call of this kind go wrong.
     pub fn always(self, call: StoreCall, fault: StoreFault) -> Self {
         self.plan.lock().always.insert(call, fault);
         self
     }
 
-    /// How many calls of this kind there were.
+    /// Returns the number of calls of this kind.
     pub fn calls(&self, call: StoreCall) -> usize {
         self.plan
             .lock()
@@ -113,7 +113,7 @@ impl FaultyStore {
         fault
     }
 
-    /// Answers in place of the store, if it is to go wrong.
+    /// Replies in place of the store if this call goes wrong. Otherwise returns the reply.
     fn reply<T: Send + 'static>(&self, call: StoreCall, reply: Reply<T>) -> Option<Reply<T>> {
         match self.fault(call) {
             None => return Some(reply),
@@ -123,7 +123,8 @@ impl FaultyStore {
         None
     }
 
-    fn tell(&self, call: StoreCall) -> Result<bool, StoreError> {
+    /// Returns whether the call goes to the store within.
+    fn passes(&self, call: StoreCall) -> Result<bool, StoreError> {
         match self.fault(call) {
             None => Ok(true),
             Some(StoreFault::Hang) => Ok(false),
@@ -144,14 +145,14 @@ impl EventStore for FaultyStore {
     }
 
     fn settle(&self, settled: Settled) -> Result<(), StoreError> {
-        match self.tell(StoreCall::Settle)? {
+        match self.passes(StoreCall::Settle)? {
             true => self.inner.settle(settled),
             false => Ok(()),
         }
     }
 
     fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
-        match self.tell(StoreCall::Begin)? {
+        match self.passes(StoreCall::Begin)? {
             true => self.inner.begin(lane, events),
             false => Ok(()),
         }
@@ -206,7 +207,7 @@ impl EventStore for FaultyStore {
     }
 
     fn remember(&self, execution: Execution) -> Result<(), StoreError> {
-        match self.tell(StoreCall::Settle)? {
+        match self.passes(StoreCall::Settle)? {
             true => self.inner.remember(execution),
             false => Ok(()),
         }

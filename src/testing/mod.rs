@@ -54,9 +54,9 @@ pub use simulated_disk::SimulatedDisk;
 /// Runs `test` in an actix `System` on this thread whose clock stands still while anything can be done, and jumps to
 /// the next timer when nothing can.
 ///
-/// Work that takes real time takes none of the virtual: the clock stands still while a blocking function runs, which therefore
-/// has no timeout, and, on Linux, while sockets are open and anything came through them within the last 300 ms. I/O that
-/// takes longer at a stretch, and whatever threads of the application's own do, is not waited for: the clock jumps.
+/// Work that takes real time takes no virtual time: the clock stands still while a blocking function runs, which therefore
+/// has no timeout, and, on Linux, while sockets are open and anything came through them within the last 300 ms. The
+/// clock does not wait for I/O that takes longer at a stretch, nor for the application's own threads: it jumps.
 ///
 /// # Panics
 /// When the system can't be built, or `test` panics.
@@ -78,7 +78,7 @@ pub fn run<R>(test: impl Future<Output = R>) -> R {
 
 /// A runtime in virtual time on one arbiter. One seed gives one course of events.
 ///
-/// All of it runs on the thread of the test, so time is the test's own: it passes only in
+/// All of it runs on the thread of the test, so the test controls the time: it passes only in
 /// [`advance`](Self::advance), or while the test itself waits for something.
 #[derive(Debug)]
 pub struct Simulation {
@@ -106,17 +106,17 @@ impl Simulation {
         })
     }
 
-    /// The runtime.
+    /// Returns the runtime.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// The runtime, for its shutdown.
+    /// Returns the runtime, for its shutdown.
     pub fn into_runtime(self) -> Runtime {
         self.runtime
     }
 
-    /// A client of it.
+    /// Returns a client of the runtime.
     pub fn client(&self) -> Client {
         self.runtime.client()
     }
@@ -131,13 +131,13 @@ impl Simulation {
         self.advance(Duration::from_millis(1)).await;
     }
 
-    /// Sets the wall clock, as an operator does or a time server. What is due after a time goes on as before: only
+    /// Sets the wall clock, as an operator does or a time server. Delays run on as before: only
     /// [`Invoke::not_before`](crate::Invoke::not_before) and the times that are reported follow the wall clock.
     pub fn set_wall_clock(&self, time: SystemTime) {
         self.client().clock().set_wall(time);
     }
 
-    /// A function's figures.
+    /// Returns a function's figures.
     ///
     /// # Panics
     /// When it is not registered.
@@ -147,27 +147,27 @@ impl Simulation {
             .expect("the function is registered")
     }
 
-    /// Events accepted so far.
+    /// Returns the number of events accepted so far.
     pub fn accepted(&self, function: &str) -> u64 {
         self.stats(function).events.accepted
     }
 
-    /// Events running now.
+    /// Returns the number of running events.
     pub fn running(&self, function: &str) -> u64 {
         self.stats(function).events.running
     }
 
-    /// Events waiting for their time.
+    /// Returns the number of delayed events.
     pub fn delayed(&self, function: &str) -> u64 {
         self.stats(function).events.delayed
     }
 
-    /// Events that succeeded.
+    /// Returns the number of events that succeeded.
     pub fn succeeded(&self, function: &str) -> u64 {
         self.stats(function).events.succeeded
     }
 
-    /// Events that became dead letters.
+    /// Returns the number of events that became dead letters.
     pub fn dead(&self, function: &str) -> u64 {
         self.stats(function).events.dead
     }
@@ -175,7 +175,7 @@ impl Simulation {
     /// Checks for all functions that no event is lost: `accepted = succeeded + dead + cancelled + pending`.
     ///
     /// # Panics
-    /// When that doesn't hold.
+    /// When the equation doesn't hold.
     pub fn assert_nothing_lost(&self) {
         for function in self.client().functions() {
             let stats = self.stats(function.as_str());
@@ -189,7 +189,7 @@ impl Simulation {
     }
 }
 
-/// What a scripted function does in one attempt.
+/// One attempt of a scripted function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Step {
@@ -215,7 +215,7 @@ pub enum Step {
     Take(Duration),
 }
 
-/// The payload of a scripted function: what it does in each attempt. After the last step it repeats the last one.
+/// The payload of a scripted function: one step for each attempt. Further attempts repeat the last step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Script(pub Vec<Step>);
 
@@ -247,7 +247,7 @@ impl Script {
     }
 }
 
-/// A function that does what its payload, a [`Script`], says.
+/// Returns a function that follows its payload, a [`Script`].
 pub fn scripted(name: &str) -> Function {
     Function::new(name, |event: Event<Script>| async move {
         let step = event.step(event.context().attempt());
@@ -292,7 +292,7 @@ impl Drop for Grenade {
     }
 }
 
-/// Faults for a handler of one's own, by seed: the same seed strikes the same attempts.
+/// Faults for a user's handler, by seed: one seed hits the same attempts each time.
 #[derive(Clone, Debug)]
 pub struct Faults {
     rng: Arc<Mutex<SmallRng>>,
@@ -301,7 +301,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// No faults yet.
+    /// Returns a value without faults.
     pub fn new(seed: u64) -> Self {
         Self {
             rng: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
@@ -310,34 +310,34 @@ impl Faults {
         }
     }
 
-    /// Errors, in this share of all attempts (0 to 1).
+    /// Adds errors, in this share of all attempts (0 to 1).
     pub fn errors(self, share: f64) -> Self {
         self.share(share, Step::Fail("injected".to_owned()))
     }
 
-    /// Panics, in this share of all attempts.
+    /// Adds panics, in this share of all attempts.
     pub fn panics(self, share: f64) -> Self {
         self.share(share, Step::Panic)
     }
 
-    /// Hangs, in this share of all attempts.
+    /// Adds hangs, in this share of all attempts.
     pub fn hangs(self, share: f64) -> Self {
         self.share(share, Step::Hang)
     }
 
-    /// This step, in this share of all attempts.
+    /// Adds this step, in this share of all attempts.
     pub fn share(mut self, share: f64, step: Step) -> Self {
         self.rates.push((share, step));
         self
     }
 
-    /// This step, in attempt number `attempt` of every event.
+    /// Adds this step, in attempt number `attempt` of every event.
     pub fn at(mut self, attempt: u32, step: Step) -> Self {
         self.chosen.push((attempt, step));
         self
     }
 
-    /// `handler`, with the faults before it.
+    /// Returns `handler` with the faults in front of it.
     pub fn inject<T, R, E, F, Fut>(
         self,
         handler: F,

@@ -1,8 +1,8 @@
-//! Real input and output in virtual time: the clock stands still while an answer may come.
+//! Real input and output in virtual time: the clock stands still while a reply may come.
 //!
-//! tokio's paused clock jumps to the next timer as soon as no task can go on, and whoever waits for a socket has its timeout
-//! at once. As long as sockets are open, a jump waits here until nothing has happened for a while of real time. What
-//! holds the clock is tokio's own rule: it stands still while a task of `spawn_blocking` runs.
+//! tokio's paused clock jumps to the next timer as soon as no task can go on, and a task that waits for a socket times out at
+//! once. As long as sockets are open, a jump waits here until nothing has happened for a while of real time. A task of
+//! `spawn_blocking` holds the clock: by tokio's own rule it stands still while one runs.
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -23,40 +23,40 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Watches one tokio runtime on one thread.
 #[derive(Default)]
 pub(super) struct RealIo {
-    /// What tells of the runtime's sockets, with how much it told when there were none.
+    /// The system's lists of the runtime's sockets, with their lengths when there were no sockets.
     pollers: Mutex<Vec<(usize, File)>>,
-    /// How often anything went on.
+    /// The number of times that a task was polled.
     steps: AtomicU64,
     quiet: Mutex<Quiet>,
 }
 
 #[derive(Default)]
 struct Quiet {
-    /// Since when nothing went on, after so many steps.
+    /// The number of steps so far, and since when there was no other.
     since: Option<(u64, std::time::Instant)>,
     /// The clock is held.
     is_held: bool,
-    /// It may jump from here.
+    /// The time from which it may jump.
     may_leave: Option<Instant>,
 }
 
-/// What the system tells of this thread's process; nothing where that isn't Linux.
+/// Returns the system's lists of the process's sockets; none outside Linux.
 fn pollers() -> Vec<PathBuf> {
     let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let poller = |file: std::fs::DirEntry| {
         let target = std::fs::read_link(file.path()).ok()?;
-        let told = PathBuf::from("/proc/self/fdinfo").join(file.file_name());
-        (target.to_str() == Some("anon_inode:[eventpoll]")).then_some(told)
+        let list = PathBuf::from("/proc/self/fdinfo").join(file.file_name());
+        (target.to_str() == Some("anon_inode:[eventpoll]")).then_some(list)
     };
     files.flatten().filter_map(poller).collect()
 }
 
-/// How much is told of what is waited for there, in bytes: a line for each socket and the like.
-fn told(poller: &File) -> usize {
+/// Returns the length of a list in bytes: it has a line for each socket.
+fn list_length(poller: &File) -> usize {
     read_again(poller, &mut [0; 1_024]).unwrap_or_default()
 }
 
-/// Reads a file anew from its beginning: to open it each time would cost more than all else.
+/// Reads a file again from its beginning: opening it each time would cost more than all else.
 #[cfg(unix)]
 fn read_again(file: &File, into: &mut [u8]) -> std::io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, 0)
@@ -68,7 +68,7 @@ fn read_again(_: &File, _: &mut [u8]) -> std::io::Result<usize> {
 }
 
 impl RealIo {
-    /// Builds a runtime that it watches. `build` is given what is to be called before its thread sleeps.
+    /// Builds a runtime and watches it. `build` gets a function that must be called before the runtime's thread sleeps.
     pub(super) fn watch<R>(
         self: &Arc<Self>,
         build: impl FnOnce(Box<dyn Fn() + Send + Sync>) -> R,
@@ -80,12 +80,12 @@ impl RealIo {
             .into_iter()
             .filter(|poller| !before.contains(poller));
         let new = new.filter_map(|poller| File::open(poller).ok());
-        let new = new.map(|poller| (told(&poller), poller)).collect();
+        let new = new.map(|poller| (list_length(&poller), poller)).collect();
         *self.pollers.lock() = new;
         built
     }
 
-    /// Runs `test`, and takes note whenever anything on its thread goes on.
+    /// Runs `test`, and counts the polls on its thread.
     pub(super) async fn count<R>(&self, test: impl Future<Output = R>) -> R {
         let mut test = pin!(test);
         poll_fn(|cx| {
@@ -97,10 +97,12 @@ impl RealIo {
 
     fn has_sockets(&self) -> bool {
         let pollers = self.pollers.lock();
-        pollers.iter().any(|(own, poller)| told(poller) > *own)
+        pollers
+            .iter()
+            .any(|(own, poller)| list_length(poller) > *own)
     }
 
-    /// Nothing on the thread can go on.
+    /// Holds the clock if sockets are open; called when no task of the thread can go on.
     fn idle(self: &Arc<Self>) {
         if !self.has_sockets() {
             return;
@@ -114,14 +116,14 @@ impl RealIo {
             return;
         }
         (quiet.is_held, quiet.may_leave) = (true, None);
-        // From the jump before until here was no real time to speak of.
+        // Hardly any real time has passed since the last jump.
         quiet.since = Some((steps, clock::real_now()));
         drop(quiet);
         let hold = self.clone();
         drop(tokio::task::spawn_blocking(move || hold.hold()));
     }
 
-    /// Holds the clock until all has been quiet for long enough.
+    /// Holds the clock until nothing has happened for long enough.
     fn hold(&self) {
         loop {
             let mut quiet = self.quiet.lock();

@@ -1,5 +1,4 @@
-//! A store in memory: the contract in its shortest form, and a test double that records what it is told, and fails or hangs
-//! when it is told to.
+//! A store in memory: the contract in its shortest form, and a test double that records its calls, and fails or hangs by plan.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use crate::store::{
     Letters, Reply, Retained, Settled, Settlement, StoredEvent,
 };
 
-/// A store in memory that does all that a store has to do, records what it is told, and fails or hangs when it is told to.
-/// It keeps nothing beyond the process; a second runtime that is given the same store finds what the first one left.
+/// A store in memory that fulfils the contract, records its calls, and fails or hangs by plan. It keeps nothing beyond the
+/// process; a second runtime with the same store has the events of the first one.
 #[derive(Debug, Default)]
 pub struct RecordingStore {
     recorded: Mutex<Recorded>,
@@ -44,12 +43,12 @@ struct Recorded {
 
 type HangingAppend = (Vec<StoredEvent>, Reply<Vec<Appended>>);
 
-/// What the store keeps.
+/// The events that the store keeps.
 #[derive(Debug, Default)]
 struct KeptEvents {
-    /// What was set of functions.
+    /// The document of live settings.
     document: Option<String>,
-    /// By the order in which they came.
+    /// In the order of their appends.
     events: BTreeMap<u64, RecordedEvent>,
     places: HashMap<RequestId, u64>,
     keys: HashMap<(FunctionName, Arc<str>), (RequestId, SystemTime)>,
@@ -73,7 +72,7 @@ enum RecordedState {
 }
 
 impl RecordingStore {
-    /// A store that does all it is asked.
+    /// Returns a store that does every call.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -83,7 +82,7 @@ impl RecordingStore {
         self.recorded.lock().fail_append = Some(call);
     }
 
-    /// Lets append number `call` wait until [`release`](Self::release).
+    /// Makes append number `call` wait until [`release`](Self::release).
     pub fn hang_append(&self, call: usize) {
         self.recorded.lock().hang_append = Some(call);
     }
@@ -93,7 +92,7 @@ impl RecordingStore {
         self.recorded.lock().fail_settle = Some(call);
     }
 
-    /// Lets the append that hangs go on.
+    /// Lets the waiting append go on.
     pub fn release(&self) {
         let hanging = self.recorded.lock().hanging.take();
         if let Some((events, reply)) = hanging {
@@ -101,32 +100,32 @@ impl RecordingStore {
         }
     }
 
-    /// What was appended.
+    /// Returns all events that were appended.
     pub fn appended(&self) -> Vec<StoredEvent> {
         self.recorded.lock().appended.clone()
     }
 
-    /// What was settled.
+    /// Returns all settlements.
     pub fn settled(&self) -> Vec<Settled> {
         self.recorded.lock().settled.clone()
     }
 
-    /// The events of which lanes were told, in their order.
+    /// Returns the events of all crash marks, in the order of the calls.
     pub fn begun(&self) -> Vec<RequestId> {
         self.recorded.lock().begun.clone()
     }
 
-    /// The events that would be taken for running if the process died now, by lane.
+    /// Returns the events of each current crash mark: a process death now would count for them.
     pub fn running(&self) -> Vec<Vec<RequestId>> {
         self.recorded.lock().running.values().cloned().collect()
     }
 
-    /// Ignores whatever it is told until [`reopen`](Self::reopen), as if the process had died.
+    /// Ignores all calls until [`reopen`](Self::reopen), as if the process had died.
     pub fn die(&self) {
         self.recorded.lock().dead = true;
     }
 
-    /// As if the process had died and the store were opened again.
+    /// Acts as if the process had died and the store were opened again.
     pub fn reopen(&self) {
         let mut recorded = self.recorded.lock();
         recorded.dead = false;
@@ -140,7 +139,7 @@ impl RecordingStore {
 
     fn keep(&self, events: Vec<StoredEvent>, reply: Reply<Vec<Appended>>) {
         let mut recorded = self.recorded.lock();
-        let mut answer = Vec::with_capacity(events.len());
+        let mut appended_all = Vec::with_capacity(events.len());
         for event in events {
             recorded.latest = recorded.latest.max(Some(event.accepted_at));
             let appended = recorded.kept.append(event.clone());
@@ -150,10 +149,10 @@ impl RecordingStore {
                     ..event
                 });
             }
-            answer.push(appended);
+            appended_all.push(appended);
         }
         drop(recorded);
-        reply.send(Ok(answer));
+        reply.send(Ok(appended_all));
     }
 }
 
@@ -297,12 +296,12 @@ impl EventStore for RecordingStore {
         Ok(())
     }
 
-    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
+    fn begin(&self, mark: u32, events: &[RequestId]) -> Result<(), StoreError> {
         let mut recorded = self.recorded.lock();
         if recorded.dead {
             return Ok(());
         }
-        recorded.running.insert(lane, events.to_vec());
+        recorded.running.insert(mark, events.to_vec());
         recorded.begun.extend(events);
         Ok(())
     }

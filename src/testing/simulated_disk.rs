@@ -12,8 +12,8 @@ use crate::store::EventStore;
 use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::disk::{Disk, DiskStore};
 
-/// A folder on a disk in memory, for [`Builder::store`](crate::Builder::store). The store is the real one, of
-/// [`Builder::disk`](crate::Builder::disk), without threads of its own, so that it fits into virtual time.
+/// A folder on a disk in memory, for [`Builder::store`](crate::Builder::store). It holds the store of
+/// [`Builder::disk`](crate::Builder::disk), without its threads, so that it fits into virtual time.
 #[derive(Debug)]
 pub struct SimulatedDisk {
     disk: Mutex<SimulatedFolder>,
@@ -21,7 +21,7 @@ pub struct SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// An empty disk. One seed gives one course of what it tears and keeps.
+    /// Returns an empty disk. One seed gives one course of torn and surviving writes.
     pub fn new(seed: u64) -> Self {
         Self {
             disk: Mutex::new(SimulatedFolder::new(seed)),
@@ -29,7 +29,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// Opens the store, as a process does that starts.
+    /// Opens the store, as at the start of a process.
     ///
     /// # Errors
     /// As [`Disk::open`].
@@ -40,32 +40,32 @@ impl SimulatedDisk {
         Ok(Arc::new(DiskStore::driven(files, &disk, clock)?))
     }
 
-    /// The process is killed: what it was still telling is lost, what it had written is there. Stores that are open write
-    /// nothing from now on that counts.
+    /// Kills the process: its unwritten calls are lost, its writes survive. Stores that are still open write to a disk that
+    /// doesn't count any more.
     pub fn kill(&self) {
         let mut disk = self.disk.lock();
         *disk = disk.killed();
     }
 
-    /// The power fails: of what was not synced, any part may be there, in any order.
+    /// Cuts the power: of the unsynced writes, any part may survive, in any order.
     pub fn cut_power(&self, seed: u64) {
         let mut disk = self.disk.lock();
         *disk = disk.power_cut(seed);
     }
 
-    /// From now on, so many bytes fit; `None` is no limit.
+    /// Limits the bytes of the disk; `None` removes the limit.
     pub fn room(&self, bytes: Option<u64>) {
         self.disk.lock().room(bytes);
     }
 
-    /// The `nth` sync from now on fails; 1 is the next.
+    /// Makes the `nth` sync fail; 1 is the next.
     pub fn fail_sync(&self, nth: u64) {
         self.disk
             .lock()
             .fail(DiskCall::Sync, nth, io::ErrorKind::Other);
     }
 
-    /// Takes back what [`room`](Self::room) and [`fail_sync`](Self::fail_sync) have planted and nothing has met yet.
+    /// Removes the limit of [`room`](Self::room) and the failures of [`fail_sync`](Self::fail_sync) that have not happened yet.
     pub fn mend(&self) {
         self.disk.lock().mend();
     }

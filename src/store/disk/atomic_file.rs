@@ -4,7 +4,7 @@ use super::file_error::io_error;
 use super::files::Files;
 use crate::error::StoreError;
 
-/// What the file holds, if there is one.
+/// Returns the contents of a file; `None` if it doesn't exist.
 pub(super) fn read(files: &dyn Files, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let read = || {
         if !files.list()?.iter().any(|file| file == name) {
@@ -19,11 +19,11 @@ pub(super) fn read(files: &dyn Files, name: &str) -> Result<Option<Vec<u8>>, Sto
     read().map_err(|error| io_error(files, name, "read", &error))
 }
 
-/// From now on the file holds `bytes`; after an error, or a crash, them or what it held before.
+/// Replaces the contents of a file, durably. After an error or a crash, it holds the new contents or the old ones.
 pub(super) fn write(files: &dyn Files, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let new = format!("{name}.new");
     let write = || {
-        // One that a crash left, or somebody else made for all to read.
+        // A leftover of a crash, or a file that another program made readable for all.
         if files.list()?.contains(&new) {
             files.remove(&new)?;
         }
@@ -34,7 +34,7 @@ pub(super) fn write(files: &dyn Files, name: &str, bytes: &[u8]) -> Result<(), S
         files.sync()
     };
     write().map_err(|error| {
-        let _ = files.remove(&new); // it takes room for nothing; the next one begins it anew
+        let _ = files.remove(&new); // it only takes room; the next write makes it again
         io_error(files, &new, "write", &error)
     })
 }

@@ -1,4 +1,4 @@
-//! The folder and its files, as far as the store needs them: a seam, so that tests can own the disk.
+//! The folder and its files, behind a trait: tests put a simulated disk in its place.
 //!
 //! Nothing here is cached or retried. Each method is one call of the operating system.
 
@@ -10,19 +10,20 @@ use std::sync::Arc;
 
 /// A folder of files.
 pub(crate) trait Files: Send + Sync + 'static {
-    /// Where it is, for messages.
+    /// Returns the path of a file, for messages.
     fn path(&self, name: &str) -> String;
-    /// Keeps every other process out until the guard is dropped or the process dies, also if the file `name`, which is there
-    /// for people to see, is removed; `None` if one is in.
+    /// Locks the folder against other processes until the returned guard is dropped or the process dies, even if the file
+    /// `name`, which shows the lock to people, is removed. Returns `None` while another process has the lock.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
+    /// Returns the names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Opens a file, to read and to write; a `fresh` one must not be there yet.
+    /// Opens a file for reads and writes; a `fresh` one must not exist yet.
     fn open(&self, name: &str, fresh: bool) -> io::Result<Arc<dyn File>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes durable which files there are.
+    /// Makes the names of the files durable.
     fn sync(&self) -> io::Result<()>;
-    /// The longest that a file may become (`ulimit -f`).
+    /// Returns the maximum length of a file (`ulimit -f`).
     fn file_max(&self) -> u64 {
         u64::MAX
     }
@@ -32,14 +33,14 @@ pub(crate) trait Files: Send + Sync + 'static {
 pub(crate) trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
-    /// On an error, part of it may be written.
+    /// Writes `bytes`. After an error, a part of them may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes what was written durable.
+    /// Makes all writes durable.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// Is the machine out of descriptors or memory, so that the call did nothing and may succeed later?
+/// Returns whether the machine lacks descriptors or memory, so that the call did nothing and may succeed later.
 pub(crate) fn is_short(error: &io::Error) -> bool {
     #[cfg(unix)]
     if matches!(
@@ -54,7 +55,7 @@ pub(crate) fn is_short(error: &io::Error) -> bool {
     )
 }
 
-/// Has the disk, or the process's part of it, no room?
+/// Returns whether the disk, or the process's share of it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -63,7 +64,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 impl dyn File + '_ {
-    /// Reads as much of `buffer` as there is.
+    /// Fills `buffer`, or reads up to the end of the file. Returns the number of bytes.
     pub(crate) fn read_full(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while read < buffer.len() {
@@ -78,18 +79,18 @@ impl dyn File + '_ {
     }
 }
 
-/// A folder of the machine's.
+/// A folder of the file system.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// How its files are opened.
+    /// The options for opening its files.
     options: OpenOptions,
-    /// The folder itself, held open: it can be synced when no descriptor is left.
+    /// The folder itself, held open so that it can be synced when no descriptor is left.
     itself: Option<Arc<fs::File>>,
 }
 
 impl Folder {
-    /// Makes the folder if it isn't there.
+    /// Opens the folder, and makes it if it doesn't exist.
     pub(crate) fn new(path: PathBuf) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let fresh: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
@@ -97,7 +98,7 @@ impl Folder {
             fs::create_dir_all(parent)?;
         }
         make_private(&path)?;
-        // A folder that was made is durable when the one that it lies in is.
+        // The name of a new folder is durable once its parent is synced.
         for parent in fresh.into_iter().filter_map(Path::parent) {
             sync_folder(parent)?;
         }
@@ -111,7 +112,7 @@ impl Folder {
         })
     }
 
-    /// A folder that is there, for looking at it.
+    /// Opens an existing folder for reading only.
     pub(crate) fn to_read(path: &Path) -> Self {
         let mut options = OpenOptions::new();
         options.read(true);
@@ -137,8 +138,8 @@ impl Files for Folder {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The folder itself too: the file may be removed by somebody who takes it for a leftover. Some file systems, such as
-        // NFS, can't lock a folder; there the file is all there is.
+        // The folder is locked too, because a person may remove the file as a leftover. Some file systems, such as NFS, can't
+        // lock a folder; there the file is the only lock.
         let folder = self.itself.clone();
         if let Some(Err(TryLockError::WouldBlock)) = folder.as_ref().map(|folder| folder.try_lock())
         {
@@ -186,7 +187,7 @@ impl Files for Folder {
     }
 }
 
-/// Elsewhere than on Unix a folder can't be opened, and names are durable with the file.
+/// Opens the folder itself; `None` outside Unix, where names are durable with their files.
 fn open_folder(path: &Path) -> io::Result<Option<fs::File>> {
     match cfg!(unix) {
         true => fs::File::open(path).map(Some),
@@ -194,7 +195,7 @@ fn open_folder(path: &Path) -> io::Result<Option<fs::File>> {
     }
 }
 
-/// What is locked until this is dropped.
+/// The lock of a folder, held until it is dropped.
 struct Locked {
     folder: Option<Arc<fs::File>>,
     _file: fs::File,
@@ -202,14 +203,14 @@ struct Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // It stays open, for those who read.
+        // The descriptor stays open for later syncs.
         if let Some(folder) = &self.folder {
-            let _ = folder.unlock(); // the end of the process does it otherwise
+            let _ = folder.unlock(); // if this fails, the end of the process unlocks it
         }
     }
 }
 
-/// Files that are made are their owner's alone, as far as the system knows owners.
+/// Returns options that make new files private to their owner, where the system knows owners.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -217,7 +218,7 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Makes the folder, its owner's alone, if it isn't there.
+/// Makes the folder if it doesn't exist, private to its owner.
 fn make_private(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -232,7 +233,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The longest that the process may make a file.
+/// Returns the maximum length of the process's files.
 fn file_max() -> u64 {
     #[cfg(unix)]
     let max = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
@@ -241,18 +242,18 @@ fn file_max() -> u64 {
     max.unwrap_or(u64::MAX)
 }
 
-/// Short files are written often: the limit is not asked for each time.
+/// Writes up to this length don't ask for the limit, because short files are written often.
 const UNASKED_MAX: u64 = 64 << 10;
 
-/// An open file of the machine's.
+/// An open file of the file system.
 struct Handle {
     file: fs::File,
-    /// How long it may become without the limit being asked for again.
+    /// The length up to which a write need not ask for the limit.
     unasked: u64,
 }
 
 impl Handle {
-    /// A write beyond the limit would end the process by SIGXFSZ.
+    /// Refuses a write beyond the limit, which would end the process by SIGXFSZ.
     fn check(&self, end: u64) -> io::Result<()> {
         if end <= self.unasked {
             return Ok(());

@@ -1,26 +1,26 @@
-//! Frames: how a record lies in a file, so that a torn or damaged one is recognised.
+//! Frames: the form of a record in a file, which makes a torn or damaged one recognisable.
 //!
 //! ```text
 //! length: u32 LE, its top bit set if the unit goes on | CRC-32 of length, segment, offset and body: u32 LE | body
 //! ```
 //!
-//! The checksum covers where the frame lies, so that a stale or copied one isn't taken for another. Frames whose unit goes
-//! on count only together with the rest of it: that is how a batch is kept whole or not at all.
+//! The checksum covers the place of the frame, so that a stale or copied frame is refused. Frames whose unit goes on count only
+//! together with the rest of the unit: so a batch is kept as a whole or not at all.
 
-/// What stands before a body.
+/// The length of a frame's head.
 pub(super) const HEAD: usize = 8;
 /// Set in the length of a frame whose unit goes on.
 const MORE: u32 = 1 << 31;
-/// Longest body: far above any payload that the limits allow.
+/// The longest body, far above any payload that the limits allow.
 const BODY_MAX: u32 = 1 << 30;
 
-/// Shortest frame of an event.
+/// The shortest frame of an event.
 const EVENT_MIN: u32 = 32;
 
-/// Longest frame.
+/// The longest frame.
 pub(super) const LENGTH_MAX: usize = HEAD + BODY_MAX as usize;
 
-/// Where a frame begins.
+/// The place where a frame begins.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -30,13 +30,13 @@ pub(super) struct FramePlace {
 }
 
 impl FramePlace {
-    /// How many events may lie before it in its segment, at most.
+    /// Returns the maximum number of events before it in its segment.
     pub(super) fn records_before(self) -> u64 {
         u64::from(self.offset / EVENT_MIN)
     }
 }
 
-/// A frame that was found.
+/// A frame that was read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Frame<'a> {
     pub(super) body: &'a [u8],
@@ -44,16 +44,16 @@ pub(super) struct Frame<'a> {
     pub(super) more: bool,
 }
 
-/// Why there is no frame.
+/// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unframed {
-    /// Nothing was written here, or not all of it.
+    /// Nothing was written here, or a part only.
     Short,
-    /// What is here isn't what was written.
+    /// The bytes are not the ones that were written.
     Damaged,
 }
 
-/// Appends a frame to `buffer` whose body `write` writes; it will lie at `place`.
+/// Appends a frame for `place` to `buffer`; `write` appends its body.
 pub(super) fn append<E>(
     buffer: &mut Vec<u8>,
     place: FramePlace,
@@ -66,17 +66,18 @@ pub(super) fn append<E>(
         return Err(error);
     }
     let length = (buffer.len() - start - HEAD) as u32;
-    seal(&mut buffer[start..], place, length);
+    write_head(&mut buffer[start..], place, length);
     Ok(())
 }
 
 /// Marks the frame at the beginning of `frame` as one whose unit goes on.
 pub(super) fn set_more(frame: &mut [u8], place: FramePlace) {
     let length = word(frame, 0) | MORE;
-    seal(frame, place, length);
+    write_head(frame, place, length);
 }
 
-fn seal(frame: &mut [u8], place: FramePlace, length: u32) {
+/// Writes the head of a frame.
+fn write_head(frame: &mut [u8], place: FramePlace, length: u32) {
     frame[..4].copy_from_slice(&length.to_le_bytes());
     let crc = checksum(
         length,
@@ -86,7 +87,7 @@ fn seal(frame: &mut [u8], place: FramePlace, length: u32) {
     frame[4..HEAD].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The frame at the beginning of `bytes`, which lie at `place`.
+/// Reads the frame at the beginning of `bytes`, which lie at `place`.
 pub(super) fn read(bytes: &[u8], place: FramePlace) -> Result<Frame<'_>, Unframed> {
     if bytes.len() < HEAD {
         return Err(Unframed::Short);
@@ -111,7 +112,7 @@ pub(super) fn read(bytes: &[u8], place: FramePlace) -> Result<Frame<'_>, Unframe
     })
 }
 
-/// How many bytes the frame takes whose head is at the beginning of `bytes`, if there is one.
+/// Returns the length of the frame whose head is at the beginning of `bytes`; `None` if no head is there.
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let length = (bytes.len() >= HEAD).then(|| word(bytes, 0) & !MORE)?;
     (length > 0 && length <= BODY_MAX).then_some(HEAD + length as usize)
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_elsewhere_or_with_a_flipped_bit_is_damaged() {
+    fn a_frame_at_another_place_or_with_a_flipped_bit_is_damaged() {
         let bytes = frame(b"body");
         for (segment, offset) in [(8, 4_096), (7, 4_097)] {
             assert_eq!(

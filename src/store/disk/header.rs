@@ -1,11 +1,11 @@
-//! The header of a segment: its format, what the folder was like when it began, and whether it is the oldest one.
+//! The header of a segment: its format, the state of the folder at its beginning, and whether it is the oldest one.
 //!
 //! ```text
 //! magic: 16 bytes | Opened: a frame | zeros | Oldest: a frame, or zeros          128 bytes
 //! ```
 //!
-//! It is durable before anything follows, and within what a disk writes as a whole. The mark at its end is written in
-//! place, and durable, before the segment in front of it is removed: the oldest one of a log is number 1, or is marked.
+//! It is durable before anything follows, and fits into one sector, which a disk writes as a whole. The mark at its end is
+//! written in place, durably, before the segment in front is removed: the oldest segment of a log is number 1, or is marked.
 
 use super::file_error::{damaged, io_error, missing};
 use super::files::{File, Files};
@@ -14,33 +14,33 @@ use super::record::{LogRecord, Opened};
 use super::segment_file::name;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The first bytes of a segment: they name the format.
+/// The first bytes of a segment, which name the format.
 const MAGIC: &[u8; 16] = b"redrive log   2\n";
-/// The format before: without a key ring's id, and with no mark on the oldest segment.
+/// The first format: without a key ring's id, and with no mark on the oldest segment.
 const MAGIC_1: &[u8; 16] = b"redrive log   1\n";
-/// A header is filled up with zeros to so many bytes.
+/// The length of a header, filled up with zeros.
 pub(super) const HEADER: usize = 128;
-/// Where the mark of the oldest segment lies.
+/// The offset of the mark of the oldest segment.
 const MARK: usize = HEADER - 16;
 
-/// What stands in a header.
+/// A header that was read.
 #[derive(Clone)]
 pub(super) struct Header {
     number: u32,
     pub(super) opened: Opened,
-    /// Why it can't be the oldest segment, if it can't.
+    /// Why it can't be the oldest segment; `None` if it can.
     preceded: Option<Preceded>,
 }
 
 #[derive(Clone, Copy)]
 enum Preceded {
     Unmarked,
-    /// Written in part: what is in front of it was about to be removed.
+    /// Its mark was written in part: the segment in front of it was about to be removed.
     MarkedInPart,
 }
 
 impl Header {
-    /// Refuses a segment that isn't the oldest one, for who finds nothing in front of it.
+    /// Refuses a segment that isn't the oldest one, although none is in front of it.
     pub(super) fn require_oldest(&self, files: &dyn Files) -> Result<(), StoreError> {
         match self.preceded {
             None => Ok(()),
@@ -50,7 +50,7 @@ impl Header {
     }
 }
 
-/// The header of segment `number`.
+/// Returns the header of segment `number`.
 pub(super) fn write(number: u32, opened: &Opened) -> Result<Vec<u8>, StoreError> {
     let mut bytes = MAGIC.to_vec();
     let record = LogRecord::Opened(opened.clone());
@@ -62,7 +62,7 @@ pub(super) fn write(number: u32, opened: &Opened) -> Result<Vec<u8>, StoreError>
     Ok(bytes)
 }
 
-/// Reads the header at the beginning of `bytes`, which are those of segment `number`.
+/// Reads the header at the beginning of `bytes`, the contents of segment `number`.
 pub(super) fn read(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Header, StoreError> {
     let damaged_at = |at| damaged(files, &name(number), at);
     let Some(bytes) = bytes.get(..HEADER) else {
@@ -90,6 +90,7 @@ pub(super) fn read(files: &dyn Files, number: u32, bytes: &[u8]) -> Result<Heade
     })
 }
 
+/// Returns why a segment with this mark can't be the oldest one.
 fn preceded(number: u32, mark: &[u8]) -> Option<Preceded> {
     let found = frame::read(mark, place(number, MARK)).map(|found| LogRecord::read(found.body));
     match found {
@@ -99,7 +100,7 @@ fn preceded(number: u32, mark: &[u8]) -> Option<Preceded> {
     }
 }
 
-/// Makes durable that the segments in front of `number`, whose file this is, are no longer needed.
+/// Marks segment `number`, in `file`, as the oldest one, durably: the segments in front of it can be removed then.
 pub(super) fn mark_oldest(
     files: &dyn Files,
     number: u32,
@@ -126,7 +127,7 @@ fn mark(number: u32) -> Result<Vec<u8>, StoreError> {
     Ok(mark)
 }
 
-/// Is this what is left of a segment that was made, and not more, when the process or the power went?
+/// Returns whether `bytes` are the rest of a segment whose creation a crash interrupted.
 pub(super) fn is_unborn(bytes: &[u8]) -> bool {
     let is_zero = bytes.iter().all(|&byte| byte == 0);
     if bytes.len() >= HEADER {
@@ -139,7 +140,7 @@ pub(super) fn is_unborn(bytes: &[u8]) -> bool {
             .any(|magic| bytes[..length] == magic[..length])
 }
 
-/// What is wrong with a segment that begins otherwise.
+/// Returns the error for a segment with another beginning.
 fn foreign(files: &dyn Files, number: u32, magic: &[u8]) -> StoreError {
     if !magic.starts_with(b"redrive log ") || !magic.ends_with(b"\n") {
         return damaged(files, &name(number), 0);

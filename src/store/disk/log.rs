@@ -45,7 +45,7 @@ pub(super) struct LogWriter {
     is_over: bool,
     /// Where the next frame goes.
     end: u32,
-    /// What is durable of the last segment.
+    /// The last segment is durable up to here.
     synced: u32,
     /// Bytes of all segments but the last.
     closed_bytes: u64,
@@ -53,8 +53,8 @@ pub(super) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Begins a new segment behind those that were found, if need be after `make_room` has made some. Without room it begins
-    /// later.
+    /// Begins a new segment behind the closed ones. Without room, it tries again after `make_room` returned `true`, and
+    /// otherwise begins the segment later.
     pub(super) fn begin(
         files: Arc<dyn Files>,
         closed: Vec<ClosedSegment>,
@@ -62,7 +62,7 @@ impl LogWriter {
         make_room: impl FnOnce() -> bool,
     ) -> Result<Self, StoreError> {
         let number = closed.last().map_or(1, |last| last.number + 1);
-        // One that was about to begin when the process died, if there is one.
+        // A segment whose creation a crash interrupted.
         remove(&*files, number)?;
         let begun = match create(&*files, number, opened) {
             Err(error) if error.kind() == StoreErrorKind::Full && make_room() => {
@@ -72,7 +72,7 @@ impl LogWriter {
         };
         let (number, file, end, is_over) = match (begun, closed.last()) {
             (Ok((file, end)), _) => (number, file, end, false),
-            // It begins as soon as it can.
+            // `roll` begins it as soon as it can.
             (Err(error), Some(last)) if error.is_passing() => {
                 let last_name = name(last.number);
                 let file = files
@@ -102,17 +102,17 @@ impl LogWriter {
         })
     }
 
-    /// Does the last segment take nothing more, whatever room it has?
+    /// Returns whether the last segment takes no more frames, also if it has room.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// How long a segment is that is sealed.
+    /// Returns the length of a closed segment.
     pub(super) fn length(&self, number: u32) -> Option<u32> {
         self.lengths.get(&number).copied()
     }
 
-    /// Where the next frame goes.
+    /// Returns the place of the next frame.
     pub(super) fn end(&self) -> FramePlace {
         FramePlace {
             segment: self.number,
@@ -120,15 +120,17 @@ impl LogWriter {
         }
     }
 
-    /// What is known to be durable of the last segment.
+    /// Returns up to where the last segment is known to be durable.
     pub(super) fn synced(&self) -> u32 {
         self.synced
     }
 
+    /// Returns whether all frames are durable.
     pub(super) fn is_synced(&self) -> bool {
         self.synced == self.end
     }
 
+    /// Returns the length of all segments together.
     pub(super) fn bytes(&self) -> u64 {
         self.closed_bytes + u64::from(self.end)
     }
@@ -137,12 +139,11 @@ impl LogWriter {
         self.lengths.len() + 1
     }
 
-    /// Writes frames at the end. If that fails, nothing of them counts.
+    /// Writes frames at the end, not durable yet. After an error none of them counts.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let end = u64::from(self.end);
         if let Err(error) = self.file.write_at(end, bytes) {
-            // What is there of them must not be taken for frames by the next opening, nor what lies behind what is written
-            // here next.
+            // The next opening must not read the written part as frames, neither here nor behind the next write.
             let cut = self.file.set_len(end).and_then(|()| self.file.sync());
             let error = io_error(&*self.files, &name(self.number), "write to", &error);
             if cut.is_ok() {
@@ -155,7 +156,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Makes durable what was written. If that fails, nobody knows what is on the disk.
+    /// Makes all frames durable. After an error, the contents of the disk are unknown, and the store has failed.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         if self.is_synced() {
             return Ok(());
@@ -168,16 +169,16 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Takes back what was written behind `end` and is not to count, as far as that can still be done.
+    /// Cuts off the frames behind `end`, which must not count, if the file still allows it.
     pub(super) fn cut(&mut self, end: u32) {
         if self.file.set_len(u64::from(end)).is_ok() {
             self.end = end;
             self.synced = self.synced.min(end);
-            let _ = self.file.sync(); // nobody is told that it worked
+            let _ = self.file.sync(); // no promise depends on it
         }
     }
 
-    /// Marks the end in order. Nothing is written any more.
+    /// Writes the mark of an orderly end, durably. No write follows.
     pub(super) fn close(&mut self) -> Result<(), StoreError> {
         self.sync()?;
         let mut bytes = Vec::new();
@@ -190,12 +191,12 @@ impl LogWriter {
             .map_err(|error| io_error(&*self.files, &name(self.number), "write to", &error))
     }
 
-    /// Nothing was written to the last segment yet.
+    /// Returns whether the last segment has no frame yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.end as usize == HEADER
     }
 
-    /// Seals the last segment and begins another.
+    /// Closes the last segment and begins another. Returns its number.
     pub(super) fn roll(&mut self, opened: &Opened) -> Result<u32, StoreError> {
         self.sync()?;
         let next = self.number + 1;
@@ -213,7 +214,7 @@ impl LogWriter {
         Ok(next)
     }
 
-    /// Removes the oldest segment, in which nothing is needed any more.
+    /// Removes the oldest segment, which has no live record.
     pub(super) fn remove(&mut self, number: u32) -> Result<(), StoreError> {
         let next = self.lengths.range(number + 1..).next();
         let next = next.map_or(self.number, |(&next, _)| next);
@@ -226,8 +227,8 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Takes the records out of a segment in which nothing is needed any more, and that must stay because of those before
-    /// it. The file is replaced as a whole, so that a crash leaves the one or the other.
+    /// Takes the records out of a segment without live records that can't be removed because older ones must stay. The file is
+    /// replaced as a whole, so that a crash leaves the old one or the new one.
     pub(super) fn empty(&mut self, number: u32) -> Result<(), StoreError> {
         let mut bytes = segment_file::read_start(&*self.files, number, HEADER)?;
         header::read(&*self.files, number, &bytes)?;
@@ -247,6 +248,7 @@ impl LogWriter {
     }
 }
 
+/// Creates a segment with its header, durably. Returns its file, and the end of the header.
 fn create(
     files: &dyn Files,
     number: u32,
@@ -260,7 +262,7 @@ fn create(
     let Err(error) = begun.and_then(|()| files.sync()) else {
         return Ok((file, bytes.len() as u32));
     };
-    // It would say that the one before it ends there.
+    // Its header would close the segment before it.
     let gone = files.remove(&name).and_then(|()| files.sync());
     let error = failed(error);
     Err(match gone {
@@ -269,11 +271,11 @@ fn create(
     })
 }
 
-/// Durable at once: a later one must not be gone while this one is there again after a loss of power.
+/// Removes a segment, durably: after a loss of power, this one must not exist while a later one is gone.
 fn remove(files: &dyn Files, number: u32) -> Result<(), StoreError> {
     let name = name(number);
     let removed = match files.remove(&name) {
-        // It was removed before, and that could not be made durable.
+        // It was removed before, but not durably.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     };

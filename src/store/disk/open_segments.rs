@@ -1,7 +1,7 @@
-//! The open files of the log: the one that grows, and those that something was read from last.
+//! The open files of the log: the growing segment, and the segments that were read last.
 //!
-//! A log may have thousands of segments, and a process may have few files open. So a bounded number is kept open; any
-//! other is opened when something is read from it.
+//! A log may have thousands of segments, and a process may have few files open. So a bounded number stays open; any other
+//! segment is opened for a read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::files::{self, File, Files};
 use super::segment_file;
 
-/// Files that are kept open for reading.
+/// The maximum number of files that stay open for reading.
 pub(super) const OPEN_MAX: usize = 8;
 
 pub(super) struct OpenSegments {
@@ -24,7 +24,7 @@ pub(super) struct OpenSegments {
 struct OpenFiles {
     /// The segment that grows.
     last: Option<(u32, Arc<dyn File>)>,
-    /// Others; the one that was asked for last comes first.
+    /// Others, the last used one first.
     read: VecDeque<(u32, Arc<dyn File>)>,
 }
 
@@ -36,14 +36,14 @@ impl OpenSegments {
         }
     }
 
-    /// This one grows from now on.
+    /// Makes this segment the growing one.
     pub(super) fn begin(&self, number: u32, file: Arc<dyn File>) {
         let mut open = self.open.lock();
         let before = open.last.replace((number, file));
         before.into_iter().for_each(|before| open.keep(before));
     }
 
-    /// The file of a segment, opened if it isn't.
+    /// Returns the file of a segment, and opens it if necessary.
     pub(super) fn get(&self, number: u32) -> io::Result<Arc<dyn File>> {
         let mut open = self.open.lock();
         if let Some(file) = open.find(number) {
@@ -51,7 +51,7 @@ impl OpenSegments {
         }
         let name = segment_file::name(number);
         let file = match self.files.open(&name, false) {
-            // One of these can be spared.
+            // Closing the others frees a descriptor.
             Err(error) if files::is_short(&error) && !open.read.is_empty() => {
                 open.read.clear();
                 self.files.open(&name, false)?
@@ -62,12 +62,12 @@ impl OpenSegments {
         Ok(file)
     }
 
-    /// The file is not what it was, or gone.
+    /// Closes a segment whose file was replaced or removed.
     pub(super) fn close(&self, number: u32) {
         self.open.lock().read.retain(|(other, _)| *other != number);
     }
 
-    /// Gives back descriptors. Answers whether there were any.
+    /// Closes all files that are open for reading. Returns whether there were any.
     pub(super) fn close_all(&self) -> bool {
         !std::mem::take(&mut self.open.lock().read).is_empty()
     }

@@ -1,9 +1,9 @@
-//! Room that is kept back, as a file: a disk that is full of events has to take their ends before any of them can go.
+//! The reserve: a file that holds room back. A disk full of events must take their settlements before any of them can go.
 //!
 //! ```text
-//!  whole ── the disk is full ──▶ given up: ends take its room, finished segments go ──▶ whole again: events are taken
+//!  whole ── the disk is full ──▶ given up: settlements take its room, dead segments go ──▶ whole again: events are taken
 //!                                  └─ the last part of it is for the next opening, which has to begin a segment,
-//!                                     and for moving what is needed out of segments that could go
+//!                                     and for moving live records out of segments that could go
 //! ```
 
 use std::io;
@@ -15,20 +15,20 @@ use rand::{RngCore, SeedableRng};
 use super::files::{File, Files};
 
 pub(super) const NAME: &str = "reserve";
-/// What is left for the next opening.
+/// The bytes that stay for the next opening.
 const OPENING: u64 = 16 << 10;
-/// Bytes that are written at once.
+/// The bytes of one write.
 const PIECE: usize = 128 << 10;
 
 pub(super) struct Reserve {
     file: Option<Arc<dyn File>>,
-    /// How much there should be.
+    /// Its length when it is whole.
     wanted: u64,
     kept: u64,
 }
 
 impl Reserve {
-    /// Finds what the process before kept back, for segments of this size.
+    /// Opens the reserve that the previous process left, for segments of this size.
     pub(super) fn find(files: &dyn Files, segment_max: u32) -> io::Result<Self> {
         let known = files.list()?.iter().any(|name| name == NAME);
         let file = known.then(|| files.open(NAME, false)).transpose()?;
@@ -37,11 +37,12 @@ impl Reserve {
         Ok(Self { file, wanted, kept })
     }
 
+    /// Returns its length when it is whole.
     pub(super) fn wanted(&self) -> u64 {
         self.wanted
     }
 
-    /// Takes as much as is wanted, if there is some room beyond that; or leaves it at what there is.
+    /// Fills the reserve if the disk has its room and a quarter more; otherwise leaves it as it is.
     pub(super) fn fill(&mut self, files: &dyn Files) -> io::Result<()> {
         let wanted = self.wanted.min(files.file_max());
         if self.kept >= wanted {
@@ -52,7 +53,7 @@ impl Reserve {
             None => self.file.insert(files.open(NAME, true)?).clone(),
         };
         let end = (wanted + wanted / 4).min(files.file_max());
-        // Noise: a file system that compresses keeps no room for zeros.
+        // Random bytes: a file system that compresses holds no room back for zeros.
         let mut piece = vec![0; PIECE.min((end - self.kept) as usize)];
         SmallRng::seed_from_u64(wanted).fill_bytes(&mut piece);
         let mut pieces = (self.kept..end).step_by(PIECE);
@@ -67,12 +68,12 @@ impl Reserve {
         filled
     }
 
-    /// Gives it up for the ends of events. Answers whether there was any.
+    /// Gives up the reserve for settlements, except the part for the next opening. Returns whether that freed room.
     pub(super) fn give_up(&mut self) -> bool {
         self.shrink(opening(self.wanted))
     }
 
-    /// Gives up all of it.
+    /// Gives up the whole reserve. Returns whether that freed room.
     pub(super) fn give_up_all(&mut self) -> bool {
         self.shrink(0)
     }
@@ -89,18 +90,19 @@ impl Reserve {
     }
 }
 
+/// Returns the part that stays for the next opening.
 fn opening(wanted: u64) -> u64 {
     OPENING.min(wanted / 4)
 }
 
-/// How much is kept back: the ends of all events of a segment fit.
+/// Returns the length of the reserve: the settlements of all events of a segment fit.
 pub(super) fn bytes(segment_max: u32) -> u32 {
     (segment_max / 2).clamp(segment_max.min(64 << 10), 2 << 20)
 }
 
-/// Events after which a segment is followed by another, so that their ends fit into the reserve.
+/// Returns the number of events after which a segment is closed, so that their settlements fit into the reserve.
 pub(super) fn events_max(segment_max: u32) -> u64 {
-    /// What the end of an event takes, and some more.
+    /// The length of a settlement, rounded up.
     const END: u64 = 128;
     let wanted = u64::from(bytes(segment_max));
     ((wanted - opening(wanted)) / END).max(1)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why there is no master key. Nothing of a key's text is shown.
+/// Why a master key can't be read or made. Nothing of a key's text is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

@@ -7,7 +7,7 @@
 //!   "keys": [ { "number": 1, "created_at": …, "wrapped": "…", "check": "…" } ] }
 //! ```
 //!
-//! The checksum tells damage from a wrong master key. It is not a signature: the master key itself vouches for the origin of
+//! The checksum separates damage from a wrong master key. It is not a signature: the master key itself vouches for the origin of
 //! the data keys, and each `check` ties a number, and the first encrypted segment, to its key.
 
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ use super::master_key::MasterKey;
 use super::wrapped_key::{WrappedKey, check, mistaken, unwrap};
 
 const MAGIC: &str = "redrive keys";
-/// A key that is no secret: a fingerprint with it is a checksum.
+/// A public key for the cipher: a fingerprint with it is a checksum.
 const NO_KEY: [u8; KEY_BYTES] = [0; KEY_BYTES];
 
 /// The contents of the file, as JSON.

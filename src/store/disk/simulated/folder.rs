@@ -13,7 +13,7 @@ use super::inode::{FileChange, Inode};
 use super::machine::{DiskCall, Machine, PlannedFault, dead};
 use crate::store::disk::files::{File, Files};
 
-/// The disk; a clone is the same one.
+/// A folder on a simulated disk; a clone is the same folder.
 #[derive(Clone)]
 pub(crate) struct SimulatedFolder(Arc<Mutex<Machine>>);
 
@@ -24,7 +24,7 @@ impl std::fmt::Debug for SimulatedFolder {
 }
 
 impl SimulatedFolder {
-    /// An empty disk whose chances follow `seed`.
+    /// Returns an empty disk, whose random choices follow `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         let machine = Machine {
             chance: seed,
@@ -35,60 +35,60 @@ impl SimulatedFolder {
 
     // --- faults
 
-    /// Has the `nth` call of this kind fail from now on; 1 is the next. A write may have written a part.
+    /// Makes the `nth` call of this kind fail; 1 is the next. A write may have written a part.
     pub(crate) fn fail(&self, call: DiskCall, nth: u64, error: io::ErrorKind) {
         let mut machine = self.0.lock();
         let nth = machine.count(call) + nth;
         machine.faults.push(PlannedFault { call, nth, error });
     }
 
-    /// Has the process die at its `nth` call from now on; 1 is the next. A write may hand over a part.
+    /// Makes the process die at its `nth` call; 1 is the next. A write may have written a part.
     pub(crate) fn kill_at(&self, nth: u64) {
         let mut machine = self.0.lock();
         machine.killed_at = Some(machine.count(DiskCall::Any) + nth);
     }
 
-    /// Gives the disk room for so many bytes.
+    /// Limits the bytes of all files together.
     pub(crate) fn room(&self, bytes: Option<u64>) {
         self.0.lock().room = bytes;
     }
 
-    /// Lets the process have so many files open at once.
+    /// Limits the number of open files.
     pub(crate) fn open_max(&self, files: Option<usize>) {
         self.0.lock().open_max = files;
     }
 
-    /// How many files are open.
+    /// Returns the number of open files.
     pub(crate) fn open_count(&self) -> usize {
         self.0.lock().open
     }
 
-    /// Lets a file have so many bytes. A longer one kills the process: nothing is written.
+    /// Limits the length of a file. A longer write kills the process, and writes nothing.
     pub(crate) fn file_limit(&self, bytes: Option<u64>) {
         self.0.lock().file_max = bytes;
     }
 
-    /// Panics at the `nth` call from now on; 1 is the next.
+    /// Panics at the `nth` call; 1 is the next.
     pub(crate) fn panic_at(&self, nth: u64) {
         let mut machine = self.0.lock();
         machine.panics_at = Some(machine.count(DiskCall::Any) + nth);
     }
 
-    /// Damages this byte under whoever has the file open.
+    /// Damages this byte, also of an open file.
     pub(crate) fn damage_byte(&self, name: &str, at: usize) {
         let mut machine = self.0.lock();
         let inode = machine.names[name];
         machine.inodes[inode].bytes[at] ^= 1;
     }
 
-    /// It has room again, and what was to fail and has not will not.
+    /// Removes the limit of room and all planned failures.
     pub(crate) fn mend(&self) {
         let mut machine = self.0.lock();
         machine.room = None;
         machine.faults.clear();
     }
 
-    /// Damages it in one way, under whoever has it open. Says how.
+    /// Damages one file in one way, also an open one. Returns a description.
     pub(crate) fn damage(&self, seed: u64) -> String {
         self.0.lock().damage(&mut SmallRng::seed_from_u64(seed))
     }
@@ -97,29 +97,29 @@ impl SimulatedFolder {
         self.0.lock().is_dead
     }
 
-    /// How many calls of this kind there were.
+    /// Returns the number of calls of this kind.
     pub(crate) fn calls(&self, call: DiskCall) -> u64 {
         self.0.lock().count(call)
     }
 
-    /// The calls so far; those that only read are [`DiskCall::Any`].
+    /// Returns the calls so far; reads are [`DiskCall::Any`].
     pub(crate) fn history(&self) -> Vec<DiskCall> {
         self.0.lock().history.clone()
     }
 
-    // --- what is left
+    // --- after a crash
 
-    /// What the next process finds when this one has died.
+    /// Returns the disk as the next process finds it after the death of this one.
     pub(crate) fn killed(&self) -> Self {
         self.then(|_| ())
     }
 
-    /// What the next process finds when the power was lost.
+    /// Returns the disk as the next process finds it after a loss of power.
     pub(crate) fn power_cut(&self, seed: u64) -> Self {
         self.then(|machine| machine.lose_power(&mut SmallRng::seed_from_u64(seed)))
     }
 
-    /// This disk, and a file of it changed.
+    /// Returns this disk with one file changed.
     pub(crate) fn with(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Self {
         self.then(|machine| {
             let inode = machine.names[name];
@@ -150,7 +150,7 @@ impl SimulatedFolder {
         Self(Arc::new(Mutex::new(machine)))
     }
 
-    /// The files and their lengths.
+    /// Returns the files and their lengths.
     pub(crate) fn lengths(&self) -> BTreeMap<String, u64> {
         let machine = self.0.lock();
         let length = |(name, &inode): (&String, &usize)| {
@@ -160,7 +160,7 @@ impl SimulatedFolder {
     }
 }
 
-/// Frees the folder when it is dropped.
+/// Unlocks the folder when it is dropped.
 struct FolderGuard(SimulatedFolder);
 
 impl Drop for FolderGuard {
@@ -193,7 +193,7 @@ impl Files for SimulatedFolder {
         let mut machine = self.0.lock();
         machine.plain(if fresh { DiskCall::Open } else { DiskCall::Any })?;
         if machine.open_max.is_some_and(|max| machine.open >= max) {
-            // What EMFILE is here.
+            // The simulated EMFILE.
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let inode = match (machine.names.get(name), fresh) {
@@ -249,7 +249,7 @@ impl Files for SimulatedFolder {
     }
 }
 
-/// A file of the disk's, open.
+/// An open file of the simulated disk.
 struct SimulatedFile {
     disk: SimulatedFolder,
     inode: usize,

@@ -1,4 +1,4 @@
-//! The machine's clock is set while the store is closed, or open.
+//! The store's time line when the machine's clock is set while the store is closed or open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn open(files: &SimulatedFolder, wall: u64, boot: u128, uptime: u64) -> DiskStor
 
 const HOUR: u64 = 3_600;
 
-/// An event that was accepted at hour 10 and is due an hour later, and the disk after another half.
+/// Returns the disk half an hour after an event was accepted at hour 10; it is due an hour after that.
 fn half_an_hour_before() -> SimulatedFolder {
     let files = SimulatedFolder::new(1);
     let store = open(&files, 10 * HOUR, 1, 100);
@@ -35,7 +35,7 @@ fn is_due(store: &DiskStore) -> bool {
 }
 
 #[test]
-fn since_the_same_start_of_the_machine_its_wall_clock_does_not_matter() {
+fn the_wall_clock_does_not_matter_while_the_machine_runs() {
     for wall in [0, 5, 10, 11, 15, 100] {
         virtual_time(|| {
             let files = half_an_hour_before();
@@ -49,7 +49,7 @@ fn since_the_same_start_of_the_machine_its_wall_clock_does_not_matter() {
 }
 
 #[test]
-fn after_another_start_the_wall_clock_is_believed_unless_it_went_back() {
+fn after_a_reboot_the_wall_clock_counts_unless_it_went_back() {
     virtual_time(|| {
         let files = half_an_hour_before();
         let store = open(&files, 12 * HOUR, 2, 5);
@@ -59,7 +59,7 @@ fn after_another_start_the_wall_clock_is_believed_unless_it_went_back() {
     virtual_time(|| {
         let files = half_an_hour_before();
         let store = open(&files, HOUR, 2, 5);
-        // It goes on from the last that is on record, so the event is late by what isn't, and no more.
+        // The time line continues from the last recorded time, so the event is late by the unrecorded time and no more.
         assert_eq!(store.now(), at(10 * HOUR));
         assert!(!is_due(&store));
         advance(Duration::from_secs(HOUR));
@@ -68,7 +68,7 @@ fn after_another_start_the_wall_clock_is_believed_unless_it_went_back() {
 }
 
 #[test]
-fn the_end_in_order_is_on_record() {
+fn an_orderly_end_records_its_time() {
     virtual_time(|| {
         let files = half_an_hour_before();
         let store = open(&files, 10 * HOUR, 1, 100 + HOUR / 2);
@@ -80,9 +80,9 @@ fn the_end_in_order_is_on_record() {
     });
 }
 
-/// By the machine's own clocks, which here nobody sets.
+/// Uses the machine's real clocks, which no test sets.
 #[test]
-fn no_number_of_restarts_makes_the_time_line_fast() {
+fn restarts_do_not_speed_up_the_time_line() {
     let (files, machine) = (SimulatedFolder::new(1), Clock::real());
     let began = machine.now();
     let open = || {

@@ -1,12 +1,12 @@
-//! What lies on the disk isn't what was written.
+//! Damage: the bytes on the disk are not the ones that were written.
 
 use super::world::World;
 use super::{at, event, fetch, keep, open, tiny, virtual_time};
 use crate::store::disk::simulated::SimulatedFolder;
 
-/// After the store was closed in order, everything in its log is sealed.
+/// After an orderly end, the whole log is known to be durable, so that any damage to it is noticed.
 #[test]
-fn damage_is_named_or_does_no_harm() {
+fn damage_is_reported_or_harmless() {
     let (mut named, mut harmless) = (0, 0);
     for seed in 0..20 {
         virtual_time(|| {
@@ -37,9 +37,9 @@ fn damage_is_named_or_does_no_harm() {
     assert!(named > 8_000, "{named}");
 }
 
-/// Without an end in order, all but what lies behind the last mark of the last segment.
+/// After a crash, only damage behind the last `Synced` mark of the last segment can pass for a torn write.
 #[test]
-fn damage_before_the_last_mark_is_told_from_a_torn_write() {
+fn damage_before_the_last_mark_is_not_taken_for_a_torn_write() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
@@ -72,7 +72,7 @@ fn damage_before_the_last_mark_is_told_from_a_torn_write() {
 }
 
 #[test]
-fn damage_under_an_open_store_is_an_error_of_the_reader_and_never_another_payload() {
+fn damage_under_an_open_store_is_a_read_error_and_never_another_payload() {
     for seed in 0..300 {
         virtual_time(|| {
             let files = SimulatedFolder::new(seed);

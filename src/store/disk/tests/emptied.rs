@@ -1,4 +1,4 @@
-//! A segment whose records were taken out is a part of the log like any other: neither damaged nor short, and missed.
+//! Emptied segments, whose records compaction took out: they count as whole, and their absence is noticed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ fn poke(store: &DiskStore) {
     let _ = ask(|reply| store.look(nobody, reply));
 }
 
-/// A store on a disk that was full, with a segment in front that must stay, because of these events, and emptied ones behind.
+/// Returns a store on a disk that was full, with a segment in front that must stay because of the returned events, and
+/// emptied ones behind it.
 fn emptied(files: &SimulatedFolder, disk: &Disk) -> (DiskStore, BTreeSet<RequestId>) {
     let store = open(files, disk, 0).unwrap();
     forgetful(&store, "fill");
@@ -31,7 +32,7 @@ fn emptied(files: &SimulatedFolder, disk: &Disk) -> (DiskStore, BTreeSet<Request
     let payload = format!("\"{}\"", "x".repeat(900));
     let pinned = (0..5).map(|_| keep(&store, event("late", &payload, at(0))));
     let pinned = pinned.collect();
-    // The ends of the first ones are taken out, too.
+    // The settlements of the first events are taken out too.
     for _ in 0..3 {
         let mut ids = Vec::new();
         while let Ok(appended) = append(&store, vec![filler(300)]) {
@@ -49,7 +50,7 @@ fn emptied(files: &SimulatedFolder, disk: &Disk) -> (DiskStore, BTreeSet<Request
     (store, pinned)
 }
 
-/// The segments whose records were taken out.
+/// Returns the names of the emptied segments.
 fn names(files: &SimulatedFolder) -> Vec<String> {
     let all = files.lengths().into_iter();
     let emptied = all.filter(|(name, length)| name.ends_with(".log") && *length == LENGTH);
@@ -83,7 +84,7 @@ fn is_whole_and_salvaged(disk: &Disk) {
     assert!(saved.saved.is_sound(), "{saved:?}");
     assert_eq!((saved.saved.pending, saved.saved.unreadable), (5, 0));
     assert_eq!(waiting(&left, disk), pinned);
-    // A copy of the copy, too.
+    // A copy of the copy is the same.
     let again = SimulatedFolder::new(10);
     let saved = salvage(&copy, &(Arc::new(again.clone()) as Arc<dyn Files>)).unwrap();
     assert!(saved.lost.is_empty(), "{saved:?}");
@@ -99,7 +100,7 @@ fn emptied_segments_are_whole_and_salvaged_without_a_loss() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn emptied_segments_of_a_sealed_folder_are_whole_and_salvaged_too() {
+fn emptied_segments_of_an_encrypted_folder_are_salvaged_too() {
     use crate::store::encryption::KeyFile;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
@@ -111,7 +112,7 @@ fn emptied_segments_of_a_sealed_folder_are_whole_and_salvaged_too() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn keys_are_changed_on_a_full_disk_too() {
+fn keys_can_be_rotated_on_a_full_disk() {
     use crate::store::encryption::KeyFile;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
@@ -151,7 +152,7 @@ fn damage_to_an_emptied_segment_is_refused_and_so_is_its_absence() {
         let missing = left.killed();
         missing.remove(name).unwrap();
         refused(&missing, "a missing one");
-        // What was in it was of no use to anyone.
+        // Its records were of no use to any reader.
         let damaged = left.with(name, |bytes| bytes[HEADER + 8] ^= 1);
         let copy = SimulatedFolder::new(9);
         let saved = salvage(&damaged, &(Arc::new(copy.clone()) as Arc<dyn Files>)).unwrap();
@@ -161,7 +162,7 @@ fn damage_to_an_emptied_segment_is_refused_and_so_is_its_absence() {
 }
 
 #[test]
-fn the_oldest_is_marked_also_where_it_was_emptied_before_or_is_emptied_after() {
+fn the_oldest_segment_is_marked_also_when_it_is_emptied() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let (store, pinned) = emptied(&files, &tiny(4_096));
@@ -184,9 +185,9 @@ fn the_oldest_is_marked_also_where_it_was_emptied_before_or_is_emptied_after() {
     });
 }
 
-/// The mark of the oldest segment is written to a file that isn't open.
+/// The mark of the oldest segment goes to a file that must be opened first.
 #[test]
-fn without_a_descriptor_removing_is_tried_again() {
+fn removing_a_segment_is_retried_when_descriptors_are_short() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -211,9 +212,9 @@ fn without_a_descriptor_removing_is_tried_again() {
     });
 }
 
-/// A salvage could not read a record that later ones refer to: the segment stays while one of those may be there.
+/// A salvage could not read a record that later ones refer to: the segment stays as long as one of those may exist.
 #[test]
-fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
+fn a_segment_with_salvage_losses_is_not_emptied_before_those_in_front() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let (store, _) = emptied(&files, &tiny(4_096));
@@ -230,7 +231,7 @@ fn a_segment_with_what_a_salvage_lost_is_not_emptied_before_those_in_front() {
             written.unwrap();
         });
         let next = segment_file::name(number + 1);
-        // As a copy has it: the next one says how long it is.
+        // As in a copy: the next segment holds its length.
         let copy = SimulatedFolder::new(9);
         let files: Arc<dyn Files> = Arc::new(copy.clone());
         salvage(&lost, &files).unwrap();

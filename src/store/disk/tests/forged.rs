@@ -1,4 +1,4 @@
-//! Whoever can write to the folder knows what a record looks like, but not the key.
+//! Forged records in an encrypted folder: the attacker can write to it and knows the format, but not the key.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::store::{EventStore, Fetched, Settled, Settlement};
 
 const LOG: &str = "00000001.log";
 
-/// The frames of the first file, each with where it begins.
+/// Returns the frames of the first file, each with its offset.
 fn frames(bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
     frames_of(bytes, 1)
 }
@@ -48,7 +48,7 @@ fn place(at: usize) -> FramePlace {
     }
 }
 
-/// Has the first two events carry each other's sealed payloads, in records that are sound.
+/// Swaps the encrypted payloads of the first two events, in records that are otherwise sound.
 fn swap_payloads(bytes: &mut [u8]) {
     let frames = frames(bytes);
     let events = frames
@@ -70,7 +70,7 @@ fn swap_payloads(bytes: &mut [u8]) {
     }
 }
 
-/// Puts `forge`d records in the place of the events' own: they are sound, and as long.
+/// Replaces the events' records by forged ones, which are sound and equally long.
 fn forge(bytes: &mut [u8], forge: impl Fn(&mut LogRecord<'_>)) {
     for (at, body) in frames(bytes) {
         let mut record = LogRecord::read(&body).unwrap();
@@ -87,7 +87,7 @@ fn sealed(path: &Path) -> Disk {
     tiny(1 << 16).encrypted_with(KeyFile::read(path).unwrap())
 }
 
-/// A sealed folder as a killed process leaves it, with two events that wait; and its key.
+/// Returns an encrypted folder of a killed process with two waiting events, and the file of its key.
 fn folder() -> (SimulatedFolder, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
@@ -104,7 +104,7 @@ fn verified(files: &SimulatedFolder) -> Verification {
     verify_files(&(Arc::new(files.clone()) as Arc<dyn Files>)).unwrap()
 }
 
-/// What is read of the events of any function.
+/// Returns the events of all functions.
 fn read(files: &SimulatedFolder, path: &Path) -> Fetched {
     let store = super::open(files, &sealed(path), 0).unwrap();
     let mut all = fetch(&store, "charge", at(99)).unwrap();
@@ -115,7 +115,7 @@ fn read(files: &SimulatedFolder, path: &Path) -> Fetched {
 }
 
 #[test]
-fn a_payload_opens_for_its_own_event_alone() {
+fn a_payload_decrypts_for_its_own_event_only() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
         assert_eq!(read(&left.killed(), &path).events.len(), 2);
@@ -137,7 +137,7 @@ fn bytes_of(files: &SimulatedFolder) -> Vec<u8> {
 type Forgery = fn(&mut LogRecord<'_>);
 
 #[test]
-fn a_record_that_was_changed_does_not_open() {
+fn a_forged_record_does_not_decrypt() {
     let forgeries: [Forgery; 5] = [
         |record| {
             if let LogRecord::Event(event) = record {
@@ -159,7 +159,7 @@ fn a_record_that_was_changed_does_not_open() {
                 event.hops += 1;
             }
         },
-        // Not sealed at all.
+        // Not encrypted at all.
         |record| {
             if let LogRecord::Event(event) = record {
                 let length = event.payload.bytes.len();
@@ -189,7 +189,7 @@ fn a_record_that_was_changed_does_not_open() {
 }
 
 #[test]
-fn a_retry_that_was_put_off_does_not_open() {
+fn a_retry_with_a_forged_time_does_not_decrypt() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
         let store = super::open(&left, &sealed(&path), 0).unwrap();
@@ -234,12 +234,12 @@ fn a_retry_that_was_put_off_does_not_open() {
 }
 
 #[test]
-fn a_sealed_folder_without_its_keys_is_refused_by_name() {
+fn an_encrypted_folder_without_its_keys_is_refused() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
         let gone = left.killed();
         gone.remove("keys").unwrap();
-        // Of another folder under the same master key.
+        // The keys of another folder under the same master key.
         let other = SimulatedFolder::new(2);
         drop(super::open(&other, &sealed(&path), 0).unwrap());
         let mut theirs = Vec::new();
@@ -269,10 +269,10 @@ fn a_sealed_folder_without_its_keys_is_refused_by_name() {
 }
 
 #[test]
-fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
+fn a_forger_cannot_claim_that_a_folder_is_unencrypted() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
-        // By the header of a segment.
+        // The header of a segment claims it.
         let opened = |bytes: &[u8]| {
             let body = frame::read(&bytes[16..], place(16)).unwrap().body.to_vec();
             match LogRecord::read(&body) {
@@ -290,7 +290,7 @@ fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
         let error = super::open(&unnamed, &sealed(&path), 0).err().unwrap();
         assert!(error.to_string().contains("isn't encrypted"), "{error}");
         assert!(!verified(&unnamed).is_sound());
-        // And by the file of keys, with a checksum that is right.
+        // The file of keys claims it, with a valid checksum.
         let later = left.with("keys", |bytes| {
             let text = String::from_utf8(bytes.clone()).unwrap();
             let (_, rest) = text.split_once('\n').unwrap();
@@ -303,7 +303,7 @@ fn nobody_without_the_key_can_say_that_a_folder_is_not_sealed() {
 }
 
 #[test]
-fn a_folder_that_is_sealed_later_takes_nothing_open_from_there_on() {
+fn a_folder_that_is_encrypted_later_refuses_plain_records_from_there_on() {
     virtual_time(|| {
         let (_, _folder, path) = folder();
         let files = SimulatedFolder::new(1);
@@ -311,7 +311,7 @@ fn a_folder_that_is_sealed_later_takes_nothing_open_from_there_on() {
         keep(&store, event("charge", r#""open""#, at(0)));
         drop(store);
         for _ in 0..3 {
-            // Segments that are empty don't give their place to sealed ones.
+            // Encrypted segments don't take the place of empty ones.
             drop(super::open(&files, &sealed(&path), 0).unwrap());
         }
         let store = super::open(&files, &sealed(&path), 0).unwrap();
@@ -323,7 +323,7 @@ fn a_folder_that_is_sealed_later_takes_nothing_open_from_there_on() {
 }
 
 #[test]
-fn what_is_refused_is_not_sealed_on_the_way() {
+fn a_refused_folder_does_not_become_encrypted() {
     virtual_time(|| {
         let (_, _folder, path) = folder();
         let files = SimulatedFolder::new(1);
@@ -343,7 +343,7 @@ fn what_is_refused_is_not_sealed_on_the_way() {
 }
 
 #[test]
-fn a_sealed_folder_is_salvaged_without_its_key() {
+fn an_encrypted_folder_is_salvaged_without_its_key() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
         let (at_byte, _) = frames(&bytes_of(&left))[0];

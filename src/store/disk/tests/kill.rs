@@ -1,10 +1,10 @@
-//! The process is killed.
+//! The death of the process at every call to the disk.
 
 use super::world::{After, World};
 use super::{tiny, virtual_time};
 use crate::store::disk::simulated::DiskCall;
 
-/// What a store has behind it, and the same every time; [`World::fork`] goes on from there.
+/// Returns the same past of a store every time; [`World::fork`] continues from there.
 pub(super) fn past(seed: u64) -> World {
     let mut world = World::new(seed, tiny(2_048));
     assert!(world.open());
@@ -13,10 +13,10 @@ pub(super) fn past(seed: u64) -> World {
     world
 }
 
-/// Steps that follow on the past.
+/// The steps that follow the past.
 pub(super) const STEPS: usize = 120;
 
-/// The storage calls of these steps; the first one has number 0.
+/// Returns the number of disk calls of these steps.
 pub(super) fn calls(past: &World) -> Vec<DiskCall> {
     virtual_time(|| {
         let mut world = past.fork();
@@ -27,7 +27,7 @@ pub(super) fn calls(past: &World) -> Vec<DiskCall> {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_and_nothing_half_is_found_wherever_the_process_dies() {
+fn a_death_at_any_call_loses_no_acknowledged_event_and_splits_no_batch() {
     let mut points = 0;
     for seed in 0..3 {
         let course = virtual_time(|| past(seed));
@@ -50,7 +50,7 @@ fn nothing_acknowledged_is_lost_and_nothing_half_is_found_wherever_the_process_d
 }
 
 #[test]
-fn a_process_that_dies_while_it_opens_changes_nothing() {
+fn a_death_while_the_store_opens_changes_nothing() {
     for seed in 0..3 {
         virtual_time(|| {
             let mut world = past(seed).fork();
@@ -77,7 +77,7 @@ fn a_process_that_dies_while_it_opens_changes_nothing() {
 }
 
 #[test]
-fn a_death_that_was_counted_is_not_counted_again() {
+fn a_process_death_is_counted_once() {
     virtual_time(|| {
         let mut world = World::new(1, tiny(2_048));
         assert!(world.open());

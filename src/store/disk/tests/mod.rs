@@ -1,4 +1,4 @@
-//! The store under faults: on a disk in memory, in the caller's thread, in virtual time. A seed is a course of events.
+//! The store under faults: on a disk in memory, in the caller's thread, in virtual time. Each seed gives one course of events.
 
 mod clock;
 mod damage;
@@ -36,12 +36,12 @@ use crate::store::{
 /// The first second of 2026.
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
-/// `seconds` after the tests' time begins.
+/// Returns the time so many seconds after the start of the tests' time.
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + EPOCH + Duration::from_secs(seconds)
 }
 
-/// Time stands still in `test`, but for [`advance`].
+/// Runs `test` in virtual time, which passes only in [`advance`].
 fn virtual_time<R>(test: impl FnOnce() -> R) -> R {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().unwrap();
@@ -50,11 +50,11 @@ fn virtual_time<R>(test: impl FnOnce() -> R) -> R {
 
 fn advance(time: Duration) {
     use futures_util::FutureExt;
-    // It is advanced before it waits for the first time.
+    // The clock advances before the future waits for the first time.
     let _ = tokio::time::advance(time).now_or_never();
 }
 
-/// Files of the log that are much smaller than anyone may ask for.
+/// Returns a disk whose files of the log are much smaller than users can set.
 fn tiny(segment_bytes: u32) -> Disk {
     Disk {
         path: "/simulated".into(),
@@ -68,14 +68,14 @@ fn open(files: &SimulatedFolder, disk: &Disk, seconds: u64) -> Result<DiskStore,
     DiskStore::driven(std::sync::Arc::new(files.clone()), disk, clock)
 }
 
-/// Asks, and takes the answer.
-fn ask<T: Send + 'static>(question: impl FnOnce(Reply<T>)) -> Result<T, StoreError> {
-    let (sender, answer) = mpsc::channel();
-    question(Reply::new(move |said| drop(sender.send(said))));
+/// Makes a call and returns the reply.
+fn ask<T: Send + 'static>(call: impl FnOnce(Reply<T>)) -> Result<T, StoreError> {
+    let (sender, receiver) = mpsc::channel();
+    call(Reply::new(move |reply| drop(sender.send(reply))));
     let wait = Duration::from_secs(60);
-    answer
+    receiver
         .recv_timeout(wait)
-        .unwrap_or_else(|_| panic!("no answer"))
+        .unwrap_or_else(|_| panic!("no reply"))
 }
 
 fn event(function: &str, payload: &str, accepted_at: SystemTime) -> StoredEvent {
@@ -100,12 +100,12 @@ fn event(function: &str, payload: &str, accepted_at: SystemTime) -> StoredEvent 
     }
 }
 
-/// An event of so many bytes.
+/// Returns an event of so many bytes.
 fn filler(bytes: usize) -> StoredEvent {
     event("fill", &format!("\"{}\"", "x".repeat(bytes)), at(0))
 }
 
-/// The store remembers nothing of what this function has done.
+/// Makes the store forget the finished events of this function at once.
 fn forgetful(store: &DiskStore, function: &str) {
     let retained = Retained::new(0, 0, Duration::ZERO);
     store.open(&FunctionName::new(function), retained);
@@ -122,7 +122,7 @@ fn keep(store: &DiskStore, event: StoredEvent) -> RequestId {
     }
 }
 
-/// All events of a function that are due by then.
+/// Returns a request for all events of a function that are due by then.
 fn due(function: &str, until: SystemTime) -> Fetch {
     Fetch {
         function: FunctionName::new(function),
@@ -149,7 +149,7 @@ fn settle_success(store: &DiskStore, id: RequestId) -> Result<(), StoreError> {
     store.settle(Settled::new(id, at(0), settlement))
 }
 
-/// Everything that was told is done, and the store ends as if it were killed.
+/// Lets the store apply all calls, and ends it as a kill does. Returns the remaining disk.
 fn kill(store: DiskStore, files: &SimulatedFolder) -> SimulatedFolder {
     let _ = ask(|reply| store.look(RequestId::from(uuid::Uuid::nil()), reply));
     let left = files.killed();

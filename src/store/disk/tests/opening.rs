@@ -1,4 +1,4 @@
-//! Folders that can't be opened, and say so; and what can be seen of any folder.
+//! Opening and verifying folders: refusals that name the file, and counts that match the store.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn another_version_is_refused_and_left_alone() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
-        // Even where nothing is in it.
+        // Even without a record in it.
         let empty = files.killed();
         keep(&store, filler(9_000));
         keep(&store, filler(10));
@@ -45,7 +45,7 @@ fn another_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_folder_is_one_process_alone() {
+fn a_folder_belongs_to_one_process() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -58,7 +58,7 @@ fn a_folder_is_one_process_alone() {
 }
 
 #[test]
-fn a_file_that_was_removed_is_missed() {
+fn a_removed_file_is_noticed() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -77,7 +77,7 @@ fn a_file_that_was_removed_is_missed() {
 }
 
 #[test]
-fn a_file_of_somebody_elses_does_not_matter() {
+fn a_foreign_file_beside_the_log_is_ignored() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         drop(open(&files, &tiny(1_024), 0).unwrap());
@@ -88,7 +88,7 @@ fn a_file_of_somebody_elses_does_not_matter() {
     });
 }
 
-/// Each opening begins a file of the log: those in which nothing happened must not pile up.
+/// Each opening begins a file of the log: unused ones must not pile up.
 #[test]
 fn opening_and_closing_leaves_no_files_behind() {
     virtual_time(|| {
@@ -108,7 +108,7 @@ fn opening_and_closing_leaves_no_files_behind() {
 }
 
 #[test]
-fn an_id_is_chosen_once() {
+fn a_chosen_id_is_accepted_once() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -119,7 +119,7 @@ fn an_id_is_chosen_once() {
             (event.request_id, event.id_is_chosen) = (id, true);
             event
         };
-        // In one batch, and of an event that the store gave its id.
+        // Twice in one batch, and the id of an event that the store gave it.
         assert!(append(&store, vec![propose(chosen), propose(chosen)]).is_err());
         assert!(append(&store, vec![propose(given)]).is_err());
         assert!(append(&store, vec![propose(chosen)]).is_ok());
@@ -128,7 +128,7 @@ fn an_id_is_chosen_once() {
 }
 
 #[test]
-fn verify_counts_what_the_store_would_find_and_changes_nothing() {
+fn verify_counts_as_the_store_does_and_changes_nothing() {
     for seed in 0..10 {
         virtual_time(|| {
             let mut world = World::new(seed + 60, tiny(2_048));
@@ -148,14 +148,14 @@ fn verify_counts_what_the_store_would_find_and_changes_nothing() {
 }
 
 #[test]
-fn verify_says_where_damage_begins_and_how_many_events_it_took() {
+fn verify_reports_where_damage_begins_and_how_many_events_it_cost() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let ids: Vec<_> = (0..12).map(|_| keep(&store, filler(300))).collect();
         succeed(&store, ids[3]);
         drop(store);
-        // Three events a file; the first one's record is the first that can't be read.
+        // Each file has three events; the first event's record is the first unreadable one.
         let files = files.with("00000002.log", |bytes| bytes[200] ^= 1);
         files.remove("00000003.log").unwrap();
         let found = verify_files(&(Arc::new(files) as Arc<dyn Files>)).unwrap();
@@ -174,14 +174,14 @@ fn verify_says_where_damage_begins_and_how_many_events_it_took() {
 }
 
 #[test]
-fn verify_reads_a_folder_of_the_machines() {
+fn verify_reads_a_real_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/down");
     assert!(verify(&path).is_err());
     let disk = Disk::new(&path);
     let store = DiskStore::open(&disk).unwrap();
     keep(&store, event("charge", "1", at(0)));
-    // While it is in use, too.
+    // A folder in use can be verified too.
     assert_eq!(verify(&path).unwrap().pending, 1);
     assert!(DiskStore::open(&disk).is_err());
     drop(store);

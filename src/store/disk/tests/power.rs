@@ -1,13 +1,13 @@
-//! The power is lost: of what wasn't synced, any sectors, lengths and names are on the disk.
+//! The loss of power: of the unsynced changes, any sectors, lengths and names are on the disk.
 
 use super::kill::{STEPS, calls, past};
 use super::world::After;
 use super::{at, keep, open, tiny, virtual_time};
 use crate::store::disk::simulated::DiskCall;
 
-/// Before and after every sync, and at every fifth of the other calls; and once more after the next opening.
+/// Cuts the power before and after every sync and at every fifth of the other calls, and once more after the next opening.
 #[test]
-fn what_was_acknowledged_as_durable_survives_the_loss_of_power() {
+fn durable_events_survive_the_loss_of_power() {
     for seed in 10..13 {
         let past = virtual_time(|| past(seed));
         let calls = calls(&past);
@@ -35,9 +35,9 @@ fn what_was_acknowledged_as_durable_survives_the_loss_of_power() {
     }
 }
 
-/// The process was killed before it synced, the next one took what it found for accepted, and then the power went.
+/// The process is killed before a sync, the next one counts the unsynced records, and then the power fails.
 #[test]
-fn what_a_killed_process_left_is_synced_before_the_log_goes_on() {
+fn unsynced_records_of_a_killed_process_are_synced_at_the_opening() {
     virtual_time(|| {
         for seed in 0..50 {
             let files = super::SimulatedFolder::new(seed);

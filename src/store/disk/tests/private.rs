@@ -1,4 +1,4 @@
-//! A folder of the machine's is its owner's alone, and one process's alone.
+//! A real folder is private to its owner and to one process.
 #![cfg(unix)]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn files_and_folder_are_their_owners_alone() {
+fn files_and_folder_are_private_to_their_owner() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("deep/data");
     fs::create_dir(parent.path().join("deep")).unwrap();
@@ -26,7 +26,7 @@ fn files_and_folder_are_their_owners_alone() {
         disk.encrypted_with(crate::store::encryption::KeyFile::generate(&key).unwrap())
     };
     let store = DiskStore::open(&disk).unwrap();
-    // What a crash, or somebody, left of a file that is replaced.
+    // A leftover of a replaced file, from a crash or from another program.
     let left = path.join("configuration.new");
     fs::write(&left, "{}").unwrap();
     fs::set_permissions(&left, fs::Permissions::from_mode(0o666)).unwrap();
@@ -48,7 +48,7 @@ fn files_and_folder_are_their_owners_alone() {
 }
 
 #[test]
-fn a_folder_whose_lock_file_was_removed_is_locked_still() {
+fn a_folder_without_its_lock_file_is_still_locked() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::new(folder.path());
     let store = DiskStore::open(&disk).unwrap();

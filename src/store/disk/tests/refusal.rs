@@ -1,4 +1,4 @@
-//! The disk refuses: it has no room, or a write or a sync fails.
+//! A disk that refuses: without room, or with a failed write or sync.
 
 use std::io::ErrorKind;
 
@@ -10,7 +10,7 @@ use crate::store::disk::simulated::{DiskCall, SimulatedFolder};
 use crate::store::{EventStore, Health};
 
 #[test]
-fn a_write_without_room_refuses_appends_keeps_the_rest_and_goes_on() {
+fn without_room_appends_are_refused_and_settlements_kept() {
     let mut refusals = 0;
     each_point(
         &[(DiskCall::Write, ErrorKind::StorageFull)],
@@ -29,7 +29,7 @@ fn a_write_without_room_refuses_appends_keeps_the_rest_and_goes_on() {
 }
 
 #[test]
-fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
+fn after_a_failed_sync_the_store_takes_nothing_and_refused_events_stay_away() {
     let mut failures = 0;
     let errors = [
         (DiskCall::Write, ErrorKind::Other),
@@ -49,7 +49,7 @@ fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
                 let kind = refused.map_err(|error| error.kind());
                 assert_eq!(kind, Err(StoreErrorKind::Failed), "{hint}");
             }
-            // Nothing but a segment could not begin for want of room.
+            // The only failure is that a segment could not begin without room.
             Health::Full(_) => assert!(hint.contains("StorageFull"), "{hint}"),
         }
         world.abandon();
@@ -59,7 +59,7 @@ fn a_failed_write_or_sync_ends_the_taking_and_what_was_refused_stays_away() {
     assert!(failures > 200, "{failures}");
 }
 
-/// The same course over and over, in which the first call fails, or the second, up to the 200th.
+/// Repeats one course of events and lets each of its first 200 calls fail in turn.
 fn each_point(faults: &[(DiskCall, ErrorKind)], mut then: impl FnMut(World, &str)) {
     for (seed, &(call, error)) in faults.iter().enumerate() {
         let past = virtual_time(|| past(seed as u64 + 30));
@@ -85,7 +85,7 @@ fn each_point(faults: &[(DiskCall, ErrorKind)], mut then: impl FnMut(World, &str
 }
 
 #[test]
-fn a_full_disk_is_used_again_as_soon_as_there_is_room() {
+fn a_full_disk_takes_events_again_as_soon_as_there_is_room() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -109,7 +109,7 @@ fn a_full_disk_is_used_again_as_soon_as_there_is_room() {
         ids.iter().for_each(|&id| succeed(&store, id));
         assert_eq!(store.health(), Health::Well, "their ends make room");
         keep(&store, filler(500));
-        // What it was told meanwhile is written.
+        // The calls made meanwhile are written.
         let files = super::kill(store, &files);
         let store = open(&files, &tiny(4_096), 0).unwrap();
         assert_eq!(fetch(&store, "fill", at(0)).unwrap().events.len(), 1);

@@ -1,4 +1,4 @@
-//! Of a damaged folder, what can be read is saved into another one.
+//! Salvage: the readable records of a damaged folder are saved into another one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::store::{EventStore, Settled, Settlement, StoredEvent};
 
 const SECOND: &str = "00000002.log";
 
-/// The copy of a folder, and what was said of it. The folder itself stays as it is.
+/// Returns the copy of a folder, and the report. Checks that the folder itself stays as it is.
 fn saved(files: &SimulatedFolder) -> Result<(SimulatedFolder, Salvage), StoreError> {
     let before = files.lengths();
     let copy = SimulatedFolder::new(9);
     let into: Arc<dyn Files> = Arc::new(copy.clone());
     let salvage = salvage(files, &into)?;
     assert_eq!(files.lengths(), before);
-    // It is durable.
+    // The copy is durable.
     Ok((copy.power_cut(1), salvage))
 }
 
@@ -40,7 +40,7 @@ fn ids(store: &DiskStore, function: &str) -> BTreeSet<RequestId> {
 }
 
 #[test]
-fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
+fn a_flipped_byte_costs_only_its_own_record() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -73,12 +73,12 @@ fn a_flipped_byte_costs_no_more_than_the_record_it_is_in() {
                     "{part:?}"
                 );
                 let gone = kept.difference(&found).next();
-                // What was flipped may be the text that tells it.
+                // The flipped byte may lie in the text of the report.
                 if let Some(gone) = gone.filter(|_| byte as u64 > part.at + 60) {
                     assert!(part.what.contains(&gone.to_string()), "{part:?} {gone}");
                 }
             }
-            // And it goes on, with numbers that nobody had.
+            // It takes new events, with unused numbers.
             let more = keep(&store, filler(10));
             store.spill(more, at(0));
             assert!(!kept.contains(&more));
@@ -110,7 +110,7 @@ fn scheduled_events_keep_their_numbers_where_a_header_is_lost() {
 }
 
 #[test]
-fn missing_and_headless_and_short_files_cost_what_was_in_them() {
+fn missing_headless_and_short_files_cost_only_their_own_records() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -149,7 +149,7 @@ fn missing_and_headless_and_short_files_cost_what_was_in_them() {
 }
 
 #[test]
-fn an_event_whose_history_is_lost_is_saved_without_it() {
+fn an_event_is_saved_without_its_lost_history() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
@@ -190,7 +190,7 @@ fn an_event_whose_history_is_lost_is_saved_without_it() {
     });
 }
 
-/// Whatever was done to it, the copy opens, and each part that is lost is named.
+/// After any damage, the copy opens, and the report names each lost part.
 #[test]
 fn a_copy_of_any_damaged_folder_opens() {
     let mut opened = 0;
@@ -242,7 +242,7 @@ fn a_copy_of_a_sound_folder_is_the_same() {
 }
 
 #[test]
-fn nothing_is_salvaged_from_nowhere_nor_onto_something() {
+fn salvage_needs_a_source_and_an_empty_target() {
     let folder = tempfile::tempdir().unwrap();
     let (from, into) = (folder.path().join("from"), folder.path().join("into"));
     let disk = Disk::new(&from);

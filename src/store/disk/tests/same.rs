@@ -1,11 +1,11 @@
-//! What the store says after it was opened again is what it said before.
+//! The store has the same events before and after it is opened again.
 
 use super::world::{After, World};
 use super::{tiny, virtual_time};
 
-/// The reference is a map; segments are so small that they are sealed, removed and moved all the time.
+/// The reference is a map. The segments are so small that they are closed, removed and moved all the time.
 #[test]
-fn store_equals_its_model_after_every_opening() {
+fn the_store_equals_its_model_after_every_opening() {
     for seed in 0..12 {
         virtual_time(|| {
             let mut world = World::new(seed, tiny([1_024, 4_096, 1 << 16][seed as usize % 3]));

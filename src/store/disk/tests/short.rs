@@ -1,4 +1,4 @@
-//! A resource is short for a while: that costs refusals for as long, and nothing else.
+//! A resource is short for a while: the store refuses events meanwhile, and loses none.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn kept(appended: &[Appended]) -> RequestId {
     }
 }
 
-/// Appends events until even the smallest is refused for want of room.
+/// Appends events until even the smallest is refused without room.
 fn fill_up(store: &DiskStore, bytes: usize) -> Vec<RequestId> {
     let mut ids = Vec::new();
     let mut refused = 0;
@@ -50,10 +50,10 @@ fn poke(store: &DiskStore) {
     let _ = ask(|reply| store.look(nobody, reply));
 }
 
-/// A disk that is full of events is free again once they are done, whatever order they end in, and how.
+/// A disk full of events is free again once they are settled, in any order and in any way.
 #[test]
-fn a_disk_that_is_full_of_its_own_events_recovers_by_itself() {
-    // The least that a user can set is 64 KiB.
+fn a_disk_full_of_events_recovers_by_itself() {
+    // Users can set 64 KiB or more.
     for segment in [16_384, 1 << 16, 1 << 17] {
         for bytes in [1_500, 300, 100] {
             for course in ["run", "cancel", "backwards", "pinned", "scattered"] {
@@ -90,7 +90,7 @@ fn recovers(segment: u32, bytes: usize, course: &str, hint: &str) {
             "cancel" => cancel(&store, id),
             _ => succeed(&store, id),
         }
-        // Ends don't come all at once.
+        // The settlements don't come all at once.
         if id == ids[ids.len() / 2] {
             poke(&store);
         }
@@ -101,7 +101,7 @@ fn recovers(segment: u32, bytes: usize, course: &str, hint: &str) {
     }
     assert_eq!(store.health(), Health::Well, "{hint}");
     let more = keep(&store, filler(bytes));
-    // The next process finds the same.
+    // The next process has the same events.
     let left = super::kill(store, &files);
     left.room(Some(room));
     let store = open(&left, &tiny(segment), 0).unwrap_or_else(|error| panic!("{hint}: {error}"));
@@ -120,9 +120,9 @@ fn recovers(segment: u32, bytes: usize, course: &str, hint: &str) {
     assert!(verified.is_sound(), "{hint}: {verified:?}");
 }
 
-/// A middle segment is emptied: none of what its records had ended comes back, wherever the process or the power goes.
+/// A middle segment is emptied: the events that its records settled stay settled after a death or a power cut at any call.
 #[test]
-fn what_is_emptied_stays_ended_wherever_the_process_dies() {
+fn events_settled_in_an_emptied_segment_stay_settled_after_a_death() {
     for nth in 1.. {
         let over = virtual_time(|| {
             let files = SimulatedFolder::new(nth);
@@ -163,9 +163,9 @@ fn what_is_emptied_stays_ended_wherever_the_process_dies() {
     }
 }
 
-/// Every mix of what can happen, on a disk that gets full again and again.
+/// Random calls on a disk that gets full again and again.
 #[test]
-fn nothing_is_lost_or_comes_back_on_a_disk_that_is_full_again_and_again() {
+fn a_disk_that_fills_up_repeatedly_loses_and_revives_no_event() {
     let mut refusals = 0;
     for seed in 0..30 {
         virtual_time(|| {
@@ -190,8 +190,8 @@ fn nothing_is_lost_or_comes_back_on_a_disk_that_is_full_again_and_again() {
 }
 
 #[test]
-fn a_full_disk_can_be_opened_and_what_is_there_runs() {
-    // With what was kept back, and after that is gone too.
+fn a_full_disk_can_be_opened_and_its_events_run() {
+    // With the reserve, and without it.
     for reserve in [true, false] {
         virtual_time(|| {
             let files = SimulatedFolder::new(1);
@@ -218,7 +218,7 @@ fn a_full_disk_can_be_opened_and_what_is_there_runs() {
                 assert_eq!(store.health(), Health::Well, "their ends make room");
                 keep(&store, filler(10));
             } else {
-                // And again, and again: nothing of it needs room.
+                // Repeated openings need no further room.
                 let known = ask(|reply| store.look(ids[0], reply)).unwrap();
                 assert_eq!(known.unwrap().request_id, ids[0]);
                 let files = super::kill(store, &files);
@@ -234,9 +234,9 @@ fn a_full_disk_can_be_opened_and_what_is_there_runs() {
     }
 }
 
-/// No record tells of a process that could not begin a segment.
+/// A process that can't begin a segment leaves no record of its start.
 #[test]
-fn a_death_on_a_full_disk_is_counted_once() {
+fn a_process_death_on_a_full_disk_is_counted_once() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -258,7 +258,7 @@ fn a_death_on_a_full_disk_is_counted_once() {
 }
 
 #[test]
-fn a_close_on_a_full_disk_keeps_what_was_told() {
+fn a_close_on_a_full_disk_keeps_earlier_settlements() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -274,9 +274,9 @@ fn a_close_on_a_full_disk_keeps_what_was_told() {
     });
 }
 
-/// Not even an append is refused: the segment grows on.
+/// Not even an append is refused: the last segment grows on.
 #[test]
-fn without_a_descriptor_the_store_goes_on() {
+fn the_store_goes_on_without_a_free_descriptor() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -295,7 +295,7 @@ fn without_a_descriptor_the_store_goes_on() {
         }
         assert!(ids.len() > 10 && refused > 10, "{}, {refused}", ids.len());
         assert_eq!(store.health(), Health::Well);
-        // Ends are written all the same.
+        // Settlements are written all the same.
         let half = ids.len() / 2;
         ids[..half].iter().for_each(|&id| succeed(&store, id));
         ask(|reply| store.sync(reply)).unwrap();
@@ -310,9 +310,9 @@ fn without_a_descriptor_the_store_goes_on() {
     });
 }
 
-/// Wherever memory or a descriptor is short before something was written, the store doesn't fail.
+/// A lack of memory or descriptors before a write never makes the store fail.
 #[test]
-fn a_short_resource_never_makes_the_store_fail() {
+fn a_lack_of_descriptors_or_memory_never_fails_the_store() {
     for call in [DiskCall::Open, DiskCall::Any] {
         for nth in 1..=60 {
             virtual_time(|| {
@@ -325,7 +325,7 @@ fn a_short_resource_never_makes_the_store_fail() {
                 let syncs_or_cuts = call == DiskCall::Any;
                 match world.store().health() {
                     Health::Well => {}
-                    // A sync that fails, for whatever reason, is the end.
+                    // A failed sync makes the store fail for any reason.
                     Health::Failed(why) => {
                         let of_sync = why.contains("sync") || why.contains("write to");
                         assert!(syncs_or_cuts && of_sync, "{hint}: {why}");
@@ -340,7 +340,7 @@ fn a_short_resource_never_makes_the_store_fail() {
 }
 
 #[test]
-fn a_fetch_without_a_descriptor_is_tried_again_and_its_events_are_not_lost() {
+fn a_fetch_without_a_descriptor_can_be_retried_and_loses_no_event() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -359,9 +359,9 @@ fn a_fetch_without_a_descriptor_is_tried_again_and_its_events_are_not_lost() {
     });
 }
 
-/// Files that are kept open for reading are given back for others.
+/// Files that are kept open for reading give their descriptors to others.
 #[test]
-fn where_descriptors_are_short_those_kept_for_reading_go_first() {
+fn files_open_for_reading_are_closed_first_when_descriptors_are_short() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -369,11 +369,11 @@ fn where_descriptors_are_short_those_kept_for_reading_go_first() {
         ids.iter().for_each(|&id| store.spill(id, at(0)));
         let left = super::kill(store, &files);
         let store = open(&left, &tiny(4_096), 0).unwrap();
-        // The one that is read, and the next.
+        // The segment that is read, and the next one.
         left.open_max(Some(left.open_count() + 2));
         let read = fetch(&store, "fill", at(0)).unwrap();
         assert_eq!(read.events.len(), 40);
-        // Now there is none, and a segment that is due needs one.
+        // Now no descriptor is left, and a new segment needs one.
         left.open_max(Some(left.open_count()));
         let before = left.lengths().len();
         for _ in 0..12 {
@@ -383,9 +383,9 @@ fn where_descriptors_are_short_those_kept_for_reading_go_first() {
     });
 }
 
-/// Where there is as much room as is to be kept back and no more, the first event would use it up again.
+/// With no more room than the reserve needs, the first event would use it up again.
 #[test]
-fn events_are_taken_again_only_when_there_is_room_beyond_what_is_kept_back() {
+fn events_are_taken_again_only_with_room_beyond_the_reserve() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -406,7 +406,7 @@ fn events_are_taken_again_only_when_there_is_room_beyond_what_is_kept_back() {
 fn thousands_of_segments_need_few_descriptors() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
-        // The one that grows, `running`, what is kept back, and one that is being made.
+        // The growing segment, `running`, the reserve, and a file that is being made.
         files.open_max(Some(OPEN_MAX + 6));
         let store = open(&files, &tiny(1_024), 0).unwrap();
         let ids: Vec<_> = (0..1_500).map(|_| keep(&store, filler(1_000))).collect();
@@ -418,7 +418,7 @@ fn thousands_of_segments_need_few_descriptors() {
             fetch(&store, "fill", at(0)).unwrap().events.len(),
             ids.len()
         );
-        // All but a few are over, so that these are moved together.
+        // All but a few events are settled, so that compaction moves the others together.
         let (few, many): (Vec<_>, Vec<_>) =
             ids.iter().enumerate().partition(|(at, _)| at % 100 == 0);
         many.iter().for_each(|&(_, &id)| succeed(&store, id));
@@ -435,7 +435,7 @@ fn thousands_of_segments_need_few_descriptors() {
 }
 
 #[test]
-fn a_file_never_grows_beyond_what_the_process_may_write() {
+fn a_file_never_grows_beyond_the_limit_of_the_process() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         files.file_limit(Some(20_000));

@@ -1,4 +1,4 @@
-//! Nothing that is lost of a folder is lost in silence: it is refused by name, or a warning names it.
+//! No loss is silent: an error or a warning names the lost file or bytes.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use crate::store::disk::files::Files;
 use crate::store::disk::verify::verify_files;
 use crate::store::{EventStore, KnownState};
 
-/// What is logged meanwhile.
+/// Returns the log lines of `run`.
 fn heard<R>(test: impl FnOnce() -> R) -> (R, String) {
     let log = Log::default();
     let heard = log.clone();
@@ -40,7 +40,7 @@ impl io::Write for Log {
 
 const SET: &str = r#"{"charge":{"paused":true}}"#;
 
-/// What is found of a folder.
+/// The contents of a folder as a store reads it.
 #[derive(Debug, PartialEq)]
 struct Found {
     waiting: Vec<(RequestId, u32)>,
@@ -48,7 +48,7 @@ struct Found {
     configured: Option<String>,
 }
 
-/// A small folder: two events that wait, of which one ran, one that succeeded, and something that was set.
+/// Returns a small folder: two waiting events, of which one ran, a succeeded event, and a configuration.
 fn folder(closed: bool) -> (SimulatedFolder, [RequestId; 3]) {
     let files = SimulatedFolder::new(1);
     let store = open(&files, &tiny(1 << 16), 0).unwrap();
@@ -81,7 +81,7 @@ fn found(files: &SimulatedFolder, ids: &[RequestId; 3]) -> Result<Found, crate::
 }
 
 #[test]
-fn any_byte_and_any_cut_is_harmless_or_refused_or_warned_of() {
+fn damage_to_any_byte_is_harmless_refused_or_warned_of() {
     for closed in [false, true] {
         virtual_time(|| {
             let (whole, ids) = folder(closed);
@@ -89,10 +89,10 @@ fn any_byte_and_any_cut_is_harmless_or_refused_or_warned_of() {
             assert_eq!((right.waiting.len(), right.done), (2, true));
             let (mut kept, mut refused, mut warned) = (0, 0, 0);
             let mut lengths = whole.lengths();
-            // Nothing is read from it.
+            // The store reads nothing from it.
             lengths.remove("reserve");
             for (name, length) in lengths {
-                // The lanes that nobody used are all alike.
+                // The unused crash marks are all alike.
                 let bytes = || {
                     let all = 0..length as usize;
                     all.filter(|at| name != "running" || *at < 300 || at % 61 == 0)
@@ -110,7 +110,7 @@ fn any_byte_and_any_cut_is_harmless_or_refused_or_warned_of() {
                         log.contains("WARN") && log.contains(&format!("/simulated/{name}"));
                     match opened {
                         Ok(opened) if opened == right => kept += 1,
-                        // The event that ran is kept; that it may have killed the process is not said any more.
+                        // The event that ran is kept; its possible part in the process death is lost.
                         Ok(opened) if name == "running" && (at == 0 || at == 128) => {
                             assert_eq!(opened.waiting.len(), 2, "{hint}");
                         }
@@ -134,7 +134,7 @@ fn any_byte_and_any_cut_is_harmless_or_refused_or_warned_of() {
 }
 
 #[test]
-fn only_an_end_that_was_not_in_order_is_warned_of() {
+fn only_a_disorderly_end_is_warned_of() {
     virtual_time(|| {
         let (closed, ids) = folder(true);
         let (_, log) = heard(|| found(&closed, &ids).unwrap());
@@ -157,7 +157,7 @@ fn verify(files: &SimulatedFolder) -> crate::store::disk::Verification {
 }
 
 #[test]
-fn any_file_that_is_removed_is_missed() {
+fn any_removed_file_is_noticed() {
     virtual_time(|| {
         let (whole, ids) = folder(false);
         assert!(verify(&whole).is_sound());
@@ -167,7 +167,7 @@ fn any_file_that_is_removed_is_missed() {
             let last = ["00000002.log", "running"].contains(&name.as_str());
             let (opened, log) = heard(|| found(&files.killed(), &ids));
             match opened {
-                // Nothing is read from it, and it is filled anew.
+                // The store reads nothing from it, and fills it again.
                 Ok(_) if name == "reserve" => {}
                 Ok(_) => assert!(last && log.contains("WARN"), "{name}: {log}"),
                 Err(error) => {
@@ -181,7 +181,7 @@ fn any_file_that_is_removed_is_missed() {
                 }
             }
         }
-        // All of the log.
+        // The whole log.
         let files = whole.killed();
         for name in ["00000001.log", "00000002.log"] {
             files.remove(name).unwrap();
@@ -196,7 +196,7 @@ fn any_file_that_is_removed_is_missed() {
 }
 
 #[test]
-fn the_oldest_files_are_missed_also_when_the_store_removed_some_before() {
+fn missing_oldest_files_are_noticed_also_after_the_store_removed_some() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();
@@ -230,7 +230,7 @@ fn the_oldest_files_are_missed_also_when_the_store_removed_some_before() {
 }
 
 #[test]
-fn a_configuration_that_was_removed_can_be_gone_on_without() {
+fn a_store_can_go_on_without_a_removed_configuration() {
     virtual_time(|| {
         let (whole, ids) = folder(false);
         whole.remove("configuration").unwrap();
@@ -245,9 +245,9 @@ fn a_configuration_that_was_removed_can_be_gone_on_without() {
     });
 }
 
-/// Where the next file of the log is to be, something else stands.
+/// A foreign file has the name of the next file of the log.
 #[test]
-fn a_foreign_file_is_refused_by_name_and_left_as_it_is() {
+fn a_foreign_file_in_the_log_is_refused_and_left_alone() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();
@@ -275,9 +275,9 @@ fn a_foreign_file_is_refused_by_name_and_left_as_it_is() {
     });
 }
 
-/// The format before knew neither a mark on the oldest file nor what is beside the log.
+/// The first format had no mark on the oldest file and no files beside the log.
 #[test]
-fn a_folder_of_the_format_before_is_read() {
+fn a_folder_of_the_first_format_is_read() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1 << 16), 0).unwrap();

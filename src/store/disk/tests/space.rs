@@ -1,4 +1,4 @@
-//! The log takes about as much room as what is needed of it.
+//! Compaction: the log takes about as much room as its live records.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn an_event_that_is_due_in_years_survives_thousands_of_segments() {
         let lengths = files.lengths();
         let last = lengths.keys().rfind(|name| name.ends_with(".log")).unwrap();
         assert!(last.as_str() > "00003000.log", "{last}");
-        // Four segments of spare room, and what is on the way.
+        // Four segments of spare room, and the records in flight.
         assert!(most < 12_000, "{most}");
         assert!(fetch(&store, "late", at(9)).unwrap().events.is_empty());
         let again = super::append(&store, vec![late]).unwrap();
@@ -73,9 +73,9 @@ fn fail(store: &DiskStore, id: RequestId, number: u32) -> Attempt {
     attempt
 }
 
-/// What they failed with is needed as much as they are: it must not be taken for garbage, which would be moved for ever.
+/// The attempts of an event are live as long as it is: counted as garbage, they would be moved for ever.
 #[test]
-fn long_histories_are_moved_once_and_not_for_ever() {
+fn long_histories_are_moved_once() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(4_096), 0).unwrap();
@@ -97,7 +97,7 @@ fn long_histories_are_moved_once_and_not_for_ever() {
             let settlement = Settlement::Buried(letter);
             store.settle(Settled::new(id, at(0), settlement)).unwrap();
         }
-        // It comes to an end: with every answer, everything is tidy.
+        // It comes to an end: with every reply, all compaction is done.
         keep(&store, event("charge", "1", at(0)));
         let needed = 40 * 3 * 1_200;
         let bytes = log_bytes(&files);
@@ -112,9 +112,9 @@ fn long_histories_are_moved_once_and_not_for_ever() {
     });
 }
 
-/// Nobody waits for what can't be read, but for the next opening.
+/// An unreadable event blocks only the compaction of its segment, until the next opening.
 #[test]
-fn an_unreadable_event_holds_up_nothing_but_the_tidying() {
+fn an_unreadable_event_blocks_only_compaction() {
     virtual_time(|| {
         let files = SimulatedFolder::new(1);
         let store = open(&files, &tiny(1_024), 0).unwrap();

@@ -1,4 +1,4 @@
-//! The store with threads of its own.
+//! The store with its own threads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn open(files: &SimulatedFolder) -> DiskStore {
 }
 
 #[test]
-fn many_callers_at_once_get_each_event_once() {
+fn many_callers_at_once_fetch_each_event_once() {
     let files = SimulatedFolder::new(1);
     let store = open(&files);
     let fetched = thread::scope(|scope| {
@@ -59,14 +59,14 @@ fn many_callers_at_once_get_each_event_once() {
     }
 }
 
-/// Who locks the folder next may write to it.
+/// The next process that locks the folder may write to it.
 #[test]
-fn nothing_is_touched_once_the_folder_is_free() {
+fn the_store_touches_nothing_after_it_unlocked_the_folder() {
     for _ in 0..20 {
         let files = SimulatedFolder::new(1);
         let store = open(&files);
         let ids: Vec<_> = (0..60).map(|_| keep(&store, filler(500))).collect();
-        // Much to be tidied.
+        // Much to be compacted.
         ids.iter().for_each(|&id| succeed(&store, id));
         ask(|reply| store.close(reply)).unwrap();
         let calls = files.calls(DiskCall::Any);
@@ -81,7 +81,7 @@ fn nothing_is_touched_once_the_folder_is_free() {
 }
 
 #[test]
-fn a_store_that_failed_is_quiet() {
+fn a_failed_store_stays_readable_and_closes() {
     let files = SimulatedFolder::new(1);
     let store = open(&files);
     let id = keep(&store, filler(10));
@@ -100,14 +100,14 @@ fn a_store_that_failed_is_quiet() {
     let calls = files.calls(DiskCall::Any);
     thread::sleep(Duration::from_millis(50));
     assert_eq!(files.calls(DiskCall::Any), calls);
-    // What was there can still be read, and the end comes.
+    // Earlier events can still be read, and the store closes.
     let known = ask(|reply| store.look(id, reply)).unwrap();
     assert_eq!(known.unwrap().request_id, id);
     assert!(ask(|reply| store.close(reply)).is_err());
 }
 
 #[test]
-fn a_full_disk_is_asked_again_without_anybody_asking() {
+fn a_full_disk_is_retried_without_a_call() {
     let files = SimulatedFolder::new(1);
     let store = open(&files);
     let id = keep(&store, filler(10));
@@ -128,7 +128,7 @@ fn a_full_disk_is_asked_again_without_anybody_asking() {
 }
 
 #[test]
-fn a_writer_that_panics_takes_the_callers_with_it() {
+fn a_panic_of_the_writer_fails_all_waiting_calls() {
     let files = SimulatedFolder::new(1);
     let store = open(&files);
     files.panic_at(1);
