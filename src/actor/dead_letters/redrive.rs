@@ -1,11 +1,12 @@
-//! Sending dead letters back.
+//! The redrive: sends dead letters back through their functions, one message for each letter.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::kept::Span;
-use super::{DeadLetterQueue, Filter};
+use super::DeadLetterQueue;
+use super::filter::Filter;
+use super::letter_index::PlaceRange;
 use crate::admission::receipts::Admitting;
 use crate::error::Fault;
 use crate::error::InvokeError;
@@ -16,30 +17,30 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 
 /// Sends dead letters back through their functions, oldest first: each becomes a new event with a new request id, a
-/// fresh age and fresh retries, and a link to the letter. What was said of the first event with [`Invoke`] holds for the
-/// new one too: trace header, retry policy and maximum age. A letter leaves the queue when its event is accepted; one that
-/// is refused stays.
+/// fresh age and fresh retries, and a link to the letter. The trace header, retry policy and maximum age that the first
+/// event was given with [`Invoke`] hold for the new one too. A letter leaves the queue when its event is accepted; a letter
+/// whose event is refused stays.
 ///
-/// Answers when all are sent: at a pace, that takes its time. Each letter that was meant is in one list of the answer.
+/// The reply comes when all are sent, which takes its time at a pace. Each selected letter is in one list of the reply.
 #[derive(Debug, Message)]
 #[rtype(result = "Redriven")]
 pub struct Redrive {
-    which: Which,
+    selection: Selection,
     per_second: Option<f64>,
     payload: Option<Payload>,
     dry_run: bool,
 }
 
 #[derive(Debug)]
-enum Which {
+enum Selection {
     One(RequestId, Filter),
     All(Filter),
 }
 
 impl Redrive {
-    fn of(which: Which) -> Self {
+    fn of(selection: Selection) -> Self {
         Self {
-            which,
+            selection,
             per_second: None,
             payload: None,
             dry_run: false,
@@ -48,18 +49,19 @@ impl Redrive {
 
     /// One letter.
     pub fn one(id: RequestId) -> Self {
-        Self::of(Which::One(id, Filter::new()))
+        Self::of(Selection::One(id, Filter::new()))
     }
 
-    /// Those that the filter matches now.
+    /// The letters that the filter matches now.
     pub fn filter(filter: Filter) -> Self {
-        Self::of(Which::All(filter))
+        Self::of(Selection::All(filter))
     }
 
-    /// One letter, of those of the id that the filter matches.
+    // The HTTP API alone redrives by id and filter: what the caller may redrive.
+    /// One letter, among those of the id that the filter matches.
     #[cfg(feature = "http")]
     pub(crate) fn one_of(id: RequestId, filter: Filter) -> Self {
-        Self::of(Which::One(id, filter))
+        Self::of(Selection::One(id, filter))
     }
 
     /// Every letter that is in the queue now.
@@ -67,26 +69,26 @@ impl Redrive {
         Self::filter(Filter::new())
     }
 
-    /// At most so many per second; 0.1 is one in ten seconds. A pace that is no positive number gets every letter refused
-    /// with [`InvokeError::Setting`].
+    /// At most so many per second; 0.1 is one in ten seconds. A pace that is not a positive number has every letter
+    /// refused with [`InvokeError::Setting`].
     pub fn per_second(mut self, letters: f64) -> Self {
         self.per_second = Some(letters);
         self
     }
 
-    /// With this payload in place of the letter's own; every letter that is meant gets it.
+    /// With this payload in place of the letters' own.
     pub fn payload(mut self, payload: Payload) -> Self {
         self.payload = Some(payload);
         self
     }
 
-    /// Only says what would be sent: nothing is changed.
+    /// Only reports which letters would be sent, and changes nothing.
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
         self
     }
 
-    /// The pause between two letters, or what is wrong with the pace.
+    /// Returns the pause between two letters, or what is wrong with the pace.
     fn pause(&self) -> Result<Option<Duration>, String> {
         let Some(pace) = self.per_second else {
             return Ok(None);
@@ -98,11 +100,12 @@ impl Redrive {
     }
 }
 
-/// What a redrive came to.
+/// The outcome of a redrive.
 #[derive(Debug, Default, MessageResponse)]
 #[non_exhaustive]
 pub struct Redriven {
-    /// Letters that were sent, with the request ids of their new events; after a dry run, those that would be, with their own.
+    /// Letters that were sent, with the request ids of their new events; after a dry run, letters that would be sent, with
+    /// their own ids.
     pub sent: Vec<(RequestId, RequestId)>,
     /// Letters that were refused, and why. They are still in the queue; at a shutdown they are in its report, and in the
     /// store if there is one.
@@ -116,7 +119,7 @@ impl Handler<Redrive> for DeadLetterQueue {
     type Result = ResponseFuture<Redriven>;
 
     fn handle(&mut self, redrive: Redrive, ctx: &mut Self::Context) -> Self::Result {
-        let (queue, span) = (ctx.address(), self.present());
+        let (queue, range) = (ctx.address(), self.letters.present());
         self.budget.spend(0, ctx);
         Box::pin(async move {
             let (pause, faulty) = match redrive.pause() {
@@ -124,14 +127,14 @@ impl Handler<Redrive> for DeadLetterQueue {
                 Err(problem) => (None, Some(problem)),
             };
             let Redrive {
-                which,
+                selection,
                 payload,
                 dry_run,
                 ..
             } = redrive;
             let mut redriven = Redriven::default();
-            let meant = meant(&queue, which, span).await;
-            for (index, (place, id)) in meant.into_iter().enumerate() {
+            let selected = selected(&queue, selection, range).await;
+            for (index, (place, id)) in selected.into_iter().enumerate() {
                 if let Some(pause) = pause.filter(|_| index > 0 && !dry_run) {
                     tokio::time::sleep(pause).await;
                 }
@@ -152,83 +155,86 @@ impl Handler<Redrive> for DeadLetterQueue {
     }
 }
 
-/// The places and ids of the letters that are to be sent. One that isn't there has none.
-async fn meant(
+/// Returns the places and ids of the selected letters. A letter that isn't in the queue has no place.
+async fn selected(
     queue: &Addr<DeadLetterQueue>,
-    which: Which,
-    mut span: Span,
+    selection: Selection,
+    mut range: PlaceRange,
 ) -> Vec<(Option<u64>, RequestId)> {
-    let filter = match which {
-        Which::One(id, filter) => {
-            let place = queue.send(MeantOne { id, filter }).await;
+    let filter = match selection {
+        Selection::One(id, filter) => {
+            let place = queue.send(SelectOne { id, filter }).await;
             return vec![(place.ok().flatten(), id)];
         }
-        Which::All(filter) => filter,
+        Selection::All(filter) => filter,
     };
     let mut all = Vec::new();
     loop {
         let filter = filter.clone();
-        let Ok((some, next)) = queue.send(Meant { filter, span }).await else {
+        let Ok((some, next)) = queue.send(Select { filter, range }).await else {
             return all;
         };
         all.extend(some.into_iter().map(|(place, id)| (Some(place), id)));
         match next {
-            Some(after) => span.after = after,
+            Some(after) => range.after = after,
             None => return all,
         }
     }
 }
 
-/// The question where the letter of an id is that the filter matches, unless it is being sent.
+/// Asks for the place of the letter of an id that the filter matches, unless it is being sent.
 #[derive(Message)]
 #[rtype(result = "Option<u64>")]
-struct MeantOne {
+struct SelectOne {
     id: RequestId,
     filter: Filter,
 }
 
-impl Handler<MeantOne> for DeadLetterQueue {
+impl Handler<SelectOne> for DeadLetterQueue {
     type Result = Option<u64>;
 
     fn handle(
         &mut self,
-        MeantOne { id, filter }: MeantOne,
+        SelectOne { id, filter }: SelectOne,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         self.budget.spend(0, ctx);
-        let is_meant = |place, letter: &_| !self.sending.contains(&place) && filter.matches(letter);
-        self.kept.find(id, is_meant).map(|(place, _)| place)
+        self.letters.find_unsent(id, &filter)
     }
 }
 
-/// A piece of the question which letters match. Answers their places and ids, and after which place the next piece begins.
+/// Asks which letters match, in pieces. The reply is their places and ids, and after which place the next piece begins.
 #[derive(Message)]
 #[rtype(result = "(Vec<(u64, RequestId)>, Option<u64>)")]
-struct Meant {
+struct Select {
     filter: Filter,
-    span: Span,
+    range: PlaceRange,
 }
 
-impl Handler<Meant> for DeadLetterQueue {
-    type Result = MessageResult<Meant>;
+impl Handler<Select> for DeadLetterQueue {
+    type Result = MessageResult<Select>;
 
-    fn handle(&mut self, Meant { filter, span }: Meant, ctx: &mut Self::Context) -> Self::Result {
-        let (places, looks, next) = self.places(&filter, span);
-        self.budget.spend(looks, ctx);
+    fn handle(
+        &mut self,
+        Select { filter, range }: Select,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let (places, scan) = self.letters.places(&filter, range);
+        self.budget.spend(scan.checks, ctx);
         let letters = places.into_iter();
-        let letters = letters.filter_map(|place| Some((place, self.kept.at(place)?.request_id)));
-        MessageResult((letters.collect(), next))
+        let letters = letters.filter_map(|place| Some((place, self.letters.at(place)?.request_id)));
+        MessageResult((letters.collect(), scan.next))
     }
 }
 
 #[derive(Message)]
 #[rtype(result = "Option<Result<RequestId, InvokeError>>")]
 struct RedriveOne {
-    /// None if it isn't in the queue.
+    /// `None` if the letter isn't in the queue.
     place: Option<u64>,
     payload: Option<Payload>,
     dry_run: bool,
-    /// The pace can't be kept, for this reason: the letter is refused.
+    /// What is wrong with the pace; the letter is then refused.
     faulty: Option<String>,
 }
 
@@ -237,10 +243,10 @@ impl Handler<RedriveOne> for DeadLetterQueue {
 
     fn handle(&mut self, one: RedriveOne, ctx: &mut Self::Context) -> Self::Result {
         self.budget.spend(0, ctx);
-        let place = one.place.filter(|place| !self.sending.contains(place));
-        let letter = place.and_then(|place| Some((place, self.kept.at(place)?)));
+        let place = one.place.filter(|place| !self.letters.is_sending(*place));
+        let letter = place.and_then(|place| Some((place, self.letters.at(place)?)));
         let Some((place, letter)) = letter else {
-            // At a shutdown the letters have left with the report: they are elsewhere, not missing.
+            // At a shutdown the letters are in its report, not missing.
             let closed = self.admission.door.check().err();
             return Response::reply(closed.map(Err));
         };
@@ -266,7 +272,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
                 Response::reply(Some(result.map(|receipt| receipt.request_id)))
             }
             storing => {
-                self.sending.insert(place);
+                self.letters.start_sending(place);
                 let queue = ctx.address();
                 Response::fut(async move {
                     let result = storing.wait().await;
@@ -280,7 +286,7 @@ impl Handler<RedriveOne> for DeadLetterQueue {
     }
 }
 
-/// The store has answered whether the event that takes the place of this letter is kept.
+/// The store has accepted or refused the event that takes the place of this letter.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Sent {
@@ -297,7 +303,7 @@ impl Handler<Sent> for DeadLetterQueue {
     }
 }
 
-/// The event that a letter becomes when it is redriven.
+/// Returns the event that a letter becomes when it is redriven.
 fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Payload>) -> Invoke {
     let payload = payload.unwrap_or_else(|| letter.payload.clone());
     Invoke::event(function.to_string(), payload).option(|options| {
@@ -306,12 +312,11 @@ fn successor(letter: &DeadLetter, function: &FunctionName, payload: Option<Paylo
 }
 
 impl DeadLetterQueue {
-    /// A letter that was accepted again leaves the queue.
+    /// Ends the sending of a letter: if its event was accepted, the letter leaves the queue.
     fn sent(&mut self, place: u64, accepted: bool, ctx: &mut Context<Self>) {
-        self.sending.remove(&place);
+        self.letters.sent(place, accepted);
         if accepted {
-            self.kept.remove(place);
-            self.take_held(ctx);
+            self.keep_held(ctx);
         }
     }
 }

@@ -1,26 +1,27 @@
-//! The letters that the dead-letter queue keeps: by place, by request id, by function, and counted.
+//! The index of the kept letters: by place, by request id and by function, with counters.
 //!
-//! Pure: it decides nothing, and each look at it is bounded.
+//! Pure. It decides nothing (`kept_letters.rs` does), and each scan is bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
 
 use smallvec::SmallVec;
 
-use super::query::Filter;
+use super::filter::Filter;
 use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::failure::Failure;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 
-/// Letters that are looked at in one go, at most: about a millisecond.
-pub(super) const LOOKS_MAX: usize = 5_000;
+/// Most letters that one scan checks: about a millisecond.
+pub(super) const CHECKS_MAX: usize = 5_000;
 
+/// All letters of the queue.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct LetterIndex {
     /// By place, which is the order of arrival.
     letters: BTreeMap<u64, DeadLetter>,
-    /// Oldest first. An id that was forgotten may have been proposed again, for another function, and its event died too.
+    /// Oldest first. An id may have several letters: callers may choose a forgotten id again.
     places: HashMap<RequestId, SmallVec<[u64; 1]>>,
     functions: HashMap<FunctionName, OfFunction>,
     conditions: Count,
@@ -29,20 +30,21 @@ pub(super) struct Kept {
 
 type Count = HashMap<Condition, usize>;
 
+/// The letters of one function.
 #[derive(Debug, Default)]
 struct OfFunction {
     places: BTreeSet<u64>,
     conditions: Count,
 }
 
-/// Which places are looked at: those after `after`, `until` included.
+/// A range of places: after `after`, up to and including `until`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct PlaceRange {
     pub(super) after: u64,
     pub(super) until: u64,
 }
 
-impl Span {
+impl PlaceRange {
     /// All places, from the oldest letter on.
     pub(super) const ALL: Self = Self {
         after: 0,
@@ -50,25 +52,26 @@ impl Span {
     };
 }
 
-/// What a look came to.
+/// How far a scan came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Looked {
-    /// Letters that were looked at; one that a rule of the filter's may have to be asked about counts as several.
-    pub(super) looks: usize,
-    /// The place after which the next look begins; none if this one came to the end of the span.
+pub(super) struct Scan {
+    /// Letters that were checked; one that the filter's rule may have to check counts as several.
+    pub(super) checks: usize,
+    /// The place after which the next scan begins; `None` at the end of the range.
     pub(super) next: Option<u64>,
 }
 
-/// What a letter takes beside its payload, its texts and what its caller said.
+/// Bytes that a letter counts as, beside its payload and its texts.
 const LETTER_BYTES: u64 = 512;
 
+/// Returns the bytes that a letter counts as.
 pub(super) fn size(letter: &DeadLetter) -> u64 {
     let failures = letter.attempts.iter().map(|attempt| &attempt.failure);
     let texts: usize = failures.map(Failure::text_len).sum();
     LETTER_BYTES + (letter.payload.size() + texts + letter.text_len()) as u64
 }
 
-impl Kept {
+impl LetterIndex {
     pub(super) fn len(&self) -> usize {
         self.letters.len()
     }
@@ -81,12 +84,12 @@ impl Kept {
         self.bytes
     }
 
-    /// The place of the newest letter; 0 if there is none.
+    /// Returns the place of the newest letter; 0 if there is none.
     pub(super) fn last_place(&self) -> u64 {
         self.letters.last_key_value().map_or(0, |(&place, _)| place)
     }
 
-    /// The newest letter of this id that is meant, and its place.
+    /// Returns the newest letter of this id for which `is_meant` is true, and its place.
     pub(super) fn find(
         &self,
         id: RequestId,
@@ -101,7 +104,7 @@ impl Kept {
         self.letters.get(&place)
     }
 
-    /// Keeps a letter at a place that is higher than all that are taken.
+    /// Adds a letter, at a place after all others.
     pub(super) fn put(&mut self, place: u64, letter: DeadLetter) {
         self.bytes += size(&letter);
         self.places
@@ -135,8 +138,7 @@ impl Kept {
         Some(letter)
     }
 
-    /// How many letters match, if that is known without a look at each: if the filter says nothing but function and
-    /// condition.
+    /// Returns how many letters match, if the counters know: if the filter has no field but function and condition.
     pub(super) fn count(&self, filter: &Filter) -> Option<usize> {
         let (function, condition) = filter.counted()?;
         let of = |count: &Count, condition| count.get(&condition).copied().unwrap_or_default();
@@ -150,38 +152,38 @@ impl Kept {
         })
     }
 
-    /// Hands those letters of the span that match to `take`, oldest first, until it breaks off; the letter with which it
-    /// does is the next look's first. Looks at no more than [`LOOKS_MAX`], of the filter's function alone if it names one.
-    pub(super) fn look(
+    /// Passes the matching letters of the range to `take`, oldest first, until it breaks; the next scan then begins with the
+    /// letter at which it broke. Checks at most [`CHECKS_MAX`] letters, and only those of the filter's function if it has one.
+    pub(super) fn scan(
         &self,
         filter: &Filter,
-        span: Span,
+        range: PlaceRange,
         mut take: impl FnMut(u64, &DeadLetter) -> ControlFlow<()>,
-    ) -> Looked {
-        let mut looked = Looked {
-            looks: 0,
+    ) -> Scan {
+        let mut scan = Scan {
+            checks: 0,
             next: None,
         };
-        let mut last = span.after;
-        for (place, letter) in self.span(filter, span) {
-            if looked.looks >= LOOKS_MAX {
-                looked.next = Some(last);
+        let mut last = range.after;
+        for (place, letter) in self.within(filter, range) {
+            if scan.checks >= CHECKS_MAX {
+                scan.next = Some(last);
                 break;
             }
-            looked.looks += filter.cost();
+            scan.checks += filter.cost();
             if filter.matches(letter) && take(place, letter).is_break() {
-                looked.next = Some(last);
+                scan.next = Some(last);
                 break;
             }
             last = place;
         }
-        looked
+        scan
     }
 
-    fn span<'a>(
+    fn within<'a>(
         &'a self,
         filter: &Filter,
-        Span { after, until }: Span,
+        PlaceRange { after, until }: PlaceRange,
     ) -> Box<dyn Iterator<Item = (u64, &'a DeadLetter)> + 'a> {
         if after >= until {
             return Box::new(std::iter::empty());
@@ -196,7 +198,7 @@ impl Kept {
         Box::new(own.filter_map(|&place| Some((place, self.letters.get(&place)?))))
     }
 
-    /// Takes out the oldest letters, so many at most.
+    /// Takes out the oldest letters, at most `most`.
     pub(super) fn take_oldest(&mut self, most: usize) -> Vec<DeadLetter> {
         let places: Vec<_> = self.letters.keys().copied().take(most).collect();
         let places = places.into_iter();
