@@ -29,7 +29,7 @@ fn text(bytes: usize) -> String {
     "x".repeat(bytes - 2)
 }
 
-fn proposed(number: u128) -> RequestId {
+fn chosen(number: u128) -> RequestId {
     RequestId::from(uuid::Uuid::from_u128(number))
 }
 
@@ -219,7 +219,7 @@ fn an_event_that_invokes_its_own_function_is_stopped_at_the_16th_hop() {
 fn a_chosen_request_id_is_taken_while_its_event_is_known() {
     let short = |name| scripted(name).retain(0, secs(0), 0);
     simulate([short("f"), short("g")], |s| async move {
-        let id = proposed(7);
+        let id = chosen(7);
         let event = |function, script| Invoke::event(function, script).request_id(id);
         let hang = || steps([Step::Take(secs(1))]);
         assert_eq!(
@@ -257,7 +257,7 @@ fn a_chosen_request_id_is_taken_while_its_event_is_known() {
 #[test]
 fn the_chosen_request_ids_of_a_removed_function_are_free() {
     simulate([scripted("f"), scripted("g")], |s| async move {
-        let event = |function| Invoke::event(function, Script::succeeds()).request_id(proposed(7));
+        let event = |function| Invoke::event(function, Script::succeeds()).request_id(chosen(7));
         s.client().send(event("f")).await.unwrap();
         s.settle().await;
         s.runtime().remove_function("f").unwrap();
@@ -265,7 +265,7 @@ fn the_chosen_request_ids_of_a_removed_function_are_free() {
         s.client().send(event("g")).await.unwrap();
         s.settle().await;
         assert!(matches!(
-            s.client().status(proposed(7)).await,
+            s.client().status(chosen(7)).await,
             Some(Status::Succeeded { .. })
         ));
     });
@@ -524,11 +524,11 @@ fn a_call_can_be_cancelled_by_its_id_and_by_its_drop() {
     simulate([scripted("f").timeout(secs(600))], |s| async move {
         let client = s.client();
         let call = tokio::task::spawn_local(async move {
-            let invoke = Invoke::event("f", steps([Step::Hang])).request_id(proposed(1));
+            let invoke = Invoke::event("f", steps([Step::Hang])).request_id(chosen(1));
             client.call_with::<RequestId>(invoke).await
         });
         s.settle().await;
-        assert!(s.client().cancel(proposed(1)).await);
+        assert!(s.client().cancel(chosen(1)).await);
         assert!(matches!(call.await.unwrap(), Err(CallError::Cancelled)));
         let client = s.client();
         let dropped = client.call::<RequestId>("f", steps([Step::Hang]));

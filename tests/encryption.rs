@@ -96,16 +96,16 @@ fn key(folder: &Path, name: &str) -> KeyFile {
 
 #[actix::test]
 async fn nothing_secret_can_be_read_from_the_folder() {
-    for sealed in [false, true] {
+    for encrypted in [false, true] {
         let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let disk = || match sealed {
+        let disk = || match encrypted {
             true => Disk::new(folder.path()).encrypted_with(key(keys.path(), "a")),
             false => Disk::new(folder.path()),
         };
         let runtime = start(disk()).await.unwrap();
         let ids = three(&runtime).await;
         stop(runtime).await;
-        assert_eq!(holds(folder.path(), "Miggins"), !sealed);
+        assert_eq!(holds(folder.path(), "Miggins"), !encrypted);
         let verified = redrive::store::disk::verify(folder.path()).unwrap();
         let counted = (verified.pending, verified.finished, verified.dead_letters);
         assert_eq!((counted, verified.unreadable), ((1, 1, 1), 0));
@@ -159,8 +159,8 @@ async fn keys_are_changed_without_writing_an_event_again() {
         .unwrap();
     // Twice: the second time there is nothing to change any more.
     for _ in 0..2 {
-        let resealed = Disk::new(folder.path()).with_rotated_master_key(new_key(), old_key());
-        stop(start(resealed).await.unwrap()).await;
+        let reencrypted = Disk::new(folder.path()).with_rotated_master_key(new_key(), old_key());
+        stop(start(reencrypted).await.unwrap()).await;
     }
     assert!(files(folder.path()).contains(&log));
     let old = Disk::new(folder.path()).encrypted_with(old_key());
@@ -184,8 +184,8 @@ async fn an_unencrypted_folder_is_encrypted_from_the_first_start_with_a_key() {
     let runtime = start(Disk::new(folder.path())).await.unwrap();
     let ids = three(&runtime).await;
     stop(runtime).await;
-    let sealed = || Disk::new(folder.path()).encrypted_with(key(keys.path(), "a"));
-    let runtime = start(sealed()).await.unwrap();
+    let encrypted = || Disk::new(folder.path()).encrypted_with(key(keys.path(), "a"));
+    let runtime = start(encrypted()).await.unwrap();
     check(&runtime, ids).await;
     stop(runtime).await;
     assert!(matches!(

@@ -172,10 +172,10 @@ fn a_renamed_function_goes_on_with_the_events_of_its_former_names() {
         assert_eq!((balanced(&s), s.delayed("new")), (3, 3));
         let client = s.client();
         let page = client.events("new", State::Delayed, 0, 10).await.unwrap();
-        let parked = client
+        let overflowed = client
             .events("new", State::Delayed, page.next.unwrap_or(0), 10)
             .await;
-        assert_eq!(page.events.len() + parked.unwrap().events.len(), 3);
+        assert_eq!(page.events.len() + overflowed.unwrap().events.len(), 3);
         assert!(client.cancel(cancelled).await);
         let waiting = tokio::task::spawn_local(async move { client.wait(retried).await });
         delayed(&s, "new", 4).await;

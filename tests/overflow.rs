@@ -170,7 +170,7 @@ fn an_overflow_event_can_be_seen_listed_awaited_and_cancelled() {
         }
         let later = Invoke::event("f", Script::succeeds()).delay(secs(50));
         let here = client.send(later.clone()).await.unwrap().request_id;
-        let parked = client.send(later).await.unwrap().request_id;
+        let overflowed = client.send(later).await.unwrap().request_id;
         let (mut listed, mut cursor) = (Vec::new(), Some(0));
         while let Some(from) = cursor {
             let page = client.events("f", State::Accepted, from, 2).await.unwrap();
@@ -178,7 +178,10 @@ fn an_overflow_event_can_be_seen_listed_awaited_and_cancelled() {
             cursor = page.next;
         }
         assert_eq!(listed, ids);
-        assert!(matches!(status(&s, parked).await, Status::Delayed { .. }));
+        assert!(matches!(
+            status(&s, overflowed).await,
+            Status::Delayed { .. }
+        ));
         let waiting = tokio::task::spawn_local({
             let (client, id) = (client.clone(), ids[2]);
             async move { client.wait(id).await }
@@ -188,7 +191,7 @@ fn an_overflow_event_can_be_seen_listed_awaited_and_cancelled() {
             async move { client.wait(id).await }
         });
         s.settle().await;
-        assert!(client.cancel(ids[3]).await && client.cancel(parked).await);
+        assert!(client.cancel(ids[3]).await && client.cancel(overflowed).await);
         assert!(!client.cancel(ids[3]).await);
         assert!(matches!(status(&s, ids[3]).await, Status::Cancelled));
         client.resume("f");

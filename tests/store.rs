@@ -428,16 +428,16 @@ fn a_store_that_panics_in_settlements_stops_no_worker() {
 }
 
 /// Returns the most events that a crash mark named at once, for `deaths_max`.
-fn told_at_once(deaths_max: u32) -> usize {
+fn marked_at_once(deaths_max: u32) -> usize {
     let (store, most) = (RecordingStore::new(), Arc::new(AtomicUsize::new(0)));
     let (kept, seen) = (store.clone(), most.clone());
     let function = Function::new("quick", move |event: Event<u32>| {
-        let lanes = kept.running();
+        let marks = kept.running();
         let id = event.context().request_id();
-        let lane = lanes.iter().find(|lane| lane.contains(&id));
-        let told = lane.map_or(0, Vec::len);
-        assert!(told > 0, "{id} runs and no lane was told");
-        seen.fetch_max(told, Ordering::Relaxed);
+        let mark = marks.iter().find(|mark| mark.contains(&id));
+        let named = mark.map_or(0, Vec::len);
+        assert!(named > 0, "{id} runs and no mark names it");
+        seen.fetch_max(named, Ordering::Relaxed);
         async { Ok::<(), Infallible>(()) }
     });
     let builder = Runtime::builder()
@@ -458,12 +458,12 @@ fn told_at_once(deaths_max: u32) -> usize {
 
 #[test]
 fn a_fast_worker_marks_its_next_events_in_the_store_ahead() {
-    assert_eq!(told_at_once(3), CRASH_MARK_EVENTS_MAX);
+    assert_eq!(marked_at_once(3), CRASH_MARK_EVENTS_MAX);
 }
 
 #[test]
 fn at_one_allowed_death_only_running_events_are_marked_in_the_store() {
-    assert_eq!(told_at_once(1), 1);
+    assert_eq!(marked_at_once(1), 1);
 }
 
 #[test]

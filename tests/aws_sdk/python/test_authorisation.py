@@ -93,7 +93,7 @@ class Logs(Authorised):
         self.assert_denied(self.by(ONLY_FAIL, "GET", log))
         self.forget(event)
         self.assert_denied(self.by(ONLY_FAIL, "GET", log))
-        # The id proposed again, for a function that the caller may invoke.
+        # The id chosen again, for a function that the caller may invoke.
         called = self.invoke_as(ONLY_FAIL, "fail", {"message": "m"}, event, "RequestResponse", tail=True)
         self.assertEqual((called.status, called.request_id), (200, event))
         tail = base64.b64decode(called.headers["x-amz-log-result"]).decode()

@@ -48,11 +48,11 @@ class Context(Served):
     def test_a_chosen_request_id_becomes_the_invocations_id(self):
         """INV-10, UNV-23: of a call and of an event."""
         for kind in ("RequestResponse", "Event"):
-            proposed = str(uuid.uuid4())
-            answer = wire.invoke(self.server, "context", headers=[("x-amzn-requestid", proposed)], kind=kind)
-            self.assertEqual(answer.request_id, proposed)
-            told = answer.json() if kind == "RequestResponse" else self.event(proposed)["result"]
-            self.assertEqual(told["awsRequestId"], proposed)
+            chosen = str(uuid.uuid4())
+            answer = wire.invoke(self.server, "context", headers=[("x-amzn-requestid", chosen)], kind=kind)
+            self.assertEqual(answer.request_id, chosen)
+            told = answer.json() if kind == "RequestResponse" else self.event(chosen)["result"]
+            self.assertEqual(told["awsRequestId"], chosen)
 
     def test_the_arn_has_the_form_of_the_caller(self):
         """NAM-16, RTA-04"""

@@ -265,13 +265,13 @@ class Capacity(ServedAfresh):
 class Repeats(ServedAfresh):
     def test_an_event_sent_twice_under_one_chosen_id_runs_once(self):
         """INV-10, BYD-12: an SDK's own retry of a call whose answer was lost."""
-        proposed = "7d1c1ab4-1f4e-4c2b-9a34-0c8f2d1e5b60"
+        chosen = "7d1c1ab4-1f4e-4c2b-9a34-0c8f2d1e5b60"
         for _ in range(2):
             answer = wire.invoke(
-                self.server, "echo", b"[1]", [("x-amzn-requestid", proposed)], kind="Event"
+                self.server, "echo", b"[1]", [("x-amzn-requestid", chosen)], kind="Event"
             )
-            self.assertEqual((answer.status, answer.request_id), (202, proposed), answer)
-        self.assertEqual(self.event(proposed)["state"], "succeeded")
+            self.assertEqual((answer.status, answer.request_id), (202, chosen), answer)
+        self.assertEqual(self.event(chosen)["state"], "succeeded")
         self.assertEqual(self.ask("GET", "functions/echo/stats")["Events"]["accepted"], 1)
 
     def test_retries_of_an_sdk_run_the_event_once(self):

@@ -259,9 +259,9 @@ class Headers(Served):
 
     def test_a_malformed_request_id_is_refused(self):
         """INV-10"""
-        for proposed in ("7", "not-a-uuid", "z" * 36, b"\xff"):
-            with self.subTest(proposed=proposed):
-                headers = [("x-amzn-requestid", proposed)]
+        for chosen in ("7", "not-a-uuid", "z" * 36, b"\xff"):
+            with self.subTest(chosen=chosen):
+                headers = [("x-amzn-requestid", chosen)]
                 answer = wire.invoke(self.server, "echo", headers=headers)
                 self.assert_refused(answer, "InvalidRequestContentException", 400)
 
