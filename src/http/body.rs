@@ -29,7 +29,7 @@ const DISCARDED_MAX: usize = 32 << 20;
 const RESERVED_MAX: usize = 64 << 10;
 
 /// A body, as far as it was read.
-pub(crate) enum IncomingBody {
+pub(crate) enum BoundedBody {
     Unread(web::Payload),
     /// Read in part: an error ended the reading.
     Begun(web::Payload),
@@ -44,7 +44,7 @@ pub(crate) enum BodyError {
     Failed(ApiError),
 }
 
-impl IncomingBody {
+impl BoundedBody {
     /// Returns the body, of at most `max` bytes. A body that declares a greater length is not read at all.
     pub(crate) async fn read(
         &mut self,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::api::Api;
-use super::body::{BodyError, IncomingBody, parse_json};
+use super::body::{BodyError, BoundedBody, parse_json};
 use super::error::{ApiError, REQUEST_ID, random_id};
 use super::sigv4::Credential;
 use crate::event::request_id::RequestId;
@@ -27,7 +27,7 @@ pub(crate) struct Incoming<'a> {
     pub(crate) caller: Option<Arc<Credential>>,
     /// Largest body of an operation other than an invocation.
     small_max: usize,
-    body: IncomingBody,
+    body: BoundedBody,
 }
 
 /// Largest body of an operation that carries no payload.
@@ -42,7 +42,7 @@ impl<'a> Incoming<'a> {
             id_is_chosen: false,
             caller: None,
             small_max: SMALL_MAX,
-            body: IncomingBody::Unread(body),
+            body: BoundedBody::Unread(body),
         }
     }
 
@@ -105,7 +105,7 @@ impl<'a> Incoming<'a> {
 
     /// Keeps a body that was read, for the next reader.
     pub(crate) fn keep(&mut self, bytes: Vec<u8>) {
-        self.body = IncomingBody::Read(bytes);
+        self.body = BoundedBody::Read(bytes);
     }
 
     /// Allows a body that carries an event's payload beside its other members.

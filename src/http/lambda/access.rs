@@ -1,7 +1,7 @@
 //! The checks before an operation of AWS Lambda's API: the caller, AWS's model, the account of the function, and the right to
 //! the operation's action.
 
-use super::operation::{Operation, Subject};
+use super::operation::{Operation, ActionScope};
 use super::{invocation, model, tags};
 use crate::http::auth;
 use crate::http::error::ApiError;
@@ -31,9 +31,9 @@ pub(super) async fn check(
     }
     // The check is on the function that the operation uses: a qualifier that it ignores grants nothing.
     let target = match subject {
-        Subject::Tagged => tags::target(incoming, &name)?,
-        Subject::Qualified => incoming.target(&name)?,
-        Subject::Function | Subject::Account => incoming.target_of_path(&name)?,
+        ActionScope::Tagged => tags::target(incoming, &name)?,
+        ActionScope::Qualified => incoming.target(&name)?,
+        ActionScope::Function | ActionScope::Account => incoming.target_of_path(&name)?,
     };
     let qualifier = target.qualifier.as_deref();
     auth::check_target(incoming, operation.action, target.name, qualifier)
@@ -46,7 +46,7 @@ fn check_account(
     name: &str,
 ) -> Result<(), ApiError> {
     let target = match operation.subject {
-        Subject::Qualified => incoming.target(name),
+        ActionScope::Qualified => incoming.target(name),
         _ => incoming.target_of_path(name),
     };
     // The operation itself refuses a malformed name.

@@ -7,8 +7,8 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 
 use super::event_invoke_request::EventInvokeRequest;
+use super::function_ref::FunctionRef;
 use super::pages::{PageBuilder, PageRequest};
-use super::target::Target;
 use crate::base::clock;
 use crate::function::configuration::EventInvokeConfig;
 use crate::http::error::ApiError;
@@ -110,13 +110,13 @@ pub(super) fn list(incoming: &Incoming<'_>, route: &Route<'_>) -> ApiResult {
 }
 
 /// Returns the ARN of a target, under `$LATEST` if it has no qualifier.
-fn config_arn(incoming: &Incoming<'_>, target: &Target<'_>) -> String {
+fn config_arn(incoming: &Incoming<'_>, target: &FunctionRef<'_>) -> String {
     let arn = incoming.api.client.arn(target.name);
     format!("{arn}:{}", target.qualifier_or_latest())
 }
 
 /// Refuses an unknown function (CFG-16).
-fn check_exists(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiError> {
+fn check_exists(incoming: &Incoming<'_>, target: &FunctionRef<'_>) -> Result<(), ApiError> {
     match incoming.function(target) {
         Ok(_) => Ok(()),
         Err(_) => Err(ApiError::not_found("The function doesn't exist.")),

@@ -4,7 +4,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::target::Target;
+use super::function_ref::FunctionRef;
 use crate::client::Client;
 use crate::event::Invoke;
 use crate::event::payload::Payload;
@@ -125,7 +125,11 @@ pub(super) fn payload(bytes: Vec<u8>) -> Result<Payload, ApiError> {
 }
 
 /// Returns the invocation of a function with a payload, and with the request's trace, qualifier and chosen id.
-pub(super) fn invocation(incoming: &Incoming<'_>, target: &Target<'_>, payload: Payload) -> Invoke {
+pub(super) fn invocation(
+    incoming: &Incoming<'_>,
+    target: &FunctionRef<'_>,
+    payload: Payload,
+) -> Invoke {
     let mut invoke = Invoke::event(target.name.to_owned(), payload);
     if let Some(received) = incoming.header(&TRACE).and_then(trace::received) {
         invoke = invoke.trace_header(received.header).hops(received.hops);

@@ -8,10 +8,10 @@ use actix_web::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::function_ref::FunctionRef;
 use super::invocation::{
     InvocationMode, TRACE, body, client_context, invocation, payload, wants_log,
 };
-use super::target::Target;
 use crate::base::clock;
 use crate::error::{CallError, InvokeError};
 use crate::event::failure::{Failure, FailureKind};
@@ -76,7 +76,7 @@ pub(super) async fn invoke_async(incoming: &mut Incoming<'_>, route: &Route<'_>)
 }
 
 /// NAM-13: an unknown function is refused before the body is read.
-fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiError> {
+fn check_known(incoming: &Incoming<'_>, target: &FunctionRef<'_>) -> Result<(), ApiError> {
     let client = &incoming.api.client;
     let plain = target.qualifier.is_none() && !target.is_foreign(client.account());
     if plain && client.knows(target.name) {
@@ -89,7 +89,7 @@ fn check_known(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<(), ApiEr
 /// that it chose gets the receipt of the first (BYD-12), once that is stored; an id of anything else is a conflict.
 async fn accept(
     incoming: &Incoming<'_>,
-    target: &Target<'_>,
+    target: &FunctionRef<'_>,
     invoke: Invoke,
 ) -> Result<(RequestId, SystemTime), ApiError> {
     let client = &incoming.api.client;

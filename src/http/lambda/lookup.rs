@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::function_ref::FunctionRef;
 use super::name_form::{NameForm, check_qualifier};
-use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::http::error::ApiError;
 use crate::http::request::Incoming;
@@ -16,7 +16,7 @@ use crate::http::request::Incoming;
 pub(super) fn read_target<'a>(
     function: &'a str,
     qualifier: Option<Cow<'a, str>>,
-) -> Result<Target<'a>, ApiError> {
+) -> Result<FunctionRef<'a>, ApiError> {
     let mut broken = Vec::new();
     let target = NameForm::Namespaced.read("functionName", function, &mut broken);
     if let Some(qualifier) = &qualifier {
@@ -38,7 +38,7 @@ pub(super) fn read_target<'a>(
 }
 
 /// NAM-12: only this region's functions are here.
-fn check_region(target: &Target<'_>, here: &str) -> Result<(), ApiError> {
+fn check_region(target: &FunctionRef<'_>, here: &str) -> Result<(), ApiError> {
     match target.region.filter(|region| *region != here) {
         None => Ok(()),
         Some(region) => Err(ApiError::not_found(format!(
@@ -49,7 +49,7 @@ fn check_region(target: &Target<'_>, here: &str) -> Result<(), ApiError> {
 
 impl Incoming<'_> {
     /// Returns the function that a decoded name means, with the query's qualifier.
-    pub(crate) fn target<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
+    pub(crate) fn target<'t>(&self, function: &'t str) -> Result<FunctionRef<'t>, ApiError> {
         let qualifier = self.query()?.remove("Qualifier").map(Cow::Owned);
         let target = read_target(function, qualifier)?;
         check_region(&target, self.api.client.region())?;
@@ -57,14 +57,17 @@ impl Incoming<'_> {
     }
 
     /// Returns the function that a decoded name means, where the query's qualifier is ignored (INV-31).
-    pub(crate) fn target_of_path<'t>(&self, function: &'t str) -> Result<Target<'t>, ApiError> {
+    pub(crate) fn target_of_path<'t>(
+        &self,
+        function: &'t str,
+    ) -> Result<FunctionRef<'t>, ApiError> {
         let target = read_target(function, None)?;
         check_region(&target, self.api.client.region())?;
         Ok(target)
     }
 
     /// Returns the registered function of a target.
-    pub(crate) fn function(&self, target: &Target<'_>) -> Result<FunctionInfo, ApiError> {
+    pub(crate) fn function(&self, target: &FunctionRef<'_>) -> Result<FunctionInfo, ApiError> {
         let client = &self.api.client;
         let known = client
             .function(target.name)
@@ -78,13 +81,13 @@ impl Incoming<'_> {
     }
 
     /// Returns the ARN of a target, unqualified, whether its function is here or not.
-    pub(crate) fn arn(&self, target: &Target<'_>) -> String {
+    pub(crate) fn arn(&self, target: &FunctionRef<'_>) -> String {
         let client = &self.api.client;
         target.arn(client.region(), client.account())
     }
 
     /// Returns the ARN of a target, with the qualifier if one was given (CFG-33).
-    pub(crate) fn qualified_arn(&self, target: &Target<'_>) -> String {
+    pub(crate) fn qualified_arn(&self, target: &FunctionRef<'_>) -> String {
         let arn = self.arn(target);
         match &target.qualifier {
             Some(qualifier) => format!("{arn}:{qualifier}"),

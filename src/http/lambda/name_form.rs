@@ -1,6 +1,6 @@
 //! The forms in which AWS's operations take a function's name, and the constraints on a qualifier (NAM-03 to NAM-06).
 
-use super::target::{PUBLISHED, Target};
+use super::function_ref::{FunctionRef, PUBLISHED};
 use crate::http::constraint::Constraint;
 
 /// NAM-06
@@ -42,7 +42,7 @@ impl NameForm {
         }
     }
 
-    fn takes(self, target: &Target<'_>) -> bool {
+    fn takes(self, target: &FunctionRef<'_>) -> bool {
         match (self, &target.qualifier) {
             (Self::Namespaced, _) => true,
             (Self::Unqualified, Some(_)) => false,
@@ -57,7 +57,7 @@ impl NameForm {
         field: &str,
         text: &'a str,
         broken: &mut Vec<String>,
-    ) -> Option<Target<'a>> {
+    ) -> Option<FunctionRef<'a>> {
         let mut add = |constraint: Constraint<'_>| broken.push(constraint.broken_by(field, text));
         let max = self.length_max();
         if text.is_empty() {
@@ -66,7 +66,7 @@ impl NameForm {
         if text.len() > max && text.chars().count() > max {
             add(Constraint::LengthMax(max));
         }
-        let target = Target::parse(text).filter(|target| self.takes(target));
+        let target = FunctionRef::parse(text).filter(|target| self.takes(target));
         if target.is_none() {
             add(Constraint::Pattern(self.pattern()));
         }

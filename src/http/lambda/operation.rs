@@ -12,7 +12,7 @@ pub(super) struct Operation {
     pub(super) path: &'static str,
     /// Its IAM action.
     pub(super) action: &'static str,
-    pub(super) subject: Subject,
+    pub(super) subject: ActionScope,
     /// The members that AWS's model constrains.
     pub(super) members: &'static [Member],
     /// Its body is an event's payload, with the bound of its type of invocation.
@@ -22,7 +22,7 @@ pub(super) struct Operation {
 
 /// The resource that an operation's action is checked on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum ActionScope {
     /// The account: the operation is about no single function.
     Account,
     /// The function of the path. The query's qualifier is ignored, or refused.
@@ -40,7 +40,7 @@ pub(super) enum Support {
     Refused(Prerequisite),
 }
 
-impl Subject {
+impl ActionScope {
     /// Returns the variable of the path that names the subject.
     pub(super) fn variable(self) -> Option<&'static str> {
         match self {
@@ -56,7 +56,7 @@ pub(super) const fn row(
     date: &'static str,
     path: &'static str,
     action: &'static str,
-    subject: Subject,
+    subject: ActionScope,
     members: &'static [Member],
     handler: RouteHandler,
 ) -> Operation {
@@ -85,8 +85,8 @@ pub(super) const fn refused(
         path,
         action,
         subject: match prerequisite {
-            Prerequisite::Nothing => Subject::Account,
-            _ => Subject::Function,
+            Prerequisite::Nothing => ActionScope::Account,
+            _ => ActionScope::Function,
         },
         members: &[],
         has_payload: false,

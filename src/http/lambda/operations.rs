@@ -7,7 +7,7 @@ use super::model::members::{
     PUT_CONCURRENCY, PUT_RECURSION, QUALIFIED, REMOVE_PERMISSION, TAG_RESOURCE, UNQUALIFIED,
     UNTAG_RESOURCE,
 };
-use super::operation::Subject::{Account, Function, Qualified, Tagged};
+use super::operation::ActionScope::{Account, Function, Qualified, Tagged};
 use super::operation::{Operation, refused, row};
 use super::unsupported::Prerequisite as Needs;
 use super::{

@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::function_ref::FunctionRef;
 use super::revision::revision;
-use super::target::Target;
 use crate::client::FunctionInfo;
 use crate::event::meta::LATEST;
 use crate::function::configuration::{Configuration, Permissions};
@@ -92,7 +92,7 @@ pub(super) async fn remove(incoming: &mut Incoming<'_>, route: &Route<'_>) -> Ap
 /// Returns the function that a policy belongs to. AWS has different words for an unknown function, alias and version.
 fn owner(
     incoming: &Incoming<'_>,
-    target: &Target<'_>,
+    target: &FunctionRef<'_>,
     unknown: &str,
 ) -> Result<FunctionInfo, ApiError> {
     let arn = incoming.qualified_arn(target);
@@ -115,12 +115,15 @@ fn is_alias(qualifier: &str) -> bool {
     !qualifier.contains('$') && !qualifier.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn current<'c>(configuration: &'c Configuration, target: &Target<'_>) -> Option<&'c Permissions> {
+fn current<'c>(
+    configuration: &'c Configuration,
+    target: &FunctionRef<'_>,
+) -> Option<&'c Permissions> {
     configuration.permissions.get(target.qualifier_or_latest())
 }
 
 /// Keeps a policy. One without statements is removed (CFG-37).
-fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &ResourcePolicy) {
+fn keep(configuration: &mut Configuration, target: &FunctionRef<'_>, policy: &ResourcePolicy) {
     let all = &mut configuration.permissions;
     match policy.is_empty() {
         true => drop(all.remove(target.qualifier_or_latest())),
@@ -134,7 +137,7 @@ fn keep(configuration: &mut Configuration, target: &Target<'_>, policy: &Resourc
 /// CFG-35, CFG-37: refuses a change of another revision than the latest, of the policy or of the function without one.
 fn check_revision(
     info: &FunctionInfo,
-    target: &Target<'_>,
+    target: &FunctionRef<'_>,
     given: Option<&str>,
 ) -> Result<(), ApiError> {
     let Some(given) = given else {

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::target::Target;
+use super::function_ref::FunctionRef;
 use crate::base::clock;
 use crate::client::FunctionInfo;
 use crate::function::configuration::TAGS_MAX;
@@ -73,7 +73,7 @@ pub(super) fn describe(incoming: &Incoming<'_>, info: &FunctionInfo, body: &mut 
 pub(super) fn target<'a>(
     incoming: &Incoming<'_>,
     resource: &'a str,
-) -> Result<Target<'a>, ApiError> {
+) -> Result<FunctionRef<'a>, ApiError> {
     match resource.split(':').nth(5) {
         Some("function") => incoming.target_of_path(resource),
         Some("code-signing-config") => Err(ApiError::not_found(format!(
@@ -86,7 +86,7 @@ pub(super) fn target<'a>(
 }
 
 /// Returns the function with the tags: its versions and aliases have none.
-fn function(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<FunctionInfo, ApiError> {
+fn function(incoming: &Incoming<'_>, target: &FunctionRef<'_>) -> Result<FunctionInfo, ApiError> {
     if target.qualifier.is_some() {
         return Err(ApiError::invalid_parameter(
             "Tags on function aliases and versions are not supported. Please specify a function ARN.",
@@ -100,7 +100,7 @@ fn function(incoming: &Incoming<'_>, target: &Target<'_>) -> Result<FunctionInfo
 
 async fn change(
     incoming: &Incoming<'_>,
-    target: &Target<'_>,
+    target: &FunctionRef<'_>,
     change: impl FnOnce(&mut BTreeMap<String, String>),
 ) -> ApiResult {
     function(incoming, target)?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::target::Target;
+use super::function_ref::FunctionRef;
 use crate::http::constraint::Constraint;
 use crate::http::error::ApiError;
 use crate::http::request::Incoming;
@@ -81,7 +81,7 @@ async fn check_exists(
 async fn qualifier(
     incoming: &mut Incoming<'_>,
     route: &Route<'_>,
-    target: &Target<'_>,
+    target: &FunctionRef<'_>,
     prerequisite: Prerequisite,
 ) -> Result<Option<String>, ApiError> {
     Ok(match prerequisite {
@@ -99,7 +99,11 @@ async fn qualifier(
 }
 
 /// Returns AWS's message for a missing prerequisite.
-fn missing(incoming: &Incoming<'_>, target: &Target<'_>, prerequisite: Prerequisite) -> String {
+fn missing(
+    incoming: &Incoming<'_>,
+    target: &FunctionRef<'_>,
+    prerequisite: Prerequisite,
+) -> String {
     let (function, arn) = (incoming.arn(target), incoming.qualified_arn(target));
     let is_alias = target.qualifier.as_deref().is_some_and(|it| !is_number(it));
     match prerequisite {
@@ -115,7 +119,7 @@ fn missing(incoming: &Incoming<'_>, target: &Target<'_>, prerequisite: Prerequis
 }
 
 /// Returns the qualifier of a URL: the function itself has one, or an alias.
-fn url_qualifier(target: &Target<'_>) -> Result<Option<String>, ApiError> {
+fn url_qualifier(target: &FunctionRef<'_>) -> Result<Option<String>, ApiError> {
     let Some(qualifier) = target.qualifier.as_deref() else {
         return Ok(None);
     };

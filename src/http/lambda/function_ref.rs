@@ -8,7 +8,7 @@ use crate::function::arn::{is_account, is_region};
 
 /// The function that a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target<'a> {
+pub(crate) struct FunctionRef<'a> {
     /// The function's name.
     pub(crate) name: &'a str,
     /// The qualifier, from the name or the query, as given (NAM-16).
@@ -22,7 +22,7 @@ pub(crate) struct Target<'a> {
 const PARTITION: &str = "aws";
 pub(super) const PUBLISHED: &str = "$LATEST.PUBLISHED";
 
-impl<'a> Target<'a> {
+impl<'a> FunctionRef<'a> {
     /// Takes a name or ARN apart. Returns `None` if it is neither.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         parse(text)
@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
 }
 
 /// NAM-02: every part but the name may be missing, and the longest reading counts.
-fn parse(text: &str) -> Option<Target<'_>> {
+fn parse(text: &str) -> Option<FunctionRef<'_>> {
     let (partition, rest) = match text.strip_prefix("arn:") {
         None => (None, text),
         Some(rest) => {
@@ -93,7 +93,7 @@ fn parse(text: &str) -> Option<Target<'_>> {
             for &function in options(word.is_some()) {
                 let rest = if function { after_word } else { rest };
                 if let Some((name, qualifier)) = name(rest) {
-                    return Some(Target {
+                    return Some(FunctionRef {
                         name,
                         qualifier: qualifier.map(Cow::Borrowed),
                         partition,
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<(&str, Option<String>)> {
-        let target = Target::parse(text)?;
+        let target = FunctionRef::parse(text)?;
         Some((target.name, target.qualifier.map(Cow::into_owned)))
     }
 
@@ -215,7 +215,7 @@ mod tests {
             |partition: &str| format!("arn:{partition}:lambda:us-east-1:000000000000:function:f");
         for (partition, foreign) in [("aws", false), ("", false), ("aws-cn", true)] {
             let asked = arn(partition);
-            let target = Target::parse(&asked).unwrap();
+            let target = FunctionRef::parse(&asked).unwrap();
             assert_eq!(target.is_foreign("000000000000"), foreign, "{partition}");
             let named = if foreign { partition } else { "aws" };
             assert_eq!(target.arn("us-east-1", "000000000000"), arn(named));
