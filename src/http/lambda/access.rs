@@ -1,7 +1,7 @@
 //! The checks before an operation of AWS Lambda's API: the caller, AWS's model, the account of the function, and the right to
 //! the operation's action.
 
-use super::operation::{Operation, ActionScope};
+use super::operation::{ActionScope, Operation};
 use super::{invocation, model, tags};
 use crate::http::auth;
 use crate::http::error::ApiError;
