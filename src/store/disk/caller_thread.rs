@@ -66,7 +66,7 @@ impl CallerThread {
     fn run(&self, writer: &Writer) {
         while let Some(mut engine) = self.engine.try_lock() {
             let mut ops = writer.take_all();
-            let was_full = engine.is_full();
+            let was_full = engine.health.is_full();
             if ops.is_empty() && !was_full {
                 return;
             }
@@ -74,7 +74,7 @@ impl CallerThread {
                 run_all(writer, &mut engine, &mut VecDeque::new());
             }
             run_all(writer, &mut engine, &mut ops);
-            if was_full && engine.is_full() && writer.is_empty() {
+            if was_full && engine.health.is_full() && writer.is_empty() {
                 return;
             }
         }

@@ -26,10 +26,10 @@ const SPARE_COUNT: usize = 64;
 impl Engine {
     /// Does one step of compaction. Returns whether there is more to do.
     pub(super) fn compact(&mut self) -> bool {
-        if self.is_closed || self.has_failed() {
+        if self.is_closed || self.health.has_failed() {
             return false;
         }
-        let compacted = match self.is_full() {
+        let compacted = match self.health.is_full() {
             true => self.make_room(),
             false => self.try_compact(),
         };
@@ -37,7 +37,8 @@ impl Engine {
             // Without a resource nothing was changed, and the step is tried again. Appends learn by themselves whether there
             // is room for them.
             if !error.is_passing() {
-                self.set_health(Health::Failed(error.to_string()));
+                self.health
+                    .set(Health::Failed(error.to_string()), self.clock.now());
             }
             self.move_at = self.clock.now().after(MOVE_AGAIN);
             false
@@ -58,43 +59,6 @@ impl Engine {
             index.tables.oldest().map(|oldest| oldest.number)
         };
         oldest.map_or(Ok(false), |oldest| self.move_some(oldest))
-    }
-
-    /// Frees room on a full disk. The store takes events again once the reserve is whole.
-    fn make_room(&mut self) -> Result<bool, StoreError> {
-        self.reader.index.lock().expire(self.clock.now().0);
-        if self.remove_emptied()? || self.empty_unneeded()? {
-            self.may_fill = true;
-            return Ok(true);
-        }
-        if self.waiting.is_empty() && std::mem::take(&mut self.may_fill) {
-            let files = self.reader.files.clone();
-            if self.reserve.fill(&*files).is_ok() {
-                self.set_health(Health::Well);
-                return Ok(true);
-            }
-        }
-        if self.close_wasteful()? {
-            return Ok(true);
-        }
-        let small = self.reserve.wanted() / 2;
-        let wasteful = {
-            let index = self.reader.index.lock();
-            let length = |number| u64::from(self.log.length(number).unwrap_or_default());
-            let mut all = index.tables.movable_segments();
-            all.find(|&(number, live)| live <= small && 2 * live < length(number))
-        };
-        let Some((number, _)) = wasteful else {
-            return Ok(false);
-        };
-        match self.move_some(number) {
-            // Settlements took the rest of the room. A move takes the reserve's, and frees twice as much.
-            Err(error) if error.is_passing() && self.reserve.give_up_all() => {
-                self.halve_commits();
-                Ok(true)
-            }
-            moved => moved,
-        }
     }
 
     /// Begins another segment if the last one is long enough, or has so many events that their settlements could fill the
@@ -134,7 +98,7 @@ impl Engine {
     }
 
     /// Removes the oldest segment if none of its records is needed. Returns whether it did.
-    fn remove_emptied(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn remove_emptied(&mut self) -> Result<bool, StoreError> {
         let Some(number) = self.reader.index.lock().tables.emptied() else {
             return Ok(false);
         };
@@ -142,29 +106,6 @@ impl Engine {
         self.log.sync()?;
         self.log.remove(number)?;
         self.reader.index.lock().tables.drop_oldest();
-        Ok(true)
-    }
-
-    /// Removes the records of a segment that must stay, if none of them is needed. Returns whether it did.
-    fn empty_unneeded(&mut self) -> Result<bool, StoreError> {
-        let Some(number) = self.reader.index.lock().tables.unneeded() else {
-            return Ok(false);
-        };
-        self.log.sync()?;
-        self.log.empty(number)?;
-        self.reader.index.lock().tables.set_emptied(number);
-        Ok(true)
-    }
-
-    /// Closes the last segment if little of it is needed: only a closed one can be removed. Returns whether it did.
-    fn close_wasteful(&mut self) -> Result<bool, StoreError> {
-        let live = self.reader.index.lock().tables.last_live_bytes();
-        let waste = u64::from(self.log.end().offset).saturating_sub(live);
-        let much = reserve::bytes(self.segment_max) / 2;
-        if waste < u64::from(much) || self.log.is_over() {
-            return Ok(false);
-        }
-        self.roll()?;
         Ok(true)
     }
 
@@ -187,7 +128,7 @@ impl Engine {
     }
 
     /// Moves needed records of a segment to the end of the log. Returns whether it moved any.
-    fn move_some(&mut self, segment: u32) -> Result<bool, StoreError> {
+    pub(super) fn move_some(&mut self, segment: u32) -> Result<bool, StoreError> {
         if self.moves_blocked || self.clock.now() < self.move_at {
             return Ok(false);
         }

@@ -22,6 +22,7 @@ use super::log::LogWriter;
 use super::op::{self, Op, ReadJob};
 use super::reader::Reader;
 use super::record::{Opened, nanos};
+use super::reported_health::ReportedHealth;
 use super::reserve::Reserve;
 use super::time_line::boot;
 use crate::base::clock::Clock;
@@ -33,12 +34,8 @@ use crate::telemetry;
 
 /// Bytes from which on a commit takes no further operation.
 const COMMIT_MAX: usize = 8 << 20;
-/// The same while the disk is full: small commits use the little room, and free more. A commit that does not fit halves it,
-/// down to the minimum.
+/// The same while the disk is full: small commits use the little room, and free more. A commit that does not fit halves it.
 const FULL_COMMIT_MAX: usize = 16 << 10;
-const FULL_COMMIT_MIN: usize = 512;
-/// Minimum time between two log lines about a full disk.
-const LOG_FULL_EVERY: Duration = Duration::from_secs(10);
 /// Maximum memory that is kept for the next batch; a burst may use more.
 const SPARE_MAX: usize = 2 << 20;
 
@@ -63,18 +60,15 @@ pub(super) struct Engine {
     pub(super) is_closed: bool,
     /// A record of the oldest segment can't be read: no records are moved until the next opening.
     pub(super) moves_blocked: bool,
-    /// When the next log line about a full disk may come, and whether the last one was written.
-    log_full_at: Time,
-    full_is_logged: bool,
     /// Bytes from which on a commit takes no further operation while the disk is full.
-    full_commit_max: usize,
+    pub(super) full_commit_max: usize,
     /// The last segment grows beyond its size because the next one can't begin.
     pub(super) is_overlong: bool,
     /// When records may be moved again, after there was no room for them.
     pub(super) move_at: Time,
     /// Memory for the next batch: fresh memory for each would cost more than the encoding.
     spare: Vec<u8>,
-    health: Arc<Mutex<Health>>,
+    pub(super) health: ReportedHealth,
 }
 
 /// The result of an append, sent once it is durable.
@@ -101,8 +95,6 @@ impl Engine {
             waiting: VecDeque::new(),
             reserve,
             may_fill: true,
-            log_full_at: Time(0),
-            full_is_logged: false,
             full_commit_max: FULL_COMMIT_MAX,
             is_overlong: false,
             move_at: Time(0),
@@ -110,41 +102,22 @@ impl Engine {
             is_closed: false,
             moves_blocked: false,
             spare: Vec::new(),
-            health,
+            health: ReportedHealth::new(health),
         }
     }
 
     /// Returns how long the last write may still wait for its sync; `None` if it is durable.
     pub(super) fn sync_in(&self) -> Option<Duration> {
-        let by = self.sync_by.filter(|_| !self.has_failed())?;
+        let by = self.sync_by.filter(|_| !self.health.has_failed())?;
         Some(by.since(self.clock.now()))
-    }
-
-    /// Returns whether the store refuses everything until it is opened again.
-    pub(super) fn has_failed(&self) -> bool {
-        matches!(*self.health.lock(), Health::Failed(_))
-    }
-
-    /// Returns whether the disk has no room.
-    pub(super) fn is_full(&self) -> bool {
-        matches!(*self.health.lock(), Health::Full(_))
-    }
-
-    /// Returns the error of a store that takes no appends, or nothing at all.
-    fn refusal(&self) -> Option<StoreError> {
-        match &*self.health.lock() {
-            Health::Failed(why) => Some(StoreError::of(StoreErrorKind::Failed, why.clone())),
-            Health::Full(why) => Some(StoreError::of(StoreErrorKind::Full, why.clone())),
-            Health::Well => None,
-        }
     }
 
     /// Does `ops` in their order, and makes them durable if one of them asks for it or a sync is due. Leaves in `ops` those
     /// that did not fit into one commit. Returns the reads that can be done now.
     pub(super) fn commit(&mut self, ops: &mut VecDeque<Op>) -> Vec<ReadJob> {
-        if self.has_failed() {
-            let error = self.refusal();
-            return error.map_or_else(Vec::new, |error| op::refuse_all(ops.drain(..), &error));
+        let refusal = self.health.refusal();
+        if let Some(error) = refusal.filter(|error| error.kind() == StoreErrorKind::Failed) {
+            return op::refuse_all(ops.drain(..), &error);
         }
         self.may_fill = true;
         // Operations that waited for room come first: their calls came first.
@@ -162,7 +135,7 @@ impl Engine {
             // Settlements go where there is room for them, and the next append tries again.
             refusal = Some(error);
         }
-        if let Some(error) = self.refusal().or(refusal) {
+        if let Some(error) = self.health.refusal().or(refusal) {
             op::refuse_appends(ops, &error);
         }
         self.commit_batch(ops)
@@ -204,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// Closes the last segment in order, so that the next opening can tell damage to it from a torn write.
+    /// Closes the last segment in order, so that the next opening can distinguish damage to it from a torn write.
     fn finish_if_closed(&mut self) {
         if !self.is_closed {
             return;
@@ -225,7 +198,7 @@ impl Engine {
         batch.bytes.clear();
         batch.end_max = self.end_max();
         // On a full disk each commit syncs: a segment can be removed only after that.
-        batch.sync = self.is_full() || self.sync_by.is_some_and(|by| by <= self.clock.now());
+        batch.sync = self.health.is_full() || self.sync_by.is_some_and(|by| by <= self.clock.now());
         if self.log.synced() > self.recorded_synced && !idle {
             batch.synced(self.log.synced());
         }
@@ -239,7 +212,7 @@ impl Engine {
 
     /// Returns the bytes from which on a commit takes no further operation: much less than a file may have.
     pub(super) fn commit_max(&self) -> usize {
-        let most = match self.is_full() {
+        let most = match self.health.is_full() {
             true => self.full_commit_max,
             false => COMMIT_MAX,
         };
@@ -334,65 +307,6 @@ impl Engine {
         jobs
     }
 
-    /// Takes back a batch that could not be written: `ops` wait for room, or are refused.
-    fn undo(&mut self, start: u32, ops: Vec<Op>, error: &StoreError) -> Vec<ReadJob> {
-        if !error.is_passing() {
-            // A part of it may be on the disk. It was refused, so it must not come back.
-            self.log.cut(start);
-            self.set_health(Health::Failed(error.to_string()));
-            let waiting = std::mem::take(&mut self.waiting).into_iter();
-            return op::refuse_all(waiting.chain(ops), error);
-        }
-        self.set_health(Health::Full(error.to_string()));
-        self.halve_commits();
-        // The reserve is for the settlements of events that the log has.
-        let again = self.reserve.give_up();
-        let mut jobs = Vec::new();
-        for op in ops {
-            match op {
-                Op::Append(_, _, reply) => reply.send(Err(error.clone())),
-                Op::Read(job) => jobs.push(job),
-                Op::Configure(_, reply) | Op::Sync(reply) | Op::Close(reply) if !again => {
-                    reply.send(Err(error.clone()));
-                }
-                // In their order: an event is spilled after it was rescheduled, and fetched after it was spilled.
-                op => self.waiting.push_back(op),
-            }
-        }
-        if again {
-            let mut rest = VecDeque::new();
-            jobs.extend(self.commit(&mut rest));
-            // Those that did not fit into one commit.
-            rest.append(&mut self.waiting);
-            self.waiting = rest;
-        }
-        jobs
-    }
-
-    /// Halves the size of commits on a full disk: the last one did not fit.
-    pub(super) fn halve_commits(&mut self) {
-        self.full_commit_max = (self.full_commit_max / 2).max(FULL_COMMIT_MIN);
-    }
-
-    pub(super) fn set_health(&mut self, health: Health) {
-        let before = std::mem::replace(&mut *self.health.lock(), health.clone());
-        match (before, health) {
-            (before, after) if before == after => {}
-            (Health::Full(_), Health::Full(_)) => {}
-            // Where room comes and goes with each event, not each change is logged.
-            (_, Health::Full(why)) => {
-                self.full_is_logged = self.clock.now() >= self.log_full_at;
-                if self.full_is_logged {
-                    self.log_full_at = self.clock.now().after(LOG_FULL_EVERY);
-                    telemetry::store_full(&why);
-                }
-            }
-            (_, Health::Well) if self.full_is_logged => telemetry::store_recovered(),
-            (_, Health::Well) => {}
-            (_, Health::Failed(why)) => telemetry::store_failed(&why),
-        }
-    }
-
     /// Returns the header of the next segment.
     pub(super) fn opened(&self, previous: (u32, u32)) -> Opened {
         Opened {
@@ -416,7 +330,8 @@ impl Engine {
             // The document is kept; the next segment says so.
             telemetry::store_error(&error.to_string());
             if error.kind() == StoreErrorKind::Failed {
-                self.set_health(Health::Failed(error.to_string()));
+                self.health
+                    .set(Health::Failed(error.to_string()), self.clock.now());
             }
         }
         Ok(())

@@ -1,19 +1,15 @@
 //! A full disk: which operations wait and which are refused, how room is freed, and when the store takes events again.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::engine::Engine;
 use super::op::{self, Op, ReadJob};
 use super::reserve;
 use crate::error::StoreError;
 use crate::store::Health;
-use crate::telemetry;
 
 /// The minimum size of a commit on a full disk.
 const FULL_COMMIT_MIN: usize = 512;
-/// Minimum time between two log lines about a full disk.
-const LOG_FULL_EVERY: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Takes back a batch that could not be written: `ops` wait for room, or are refused.
@@ -21,11 +17,13 @@ impl Engine {
         if !error.is_passing() {
             // A part of it may be on the disk. It was refused, so it must not come back.
             self.log.cut(start);
-            self.set_health(Health::Failed(error.to_string()));
+            self.health
+                .set(Health::Failed(error.to_string()), self.clock.now());
             let waiting = std::mem::take(&mut self.waiting).into_iter();
             return op::refuse_all(waiting.chain(ops), error);
         }
-        self.set_health(Health::Full(error.to_string()));
+        self.health
+            .set(Health::Full(error.to_string()), self.clock.now());
         self.halve_commits();
         // The reserve is for the settlements of events that the log has.
         let again = self.reserve.give_up();
@@ -56,25 +54,6 @@ impl Engine {
         self.full_commit_max = (self.full_commit_max / 2).max(FULL_COMMIT_MIN);
     }
 
-    pub(super) fn set_health(&mut self, health: Health) {
-        let before = std::mem::replace(&mut *self.health.lock(), health.clone());
-        match (before, health) {
-            (before, after) if before == after => {}
-            (Health::Full(_), Health::Full(_)) => {}
-            // Where room comes and goes with each event, not each change is logged.
-            (_, Health::Full(why)) => {
-                self.full_is_logged = self.clock.now() >= self.log_full_at;
-                if self.full_is_logged {
-                    self.log_full_at = self.clock.now().after(LOG_FULL_EVERY);
-                    telemetry::store_full(&why);
-                }
-            }
-            (_, Health::Well) if self.full_is_logged => telemetry::store_recovered(),
-            (_, Health::Well) => {}
-            (_, Health::Failed(why)) => telemetry::store_failed(&why),
-        }
-    }
-
     /// Frees room on a full disk. The store takes events again once the reserve is whole.
     pub(super) fn make_room(&mut self) -> Result<bool, StoreError> {
         self.reader.index.lock().expire(self.clock.now().0);
@@ -85,7 +64,7 @@ impl Engine {
         if self.waiting.is_empty() && std::mem::take(&mut self.may_fill) {
             let files = self.reader.files.clone();
             if self.reserve.fill(&*files).is_ok() {
-                self.set_health(Health::Well);
+                self.health.set(Health::Well, self.clock.now());
                 return Ok(true);
             }
         }

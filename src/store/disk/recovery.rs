@@ -25,6 +25,7 @@ use super::reserve::{self, Reserve};
 use super::segment_file;
 use super::time_line::{TimeLine, boot};
 use crate::base::clock::Clock;
+use crate::base::time::Time;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::request_id::RequestId;
 use crate::store::Health;
@@ -57,12 +58,7 @@ pub(super) fn recover(
     // From here on the folder is changed. The files beside the log are made after the log.
     let begun = replayed.begin(&files, keys, &clock, segment_max)?;
     let (crash_marks, ran) = replayed.crash_marks(&*files, &begun)?;
-    let mut index = replayed.index;
-    if !begun.log.is_over() {
-        index.begin_segment(begun.log.end().segment, begun.opened.base);
-    }
-    index.spill_all();
-    index.expire(now.0);
+    let index = replayed.into_index(&begun, now);
     let reader = Arc::new(Reader {
         files: files.clone(),
         index: Arc::new(Mutex::new(index)),
@@ -225,6 +221,17 @@ impl ReplayedLog {
         }
         Ok((crash_marks, ran))
     }
+
+    /// Returns the index for this opening: all pending events are in the overflow.
+    fn into_index(mut self, begun: &BegunLog, now: Time) -> Index {
+        let end = begun.log.end();
+        if !begun.log.is_over() {
+            self.index.begin_segment(end.segment, begun.opened.base);
+        }
+        self.index.spill_all();
+        self.index.expire(now.0);
+        self.index
+    }
 }
 
 /// Keeps other processes out until it is dropped.
@@ -278,7 +285,8 @@ impl Engine {
         let files = self.reader.files.clone();
         if let Err(error) = self.reserve.fill(&*files) {
             let error = io_error(&*files, reserve::NAME, "keep room back in", &error);
-            self.set_health(Health::Full(error.to_string()));
+            self.health
+                .set(Health::Full(error.to_string()), self.clock.now());
         }
     }
 

@@ -207,7 +207,7 @@ impl Writer {
 fn timeout(engine: &Engine, is_empty: bool, looked: bool) -> Option<Duration> {
     let timeout = if !is_empty {
         Some(GATHER)
-    } else if engine.is_full() {
+    } else if engine.health.is_full() {
         Some(FULL_RETRY)
     } else {
         engine.sync_in()
