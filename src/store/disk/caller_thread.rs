@@ -65,7 +65,7 @@ impl CallerThread {
     /// Does all that is enqueued, unless a caller of this one is doing that already.
     fn run(&self, writer: &Writer) {
         while let Some(mut engine) = self.engine.try_lock() {
-            let mut ops = writer.take_all();
+            let mut ops = std::mem::take(&mut writer.queue.lock().ops);
             let was_full = engine.health.is_full();
             if ops.is_empty() && !was_full {
                 return;
@@ -74,7 +74,7 @@ impl CallerThread {
                 run_all(writer, &mut engine, &mut VecDeque::new());
             }
             run_all(writer, &mut engine, &mut ops);
-            if was_full && engine.health.is_full() && writer.is_empty() {
+            if was_full && engine.health.is_full() && writer.queue.lock().ops.is_empty() {
                 return;
             }
         }

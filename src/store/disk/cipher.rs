@@ -155,23 +155,6 @@ pub(super) fn check(
     Err(StoreError::of(StoreErrorKind::Damaged, message))
 }
 
-/// Returns the ring in the file `keys`, if there is one. Without the master key it can't be verified. A build without
-/// encryption can't read the file, and returns `named`, the ring that the headers name.
-#[cfg_attr(
-    feature = "encryption",
-    allow(unused_variables, reason = "it reads it")
-)]
-pub(super) fn claimed(files: &dyn Files, named: Option<Ring>) -> Result<Option<Ring>, StoreError> {
-    let Some(keys) = atomic_file::read(files, KEYS)? else {
-        return Ok(None);
-    };
-    #[cfg(feature = "encryption")]
-    let named = Some(super::encryption::claimed(&keys)?);
-    #[cfg(not(feature = "encryption"))]
-    drop(keys);
-    Ok(named)
-}
-
 /// The kinds of secrets in blobs: a blob of one kind does not decrypt as another.
 #[derive(Clone, Copy)]
 pub(super) enum SecretKind {

@@ -47,6 +47,7 @@
 
 mod atomic_file;
 mod batch;
+// Virtual time needs a store without threads.
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(
     not(feature = "testing"),
@@ -54,11 +55,15 @@ mod batch;
 )]
 mod caller_thread;
 mod cipher;
+mod claimed_ring;
 mod compaction;
 mod configuration;
 mod crash_marks;
 mod disk_store;
 #[cfg(feature = "encryption")]
+mod encryption;
+#[cfg(not(feature = "encryption"))]
+#[path = "no_encryption.rs"]
 mod encryption;
 mod engine;
 mod file_error;
@@ -91,6 +96,7 @@ mod time_line;
 mod verify;
 mod writer;
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use disk_store::DiskStore;
 pub use salvage::{Lost, Salvage};
 pub use settings::Disk;

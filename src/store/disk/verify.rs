@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::cipher::{self, Cipher, Ring};
+use super::claimed_ring;
 use super::configuration;
 use super::files::{Files, Folder};
 use super::frame::FramePlace;
@@ -209,7 +210,7 @@ impl Survey {
         let named = opened
             .iter()
             .find_map(|(&since, opened)| opened.ring.map(|id| Ring { id, since }));
-        let ring = cipher::claimed(files, named);
+        let ring = claimed_ring::read(files, named);
         let checked = ring.and_then(|ring| {
             let headers = opened.iter();
             let mut checks = headers

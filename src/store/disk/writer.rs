@@ -27,7 +27,7 @@ const OPS_SPARE: usize = 16_384;
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
-    queue: Mutex<OpQueue>,
+    pub(super) queue: Mutex<OpQueue>,
     /// Notified when the writer's thread should look at the queue.
     wake: Condvar,
     health: Arc<Mutex<Health>>,
@@ -37,8 +37,8 @@ pub(super) struct Writer {
 }
 
 #[derive(Default)]
-struct OpQueue {
-    ops: VecDeque<Op>,
+pub(super) struct OpQueue {
+    pub(super) ops: VecDeque<Op>,
     /// A caller waits for a reply.
     urgent: bool,
     /// The writer's thread sleeps without a timeout: any operation wakes it.
@@ -106,15 +106,6 @@ impl Writer {
     /// Wakes the writer's thread.
     pub(super) fn notify(&self) {
         self.wake.notify_one();
-    }
-
-    /// Takes all operations, for a caller that does them itself.
-    pub(super) fn take_all(&self) -> VecDeque<Op> {
-        std::mem::take(&mut self.queue.lock().ops)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.lock().ops.is_empty()
     }
 
     /// Accepts no operation any more, and closes the engine after the last one.

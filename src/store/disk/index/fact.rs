@@ -1,7 +1,7 @@
 //! Facts: the content of a record, as far as the index needs it.
 //!
 //! [`facts`] is the one mapping from records to facts. The writer applies the facts of a batch once it is written, and
-//! recovery and `verify.rs` apply those of all records, so that a reopened index equals the one before.
+//! recovery and `store/disk/verify.rs` apply those of all records, so that a reopened index equals the one before.
 
 use std::iter::Chain;
 use std::option::IntoIter;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::atomic_file;
-use super::super::cipher::{self, KEYS, Ring};
+use super::super::cipher::{KEYS, Ring};
+use super::super::claimed_ring;
 use super::super::configuration;
 use super::super::files::Files;
 use super::super::loaded_segment::LoadedSegment;
@@ -76,7 +77,7 @@ impl SalvageSource {
         let named = self.near(0, |opened| opened.ring.is_some());
         let named = named.and_then(|(since, opened)| opened.ring.map(|id| Ring { id, since }));
         self.ring = named;
-        match cipher::claimed(files, named) {
+        match claimed_ring::read(files, named) {
             Ok(Some(ring)) => self.ring = Some(ring),
             Ok(None) if named.is_none() => {}
             _ => {
