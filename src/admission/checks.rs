@@ -144,7 +144,7 @@ impl Checks {
             request_id: None,
             start: now,
             stored: false,
-            proposed: false,
+            chosen_id: false,
         };
         if let Some(mut options) = options {
             let meta = &mut options.meta;
@@ -166,7 +166,7 @@ impl Checks {
                 }
             }
             entry.request_id = options.request_id;
-            entry.proposed = options.request_id.is_some();
+            entry.chosen_id = options.request_id.is_some();
             entry.side = Side::of(options.meta.into(), not_before);
         }
         Ok(entry)

@@ -275,7 +275,7 @@ impl Admission {
             request_id: None,
             start: NEVER,
             stored: false,
-            proposed: false,
+            chosen_id: false,
         };
         let id = mailbox
             .admit(entry, self.clock.random(), now)

@@ -50,8 +50,8 @@ impl Mailbox {
         let mut entries = entries.into_iter();
         let mut inner = self.lock_to_admit();
         inner.may_admit()?;
-        inner.queue.reserve(entries.len() as u32, bytes)?;
-        inner.queue.unreserve(entries.len() as u32, bytes);
+        inner.queue.volume.reserve(entries.len() as u32, bytes)?;
+        inner.queue.volume.unreserve(entries.len() as u32, bytes);
         for (entry, random) in entries.by_ref() {
             // A generated id for which there is room is not refused.
             ids.extend(inner.queue.admit(entry, random, now).ok());

@@ -49,7 +49,7 @@ impl Mailbox {
     pub(crate) fn cancel(&self, id: RequestId) -> Option<Cancelled> {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let (_, slot) = inner.queue.get(id)?;
+        let (_, slot) = inner.queue.table.get(id)?;
         let stored = slot.stored.then_some(slot.accepted);
         let (running, payload) = inner.queue.cancel(id, now)?;
         let aborted = running.and_then(|ticket| inner.workers.abort(ticket));
@@ -86,7 +86,7 @@ impl Supervision<'_> {
             _ => return false,
         };
         for _ in 0..limit {
-            let Some(id) = inner.queue.first_call() else {
+            let Some(id) = inner.queue.table.first_call() else {
                 break;
             };
             let Some(ticket) = inner.queue.withdraw(id, now) else {
@@ -94,13 +94,13 @@ impl Supervision<'_> {
             };
             inner.fail_call(ticket, &failure, &mailbox.clock, now);
         }
-        inner.queue.first_call().is_some()
+        inner.queue.table.first_call().is_some()
     }
 }
 
 impl Inner {
     pub(super) fn is_call(&self, id: RequestId) -> bool {
-        let slot = self.queue.get(id).map(|(_, slot)| slot);
+        let slot = self.queue.table.get(id).map(|(_, slot)| slot);
         slot.is_some_and(|slot| slot.kind == InvocationType::RequestResponse)
     }
 
@@ -125,7 +125,7 @@ impl Inner {
     }
 
     pub(super) fn remember_failure(&mut self, ticket: Ticket, attempt: Attempt) {
-        if let Some((slot, _)) = self.queue.get(ticket.id) {
+        if let Some((slot, _)) = self.queue.table.get(ticket.id) {
             self.queue.remember(slot, attempt);
         }
     }

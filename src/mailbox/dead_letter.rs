@@ -35,7 +35,7 @@ impl Supervision<'_> {
         let mut inner = self.mailbox.lock();
         inner.removed = true;
         for _ in 0..limit {
-            let Some(id) = inner.queue.any_waiting() else {
+            let Some(id) = inner.queue.table.any_waiting() else {
                 break;
             };
             let Some(ticket) = inner.queue.withdraw(id, now) else {
@@ -48,7 +48,7 @@ impl Supervision<'_> {
             let condition = Condition::FunctionRemoved;
             letters.push((ticket, self.mailbox.letter(&inner, ticket, condition, now)));
         }
-        (letters, inner.queue.any_waiting().is_some())
+        (letters, inner.queue.table.any_waiting().is_some())
     }
 
     /// Ends what may run now, because concurrency 0 is reserved for the function: events are dead-lettered (ASY-27), calls
@@ -99,7 +99,7 @@ impl Mailbox {
         condition: Condition,
         now: Time,
     ) -> DeadLetter {
-        let slot = inner.queue.get(ticket.id).map(|(_, slot)| slot);
+        let slot = inner.queue.table.get(ticket.id).map(|(_, slot)| slot);
         let side = slot.and_then(|slot| slot.side.as_deref());
         let accepted = slot.map_or(now, |slot| slot.accepted);
         let mut meta = side.map(|side| side.meta.clone()).unwrap_or_default();

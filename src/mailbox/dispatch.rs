@@ -75,7 +75,7 @@ impl Inner {
             return Wakeups::default();
         }
         let mut wakeups = Wakeups::default();
-        if self.queue.has_ready() {
+        if self.queue.table.has_ready() {
             let target = wake::for_ready(self.wake_state(rules), now);
             wakeups = self.mark(target, now);
         }
@@ -93,7 +93,7 @@ impl Inner {
         rules: Rules<'_>,
         now: Time,
     ) -> Wakeups {
-        let ready = self.queue.ready();
+        let ready = self.queue.table.ready();
         if !wake::needs_help(mode, searched, ready, self.workers.is_searched(now)) {
             return Wakeups::default();
         }
@@ -123,7 +123,7 @@ impl Inner {
     /// Returns whether a delayed event, here or in the overflow, is due before the supervisor reconciles by itself.
     #[inline]
     pub(super) fn needs_timer(&mut self) -> bool {
-        let due = [self.queue.next_due(), self.load_due()];
+        let due = [self.queue.table.next_due(), self.load_due()];
         wake::is_before_reconcile(due.into_iter().flatten().min(), self.reconcile_at)
     }
 

@@ -36,12 +36,17 @@ impl Mailbox {
             // As long as a worker enqueues them, callers need not take the mailbox's lock.
             let grant = &mut arrivals.grant;
             grant.slots.append(&mut inner.spare_slots);
-            let room = inner.queue.room().saturating_sub(arrived.len() as u32);
+            let room = inner
+                .queue
+                .volume
+                .room()
+                .saturating_sub(arrived.len() as u32);
             grant.events = inner.granted.min(room).min(grant.slots.len() as u32);
         }
         drop(arrivals);
         inner
             .queue
+            .table
             .reserve_slots(arrived.len(), &mut inner.spare_slots);
         arrived
             .drain(..)
@@ -62,11 +67,11 @@ impl Mailbox {
         let grant = &mut arrivals.grant;
         grant.until = until;
         if inner.granted > 0 {
-            grant.events = inner.granted.min(inner.queue.room());
-            grant.bytes = inner.queue.room_bytes();
+            grant.events = inner.granted.min(inner.queue.volume.room());
+            grant.bytes = inner.queue.volume.room_bytes();
             grant.slots.append(&mut inner.spare_slots);
             let missing = (grant.events as usize).saturating_sub(grant.slots.len());
-            inner.queue.reserve_slots(missing, &mut grant.slots);
+            inner.queue.table.reserve_slots(missing, &mut grant.slots);
         }
     }
 
@@ -104,9 +109,9 @@ impl Mailbox {
             // The memory for a burst is freed after the burst.
             let quiet = std::mem::take(&mut *arrivals);
             drop(arrivals);
-            inner.queue.release_slots(quiet.grant.slots);
+            inner.queue.table.release_slots(quiet.grant.slots);
             let spare_slots = std::mem::take(&mut inner.spare_slots);
-            inner.queue.release_slots(spare_slots);
+            inner.queue.table.release_slots(spare_slots);
             (inner.granted, inner.spare_arrivals) = (0, Vec::new());
         }
         true

@@ -27,6 +27,7 @@ impl Inspection<'_> {
         let inner = self.mailbox.lock();
         inner
             .queue
+            .table
             .get(id)
             .map(|(_, slot)| EventSnapshot::new(slot))
     }
@@ -40,7 +41,7 @@ impl Inspection<'_> {
     ) -> Option<oneshot::Receiver<EventOutcome>> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.mailbox.lock();
-        let slot = inner.queue.get(id).map(|(_, slot)| slot);
+        let slot = inner.queue.table.get(id).map(|(_, slot)| slot);
         if slot.is_none() && !in_overflow {
             return None;
         }
@@ -67,7 +68,7 @@ impl Inspection<'_> {
         const LOOKS_MAX: usize = 10_000;
         let inner = self.mailbox.lock();
         let mut found = Vec::new();
-        for (looks, (index, slot)) in inner.queue.iter(from).enumerate() {
+        for (looks, (index, slot)) in inner.queue.table.iter(from).enumerate() {
             if found.len() >= limit || looks >= LOOKS_MAX {
                 return (found, Some(index));
             }
@@ -86,14 +87,15 @@ impl Inspection<'_> {
         *meters += &inner.meters;
         let mut stats = Stats::new(
             &inner.meters,
-            inner.queue.event_ledger,
-            inner.queue.call_ledger,
+            inner.queue.counts.events,
+            inner.queue.counts.calls,
         );
         stats.workers = u64::from(inner.workers.live());
         stats.abandoned_threads = u64::from(inner.restarts.abandoned);
         stats.paused = u64::from(inner.queue.paused);
         stats.oldest_age = inner
             .queue
+            .table
             .oldest_ready()
             .map_or(Duration::ZERO, |at| now.since(at));
         stats
@@ -101,16 +103,16 @@ impl Inspection<'_> {
 
     /// Returns how many events are pending, here and in the overflow.
     pub(crate) fn pending(self) -> u32 {
-        self.mailbox.lock().queue.pending()
+        self.mailbox.lock().queue.volume.pending()
     }
 
     pub(crate) fn pending_bytes(self) -> u64 {
-        self.mailbox.lock().queue.pending_bytes()
+        self.mailbox.lock().queue.volume.pending_bytes()
     }
 
     /// Returns how many events run.
     pub(crate) fn executing(self) -> u64 {
-        self.mailbox.lock().queue.executing()
+        self.mailbox.lock().queue.counts.executing()
     }
 
     pub(crate) fn is_paused(self) -> bool {
@@ -120,7 +122,7 @@ impl Inspection<'_> {
     /// Returns whether any run of the function has succeeded.
     pub(crate) fn has_succeeded(self) -> bool {
         let inner = self.mailbox.lock_as_is();
-        inner.queue.event_ledger.succeeded + inner.queue.call_ledger.succeeded > 0
+        inner.queue.counts.events.succeeded + inner.queue.counts.calls.succeeded > 0
     }
 
     /// Returns when a full mailbox may have room again, estimated from the function's runs so far.
@@ -132,13 +134,13 @@ impl Inspection<'_> {
         let concurrency = self.mailbox.live_settings.concurrency().max(1);
         let each = inner.meters.duration_total / runs / concurrency;
         // Room for a tenth of the pending events is worth another try.
-        each.saturating_mul(inner.queue.pending() / 10 + 1)
+        each.saturating_mul(inner.queue.volume.pending() / 10 + 1)
             .clamp(Duration::from_millis(10), Duration::from_secs(60))
     }
 
     /// Takes out the chosen request ids that are forgotten by now, and returns them.
     pub(crate) fn take_forgotten_ids(self) -> Vec<RequestId> {
-        std::mem::take(&mut self.mailbox.lock().queue.forgotten_ids)
+        std::mem::take(&mut self.mailbox.lock().queue.finished.forgotten_ids)
     }
 }
 

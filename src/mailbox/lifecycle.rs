@@ -149,13 +149,16 @@ impl Inner {
 
     fn is_drained(&self, drain: Drain) -> bool {
         match drain {
-            Drain::InFlight => self.queue.running() == 0,
+            Drain::InFlight => self.queue.counts.running() == 0,
             Drain::Ready => {
-                let has_ready = self.queue.has_ready() || self.queue.overflow.ready > 0;
-                self.queue.running() == 0 && !has_ready
+                let has_ready =
+                    self.queue.table.has_ready() || self.queue.volume.overflow.ready > 0;
+                self.queue.counts.running() == 0 && !has_ready
             }
-            Drain::Storage => !self.queue.is_storing() && !self.queue.overflow.is_loading(),
-            Drain::Pending => self.queue.pending() == 0,
+            Drain::Storage => {
+                !self.queue.volume.is_storing() && !self.queue.volume.overflow.is_loading()
+            }
+            Drain::Pending => self.queue.volume.pending() == 0,
             Drain::Workers => self.workers.live() == 0,
         }
     }

@@ -30,9 +30,9 @@ impl std::ops::DerefMut for MailboxGuard<'_> {
 impl Drop for MailboxGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.deferred.is_empty() || !self.0.queue.forgotten_letters.is_empty() {
+        if !self.0.deferred.is_empty() || !self.0.queue.finished.forgotten_letters.is_empty() {
             let deferred = std::mem::take(&mut self.0.deferred);
-            let letters = std::mem::take(&mut self.0.queue.forgotten_letters);
+            let letters = std::mem::take(&mut self.0.queue.finished.forgotten_letters);
             MutexGuard::unlocked(&mut self.0, || {
                 drop(letters);
                 deferred.into_iter().for_each(Deferred::run);

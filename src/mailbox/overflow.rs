@@ -17,7 +17,7 @@ use crate::mailbox::dispatch::Wakeups;
 use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::RefusalReason;
-use crate::queue::entry::{Entry, Returning, Ticket};
+use crate::queue::entry::{Entry, LoadedEvent, Ticket};
 
 /// What the persistence does with a mailbox.
 #[derive(Clone, Copy)]
@@ -37,12 +37,12 @@ impl MailboxStorage<'_> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         let mut inner = self.mailbox.lock_to_admit();
         inner.may_admit()?;
-        inner.queue.reserve(events, bytes)
+        inner.queue.volume.reserve(events, bytes)
     }
 
     pub(crate) fn release(self, events: usize, bytes: u64) {
         let mut inner = self.mailbox.lock();
-        inner.queue.unreserve(events as u32, bytes);
+        inner.queue.volume.unreserve(events as u32, bytes);
         inner.check_drained();
     }
 
@@ -59,7 +59,7 @@ impl MailboxStorage<'_> {
         let (mut spilled, mut left, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         let mut inner = mailbox.lock();
         for entry in entries {
-            inner.queue.unreserve(1, entry.payload.size() as u64);
+            inner.queue.volume.unreserve(1, entry.payload.size() as u64);
             match inner.queue.admit_stored(entry, accepted, now) {
                 Ok(slot) if inner.removed => dead.push(slot),
                 Ok(_) => {}
@@ -85,7 +85,7 @@ impl MailboxStorage<'_> {
         let mailbox = self.mailbox;
         let now = mailbox.clock.now();
         let mut inner = mailbox.lock();
-        inner.queue.overflow.add_due(due);
+        inner.queue.volume.overflow.add_due(due);
         let wakeups = inner.wake_for_event(mailbox.rules(), now);
         let wanted = inner.can_load(now);
         let call = inner.call_supervisor(wanted);
@@ -101,7 +101,7 @@ impl MailboxStorage<'_> {
         let mut inner = self.mailbox.lock();
         inner.queue.inherit(ready, delayed, bytes);
         if let Some(due) = next_due {
-            inner.queue.overflow.add_due(due);
+            inner.queue.volume.overflow.add_due(due);
         }
     }
 
@@ -110,12 +110,12 @@ impl MailboxStorage<'_> {
     }
 
     pub(crate) fn overflow_events(self) -> u64 {
-        self.mailbox.lock().queue.overflow.events()
+        self.mailbox.lock().queue.volume.overflow.events()
     }
 
     /// Adds the stored events that run next, at most so many: up to one that must run alone.
     pub(crate) fn upcoming(self, events: &mut impl Extend<RequestId>, max: usize) {
-        events.extend(self.mailbox.lock_as_is().queue.upcoming().take(max));
+        events.extend(self.mailbox.lock_as_is().queue.table.upcoming().take(max));
     }
 
     // --- loading
@@ -133,11 +133,11 @@ impl MailboxStorage<'_> {
 
     /// Takes back events of the overflow; the first of the others is due at `next`. An event of which the process died too
     /// often is dead-lettered, and so are all once the function is removed.
-    pub(crate) fn load(self, loaded: Vec<Returning>, next: Option<Time>, now: Time) {
+    pub(crate) fn load(self, loaded: Vec<LoadedEvent>, next: Option<Time>, now: Time) {
         let mailbox = self.mailbox;
         let mut letters = Vec::new();
         let mut inner = mailbox.lock();
-        inner.queue.overflow.end_load(next);
+        inner.queue.volume.overflow.end_load(next);
         for mut one in loaded {
             let deadly = one.deadly;
             // The attempt that the process died of is one more than those that failed.
@@ -161,7 +161,7 @@ impl MailboxStorage<'_> {
     }
 
     /// Takes back one event of the overflow, and cancels it before it can run.
-    pub(crate) fn cancel_loaded(self, loaded: Returning, id: RequestId) {
+    pub(crate) fn cancel_loaded(self, loaded: LoadedEvent, id: RequestId) {
         let now = self.mailbox.clock.now();
         let mut inner = self.mailbox.lock();
         inner.queue.load(loaded, now);
@@ -216,7 +216,7 @@ impl Inner {
     /// Returns when to load events of the overflow, as far as there is room for them.
     #[inline]
     pub(super) fn load_due(&self) -> Option<Time> {
-        let due = self.queue.overflow.next()?;
+        let due = self.queue.volume.overflow.next()?;
         if self.removed {
             return Some(Time::default());
         }
@@ -226,6 +226,6 @@ impl Inner {
     /// Begins to load if events are due for which there is room. Returns whether it did.
     pub(super) fn begin_load(&mut self, now: Time) -> bool {
         let until = if self.removed { Time(u64::MAX) } else { now };
-        self.can_load(now) && self.queue.overflow.begin_load(until)
+        self.can_load(now) && self.queue.volume.overflow.begin_load(until)
     }
 }

@@ -90,7 +90,7 @@ impl Mailbox {
     /// The dead-letter queue keeps the event's letter: the event ends here.
     pub(crate) fn bury(&self, ticket: Ticket, letter: &DeadLetter) {
         let mut inner = self.lock();
-        if let Some(slot) = inner.queue.get_mut(ticket.id) {
+        if let Some(slot) = inner.queue.table.get_mut(ticket.id) {
             slot.side.get_or_insert_default().letter = Some(letter.clone());
         }
         let now = self.clock.now();

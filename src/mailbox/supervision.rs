@@ -86,6 +86,7 @@ impl Inner {
     fn next_deadline(&mut self, settings: &Settings, start: u32, now: Time) -> Option<Time> {
         let due = self
             .queue
+            .table
             .next_due()
             .filter(|&at| at > now && !self.queue.paused);
         let probe = match self.restarts.gate() {

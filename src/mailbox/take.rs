@@ -100,7 +100,7 @@ impl Mailbox {
         skipped: &mut Skipped,
     ) -> (Turn, bool) {
         loop {
-            if !inner.queue.has_events() && self.intake.is_signalled() {
+            if !inner.queue.table.has_events() && self.intake.is_signalled() {
                 self.intake.clear_signal();
                 self.enqueue_arrivals(inner, Grants::Renew);
             }
@@ -146,13 +146,13 @@ impl Inner {
             self.meters.concurrent_executions_max = self
                 .meters
                 .concurrent_executions_max
-                .max(self.queue.executing());
+                .max(self.queue.counts.executing());
             let fast = mode != WorkerMode::Normal;
             let run = self.workers.begin_run(index, taken.ticket, fast, now);
             return (Turn::Run { taken, run }, searched);
         }
         // A ready event that may not be taken is not worth polling for.
-        if mode == WorkerMode::FastPolling && !self.queue.has_ready() {
+        if mode == WorkerMode::FastPolling && !self.queue.table.has_ready() {
             self.workers.begin_search(index, now);
             return (Turn::PollAgain, searched);
         }
@@ -187,7 +187,7 @@ impl Inner {
     }
 
     fn earlier_failures(&self, ticket: Ticket, rules: Rules<'_>) -> Option<EarlierFailures> {
-        let slot = self.queue.get(ticket.id).map(|(_, slot)| slot);
+        let slot = self.queue.table.get(ticket.id).map(|(_, slot)| slot);
         let side = slot.and_then(|slot| slot.side.as_deref())?;
         let retries = match &side.meta.retry {
             Some(policy) => policy.retries(),

@@ -54,7 +54,7 @@ fn entry() -> Entry {
         request_id: None,
         start: Time::default(),
         stored: false,
-        proposed: false,
+        chosen_id: false,
     }
 }
 
@@ -213,7 +213,7 @@ fn a_mailbox_with_a_delayed_event_alone_reserves_no_slots() {
     let mut done = None;
     while let Turn::Run { taken, .. } = busy.turn(done.take(), WorkerMode::Normal, NOW).0 {
         done = Some(done_with(&taken, NOW));
-        if mailbox.lock().queue.ready() == 0 {
+        if mailbox.lock().queue.table.ready() == 0 {
             break;
         }
     }

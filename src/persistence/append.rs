@@ -107,7 +107,7 @@ impl Link {
             request_id: entry
                 .request_id
                 .unwrap_or_else(|| RequestId::new(0, 0, self.clock.random())),
-            id_is_chosen: entry.proposed,
+            id_is_chosen: entry.chosen_id,
             function: mailbox.name().clone(),
             payload: entry.payload.clone(),
             accepted_at: now.stored(),

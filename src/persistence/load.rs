@@ -11,7 +11,7 @@ use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::function::retry::{self, AfterDeaths};
 use crate::mailbox::Mailbox;
-use crate::queue::entry::{Entry, Returning, Side};
+use crate::queue::entry::{Entry, LoadedEvent, Side};
 use crate::store::{Backlog, Fetch, Fetched, Reply, Retained, StoredEvent};
 use crate::telemetry;
 
@@ -113,7 +113,7 @@ impl Link {
 }
 
 /// Returns a stored event in the form in which a mailbox takes it back.
-pub(crate) fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> Returning {
+pub(crate) fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> LoadedEvent {
     // The wall clock may have been set back since the event was stored.
     let due_by_wall = event.not_before.map(|wall| clock.time(wall));
     let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
@@ -126,15 +126,15 @@ pub(crate) fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> R
         suspect: after_deaths != AfterDeaths::Run,
         letter: None,
     };
-    Returning {
+    LoadedEvent {
         entry: Entry {
             payload: event.payload,
             kind: crate::event::InvocationType::Event,
-            side: side.says_something().then(|| Box::new(side)),
+            side: side.is_set().then(|| Box::new(side)),
             request_id: Some(event.request_id),
             start: Time::of(event.due_at),
             stored: true,
-            proposed: event.id_is_chosen,
+            chosen_id: event.id_is_chosen,
         },
         accepted: Time::of(event.accepted_at),
         first_due,

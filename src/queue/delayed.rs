@@ -1,4 +1,4 @@
-//! What waits for its time.
+//! The delayed events, in the order in which they are due.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,11 +9,12 @@ use crate::queue::slab::Slab;
 
 /// The delayed events, the next one first.
 ///
-/// Events that are cancelled or withdrawn leave their entries behind, stale, which may lie below one that is due in a year.
+/// An event that is cancelled or withdrawn leaves its entry behind. Such a stale entry may lie below one that is due in a year,
+/// so `push` drops them when there are too many.
 #[derive(Debug, Default)]
 pub(super) struct Delayed(BinaryHeap<Reverse<Due>>);
 
-/// Stale if its slot is no longer delayed until exactly then.
+/// Stale if the event in its slot is no longer delayed until exactly then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) at: Time,
@@ -29,7 +30,7 @@ impl Due {
 }
 
 impl Delayed {
-    /// Adds an event; `live` are delayed, with it. There are never more entries than twice that (and a few).
+    /// Adds an event; with it, `live` events are delayed. There are never more than twice as many entries, and a few.
     pub(super) fn push(&mut self, due: Due, slots: &Slab<Slot>, live: u64) {
         self.0.push(Reverse(due));
         if self.0.len() <= 2 * live as usize + 64 {
@@ -43,7 +44,7 @@ impl Delayed {
         self.0 = entries.into();
     }
 
-    /// The event that is due first; drops stale entries on the way.
+    /// Returns the event that is due first; drops stale entries on the way.
     pub(super) fn first(&mut self, slots: &Slab<Slot>) -> Option<Due> {
         while let Some(&Reverse(due)) = self.0.peek() {
             if due.is_current(slots) {

@@ -1,4 +1,4 @@
-//! What a mailbox keeps of an event, and the forms in which events come in and go out.
+//! The record of an event in a queue, and the forms in which events come in and go out.
 
 use std::time::SystemTime;
 
@@ -11,13 +11,13 @@ use crate::event::meta::SharedMeta;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 
-/// Names one attempt of one event. A ticket whose attempt is over opens nothing: that is the fence.
+/// Names one attempt of one event. With the ticket of an attempt that is over, nothing can be changed: that is the fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) id: RequestId,
     pub(crate) slot: u32,
     pub(crate) attempt: u32,
-    /// Tells the event from an earlier one with the same proposed id.
+    /// Distinguishes the event from an earlier one with the same chosen request id.
     pub(crate) stamp: u32,
     /// The store has the event.
     pub(crate) stored: bool,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
     Ready,
     Delayed,
     Running,
-    /// Its attempt failed and the supervisor or the dead-letter queue has it in hands.
+    /// Its attempt failed, and the supervisor or the dead-letter queue is about to decide on it.
     Failed,
     Succeeded,
     Dead,
@@ -56,7 +56,7 @@ impl Phase {
     }
 }
 
-/// An event in the mailbox, or what is remembered of one that finished.
+/// A pending event, or a finished one that is remembered.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) id: RequestId,
@@ -76,8 +76,8 @@ pub(crate) struct Slot {
     pub(crate) stamp: u32,
     pub(crate) phase: Phase,
     pub(crate) kind: InvocationType,
-    /// Its caller proposed its id.
-    pub(crate) proposed: bool,
+    /// Its caller chose its id.
+    pub(crate) chosen_id: bool,
     /// The store has it.
     pub(crate) stored: bool,
 }
@@ -88,18 +88,19 @@ pub(crate) struct Entry {
     pub(crate) payload: Payload,
     pub(crate) kind: InvocationType,
     pub(crate) side: Option<Box<Side>>,
-    /// The id that its caller proposed, or its store gave.
+    /// The id that its caller chose, or its store gave.
     pub(crate) request_id: Option<RequestId>,
     /// When it may run first.
     pub(crate) start: Time,
     /// The store has it.
     pub(crate) stored: bool,
-    pub(crate) proposed: bool,
+    /// Its caller chose its id.
+    pub(crate) chosen_id: bool,
 }
 
-/// An event that comes back from the store.
+/// An event that is loaded from the store.
 #[derive(Debug)]
-pub(crate) struct Returning {
+pub(crate) struct LoadedEvent {
     pub(crate) entry: Entry,
     pub(crate) accepted: Time,
     pub(crate) first_due: Time,
@@ -119,11 +120,11 @@ pub(crate) struct Arrival {
     pub(crate) accepted: Time,
 }
 
-/// What a worker is given to run.
+/// An event that a worker took, to run it.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) ticket: Ticket,
-    /// For its worker to take.
+    /// None once its worker has taken it out.
     pub(crate) payload: Option<Payload>,
     pub(crate) accepted: Time,
     /// When its first run was due: its age counts from here.
@@ -137,12 +138,12 @@ pub(crate) struct Taken {
 }
 
 impl Slot {
-    /// Its id doesn't say where it lies.
-    pub(crate) fn is_foreign(&self) -> bool {
-        self.proposed || self.stored
+    /// Returns whether the id does not contain the event's slot.
+    pub(crate) fn has_foreign_id(&self) -> bool {
+        self.chosen_id || self.stored
     }
 
-    /// Its present attempt.
+    /// Returns the ticket of the present attempt.
     pub(crate) fn ticket(&self, slot: u32) -> Ticket {
         Ticket {
             id: self.id,
@@ -154,7 +155,7 @@ impl Slot {
     }
 }
 
-/// What only some events have; the others don't pay for it.
+/// The fields that only some events have; the others don't pay for them.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
     pub(crate) meta: SharedMeta,
@@ -164,25 +165,25 @@ pub(crate) struct Side {
     pub(crate) attempts: Vec<Attempt>,
     /// How many of them were throttles or system errors, which don't count (ASY-21).
     pub(crate) uncounted: u32,
-    /// The process died while it ran: it may have been its doing.
+    /// The process died while it ran, perhaps because of it.
     pub(crate) suspect: bool,
-    /// Set when it died.
+    /// Set when it was dead-lettered.
     pub(crate) letter: Option<DeadLetter>,
 }
 
 impl Side {
-    /// The side of an event that may not run before the wall clock shows `not_before`; none if nothing is set.
+    /// Returns the side of an event that may not run before the wall clock shows `not_before`; `None` if nothing is set.
     pub(crate) fn of(meta: SharedMeta, not_before: Option<SystemTime>) -> Option<Box<Self>> {
         let side = Self {
             meta,
             not_before,
             ..Self::default()
         };
-        side.says_something().then(|| Box::new(side))
+        side.is_set().then(|| Box::new(side))
     }
 
-    /// Is there anything that must be kept?
-    pub(crate) fn says_something(&self) -> bool {
+    /// Returns whether any field is set that must be kept.
+    pub(crate) fn is_set(&self) -> bool {
         !self.meta.is_none()
             || self.not_before.is_some()
             || !self.attempts.is_empty()

@@ -1,23 +1,29 @@
-//! What is over and still remembered.
+//! Finished events: how long they are remembered, and what is left of them when they are forgotten.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::base::time::Time;
 use crate::event::attempt::Attempt;
+use crate::event::dead_letter::DeadLetter;
 use crate::event::failure::Failure;
 use crate::event::payload::Payload;
+use crate::event::request_id::RequestId;
 use crate::function::settings::Retention;
 use crate::queue::entry::{Side, Slot};
-use crate::queue::slab::Slab;
+use crate::queue::event_table::EventTable;
 
 /// The finished events, the oldest first, and for how long they are remembered.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     /// Each with the bytes that it counts as.
     slots: VecDeque<(u32, u32)>,
     bytes: u64,
     retention: Retention,
+    /// Letters of forgotten events, which may hold the last reference to a payload: not to be dropped under a lock.
+    pub(crate) forgotten_letters: Vec<DeadLetter>,
+    /// Chosen request ids that are forgotten, for the index of them (`admission/request_ids.rs`).
+    pub(crate) forgotten_ids: Vec<RequestId>,
 }
 
 impl Finished {
@@ -26,20 +32,42 @@ impl Finished {
             slots: VecDeque::new(),
             bytes: 0,
             retention,
+            forgotten_letters: Vec::new(),
+            forgotten_ids: Vec::new(),
         }
     }
 
-    /// Remembers an event that has just finished, with its result.
-    pub(super) fn push(&mut self, slot: u32, slots: &Slab<Slot>) {
-        let bytes = bytes(&slots[slot]);
+    /// Adds an event that has just finished, with its result.
+    pub(super) fn push(&mut self, slot: u32, table: &EventTable) {
+        let bytes = bytes(&table[slot]);
         self.bytes += u64::from(bytes);
         self.slots.push_back((slot, bytes));
     }
 
-    /// Takes out the oldest, if it is to be forgotten.
-    pub(super) fn pop_expired(&mut self, slots: &Slab<Slot>, now: Time) -> Option<u32> {
+    /// Forgets at most `budget` events that are beyond the retention.
+    pub(super) fn expire(&mut self, table: &mut EventTable, now: Time, budget: u32) {
+        for _ in 0..budget {
+            match self.pop_expired(table, now) {
+                Some(oldest) => self.forget(table, oldest),
+                None => break,
+            }
+        }
+    }
+
+    /// Frees the slot of an event.
+    pub(super) fn forget(&mut self, table: &mut EventTable, slot: u32) {
+        let slot = table.remove(slot);
+        if slot.chosen_id {
+            self.forgotten_ids.push(slot.id);
+        }
+        self.forgotten_letters
+            .extend(slot.side.and_then(|side| side.letter));
+    }
+
+    /// Takes out the oldest event, if it is to be forgotten.
+    fn pop_expired(&mut self, table: &EventTable, now: Time) -> Option<u32> {
         let (oldest, bytes) = *self.slots.front()?;
-        let is_young = now.since(slots[oldest].at) <= self.retention.age_max;
+        let is_young = now.since(table[oldest].at) <= self.retention.age_max;
         if is_young && self.is_within_bounds() {
             return None;
         }
@@ -57,24 +85,25 @@ impl Finished {
         self.slots.len() as u32 <= events_max && self.bytes <= bytes_max
     }
 
-    /// When the oldest is to be forgotten.
-    pub(super) fn next_expiry(&self, slots: &Slab<Slot>) -> Option<Time> {
+    /// Returns when the oldest event is to be forgotten.
+    pub(super) fn next_expiry(&self, table: &EventTable) -> Option<Time> {
         let beyond = self.retention.age_max;
         let beyond = beyond.saturating_add(Duration::from_nanos(1));
         let (oldest, _) = *self.slots.front()?;
-        Some(slots[oldest].at.after(beyond))
+        Some(table[oldest].at.after(beyond))
     }
 }
 
-/// Of a success the result, of a death the payload and the texts of its failures.
+/// Returns the bytes that a finished event holds: the result of a success; the payload and the texts of the failures of a
+/// dead letter.
 fn bytes(slot: &Slot) -> u32 {
     let result = slot.body.as_ref().map_or(0, Payload::size);
     let letter = slot.side.as_deref().and_then(|side| side.letter.as_ref());
-    let buried = letter.map_or(0, |letter| letter.payload.size() + texts(&letter.attempts));
-    u32::try_from(result + buried + failed_texts(slot.side.as_deref())).unwrap_or(u32::MAX)
+    let letter = letter.map_or(0, |letter| letter.payload.size() + texts(&letter.attempts));
+    u32::try_from(result + letter + failed_texts(slot.side.as_deref())).unwrap_or(u32::MAX)
 }
 
-/// Bytes of the texts of an event's failures.
+/// Returns the bytes of the texts of an event's failures.
 pub(super) fn failed_texts(side: Option<&Side>) -> usize {
     side.map_or(0, |side| texts(&side.attempts))
 }

@@ -1,8 +1,8 @@
-//! What a function has in the store beyond its window in memory: how much, and when to look for it.
+//! The overflow: events that a function has in the store alone, beyond its window in memory. How many, and when to load them.
 
 use crate::base::time::Time;
 
-/// Overflow events, as the mailbox counts them.
+/// The overflow, as the queue counts it.
 #[derive(Debug, Default)]
 pub(crate) struct Overflow {
     /// Due from the start.
@@ -10,9 +10,9 @@ pub(crate) struct Overflow {
     /// Delayed, or failed before.
     pub(crate) delayed: u64,
     pub(crate) bytes: u64,
-    /// When the first of them is due, as far as is known; none if nothing can be fetched.
+    /// When the first of them is due, as far as is known; none if there is nothing to load.
     next: Option<Time>,
-    /// Some are being fetched; the answer knows nothing of what was parked since. When the first of those is due.
+    /// Some are being loaded. Those that overflowed since then may be missing from the reply: when the first of them is due.
     loading: Option<Option<Time>>,
 }
 
@@ -21,7 +21,7 @@ impl Overflow {
         self.ready + self.delayed
     }
 
-    /// The store has heard of an event that is due then.
+    /// An event overflowed that is due then.
     pub(crate) fn add_due(&mut self, due: Time) {
         let sooner = |known: Option<Time>| Some(known.map_or(due, |known| known.min(due)));
         match &mut self.loading {
@@ -30,12 +30,12 @@ impl Overflow {
         }
     }
 
-    /// When to fetch; it may have passed.
+    /// Returns when to load; it may have passed.
     pub(crate) fn next(&self) -> Option<Time> {
         self.next.filter(|_| self.loading.is_none())
     }
 
-    /// Fetches from now on. Answers whether that is worth it.
+    /// Begins to load, if an event is due. Returns whether it does.
     pub(crate) fn begin_load(&mut self, now: Time) -> bool {
         let worth = self.next().is_some_and(|next| next <= now);
         if worth {
@@ -48,7 +48,7 @@ impl Overflow {
         self.loading.is_some()
     }
 
-    /// They were fetched, and the first of the others is due then.
+    /// The due events were loaded, and the first of the others is due at `next`.
     pub(crate) fn end_load(&mut self, next: Option<Time>) {
         let since = self.loading.take().flatten();
         self.next = [next, since].into_iter().flatten().min();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_parked_while_others_are_fetched_is_not_forgotten() {
+    fn an_event_that_overflows_during_a_load_is_not_forgotten() {
         let mut overflow = Overflow::default();
         overflow.add_due(Time(5));
         assert!(!overflow.begin_load(Time(4)) && overflow.begin_load(Time(5)));

@@ -1,4 +1,4 @@
-//! What is ready, in the order in which it became so.
+//! Ready events, in the order in which they became ready.
 
 use crate::queue::entry::Slot;
 use crate::queue::slab::{NONE, Slab};

@@ -1,4 +1,4 @@
-//! Slots with stable numbers, in chunks: growing copies nothing, and an empty chunk is given back.
+//! Slots with stable numbers, in chunks: growing copies nothing, and an empty chunk is freed.
 
 use std::ops::{Index, IndexMut};
 
@@ -25,7 +25,7 @@ struct Chunk<T> {
 #[derive(Debug)]
 enum Cell<T> {
     Used(T),
-    /// Promised to somebody who will fill it.
+    /// To be filled by its owner.
     Reserved,
     Free {
         next: u32,
@@ -46,7 +46,7 @@ impl<T> Slab<T> {
         index
     }
 
-    /// Keeps a slot to be filled; until then there is nothing to be found in it.
+    /// Reserves a slot to be filled, and returns its number. Until then the slot counts as empty.
     pub(crate) fn reserve(&mut self) -> u32 {
         let number = match self.roomy.last() {
             Some(&number) => number,
@@ -62,13 +62,13 @@ impl<T> Slab<T> {
         number * CHUNK as u32 + cell
     }
 
-    /// Fills a slot that was kept.
+    /// Fills a reserved slot.
     #[inline]
     pub(crate) fn fill(&mut self, index: u32, value: T) {
         self.chunks[index as usize / CHUNK].cells[index as usize % CHUNK] = Cell::Used(value);
     }
 
-    /// Gives back a slot that was kept and not filled.
+    /// Frees a reserved slot that was not filled.
     pub(crate) fn release(&mut self, index: u32) {
         self.vacate(index);
     }
@@ -84,7 +84,7 @@ impl<T> Slab<T> {
         number
     }
 
-    /// Empties a slot that is in use.
+    /// Empties a slot that is in use, and returns its value.
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let Cell::Used(value) = self.vacate(index) else {
             panic!("slot {index} was empty already")
@@ -134,7 +134,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// The used slots with their numbers, from number `from` on.
+    /// Returns the used slots with their numbers, from number `from` on.
     pub(crate) fn iter(&self, from: u32) -> impl Iterator<Item = (u32, &T)> {
         let first = from as usize / CHUNK;
         self.chunks
@@ -161,7 +161,7 @@ impl<T> Slab<T> {
 }
 
 impl<T> Chunk<T> {
-    /// A free cell. A chunk beyond the first is allocated at once: growing it would copy it.
+    /// Returns a free cell. A chunk beyond the first is allocated at once: growing it would copy it.
     fn vacancy(&mut self, whole: bool) -> u32 {
         if self.free != NONE {
             let cell = self.free;
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_stable_and_empty_chunks_are_given_back() {
+    fn numbers_are_stable_and_empty_chunks_are_freed() {
         let mut slab = Slab::new();
         let numbers: Vec<u32> = (0..5_000_u32).map(|n| slab.insert_with(|_| n)).collect();
         assert!(numbers.iter().zip(0..).all(|(&index, n)| slab[index] == n));
