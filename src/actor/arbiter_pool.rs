@@ -1,9 +1,9 @@
 //! The arbiters (threads) that user code runs on, and which function's workers live on which.
 //!
 //! Functions share the pool's arbiters. A function whose handlers hold their thread (they compute, or block it) moves to
-//! arbiters of its own (decided in `function/dedicated_arbiters.rs`): tasks on one thread wait for each other, but the
-//! operating system shares the processors out between threads. What happens on an arbiter that a handler never lets go
-//! of is decided in `arbiter_watch.rs`.
+//! dedicated arbiters (decided in `function/dedicated_arbiters.rs`): tasks on one thread wait for each other, but the
+//! operating system shares the processors out between threads. `arbiter_watch.rs` decides about arbiters
+//! that a handler blocks.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,20 +19,20 @@ use crate::actor::thread_hold::{HeldLately, Stopwatch};
 use crate::base::time::Time;
 use crate::telemetry;
 
-/// Most arbiters that functions have of their own, over all functions; beyond, they share these.
+/// Most dedicated arbiters of all functions together; beyond, functions share these.
 const OWN_MAX: usize = 64;
 
 /// Where workers live.
 pub(crate) struct Pool {
     arbiters: Mutex<Arbiters>,
-    /// How many arbiters are shared, and how many a function has of its own at most.
+    /// How many arbiters are shared, and how many dedicated ones a function has at most.
     size: usize,
     serials: AtomicU64,
     /// The `System` that handlers see as the current one: the application's, if it has one.
     application: Option<System>,
     /// Everything runs on the arbiter that started the runtime: virtual time needs one thread.
     single: bool,
-    /// The last thread that was wanted could not be had.
+    /// The last attempt to start a thread failed.
     short: AtomicBool,
     /// Until when functions that have not succeeded yet are kept apart: one blocked an arbiter.
     alarm: Mutex<Option<Time>>,
@@ -62,7 +62,7 @@ struct Arbiters {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Home {
     Shared,
-    /// On arbiters of the function's own, at most so many.
+    /// On dedicated arbiters of the function, at most so many.
     Dedicated(u32),
 }
 
@@ -117,7 +117,7 @@ impl PoolArbiter {
         }
     }
 
-    fn stop_if_deserted(&self) {
+    fn stop_if_empty(&self) {
         if self.closing.load(Ordering::SeqCst) && self.placed.load(Ordering::SeqCst) == 0 {
             self.handle.stop();
         }
@@ -159,7 +159,7 @@ impl Placement {
 impl Drop for Placement {
     fn drop(&mut self) {
         self.0.placed.fetch_sub(1, Ordering::SeqCst);
-        self.0.stop_if_deserted();
+        self.0.stop_if_empty();
     }
 }
 
@@ -175,7 +175,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Only the present arbiter, and nobody to watch it.
+    /// Returns a pool of the present arbiter alone, without a watch.
     pub(crate) fn single() -> Self {
         let pool = Self::empty(true);
         let here = pool.arbiter(Arbiter::current());
@@ -226,7 +226,7 @@ impl Pool {
         Ok(self.arbiter(handle))
     }
 
-    /// Starts shared arbiters in the place of those that are gone: replaced ones, and such as somebody stopped.
+    /// Starts shared arbiters in place of those that were replaced or stopped.
     fn refill(&self, shared: &mut Vec<Arc<PoolArbiter>>) -> io::Result<()> {
         if self.single {
             return Ok(());
@@ -241,7 +241,7 @@ impl Pool {
     /// Counts a worker of the function, or a closure, in at the arbiter where the fewest are.
     ///
     /// # Errors
-    /// When there is no arbiter, and no thread for one can be had. Try again later.
+    /// When there is no arbiter, and no thread is available for one. Try again later.
     pub(crate) fn place(&self, function: u32, home: Home) -> io::Result<Placement> {
         let mut arbiters = self.arbiters.lock();
         if let Home::Dedicated(most) = home
@@ -253,8 +253,8 @@ impl Pool {
         fewest(arbiters.shared.iter()).ok_or_else(|| no_arbiter(refilled.err()))
     }
 
-    /// A place on an arbiter of the function's own; if there are too many such arbiters, on another function's. Never on a
-    /// shared one, where the function did harm.
+    /// Returns a place on a dedicated arbiter of the function; if there are too many, on another function's. Never on a shared
+    /// one, which the function held.
     fn place_alone(
         &self,
         own: &mut HashMap<u32, Vec<Arc<PoolArbiter>>>,
@@ -294,8 +294,8 @@ impl Pool {
             group.retain(|arbiter| arbiter.serial != blocked.serial);
         }
         blocked.closing.store(true, Ordering::SeqCst);
-        blocked.stop_if_deserted();
-        let _ = self.refill(shared); // what can't be had is said, and tried again by the watch
+        blocked.stop_if_empty();
+        let _ = self.refill(shared); // a lack of threads is logged, and the watch tries again
     }
 
     /// Takes the shared arbiter with this number out of the pool, as `replace` does: a function that was to leave it holds
@@ -319,7 +319,7 @@ impl Pool {
         *self.alarm.lock() = Some(now.after(ALARM));
     }
 
-    /// Are functions that have not succeeded yet to be kept apart?
+    /// Returns whether functions that have not succeeded yet are kept on dedicated arbiters.
     pub(crate) fn is_alarmed(&self, now: Time) -> bool {
         self.alarm.lock().is_some_and(|until| now < until)
     }
@@ -349,7 +349,7 @@ fn step_back() {
     let _ = rustix::process::nice(STEPS_BACK); // on Linux, of this thread alone
 }
 
-/// A place where the fewest are.
+/// Returns a place on the arbiter with the fewest workers and closures.
 fn fewest<'a>(arbiters: impl Iterator<Item = &'a Arc<PoolArbiter>>) -> Option<Placement> {
     arbiters.min_by_key(|arbiter| arbiter.load())?.join()
 }

@@ -1,9 +1,9 @@
-//! The watch over the pool's arbiters: what becomes of one that a handler does not let go of.
+//! The watch over the pool's arbiters: finds and replaces arbiters that a handler blocks.
 //!
 //! ```text
-//!   a task is polled for a fifth of `blocked_after`: its function gets arbiters of its own
+//!   a task is polled for a fifth of `blocked_after`: its function gets dedicated arbiters
 //!   ... for `blocked_after`: the function is named, the arbiter replaced, and that is a crash of the function;
-//!       for a minute, functions that have not succeeded yet start on arbiters of their own
+//!       for a minute, functions that have not succeeded yet start on dedicated arbiters
 //!   ... until it returns: its thread is abandoned; a function has a bounded number of those
 //! ```
 

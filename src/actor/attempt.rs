@@ -1,6 +1,6 @@
 //! One attempt: the handler's future, polled under `panic::catch` until it ends, times out or is aborted.
 //!
-//! A timer is set only if the handler waits for something. What follows from the result is for `attempt_result.rs`.
+//! A timer is set only if the handler waits for something. `attempt_result.rs` passes the result on.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What follows from the result of an attempt: the mailbox settles it, the store keeps it, the log reports it, the
+//! The result of an attempt, passed on: the mailbox settles it, the store keeps it, the log reports it, the
 //! destination gets its record.
 //!
 //! A failure goes to the supervisor, which asks `function/retry.rs`; nothing is decided here.
@@ -159,7 +159,7 @@ impl EndedAttempt<'_> {
     /// Ends an attempt that was aborted from outside, which has settled the event already.
     #[cold]
     pub(super) fn aborted(self, instance: &mut dyn Instance) {
-        let _ = panic::catch(|| instance.end()); // the event is over, whatever its future's drop does
+        let _ = panic::catch(|| instance.end()); // a panic in its drop changes nothing: the event is over
         self.worker.aborted();
     }
 }

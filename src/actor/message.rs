@@ -17,7 +17,7 @@ impl Message for DeadLetter {
     type Result = ();
 }
 
-/// Supervisor to dead-letter queue: keep this, then tell its mailbox that it is over.
+/// Supervisor to dead-letter queue: keep this letter, then end its event in the mailbox.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Bury {
@@ -26,7 +26,7 @@ pub(crate) struct Bury {
     pub(crate) letter: DeadLetter,
 }
 
-/// Runtime to supervisor: the function is removed; wind it up.
+/// Runtime to supervisor: the function is removed; end its events and workers.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Removed;

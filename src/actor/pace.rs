@@ -43,7 +43,7 @@ pub(super) struct Pace {
     polled: bool,
 }
 
-/// What a worker that polls does next.
+/// The next step of a worker that polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Polling {
     Spin,

@@ -11,8 +11,8 @@ use crate::admission::receipts::Admitting;
 use crate::error::InvokeError;
 use crate::event::{Invoke, Receipt};
 
-/// Accepts [`Invoke`] messages, from actor to actor, and answers at once: with a [`Receipt`], or with the reason
-/// for its refusal. It knows all functions by name and runs none of their code.
+/// Accepts [`Invoke`] messages, from actor to actor, and replies at once: with a [`Receipt`], or with the reason for the
+/// refusal. It knows all functions by name and runs none of their code.
 pub struct Router {
     admission: Arc<Admission>,
     _loss_guard: LossGuard,

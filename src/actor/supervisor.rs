@@ -1,9 +1,9 @@
-//! The supervisor: the actor that owns a function's life. It starts workers when they are wanted, hears of
-//! every failure, and sends what is beyond help to the dead-letter queue. What to do is decided elsewhere, in
-//! pure files (`event/retry_policy.rs`, `function/crash_loop.rs`) and under the mailbox's lock; here it is done.
+//! The supervisor: the actor that owns a function's life. It starts workers on demand, gets every failure, and sends events
+//! without further retries to the dead-letter queue. It carries decisions out; they are made in pure files
+//! (`function/retry.rs`, `function/crash_loop.rs`) and under the mailbox's lock.
 //!
-//! All functions' supervisors share an arbiter, so each message does bounded work (`work_budget.rs`): many burials and many new
-//! workers come in pieces.
+//! All functions' supervisors share an arbiter, so each message does bounded work (`work_budget.rs`): many dead letters and many
+//! new workers come in pieces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) struct Supervisor {
     budget: WorkBudget,
 }
 
-/// The mailbox's line to its supervisor.
+/// The mailbox's connection to its supervisor.
 struct SupervisorLink(Addr<Supervisor>);
 
 impl SupervisorSender for SupervisorLink {
@@ -72,7 +72,7 @@ impl Supervisor {
         }
     }
 
-    /// The line through which a mailbox reaches the supervisor at `addr`.
+    /// Returns the connection through which a mailbox reaches the supervisor at `addr`.
     pub(crate) fn line(addr: Addr<Self>) -> Box<dyn SupervisorSender> {
         Box::new(SupervisorLink(addr))
     }
@@ -108,7 +108,7 @@ impl Supervisor {
         self.set_timer(plan.deadline.into_iter().chain(retry).min(), ctx);
     }
 
-    /// Nothing of the function may run. Answers whether there is more that is due.
+    /// Dead-letters the due events of a function that may run nothing. Returns whether more are due.
     fn dead_letter_due(&mut self, ctx: &mut Context<Self>) -> bool {
         let (doomed, again) = self
             .mailbox
@@ -118,7 +118,7 @@ impl Supervisor {
         again
     }
 
-    /// Starts one worker, unless no thread for it can be had.
+    /// Starts one worker. Returns `false` if no thread is available for it.
     fn start_worker(&self) -> bool {
         let Some(placement) = self.place() else {
             return false;
@@ -139,11 +139,11 @@ impl Supervisor {
         true
     }
 
-    /// A place for user code of the function; `None` if no thread can be had now.
+    /// Returns a place for user code of the function; `None` if no thread is available now.
     fn place(&self) -> Option<Placement> {
         let now = self.now();
         let home = if self.mailbox.health().has_dedicated_arbiters(now) {
-            // Where nothing may run, closures of destinations still do.
+            // Even with concurrency 0, closures of destinations run.
             Home::Dedicated(self.mailbox.live_settings.concurrency().max(1))
         } else if self.pool.is_alarmed(now) && !self.mailbox.inspect().has_succeeded() {
             Home::Dedicated(1)
@@ -158,7 +158,7 @@ impl Supervisor {
             return;
         }
         self.stop_timer();
-        self.timer = deadline.map(|at| (self.tell_later(at, ctx, |_| TimerDue), at));
+        self.timer = deadline.map(|at| (self.send_later(at, ctx, |_| TimerDue), at));
     }
 
     fn stop_timer(&mut self) {
@@ -167,9 +167,9 @@ impl Supervisor {
         }
     }
 
-    /// Sends the supervisor a message at that time. A task does it: what an actor spawns in its own context waits until its
-    /// mailbox is empty, however long that takes.
-    fn tell_later<M>(
+    /// Sends the supervisor a message at that time. A task does it: futures in an actor's own context wait until its mailbox
+    /// is empty, however long that takes.
+    fn send_later<M>(
         &self,
         at: Time,
         ctx: &mut Context<Self>,
@@ -223,7 +223,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells the event's log of an attempt whose worker can't, unless another attempt has begun.
+    /// Reports an attempt to the event's log whose worker could not do so, unless another attempt has begun.
     fn log(&self, failed: &FailedAttempt) {
         let FailedAttempt {
             ticket,
@@ -256,7 +256,7 @@ impl Supervisor {
         }
     }
 
-    /// Buries those that come first, and has the others follow.
+    /// Dead-letters the first of these, and the others in later turns.
     fn bury_some(&mut self, mut doomed: Doomed, ctx: &mut Context<Self>) {
         for (ticket, letter) in doomed.by_ref().take(AT_ONCE) {
             self.bury(ticket, letter);
@@ -287,7 +287,7 @@ impl Supervisor {
         });
     }
 
-    /// Brings the record of a dead letter on its way; what is user code of that runs where workers do, and as watched.
+    /// Sends the record of a dead letter on its way. User code in it runs on an arbiter of the pool, under the watch.
     fn deliver(&self, destination: Destination, letter: &DeadLetter) {
         let (admission, mailbox, id) = (
             self.admission.clone(),
@@ -310,7 +310,7 @@ impl Supervisor {
         if here {
             return deliver(&mailbox);
         }
-        // Deaths come as fast as the supervisor decides, and the code that hears of them may be slow.
+        // Dead letters may come faster than the destination's code takes them, so the waiting records are bounded.
         let texts = letter.failure().map_or(0, Failure::text_len);
         let bytes = (letter.payload.size() + texts) as u64;
         let Some(waiting) = mailbox.deliveries.enter(bytes) else {
@@ -318,7 +318,7 @@ impl Supervisor {
             return delivery::failed(&mailbox, id, reason);
         };
         let Some(placement) = self.place() else {
-            return delivery::failed(&mailbox, id, "no thread for its closure can be had");
+            return delivery::failed(&mailbox, id, "no thread is available for its closure");
         };
         placement.arbiter().spawn_fn(move || {
             let _waiting = waiting;
@@ -335,7 +335,7 @@ impl Supervisor {
         });
     }
 
-    /// The function has runs on a shared arbiter that go on and hold it: the others there move to a fresh one.
+    /// Moves the other functions away from a shared arbiter that runs of this function still hold.
     fn leave_alone(&self, arbiter: u64) {
         if !self.pool.give_up(arbiter) {
             return;
@@ -353,7 +353,7 @@ impl Supervisor {
         let timeout = self.mailbox.live_settings.timeout();
         for (ticket, started) in self.mailbox.health().abandon_arbiter(arbiter) {
             let deadline = started.after(timeout);
-            self.tell_later(deadline, ctx, move |ended| {
+            self.send_later(deadline, ctx, move |ended| {
                 let failure = Failure::timeout(timeout);
                 SupervisorMessage::Failed(Box::new(FailedAttempt {
                     ticket,
@@ -390,7 +390,7 @@ impl Handler<SupervisorMessage> for Supervisor {
     }
 }
 
-/// How long until a worker is tried again for which no thread could be had.
+/// How long until the next try to start a worker, where no thread was available.
 const NO_THREAD_RETRY: Duration = Duration::from_millis(100);
 
 /// Events that end in one piece: when a function is removed, or runs nothing.
@@ -402,7 +402,7 @@ const STARTS_AT_ONCE: u32 = 50;
 /// Events that will not be tried again, the first one first.
 type Doomed = std::vec::IntoIter<(Ticket, DeadLetter)>;
 
-/// Supervisor to itself: bury these too.
+/// Supervisor to itself: dead-letter these too.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct BuryRest(Doomed);
@@ -438,9 +438,9 @@ impl Handler<Removed> for Supervisor {
         let (doomed, more) = self.mailbox.supervision().remove(AT_ONCE);
         self.bury_some(doomed.into_iter(), ctx);
         if !more {
-            // What is parked comes and dies as it is fetched.
+            // Events in overflow are loaded and become dead letters then.
             self.attend(ctx);
-            // What runs may end; its failures find the mailbox removed and go to the dead-letter queue.
+            // Running attempts may end; their failures become dead letters, because the mailbox is removed.
             self.mailbox.lifecycle().retire(false);
             let (mailbox, supervisor) = (self.mailbox.clone(), ctx.address().downgrade());
             actix_rt::spawn(async move {

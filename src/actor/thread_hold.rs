@@ -9,7 +9,7 @@ const LONG: Duration = Duration::from_millis(1);
 const CROWDED: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// How long an arbiter's thread was held lately, by whichever functions.
+/// How long all functions together held an arbiter's thread lately.
 #[derive(Debug, Default)]
 pub(crate) struct HeldLately {
     began: Option<Instant>,

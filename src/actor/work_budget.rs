@@ -1,4 +1,4 @@
-//! Turns: how much an actor of the control plane does before the others on its arbiter are polled.
+//! The work budget: how much an actor of the control plane does before the others on its arbiter are polled.
 //!
 //! actix polls the mailbox of an actor until it is empty, and only then what the actor itself has spawned; while that
 //! lasts, nothing else on the arbiter is polled. An actor that is sent messages as fast as it handles them would stop all
@@ -11,7 +11,7 @@ use actix::prelude::*;
 /// The work of one turn, in letters looked at: some 200 microseconds.
 const TURN: usize = 1_000;
 
-/// What a message costs beside the letters that it looks at.
+/// The cost of a message beside the letters that it looks at.
 const MESSAGE: usize = 16;
 
 /// Counts the work that an actor has done in its turn.
@@ -22,7 +22,7 @@ pub(crate) struct WorkBudget {
 
 impl WorkBudget {
     /// Counts a message that looked at so many letters, or did work for so many. Ends the turn when that was enough: the
-    /// next message is handled when the other actors and tasks of the arbiter have been polled. Answers whether it did.
+    /// next message is handled when the other actors and tasks of the arbiter have been polled. Returns whether it did.
     pub(crate) fn spend<A>(&mut self, letters: usize, ctx: &mut Context<A>) -> bool
     where
         A: Actor<Context = Context<A>>,

@@ -1,7 +1,7 @@
-//! What is set of a function while it runs, in place of what it was registered with.
+//! The configuration of a function: settings that were changed while it runs, in place of the registered ones.
 //!
 //! Plain data, in a form that stores keep: an operator sets it, through [`Client::configure`](crate::Client::configure) or
-//! AWS's API, and it holds until it is set otherwise. What it does is `function/live_settings.rs`'s.
+//! AWS's API, and it holds until it is set otherwise. `function/live_settings.rs` applies it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -12,13 +12,13 @@ use uuid::Uuid;
 #[cfg(feature = "http")]
 use crate::event::meta::LATEST;
 
-/// A function's settings that were changed while it ran. What isn't set holds as registered.
+/// A function's settings that were changed while it ran. Settings that are not set hold as registered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Configuration {
     /// How many events may run at once, in place of [`Function::concurrency`](crate::Function::concurrency). At 0 nothing
-    /// runs: whatever waits or comes goes straight to the dead-letter queue (ASY-26, ASY-27), and calls are refused (ASY-28).
+    /// runs: all events, waiting and new, go straight to the dead-letter queue (ASY-26, ASY-27), and calls are refused (ASY-28).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved_concurrency: Option<u32>,
     /// Its events are held back, as by [`Client::pause`](crate::Client::pause), which lasts for this process only.
@@ -45,7 +45,7 @@ pub struct Configuration {
     pub permissions: BTreeMap<String, Permissions>,
 }
 
-/// What becomes of a chain of invocations that is too long to be meant.
+/// The treatment of a chain of invocations that is too long to be intended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecursiveLoop {
     /// It goes on.
@@ -110,7 +110,7 @@ fn new_revision() -> Uuid {
 }
 
 impl Configuration {
-    /// Is nothing set?
+    /// Returns whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -125,7 +125,7 @@ impl Configuration {
         }
     }
 
-    /// What is wrong with it, each with its field.
+    /// Returns the faults, each with its field.
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if let Some(concurrency) = self
@@ -171,7 +171,7 @@ pub(crate) const TAGS_MAX: usize = 50;
 pub(crate) const TAG_KEY_MAX: usize = 128;
 pub(crate) const TAG_VALUE_MAX: usize = 256;
 
-/// As for what is registered.
+/// As for the registered concurrency.
 const CONCURRENCY_LIMIT: u32 = crate::function::settings::CONCURRENCY_LIMIT;
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_read_back_and_what_is_foreign_is_refused() {
+    fn a_configuration_survives_json_and_unknown_fields_are_refused() {
         let mut configuration = Configuration {
             reserved_concurrency: Some(0),
             recursive_loop: Some(RecursiveLoop::Allow),

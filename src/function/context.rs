@@ -1,4 +1,4 @@
-//! The event as its handler sees it: the payload, and around it who asks, how often, and until when.
+//! The event as its handler sees it: the payload, and the context of the attempt.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -30,12 +30,12 @@ impl<T> Event<T> {
         Self { payload, context }
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &T {
         self.payload.get()
     }
 
-    /// Which attempt of which event this is, and how much time it has.
+    /// Returns the attempt: its event, its number, its deadline.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Event<T> {
     }
 }
 
-/// What a handler may know of the attempt it runs.
+/// The attempt that a handler runs: its event, its number, its deadline.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) request_id: RequestId,
@@ -70,7 +70,7 @@ pub struct Context {
     pub(crate) lease: Option<Weak<ExecutionLease>>,
 }
 
-/// What all attempts of one worker share.
+/// The values that all attempts of one worker share.
 pub(crate) struct WorkerContext {
     pub(crate) function: FunctionName,
     pub(crate) clock: Clock,
@@ -100,7 +100,7 @@ impl Context {
         &self.worker_context.function
     }
 
-    /// How many invocations stand before this one in its chain; 0 if it came from outside.
+    /// Returns how many invocations stand before this one in its chain; 0 if it came from outside.
     pub fn hops(&self) -> u8 {
         self.meta.hops
     }
@@ -139,17 +139,17 @@ impl Context {
         self.meta.version()
     }
 
-    /// When the event was accepted.
+    /// Returns when the event was accepted.
     pub fn accepted_at(&self) -> SystemTime {
         self.worker_context.clock.wall(self.accepted)
     }
 
-    /// When this attempt will be given up.
+    /// Returns when this attempt times out.
     pub fn deadline(&self) -> SystemTime {
         self.worker_context.clock.wall(self.deadline)
     }
 
-    /// How long this attempt may still run.
+    /// Returns how long this attempt may still run.
     pub fn remaining(&self) -> Duration {
         self.deadline.since(self.worker_context.clock.now())
     }

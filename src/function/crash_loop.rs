@@ -6,7 +6,7 @@
 //! | a handler blocked its arbiter | always | the same; and while too many of its threads are abandoned |
 //! | a handler panicked, a worker was lost | while nothing succeeds | more than `restarts_max` of these `within`, and no success among the last 20 runs |
 //!
-//! So a few events that panic burn their own attempts and nobody else's: a success in between proves the function healthy.
+//! So a few events that panic use up only their own attempts: a success in between proves the function healthy.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(crate) enum Crash {
     Run,
 }
 
-/// What a function may do, as far as its crashes are concerned.
+/// How much of a function may run after its crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn five_workers_that_cannot_start_in_ten_seconds_are_borne_and_the_sixth_backs_off() {
+    fn five_failed_starts_in_ten_seconds_are_tolerated_and_the_sixth_backs_off() {
         let intensity = RestartIntensity::default();
         for crash in [Crash::Init, Crash::Blocked] {
             let mut restarts = Restarts::new(&intensity);

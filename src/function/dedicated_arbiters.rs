@@ -1,4 +1,4 @@
-//! DedicatedArbiters: when a function's workers live on arbiters of their own, because its handlers hold their thread.
+//! Dedicated arbiters: when a function's workers leave the shared arbiters, because its handlers hold their thread. Pure.
 
 use std::time::Duration;
 
@@ -8,36 +8,36 @@ use crate::base::time::Time;
 const TIMES_MIN: u32 = 3;
 /// ... and for so long in all ...
 const HELD_MAX: Duration = Duration::from_millis(100);
-/// ... within so long is secluded ...
+/// ... within so long gets dedicated arbiters ...
 const WINDOW: Duration = Duration::from_secs(5);
 /// ... until it has held none for so long.
 const STAY: Duration = Duration::from_secs(60);
 
-/// What follows from a handler's holding its thread.
+/// The decision about a handler that held its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holding {
     /// Nothing: it happens, or the function has moved already.
     Tolerated,
-    /// The function is to move to arbiters of its own.
+    /// The function is to move to dedicated arbiters.
     Moves,
     /// The function was to move before it began this: its runs take long, and those beside it are to move.
     Stays,
 }
 
-/// What is known of how a function treats its threads.
+/// How a function has treated its threads lately.
 #[derive(Debug, Default)]
 pub(crate) struct DedicatedArbiters {
     /// When the present window began, how often threads were held in it, and for how long.
     began: Time,
     times: u32,
     held: Duration,
-    /// Since when it is secluded, and until when.
+    /// Since when it has dedicated arbiters, and until when.
     since: Time,
     until: Option<Time>,
 }
 
 impl DedicatedArbiters {
-    /// A handler held its thread for `held`, until `now`. Where threads are held much of the time, by whichever functions,
+    /// A handler held its thread for `held`, until `now`. Where functions together hold a thread much of the time,
     /// once is enough.
     pub(crate) fn held(&mut self, held: Duration, crowded: bool, now: Time) -> Holding {
         if self.is_on(now) {
@@ -58,7 +58,7 @@ impl DedicatedArbiters {
         }
     }
 
-    /// The function is to have arbiters of its own from now on. Returns whether that is news.
+    /// Gives the function dedicated arbiters from now on. Returns whether it had none.
     pub(crate) fn begin(&mut self, now: Time) -> bool {
         let news = !self.is_on(now);
         if news {
@@ -68,12 +68,12 @@ impl DedicatedArbiters {
         news
     }
 
-    /// If the function has had arbiters of its own before, it has them for as long again.
+    /// If the function has had dedicated arbiters before, it has them for as long again.
     pub(crate) fn prolong(&mut self, now: Time) {
         self.until = self.until.map(|_| now.after(STAY));
     }
 
-    /// Are the function's new workers to live on arbiters of its own?
+    /// Returns whether the function's new workers are to live on dedicated arbiters.
     pub(crate) fn is_on(&self, now: Time) -> bool {
         self.until.is_some_and(|until| now < until)
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn once_or_twice_is_borne_unless_the_arbiter_is_crowded() {
+    fn two_long_holds_are_tolerated_unless_the_arbiter_is_crowded() {
         let mut dedicated_arbiters = DedicatedArbiters::default();
         assert_eq!(
             dedicated_arbiters.held(ms(900), false, at(0)),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_window_is_forgiven() {
+    fn holds_of_an_earlier_window_do_not_count() {
         let mut dedicated_arbiters = DedicatedArbiters::default();
         for window in 0..100 {
             for _ in 0..4 {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_a_minute_after_the_last_time() {
+    fn dedicated_arbiters_end_a_minute_after_the_last_hold() {
         let mut dedicated_arbiters = DedicatedArbiters::default();
         assert!(dedicated_arbiters.begin(at(0)));
         dedicated_arbiters.held(ms(1), false, at(30_000));

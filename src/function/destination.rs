@@ -1,4 +1,4 @@
-//! Where the record of a finished event goes, and what the record says.
+//! Destinations: the receivers of the records of finished events, and the record itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Destination {
     /// replaced, as for a handler. A panic in it is counted and logged. Of the records of dead events, at most 10,000 of a
     /// function with 64 MiB wait for it; further ones are not delivered.
     pub fn closure(closure: impl Fn(InvocationRecord) + Send + Sync + 'static) -> Self {
-        // It is dropped wherever the last one who delivers to it ends.
+        // It is dropped on the thread that delivers last.
         let closure = Caged::new(closure);
         Self(DestinationTarget::Closure(Arc::new(move |record| {
             let deliver = &*closure;
@@ -57,7 +57,7 @@ impl Destination {
         })))
     }
 
-    /// Does delivering to it run code of the user's? A function gets its record as JSON, and the payload's `Serialize`
+    /// Returns whether delivering to it runs user code. A function gets its record as JSON, and the payload's `Serialize`
     /// is the user's.
     pub(crate) fn runs_user_code(&self) -> bool {
         !matches!(self.0, DestinationTarget::Recipient(_))
@@ -196,9 +196,9 @@ impl InvocationRecord {
     }
 }
 
-/// A failure, as AWS tells of it.
+/// Returns a failure as the error object that AWS sends.
 pub(crate) fn error_object(request_id: RequestId, failure: &Failure) -> Option<Payload> {
-    // INV-22, INV-23, INV-25: what the runtime and not the handler says has AWS's words.
+    // INV-22, INV-23, INV-25: failures that the runtime reports have AWS's texts.
     let message = match failure.kind {
         FailureKind::Timeout => {
             let text = &failure.message;
@@ -214,7 +214,7 @@ pub(crate) fn error_object(request_id: RequestId, failure: &Failure) -> Option<P
             .map(|text| format!("Lambda panicked: {text}")),
         _ => None,
     };
-    // INV-21: what kept the handler from answering says the id in its text, or not at all.
+    // INV-21: failures without a response of the handler have the id in their text, or nowhere.
     let request_id = match failure.kind {
         FailureKind::Init => Some(String::new()),
         FailureKind::Panic

@@ -40,7 +40,7 @@ pub trait Handler<Args>: Send + Sync + 'static {
     fn factory(self) -> Box<dyn Factory>;
 }
 
-/// A type that handles events with state of its own, built by its function's `init` for each worker and
+/// A type that handles events with its own state, built by its function's `init` for each worker and
 /// rebuilt after a panic or a timeout, when its state can't be trusted any more.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the state of a function",
@@ -50,9 +50,9 @@ pub trait Handler<Args>: Send + Sync + 'static {
 pub trait Stateful: 'static {
     /// What an event carries.
     type Payload: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What a success returns.
+    /// The result of a success.
     type Output: Serialize + 'static;
-    /// What a failure says.
+    /// The error of a failure.
     type Error: 'static;
 
     /// Handles one event; the worker gives it one at a time.
@@ -100,7 +100,7 @@ impl HandlerError<Boxed> for Box<dyn Error + Send + Sync> {
 /// Largest result of a function (INV-24, INV-26: 6 MiB).
 const RESULT_MAX: usize = 6 << 20;
 
-/// What an attempt came to; no result means `null`.
+/// The outcome of an attempt; no result means `null`.
 pub(crate) type Outcome = Result<Option<Payload>, Failure>;
 
 #[doc(hidden)]
@@ -164,7 +164,7 @@ where
             let work = move || outcome((**handler)(event));
             // Caught on the thread, which goes on.
             let work = move || panic::catch(work).unwrap_or_else(|panicked| Err(panicked.into()));
-            // What it logs belongs to its attempt, on whichever thread.
+            // Its log lines belong to its attempt, on any thread.
             let span = tracing::Span::current();
             let work = move || span.in_scope(work);
             // An abandoned run keeps its idempotency key until it ends, and its result is kept.
@@ -240,7 +240,7 @@ where
 }
 
 pin_project! {
-    /// A future of the user's, which has what it returns read. A panic is caught where it comes from: the future and what is
+    /// A future of the user's, whose output is read by `read`. A panic is caught where it occurs: the future and what is
     /// around it are dropped after, not as it unwinds, for their `Drop` may panic too (over a poisoned mutex, say), and two
     /// panics at once abort the process.
     struct Caught<F, M> {
@@ -297,7 +297,7 @@ where
     })
 }
 
-/// The state goes into the future and comes back with its outcome: what a timeout leaves half done never comes back. After
+/// The state goes into the future and comes back with its outcome; after a timeout it never comes back. After
 /// a panic the worker builds another.
 struct Running<S, M, T, Fut> {
     state: Option<S>,

@@ -2,7 +2,7 @@
 //! after.
 //!
 //! It stands around the handler's own instance, so a function that is not idempotent knows nothing of it. Like all of an
-//! instance it is run under the worker's guard: what the closures of an [`Idempotency`] do wrong is the event's failure.
+//! instance it runs under the worker's guard: a panic in a closure of an [`Idempotency`] fails the attempt.
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -26,7 +26,7 @@ pub(crate) async fn idempotent(
     Ok(Box::new(Idempotent {
         inner: building.await?,
         by,
-        attempt: Attempt::Unclaimed,
+        attempt: KeyState::Unclaimed,
         warned: false,
     }))
 }
@@ -34,13 +34,13 @@ pub(crate) async fn idempotent(
 struct Idempotent {
     // Dropped before the attempt's claim: when the key is free, nothing of the handler is left.
     inner: Box<dyn Instance>,
-    attempt: Attempt,
+    attempt: KeyState,
     by: Idempotency,
-    /// Was it told that there are events without a key?
+    /// It was logged that there are events without a key.
     warned: bool,
 }
 
-enum Attempt {
+enum KeyState {
     /// The event has no key, or nothing runs.
     Unclaimed,
     /// The handler runs.
@@ -56,7 +56,7 @@ struct Lease {
 }
 
 impl Lease {
-    /// Beyond its lease an attempt asks before each step. What has lost its key doesn't run on.
+    /// Beyond its lease an attempt asks before each step. An attempt that has lost its key doesn't go on.
     fn check(&mut self) -> Result<(), Failure> {
         let now = self.worker_context.clock.now();
         if now > self.until {
@@ -69,12 +69,12 @@ impl Lease {
 
 impl Idempotent {
     /// Leases the key of the event, if it has one.
-    fn claim(&mut self, payload: &Payload, context: &Context) -> Result<Attempt, Failure> {
+    fn claim(&mut self, payload: &Payload, context: &Context) -> Result<KeyState, Failure> {
         let Some(key) = self.by.key(context.function(), payload)? else {
             if !std::mem::replace(&mut self.warned, true) {
                 telemetry::no_idempotency_key(context.function(), context.request_id);
             }
-            return Ok(Attempt::Unclaimed);
+            return Ok(KeyState::Unclaimed);
         };
         let worker_context = &context.worker_context;
         let owner = Owner {
@@ -95,8 +95,8 @@ impl Idempotent {
                 .leases
                 .acquire(request, &worker_context.clock)?
             {
-                Acquired::Result(result) => Attempt::Done(result),
-                Acquired::Lease(execution) => Attempt::Claimed(Lease {
+                Acquired::Result(result) => KeyState::Done(result),
+                Acquired::Lease(execution) => KeyState::Claimed(Lease {
                     execution,
                     worker_context: worker_context.clone(),
                     until,
@@ -110,24 +110,24 @@ impl Instance for Idempotent {
     fn begin(&mut self, payload: Payload, mut context: Context) -> Result<(), Failure> {
         self.attempt = self.claim(&payload, &context)?;
         match &self.attempt {
-            Attempt::Done(_) => return Ok(()),
-            Attempt::Claimed(lease) => context.lease = Some(Arc::downgrade(&lease.execution)),
-            Attempt::Unclaimed => {}
+            KeyState::Done(_) => return Ok(()),
+            KeyState::Claimed(lease) => context.lease = Some(Arc::downgrade(&lease.execution)),
+            KeyState::Unclaimed => {}
         }
         self.inner.begin(payload, context)
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
-        if let Attempt::Claimed(lease) = &mut self.attempt {
+        if let KeyState::Claimed(lease) = &mut self.attempt {
             lease.check()?;
         }
-        if let Attempt::Done(result) = &mut self.attempt {
+        if let KeyState::Done(result) = &mut self.attempt {
             return Poll::Ready(Ok(result.take()));
         }
         let outcome = std::task::ready!(self.inner.poll(cx));
         Poll::Ready(
-            match std::mem::replace(&mut self.attempt, Attempt::Unclaimed) {
-                Attempt::Claimed(lease) => lease.execution.settle(outcome),
+            match std::mem::replace(&mut self.attempt, KeyState::Unclaimed) {
+                KeyState::Claimed(lease) => lease.execution.settle(outcome),
                 _ => outcome,
             },
         )
@@ -135,7 +135,7 @@ impl Instance for Idempotent {
 
     fn end(&mut self) {
         self.inner.end();
-        self.attempt = Attempt::Unclaimed;
+        self.attempt = KeyState::Unclaimed;
     }
 
     fn is_whole(&self) -> bool {

@@ -1,5 +1,5 @@
-//! What of a function can be set while it runs, at hand for those who decide: read at the moment of each decision (ASY-19),
-//! without a lock where an event costs microseconds.
+//! The settings of a function that can change while it runs. They are read at the moment of each decision (ASY-19), without
+//! a lock on the hot path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -20,17 +20,17 @@ pub(crate) struct LiveSettings {
     /// Hops that are allowed; `HOPS_FREE` if any number is.
     hops_max: AtomicU32,
     timeout_nanos: AtomicU64,
-    /// Is there anything in `event_invoke`?
+    /// Whether `event_invoke` has entries.
     has_event_invoke: AtomicBool,
     configuration: RwLock<Option<Arc<Configuration>>>,
 }
 
 const HOPS_FREE: u32 = u32::MAX;
 
-/// What holds for a function now: what it was registered with, and what was set since.
+/// The settings that hold for a function now: those it was registered with, and those that were set since.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
-    /// What can't change.
+    /// The settings that can't change.
     pub(crate) registered: &'a Settings,
     pub(crate) live_settings: &'a LiveSettings,
 }
@@ -49,12 +49,12 @@ impl LiveSettings {
         live_settings
     }
 
-    /// What was set.
+    /// Returns the configuration that was set while it ran, if any.
     pub(crate) fn configuration(&self) -> Option<Arc<Configuration>> {
         self.configuration.read().clone()
     }
 
-    /// From now on this holds.
+    /// Replaces the configuration.
     pub(crate) fn set(&self, settings: &Settings, configuration: Configuration) {
         let reserved = configuration.reserved_concurrency;
         let zero = reserved.map_or(settings.reserved_zero, |reserved| reserved == 0);
@@ -78,18 +78,18 @@ impl LiveSettings {
         self.has_event_invoke.store(event_invoke, Ordering::Relaxed);
     }
 
-    /// How many events may run at once.
+    /// Returns how many events may run at once.
     #[inline]
     pub(crate) fn concurrency(&self) -> u32 {
         self.concurrency.load(Ordering::Relaxed)
     }
 
-    /// How much was reserved for it while it ran.
+    /// Returns the reserved concurrency that was set while it ran.
     pub(crate) fn reserved(&self) -> Option<u32> {
         self.configuration.read().as_ref()?.reserved_concurrency
     }
 
-    /// Is no concurrency reserved for it at all?
+    /// Returns whether its reserved concurrency is 0.
     #[inline]
     pub(crate) fn is_reserved_zero(&self) -> bool {
         self.reserved_zero.load(Ordering::Relaxed)
@@ -105,7 +105,7 @@ impl LiveSettings {
         Duration::from_nanos(self.timeout_nanos.load(Ordering::Relaxed))
     }
 
-    /// What was set for events like this one.
+    /// Returns the configuration for events like this one, if any.
     #[inline]
     pub(crate) fn event_invoke(&self, meta: &EventMeta) -> Option<EventInvokeConfig> {
         if !self.has_event_invoke.load(Ordering::Relaxed) {
@@ -121,7 +121,7 @@ impl LiveSettings {
 const HOPS_MAX: u8 = 16;
 
 impl Rules<'_> {
-    /// How often and when an event like this one is retried, unless it says so itself.
+    /// Returns the retry policy of an event like this one that has no policy itself.
     pub(crate) fn retry(&self, meta: &EventMeta) -> RetryPolicy {
         let retries = self
             .live_settings
@@ -134,7 +134,7 @@ impl Rules<'_> {
         }
     }
 
-    /// How old an event like this one may grow, unless it says so itself.
+    /// Returns the maximum age of an event like this one that has none itself.
     #[inline]
     pub(crate) fn event_age_max(&self, meta: &EventMeta) -> Duration {
         self.live_settings

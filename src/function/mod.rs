@@ -122,16 +122,16 @@ impl Function {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &FunctionName {
         &self.name
     }
 
-    /// How many events may run at once; each runs in a worker of its own. 10 unless set. Further events wait in the mailbox.
+    /// How many events may run at once; each has its own worker. 10 unless set. Further events wait in the mailbox.
     ///
     /// Workers share the runtime's arbiters: concurrency is for handlers that wait, [`blocking`](Self::blocking) for those
     /// that compute. A function whose handlers hold their threads (three times or more, for 100 ms in all within five
-    /// seconds) moves to arbiters of its own, as many as are shared at most, with new workers; it comes back when it has held none
+    /// seconds) moves to dedicated arbiters, as many as are shared at most, with new workers; it comes back when it has held none
     /// for a minute.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.settings.concurrency = workers;
@@ -227,7 +227,7 @@ impl Function {
 
     /// How many threads of the function may run on though they were given up, 16 unless set; then nothing of the function
     /// begins until one of them returns, which is logged: its events wait, its calls fail as
-    /// [`Throttle`](crate::FailureKind::Throttle). What runs when the bound is met may be given up too, so there can be up to
+    /// [`Throttle`](crate::FailureKind::Throttle). Attempts that run when the bound is met may be given up too, so there can be up to
     /// [`concurrency`](Self::concurrency) more. [`Stats::abandoned_threads`](crate::Stats::abandoned_threads) counts them.
     ///
     /// A handler that doesn't let go of its thread can't be stopped: the thread is abandoned, and another takes its place
@@ -248,24 +248,24 @@ impl Function {
     }
 
     /// Does the work of events that are the same once: the first one's result is the result of all that follow, until it
-    /// expires. Which are the same, and for how long, `by` says.
+    /// expires. `by` says which events are the same, and for how long.
     ///
-    /// An event claims its key before the handler runs (IDM-04), and what comes of the run settles the claim:
+    /// An event leases its key before the handler runs (IDM-04), and the result of the run ends the lease:
     ///
     /// - A **success** is remembered (IDM-08). Further events with the key, and calls, have its result; the handler doesn't run.
     /// - A **failure** frees the key (IDM-07): the next attempt, or another event, runs.
     /// - A **timeout**, a cancellation or a lost worker frees it as soon as the handler's future is dropped. A thread of a
     ///   [`blocking`](Self::blocking) function has it until it ends, and its result counts, late as it is (IDM-13).
     /// - A handler that blocks its arbiter has it until one second after its timeout. Then another event may take it over, and
-    ///   whatever the first comes to is refused.
+    ///   the result of the first is refused.
     ///
     /// Meanwhile other events with the key fail as [`InProgress`](crate::FailureKind::InProgress): they are retried when the
     /// key must be free or sooner, after 1 s, 2 s, 4 s … 5 min, which takes nothing from the retry policy (IDM-06). A call has
-    /// that failure as its answer.
+    /// that failure as its response.
     ///
     /// Keys and results live in memory, shared by all functions of a runtime within
-    /// [`Builder::idempotency_max`](crate::Builder::idempotency_max). Not undone is what a handler did before it failed, nor
-    /// what it left to a task of its own.
+    /// [`Builder::idempotency_max`](crate::Builder::idempotency_max). Effects of a handler that failed
+    /// are not undone, nor are those of tasks that it spawned.
     ///
     /// ```
     /// use redrive::{Event, Function, Idempotency, Runtime};
@@ -299,10 +299,10 @@ impl Function {
         self
     }
 
-    /// Says that the function was called `name` before, so that what the store keeps under that name is this function's:
-    /// events that wait, dead letters, deduplication and idempotency keys, and what was configured while it ran, unless
-    /// something is configured under the new name already. May be said several times, and has to be said for as long as
-    /// anything is left under the old name: see [`Client::unregistered`](crate::Client::unregistered).
+    /// Declares that the function was called `name` before, so that it inherits everything in the store under that name:
+    /// events that wait, dead letters, deduplication and idempotency keys, and its configuration, unless the
+    /// new name has one already. May be called several times, and is needed for as long as anything is left under the old
+    /// name: see [`Client::unregistered`](crate::Client::unregistered).
     ///
     /// The old name itself is not registered: invocations of it are refused. A redriven letter and a configured destination
     /// that name it reach this function. A name that is registered, or that another function had, is a fault. With
@@ -330,8 +330,8 @@ impl Function {
         self
     }
 
-    /// Gives what is registered a version number besides `$LATEST`, under which it can be invoked too. Old numbers may stay:
-    /// whichever version is invoked, this handler runs, and learns from [`Context::version`](crate::Context::version) which
+    /// Gives the function a version number besides `$LATEST`, under which it can be invoked too. Old numbers may stay:
+    /// this handler runs for every version, and learns from [`Context::version`](crate::Context::version) which
     /// one was asked for.
     pub fn version(mut self, number: u64) -> Self {
         self.versions.get_or_insert_default().publish(number);
@@ -369,7 +369,7 @@ impl Function {
         self.versions.as_deref().unwrap_or(&NONE)
     }
 
-    /// Everything that is wrong with it, all at once.
+    /// Returns all faults of its settings at once.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = self.settings.faults(&self.name);
         let former = self.former.iter().filter_map(|former| {
@@ -399,7 +399,7 @@ impl Function {
         faults
     }
 
-    /// Builds what a worker runs events with. Runs user code.
+    /// Returns the future that builds a worker's instance. Runs user code.
     pub(crate) fn build(&self) -> LocalBoxFuture<'static, Result<Box<dyn Instance>, Failure>> {
         let building = self.factory.build();
         match &self.idempotency {

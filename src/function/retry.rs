@@ -4,7 +4,7 @@
 //! the decision out. Events that an operator ends (a removed function, a cancellation, reserved concurrency 0) are not
 //! decided here, except where a retry meets a removed function.
 //!
-//! | what happened | what follows | function |
+//! | event | decision | function |
 //! |---|---|---|
 //! | a call failed | its caller gets the failure; never a retry | [`after_failure`] |
 //! | the payload doesn't fit, the idempotency key is faulty, or the handler said `Final` | dead letter: `Final` | |
@@ -95,7 +95,7 @@ pub(crate) fn after_failure(failed: &FailedEvent<'_>, now: Time) -> RetryDecisio
     RetryDecision::RetryAt(due)
 }
 
-/// Returns the delay that the failure, the handler and the policy lead to, or why there is no retry.
+/// Returns the delay that the failure, the handler and the policy lead to, or the condition if there is no retry.
 fn delay(failed: &FailedEvent<'_>) -> Result<Duration, Condition> {
     let backoff = || {
         let earlier = failed.uncounted.saturating_sub(1);

@@ -66,7 +66,7 @@ const EVENTS_LIMIT: u32 = 1 << 27;
 pub(crate) const CONCURRENCY_LIMIT: u32 = 100_000;
 
 impl Settings {
-    /// Everything that is wrong with them, all at once.
+    /// Returns all faults at once.
     pub(crate) fn faults(&self, name: &FunctionName) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut check = |field, problem: Option<String>| {

@@ -1,7 +1,7 @@
 //! The names under which a function can be invoked: `$LATEST`, its versions, and its aliases.
 //!
-//! All of them run the handler that is registered: a version is a number that the program gives to what it is made of, so
-//! that callers, records and settings can tell one build from another.
+//! All of them run the handler that is registered: a version is a number that the program gives to its own build,
+//! so that callers, records and settings can distinguish builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,12 +57,12 @@ impl Versions {
         self.aliases.values()
     }
 
-    /// Can the function be invoked under this qualifier?
+    /// Returns whether the function can be invoked under this qualifier.
     pub(crate) fn knows(&self, qualifier: &str) -> bool {
         self.version(qualifier, 0.0).is_some()
     }
 
-    /// The version that `qualifier` stands for; `chance`, from 0 to 1, chooses between two (NAM-15).
+    /// Returns the version that `qualifier` stands for; `chance`, from 0 to 1, chooses between two (NAM-15).
     pub(crate) fn version(&self, qualifier: &str, chance: f64) -> Option<Arc<str>> {
         if qualifier == LATEST {
             return Some(LATEST.into());
@@ -75,12 +75,12 @@ impl Versions {
             return Some(version.to_string().into());
         }
         let number: u64 = qualifier.parse().ok()?;
-        // As it is written: `007` and `+7` are no names of version 7.
+        // As it is written: `007` and `+7` do not name version 7.
         let text = number.to_string();
         (text == qualifier && self.published.contains(&number)).then(|| text.into())
     }
 
-    /// What is wrong with them, each with the setting that it belongs to.
+    /// Returns the faults, each with its setting.
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if self.published.contains(&0) {

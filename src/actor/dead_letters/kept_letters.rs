@@ -41,7 +41,7 @@ pub(super) struct KeptLetters<P> {
     held: VecDeque<(u64, P)>,
 }
 
-/// What follows for a letter that arrives.
+/// The decision about a letter that arrives.
 #[derive(Debug)]
 pub(super) enum Room {
     /// It can be kept, now that these were dropped.

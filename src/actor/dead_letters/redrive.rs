@@ -25,20 +25,20 @@ use crate::event::request_id::RequestId;
 #[derive(Debug, Message)]
 #[rtype(result = "Redriven")]
 pub struct Redrive {
-    selection: Selection,
+    selection: RedriveTarget,
     per_second: Option<f64>,
     payload: Option<Payload>,
     dry_run: bool,
 }
 
 #[derive(Debug)]
-enum Selection {
+enum RedriveTarget {
     One(RequestId, Filter),
     All(Filter),
 }
 
 impl Redrive {
-    fn of(selection: Selection) -> Self {
+    fn of(selection: RedriveTarget) -> Self {
         Self {
             selection,
             per_second: None,
@@ -49,19 +49,19 @@ impl Redrive {
 
     /// One letter.
     pub fn one(id: RequestId) -> Self {
-        Self::of(Selection::One(id, Filter::new()))
+        Self::of(RedriveTarget::One(id, Filter::new()))
     }
 
     /// The letters that the filter matches now.
     pub fn filter(filter: Filter) -> Self {
-        Self::of(Selection::All(filter))
+        Self::of(RedriveTarget::All(filter))
     }
 
     // The HTTP API alone redrives by id and filter: what the caller may redrive.
     /// One letter, among those of the id that the filter matches.
     #[cfg(feature = "http")]
     pub(crate) fn one_of(id: RequestId, filter: Filter) -> Self {
-        Self::of(Selection::One(id, filter))
+        Self::of(RedriveTarget::One(id, filter))
     }
 
     /// Every letter that is in the queue now.
@@ -88,7 +88,7 @@ impl Redrive {
         self
     }
 
-    /// Returns the pause between two letters, or what is wrong with the pace.
+    /// Returns the pause between two letters, or the fault of the pace.
     fn pause(&self) -> Result<Option<Duration>, String> {
         let Some(pace) = self.per_second else {
             return Ok(None);
@@ -158,15 +158,15 @@ impl Handler<Redrive> for DeadLetterQueue {
 /// Returns the places and ids of the selected letters. A letter that isn't in the queue has no place.
 async fn selected(
     queue: &Addr<DeadLetterQueue>,
-    selection: Selection,
+    selection: RedriveTarget,
     mut range: PlaceRange,
 ) -> Vec<(Option<u64>, RequestId)> {
     let filter = match selection {
-        Selection::One(id, filter) => {
+        RedriveTarget::One(id, filter) => {
             let place = queue.send(SelectOne { id, filter }).await;
             return vec![(place.ok().flatten(), id)];
         }
-        Selection::All(filter) => filter,
+        RedriveTarget::All(filter) => filter,
     };
     let mut all = Vec::new();
     loop {
@@ -234,7 +234,7 @@ struct RedriveOne {
     place: Option<u64>,
     payload: Option<Payload>,
     dry_run: bool,
-    /// What is wrong with the pace; the letter is then refused.
+    /// The fault of the pace; the letter is then refused.
     faulty: Option<String>,
 }
 
