@@ -202,6 +202,6 @@ pub use telemetry::{Percentiles, Stats};
 
 /// Compiles and runs the programs of the README. Some of them need features, and a file is included as a whole or not at
 /// all: without these features, the program on the crate page is tested instead.
-#[cfg(all(doctest, feature = "testing", feature = "disk"))]
+#[cfg(all(doctest, feature = "testing", feature = "disk"))] // see above
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

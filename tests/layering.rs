@@ -163,7 +163,7 @@ fn no_type_name_is_defined_twice() {
     );
 }
 
-/// Features choose modules. An attribute elsewhere says why: in a comment before it, or in its `reason`.
+/// Features choose modules. An attribute elsewhere says why: in a comment before or behind it, or in its `reason`.
 #[test]
 fn features_choose_modules_and_imports_only() {
     let mut violations = Vec::new();
@@ -173,23 +173,20 @@ fn features_choose_modules_and_imports_only() {
             if !line.starts_with("#[cfg") {
                 continue;
             }
-            let length = lines[at..]
-                .iter()
-                .position(|line| line.contains(")]"))
-                .map_or(1, |length| length + 1);
+            let length = attribute_lines(&lines[at..]);
             let attribute = lines[at..at + length].join(" ");
-            let item = lines[at + length..]
-                .iter()
-                .find(|line| !line.starts_with('#') && !line.starts_with("//"))
-                .copied()
-                .unwrap_or_default();
+            let mut item = at + length;
+            while lines[item].starts_with('#') || lines[item].starts_with("//") {
+                item += attribute_lines(&lines[item..]);
+            }
+            let item = lines[item].trim_start_matches("pub(crate) ");
             let item = item
-                .trim_start_matches("pub(crate) ")
-                .trim_start_matches("pub(super) ");
-            let item = item.trim_start_matches("pub ");
+                .trim_start_matches("pub(super) ")
+                .trim_start_matches("pub ");
             let chooses = item.starts_with("mod ") || item.starts_with("use ");
             let before = at.checked_sub(1).map_or("", |before| lines[before]);
             let says_why = attribute.contains("reason =")
+                || attribute.contains("// ")
                 || (before.starts_with("//") && !before.starts_with("///"));
             if attribute.contains("feature =") && !chooses && !says_why {
                 violations.push(format!("{}:{}: {attribute}", source.path, at + 1));
@@ -197,6 +194,15 @@ fn features_choose_modules_and_imports_only() {
         }
     }
     assert_none(violations);
+}
+
+/// How many lines the attribute or comment has that `lines` begin with.
+fn attribute_lines(lines: &[&str]) -> usize {
+    let is_attribute = lines[0].starts_with('#') && !lines[0].contains(")]");
+    match lines.iter().position(|line| line.ends_with(")]")) {
+        Some(end) if is_attribute => end + 1,
+        _ => 1,
+    }
 }
 
 #[test]

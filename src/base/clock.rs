@@ -81,7 +81,7 @@ impl Clock {
     }
 
     /// Returns the same clock on a machine that booted `uptime` ago.
-    #[cfg(all(test, feature = "disk"))]
+    #[cfg(all(test, feature = "disk"))] // for the tests of the disk store
     pub(crate) fn booted(self, id: u128, uptime: Duration) -> Self {
         Self {
             boot: Some((id, uptime, Instant::now())),
@@ -206,33 +206,33 @@ impl Clock {
 
 /// Returns the time since the machine's boot, sleep included, in nanoseconds. `/proc/uptime` counts hundredths of a second,
 /// and the difference of two readings could be too large by one of them.
-#[cfg(all(feature = "disk", target_os = "linux"))]
+#[cfg(all(feature = "disk", target_os = "linux"))] // only the disk store compares boots
 fn uptime() -> Option<Duration> {
     let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (seconds, nanos) = (since.tv_sec.try_into(), since.tv_nsec.try_into());
     Some(Duration::new(seconds.ok()?, nanos.ok()?))
 }
 
-#[cfg(not(all(feature = "disk", target_os = "linux")))]
+#[cfg(not(all(feature = "disk", target_os = "linux")))] // otherwise boots are not compared
 fn uptime() -> Option<Duration> {
     None
 }
 
 /// Returns whether tokio's clock is paused.
-#[cfg(feature = "testing")]
+#[cfg(feature = "testing")] // virtual time belongs to the testing kit
 pub(crate) fn is_virtual() -> bool {
     let (virtual_now, real) = (tokio_now(), real_now());
     while real_now() == real {}
     tokio_now() == virtual_now
 }
 
-#[cfg(any(feature = "testing", feature = "http"))]
+#[cfg(any(feature = "testing", feature = "http"))] // the callers are in these features
 pub(crate) fn tokio_now() -> Instant {
     Instant::now()
 }
 
 /// Returns the real present, independent of tokio's clock.
-#[cfg(feature = "testing")]
+#[cfg(feature = "testing")] // virtual time is compared with it
 pub(crate) fn real_now() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -100,7 +100,7 @@ impl Payload {
     }
 
     /// Adds its JSON to `out` unless it is JSON already. Keeps nothing of it.
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk")] // only the disk store writes into a buffer
     pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
         match &self.0 {
             Kept::Json(_) => Ok(()),
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for Payload {
 
 trait Value: Any + Send + Sync {
     fn json(&self) -> Result<&RawValue, PayloadError>;
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk")] // see `Payload::write_json`
     fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError>;
     fn bytes(&self) -> usize;
     fn holds(&self, type_id: TypeId) -> bool;
@@ -219,7 +219,7 @@ impl<T: Serialize + Send + Sync + 'static> Value for Typed<T> {
         Ok(self.json.get_or_init(|| Box::new(json)))
     }
 
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk")] // see `Payload::write_json`
     fn write_json(&self, out: &mut Vec<u8>) -> Result<(), PayloadError> {
         match self.json.get() {
             Some(_) => Ok(()),

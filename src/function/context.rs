@@ -114,7 +114,7 @@ impl Context {
     /// The trace header to send with a request that the handler makes, to AWS's services or to a
     /// [`LambdaApi`](crate::http::LambdaApi): it says how long this chain of invocations is, so that a loop is noticed
     /// (REC-02).
-    #[cfg(feature = "http")]
+    #[cfg(feature = "http")] // the header is read by the HTTP API
     pub fn onward_trace_header(&self) -> String {
         crate::event::trace::onward(&self.trace_header(), self.hops())
     }

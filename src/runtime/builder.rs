@@ -60,7 +60,7 @@ impl std::fmt::Debug for Builder {
 /// The store that is used, or how it is opened.
 enum StoreSource {
     Given(Arc<dyn EventStore>),
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk")] // the variant holds a type of the feature
     Disk(crate::store::disk::Disk),
 }
 
@@ -70,9 +70,9 @@ impl StoreSource {
         match (self, simulated) {
             (Self::Given(store), _) => Ok(store),
             // Virtual time doesn't wait for other threads.
-            #[cfg(all(feature = "disk", feature = "testing"))]
+            #[cfg(all(feature = "disk", feature = "testing"))] // the variant is one of the feature
             (Self::Disk(disk), Some(clock)) => Ok(disk.open_here(clock.clone())?),
-            #[cfg(feature = "disk")]
+            #[cfg(feature = "disk")] // the variant is one of the feature
             (Self::Disk(disk), _) => {
                 let opened = actix_rt::task::spawn_blocking(move || disk.open()).await;
                 let opened = opened.map_err(|error| StoreError::new(error.to_string()));
@@ -227,7 +227,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk")] // the argument is a type of the feature
     pub fn disk(mut self, disk: impl Into<crate::store::disk::Disk>) -> Self {
         self.store = Some(StoreSource::Disk(disk.into()));
         self
