@@ -1,7 +1,9 @@
-//! How long a value's JSON would be, without writing it.
+//! The size of a value's JSON, without writing the JSON.
 //!
-//! A `Serializer` that only adds up lengths: admission must know a typed payload's size to keep its
-//! promise about limits, and formatting the payload just to count it would cost several times more.
+//! Admission must know the size of a typed payload to keep its limits. This `Serializer` only adds up lengths. The simpler
+//! way, `serde_json::to_writer` into a sink that counts bytes, was measured and costs too much: for a payload of a `u64` and
+//! two `String`s of 16 and 64 bytes, a payload takes 1,130 instructions in place of 550 to make, of about 3,300 for the whole
+//! event (callgrind, `benches/runtime.rs`, in memory). That is 17 % end to end, and 5 % is the limit.
 
 use std::fmt::Write as _;
 
@@ -10,6 +12,10 @@ use serde::ser::{self, Serialize};
 /// Longest text of a floating-point number in JSON: sign, 17 digits, point, `e-308`.
 const FLOAT_MAX: usize = 24;
 
+/// Returns the size of `value` as JSON, in bytes: exact, but for floating-point numbers an upper bound.
+///
+/// # Errors
+/// When `value` can't be written as JSON.
 pub(crate) fn json_size<T: Serialize + ?Sized>(value: &T) -> Result<usize, serde_json::Error> {
     let mut measure = Measure(0);
     value.serialize(&mut measure)?;
@@ -439,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_can_not_say_is_an_error() {
+    fn a_value_that_is_not_json_is_an_error() {
         assert!(json_size(&BTreeMap::from([(vec![1], 1)])).is_err());
     }
 }
