@@ -151,9 +151,9 @@ impl EventStore for FaultyStore {
         }
     }
 
-    fn begin(&self, lane: u32, events: &[RequestId]) -> Result<(), StoreError> {
+    fn begin(&self, mark: u32, events: &[RequestId]) -> Result<(), StoreError> {
         match self.passes(StoreCall::Begin)? {
-            true => self.inner.begin(lane, events),
+            true => self.inner.begin(mark, events),
             false => Ok(()),
         }
     }

@@ -257,11 +257,11 @@ impl KeptEvents {
         &'a self,
         function: &'a FunctionName,
     ) -> impl Iterator<Item = (SystemTime, u64)> + 'a {
-        let parked = self
+        let spilled = self
             .events
             .iter()
             .filter(|(_, event)| event.is_spilled(function));
-        parked.map(|(&place, event)| (event.event.due_at, place))
+        spilled.map(|(&place, event)| (event.event.due_at, place))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::subject::Subject;
+use super::subject::StoreUnderTest;
 use crate::store::EventStore;
 
 /// Judges a store by the contract in [`crate::store`]. `open` returns the store as a new process finds it after the death of
@@ -11,26 +11,18 @@ use crate::store::EventStore;
 /// # Panics
 /// Where the store breaks the contract; the text says how.
 pub async fn judge(open: impl Fn() -> Arc<dyn EventStore>) {
-    let subject = Subject { reopen: &open };
-    subject.an_appended_event_keeps_all_its_fields().await;
-    subject
-        .the_overflow_is_fetched_once_and_in_due_order()
-        .await;
-    subject.a_finished_event_stays_finished().await;
-    subject
-        .a_failed_event_keeps_its_attempts_and_its_time()
-        .await;
-    subject
-        .dead_letters_are_kept_until_they_are_forgotten()
-        .await;
-    subject.a_redriven_event_takes_its_letters_place().await;
-    subject.a_deduplication_key_is_taken_once().await;
-    subject.a_renamed_function_keeps_its_events_and_keys().await;
-    subject
-        .an_event_that_ran_at_a_process_death_counts_it()
-        .await;
-    subject.one_event_can_be_fetched().await;
-    subject.results_of_executions_are_remembered().await;
-    subject.the_last_configuration_is_kept().await;
-    subject.a_sync_follows_all_earlier_calls().await;
+    let store = StoreUnderTest { reopen: &open };
+    store.an_appended_event_keeps_all_its_fields().await;
+    store.the_overflow_is_fetched_once_and_in_due_order().await;
+    store.a_finished_event_stays_finished().await;
+    store.a_failed_event_keeps_its_attempts_and_its_time().await;
+    store.dead_letters_are_kept_until_they_are_forgotten().await;
+    store.a_redriven_event_takes_its_letters_place().await;
+    store.a_deduplication_key_is_taken_once().await;
+    store.a_renamed_function_keeps_its_events_and_keys().await;
+    store.an_event_that_ran_at_a_process_death_counts_it().await;
+    store.one_event_can_be_fetched().await;
+    store.results_of_executions_are_remembered().await;
+    store.the_last_configuration_is_kept().await;
+    store.a_sync_follows_all_earlier_calls().await;
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::subject::{
-    LONG, Subject, append, append_one, ask, event, fetch, fetch_all, name, number, numbers, state,
+    LONG, StoreUnderTest, append, append_one, ask, event, fetch, fetch_all, name, number, numbers,
+    state,
 };
 use crate::event::Deduplicate;
 use crate::event::retry_policy::RetryPolicy;
 use crate::store::{Appended, Retained, StoredEvent};
 
-impl Subject<'_> {
+impl StoreUnderTest<'_> {
     pub(super) async fn an_appended_event_keeps_all_its_fields(&self) {
         let store = self.open("kept");
         let mut first = event(&*store, "kept", 1);

@@ -1,10 +1,12 @@
 //! The end of a process and the next one: crash marks, results of executions, the configuration, and syncs.
 
-use super::subject::{LONG, Subject, append_one, ask, event, fetch_all, name, payload, settle};
+use super::subject::{
+    LONG, StoreUnderTest, append_one, ask, event, fetch_all, name, payload, settle,
+};
 use crate::event::request_id::RequestId;
 use crate::store::{CRASH_MARK_EVENTS_MAX, EventStore, Execution, Fetched, Settlement};
 
-impl Subject<'_> {
+impl StoreUnderTest<'_> {
     pub(super) async fn an_event_that_ran_at_a_process_death_counts_it(&self) {
         let store = self.open("dying");
         let mut ids = Vec::new();

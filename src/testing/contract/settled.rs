@@ -1,14 +1,14 @@
 //! Settled events: results, retries, dead letters and their redrive.
 
 use super::subject::{
-    LONG, Subject, append_one, ask, attempt, event, fetch, fetch_all, letter, letters, messages,
-    numbers, payload, settle, state,
+    LONG, StoreUnderTest, append_one, ask, attempt, event, fetch, fetch_all, letter, letters,
+    messages, numbers, payload, settle, state,
 };
 use crate::event::dead_letter::Condition;
 use crate::event::request_id::RequestId;
 use crate::store::{EventStore, KnownState, Settlement};
 
-impl Subject<'_> {
+impl StoreUnderTest<'_> {
     pub(super) async fn a_finished_event_stays_finished(&self) {
         let store = self.open("ended");
         let mut ids = Vec::new();

@@ -22,7 +22,7 @@ use crate::store::{
 type Reopen<'a> = dyn Fn() -> Arc<dyn EventStore> + 'a;
 
 /// A store under test, which can be opened again and again.
-pub(super) struct Subject<'a> {
+pub(super) struct StoreUnderTest<'a> {
     pub(super) reopen: &'a Reopen<'a>,
 }
 
@@ -162,7 +162,7 @@ pub(super) fn messages(attempts: &[Attempt]) -> Vec<&str> {
     messages.collect()
 }
 
-impl Subject<'_> {
+impl StoreUnderTest<'_> {
     /// Opens the store and `function` in it.
     pub(super) fn open(&self, function: &str) -> Arc<dyn EventStore> {
         let store = (self.reopen)();

@@ -83,7 +83,7 @@ fn forge(bytes: &mut [u8], forge: impl Fn(&mut LogRecord<'_>)) {
     }
 }
 
-fn sealed(path: &Path) -> Disk {
+fn encrypted(path: &Path) -> Disk {
     tiny(1 << 16).encrypted_with(KeyFile::read(path).unwrap())
 }
 
@@ -93,7 +93,7 @@ fn folder() -> (SimulatedFolder, tempfile::TempDir, PathBuf) {
     let path = folder.path().join("master.key");
     KeyFile::generate(&path).unwrap();
     let files = SimulatedFolder::new(1);
-    let store = super::open(&files, &sealed(&path), 0).unwrap();
+    let store = super::open(&files, &encrypted(&path), 0).unwrap();
     for payload in [r#""mine""#, r#""your""#] {
         keep(&store, event("charge", payload, at(0)));
     }
@@ -106,7 +106,7 @@ fn verified(files: &SimulatedFolder) -> Verification {
 
 /// Returns the events of all functions.
 fn read(files: &SimulatedFolder, path: &Path) -> Fetched {
-    let store = super::open(files, &sealed(path), 0).unwrap();
+    let store = super::open(files, &encrypted(path), 0).unwrap();
     let mut all = fetch(&store, "charge", at(99)).unwrap();
     let other = fetch(&store, "refund", at(99)).unwrap();
     all.events.extend(other.events);
@@ -175,8 +175,8 @@ fn a_forged_record_does_not_decrypt() {
         let (left, _folder, path) = folder();
         for (number, forgery) in forgeries.into_iter().enumerate() {
             let forged = left.with(LOG, |bytes| forge(bytes, forgery));
-            let unsealed = number == 4;
-            assert_eq!(verified(&forged).is_sound(), !unsealed, "{number}");
+            let is_plain = number == 4;
+            assert_eq!(verified(&forged).is_sound(), !is_plain, "{number}");
             let fetched = read(&forged, &path);
             assert!(fetched.events.is_empty(), "{number}: {fetched:?}");
             assert_eq!(fetched.unreadable.len(), 2, "{number}");
@@ -192,7 +192,7 @@ fn a_forged_record_does_not_decrypt() {
 fn a_retry_with_a_forged_time_does_not_decrypt() {
     virtual_time(|| {
         let (left, _folder, path) = folder();
-        let store = super::open(&left, &sealed(&path), 0).unwrap();
+        let store = super::open(&left, &encrypted(&path), 0).unwrap();
         let id = fetch(&store, "charge", at(0)).unwrap().events[0].request_id;
         let attempt = Attempt {
             number: 1,
@@ -241,14 +241,14 @@ fn an_encrypted_folder_without_its_keys_is_refused() {
         gone.remove("keys").unwrap();
         // The keys of another folder under the same master key.
         let other = SimulatedFolder::new(2);
-        drop(super::open(&other, &sealed(&path), 0).unwrap());
+        drop(super::open(&other, &encrypted(&path), 0).unwrap());
         let mut theirs = Vec::new();
         other.with("keys", |bytes| theirs = bytes.clone());
         let changed = left.with("keys", |bytes| *bytes = theirs);
         for (what, files) in [("is missing", gone), ("isn't the file", changed)] {
             let before = files.lengths();
             let without = super::open(&files, &tiny(1 << 16), 0).err().unwrap();
-            let with = super::open(&files, &sealed(&path), 0).err().unwrap();
+            let with = super::open(&files, &encrypted(&path), 0).err().unwrap();
             assert!(
                 with.to_string()
                     .contains(&format!("/simulated/keys` {what}")),
@@ -287,7 +287,7 @@ fn a_forger_cannot_claim_that_a_folder_is_unencrypted() {
             };
             bytes[..HEADER].copy_from_slice(&header::write(1, &opened).unwrap());
         });
-        let error = super::open(&unnamed, &sealed(&path), 0).err().unwrap();
+        let error = super::open(&unnamed, &encrypted(&path), 0).err().unwrap();
         assert!(error.to_string().contains("isn't encrypted"), "{error}");
         assert!(!verified(&unnamed).is_sound());
         // The file of keys claims it, with a valid checksum.
@@ -296,7 +296,7 @@ fn a_forger_cannot_claim_that_a_folder_is_unencrypted() {
             let (_, rest) = text.split_once('\n').unwrap();
             *bytes = Keyring::forged(&rest.replace("\"since\": 1", "\"since\": 2"));
         });
-        for disk in [sealed(&path), tiny(1 << 16)] {
+        for disk in [encrypted(&path), tiny(1 << 16)] {
             super::open(&later, &disk, 0).err().unwrap();
         }
     });
@@ -312,9 +312,9 @@ fn a_folder_that_is_encrypted_later_refuses_plain_records_from_there_on() {
         drop(store);
         for _ in 0..3 {
             // Encrypted segments don't take the place of empty ones.
-            drop(super::open(&files, &sealed(&path), 0).unwrap());
+            drop(super::open(&files, &encrypted(&path), 0).unwrap());
         }
-        let store = super::open(&files, &sealed(&path), 0).unwrap();
+        let store = super::open(&files, &encrypted(&path), 0).unwrap();
         keep(&store, event("charge", r#""sealed""#, at(0)));
         let left = super::kill(store, &files);
         assert!(verified(&left).is_sound());
@@ -335,7 +335,7 @@ fn a_refused_folder_does_not_become_encrypted() {
         for byte in 0..files.lengths()[LOG] as usize {
             let damaged = files.with(LOG, |bytes| bytes[byte] ^= 1);
             let before = damaged.lengths();
-            if super::open(&damaged, &sealed(&path), 0).is_err() {
+            if super::open(&damaged, &encrypted(&path), 0).is_err() {
                 assert_eq!(damaged.lengths(), before, "byte {byte}");
             }
         }
