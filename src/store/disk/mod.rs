@@ -40,7 +40,7 @@
 //! Folder and files are created for their owner alone.
 //!
 //! Changes from outside are refused with the name of the file, or logged as a warning that names it: a missing or damaged
-//! file, and an end that was not in order (`log.rs`). `verify.rs` inspects a folder that is refused, and `salvage.rs` saves
+//! file, and an end that was not in order (`log.rs`). `verify.rs` inspects a folder that is refused, and `salvage/mod.rs` saves
 //! its readable events into another folder.
 //!
 #![doc = include_str!("folder.md")]
