@@ -1,4 +1,5 @@
-//! What is refused before a mailbox is asked: sizes, options, versions. A checked event becomes an entry for the mailbox.
+//! The checks that come before a mailbox is asked: sizes, options, versions. A checked event becomes an entry for the
+//! mailbox.
 
 use std::sync::Arc;
 

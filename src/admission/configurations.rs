@@ -1,4 +1,4 @@
-//! What is set of functions while they run: checked, kept in the store, and only then in force.
+//! The functions' configurations, changed while they run: each change is checked, kept in the store, and only then in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const UNRESERVED_MIN: u32 = 100;
 /// The configurations of all functions by name, those included that aren't registered.
 #[derive(Default)]
 pub(crate) struct Configurations {
-    /// What is in force. A change replaces it after the store has it.
+    /// The configurations in force. A change replaces them after the store has it.
     all: Mutex<BTreeMap<String, Configuration>>,
     /// Locked by a change from its first look at `all` until it is in force.
     changing: tokio::sync::Mutex<()>,
@@ -36,7 +36,7 @@ impl Configurations {
         self.all.lock().clone()
     }
 
-    /// Takes over what the store has, before any function is registered.
+    /// Loads the configurations from the store, before any function is registered.
     pub(crate) async fn load(&self, store: &StoreLink) -> Result<(), StoreError> {
         let kept = store.configurations().await?;
         *self.all.lock() = kept;

@@ -11,8 +11,8 @@
 //! | `admission/registry.rs` | which function has a name, a former name, a number |
 //! | `admission/checks.rs` | sizes, options, versions: what can be refused without asking the mailbox |
 //! | `admission/dedup_keys.rs` | which event has a deduplication key, for events in memory |
-//! | `admission/request_ids.rs` | which function has a request id that a caller chose |
-//! | `admission/configurations.rs` | what is set of functions while they run |
+//! | `admission/request_ids.rs` | which function has a chosen request id |
+//! | `admission/configurations.rs` | the functions' configurations, changed while they run |
 //!
 //! The mailbox decides whether it has room, and the store whether it keeps the event (`persistence/append.rs`).
 
@@ -146,7 +146,7 @@ impl Admission {
         self.registry.without_function(self.store.waiting())
     }
 
-    /// Changes what is set of a function, and returns the result of `change`.
+    /// Changes a function's configuration, and returns the result of `change`.
     pub(crate) async fn configure<T, E: From<ConfigureError>>(
         &self,
         function: &str,
@@ -227,7 +227,7 @@ impl Admission {
         Ok(taken)
     }
 
-    /// Gives back the ids that were chosen for what the mailbox refused, and returns the error.
+    /// Gives back the chosen ids of events that the mailbox refused, and returns the error.
     fn refused(
         &self,
         mailbox: &Mailbox,

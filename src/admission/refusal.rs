@@ -34,7 +34,7 @@ pub(super) fn keys_full(mailbox: &Mailbox, next: Option<Duration>) -> InvokeErro
     }
 }
 
-/// Returns the error for what a mailbox refused. `chosen_id` is the request id that the caller chose, if it did.
+/// Returns the error for an event that a mailbox refused. `chosen_id` is the request id that the caller chose, if it did.
 pub(super) fn refusal(
     mailbox: &Mailbox,
     refused: RefusalReason,

@@ -1,7 +1,7 @@
 //! The request ids that callers chose. They don't contain the function's number, so they are looked up here.
 //!
 //! An id belongs to one function at a time, from before its event is admitted until the mailbox has forgotten it. A mailbox
-//! reports what it has forgotten when it is asked, so an id may stand here for a while after its event is gone.
+//! reports forgotten ids when it is asked, so an id may stand here for a while after its event is gone.
 
 use dashmap::DashMap;
 use dashmap::mapref::entry;

@@ -182,7 +182,7 @@ impl Client {
             .collect()
     }
 
-    /// Pauses a function: nothing is lost, nothing starts, and what runs goes on. Calls are refused meanwhile. Returns whether
+    /// Pauses a function: no event is lost, no run starts, and runs under way go on. Calls are refused meanwhile. Returns whether
     /// the function is known. The pause lasts until [`resume`](Self::resume) or the end of the process;
     /// [`Configuration::paused`] outlives that, with a store.
     pub fn pause(&self, function: &str) -> bool {

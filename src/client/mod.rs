@@ -1,7 +1,7 @@
 //! The client: invokes functions, and sees and changes events and functions, from any thread.
 //!
 //! A client is a handle. Each file adds the methods of one theme: `client/invoke.rs`, `client/events.rs`,
-//! `client/functions.rs`, `client/dead_letters.rs`, `client/stats.rs`. What a client does is decided in `admission/mod.rs`.
+//! `client/functions.rs`, `client/dead_letters.rs`, `client/stats.rs`. The decisions are made in `admission/mod.rs`.
 
 mod call;
 pub(crate) mod dead_letters;

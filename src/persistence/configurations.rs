@@ -7,7 +7,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::function::configuration::Configuration;
 
 impl StoreLink {
-    /// Returns what the store has: by function name, none without a store.
+    /// Returns the configurations in the store, by function name. None without a store.
     pub(crate) async fn configurations(
         &self,
     ) -> Result<BTreeMap<String, Configuration>, StoreError> {
@@ -26,7 +26,7 @@ impl StoreLink {
         })
     }
 
-    /// Has the store keep these in place of what it has; durable when it returns. Does nothing without a store.
+    /// Replaces the configurations in the store; durable when it returns. Does nothing without a store.
     pub(crate) async fn keep_configurations(
         &self,
         all: &BTreeMap<String, Configuration>,

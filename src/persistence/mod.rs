@@ -8,7 +8,7 @@
 //!  worker, supervisor, client ── settle ──▶ store           fire-and-forget: it returns at once
 //! ```
 //!
-//! A store is foreign code. What it refuses is counted and logged. A panic in it counts as a refusal, and the thread that
+//! A store is foreign code. Its refusals are counted and logged. A panic in it counts as a refusal, and the thread that
 //! called it goes on. Which function has an event, and whether an event may still be accepted, admission decides.
 
 pub(crate) mod append;
@@ -34,8 +34,8 @@ use crate::persistence::crash_marks::{CrashMark, CrashMarkNumbers};
 use crate::store::{EventStore, Health, Reply};
 use crate::telemetry::{self, Outage};
 
-/// The way to the runtime's store, if it has one. Without a store, nothing is appended, and every question has the empty
-/// answer.
+/// The way to the runtime's store, if it has one. Without a store, nothing is appended, and every question has an empty
+/// result.
 #[derive(Clone)]
 pub(crate) struct StoreLink {
     link: Option<Arc<Link>>,

@@ -1,6 +1,6 @@
 //! The builder: how a runtime is put together, checked and started.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::admission::Admission;
 use crate::admission::checks::Limits;
 use crate::base::clock::Clock;
 use crate::base::time::Time;
+use crate::error::BuildError;
 #[cfg(feature = "disk")]
 use crate::error::StoreError;
-use crate::error::{BuildError, Fault};
 use crate::event::Durability;
 use crate::function::Function;
 use crate::function::arn::Identity;
@@ -33,18 +33,18 @@ use crate::telemetry::logs::Logs;
 /// The settings of a runtime. Nothing is checked or started before [`start`](Self::start).
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
-    functions: Vec<Function>,
-    arbiters: Option<usize>,
-    blocked_after: Duration,
-    limits: Limits,
-    identity: Identity,
-    dead_letters: DeadLetterBounds,
+    pub(super) functions: Vec<Function>,
+    pub(super) arbiters: Option<usize>,
+    pub(super) blocked_after: Duration,
+    pub(super) limits: Limits,
+    pub(super) identity: Identity,
+    pub(super) dead_letters: DeadLetterBounds,
     on_dead_letter: Vec<Subscribe>,
     destinations: HashMap<String, Destination>,
     logs: Option<Logs>,
     store: Option<StoreSource>,
     durability: Durability,
-    deaths_max: u32,
+    pub(super) deaths_max: u32,
     simulated: Option<Clock>,
 }
 
@@ -349,99 +349,6 @@ impl Builder {
             blocked_after: (!is_simulated).then_some(self.blocked_after),
         })
     }
-
-    /// Returns all faults of the settings.
-    fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> = self.functions.iter().flat_map(Function::faults).collect();
-        faults.extend(self.identity.faults());
-        faults.extend(self.faulty_names());
-        faults.extend(self.faulty_former_names());
-        faults.extend(self.faulty_bounds());
-        faults
-    }
-
-    /// Returns a fault for each function whose name an earlier one has.
-    fn faulty_names(&self) -> impl Iterator<Item = Fault> {
-        let mut seen = HashSet::new();
-        let functions = self.functions.iter();
-        let doubles = functions.filter(move |function| !seen.insert(&function.name));
-        doubles.map(|function| Fault {
-            function: function.name.to_string(),
-            field: "name",
-            problem: "is given to two functions: give each its own".to_owned(),
-        })
-    }
-
-    /// Returns a fault for each former name that another function has or had.
-    fn faulty_former_names(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        for function in &self.functions {
-            for former in &function.former {
-                let others = self.functions.iter().filter(|other| {
-                    other.name != function.name
-                        && (other.name == *former || other.former.contains(former))
-                });
-                faults.extend(others.map(|other| Fault {
-                    function: function.name.to_string(),
-                    field: "formerly",
-                    problem: format!("`{former}` is, or was, the name of function `{}`: only one can have what is kept under it", other.name),
-                }));
-            }
-        }
-        faults
-    }
-
-    fn faulty_bounds(&self) -> impl Iterator<Item = Fault> {
-        let (limits, idempotency) = (&self.limits, &self.limits.idempotency);
-        let checks = [
-            (
-                "arbiters",
-                self.arbiters == Some(0),
-                "is 0: workers need at least one",
-            ),
-            (
-                "blocked_after",
-                self.blocked_after < Duration::from_millis(10),
-                "is below 10 ms: the watch would do nothing else",
-            ),
-            (
-                "event_payload_max",
-                limits.event_payload_max == 0,
-                "is 0: no event would fit",
-            ),
-            (
-                "call_payload_max",
-                limits.call_payload_max == 0,
-                "is 0: no call would fit",
-            ),
-            (
-                "headers_max",
-                limits.headers_max < 256,
-                "is below 256: a trace header with its lineage would not fit",
-            ),
-            (
-                "idempotency_max",
-                idempotency.records_max == 0 || idempotency.bytes_max == 0,
-                "is 0: no key would be remembered",
-            ),
-            (
-                "dead_letters",
-                self.dead_letters.letters_max == 0,
-                "keeps no letter: give it room for at least one",
-            ),
-            (
-                "process_deaths_max",
-                self.deaths_max == 0,
-                "is 0: no event would ever run",
-            ),
-        ];
-        let faulty = checks.into_iter().filter(|(_, is_faulty, _)| *is_faulty);
-        faulty.map(|(field, _, problem)| Fault {
-            function: String::new(),
-            field,
-            problem: problem.to_owned(),
-        })
-    }
 }
 
 /// The parts of a runtime, before its functions are registered.
@@ -472,8 +379,8 @@ fn link(
     (clock, link)
 }
 
-/// Takes over what an earlier process left in the store, before any function is registered: configurations, also those
-/// under former names, and results of executions.
+/// Takes over configurations, also those under former names, and results of executions that an earlier process left in the
+/// store, before any function is registered.
 async fn recover(admission: &Admission, functions: &[Function]) -> Result<(), BuildError> {
     let Admission {
         registry,

@@ -9,6 +9,7 @@
 //! `runtime/serving.rs`. `runtime/host.rs` owns the thread on which a runtime lives.
 
 mod builder;
+mod faults;
 mod host;
 mod serving;
 mod shutdown;

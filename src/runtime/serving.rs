@@ -88,7 +88,7 @@ impl Runtime {
     }
 
     async fn listen(&self) -> Signals {
-        // Signals need a reactor; the runtime's own thread has one, whatever the caller runs on.
+        // Signals need a reactor: the caller's executor may not have one, the runtime's thread does.
         let listening = self.parts.host.run(async { Signals::listen() }).await;
         listening.unwrap_or_else(Signals::none)
     }

@@ -1,4 +1,4 @@
-//! The end of a runtime: what runs may finish within a grace period, and a report names what did not.
+//! The end of a runtime: running events may finish within a grace period, and a report names the unfinished ones.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -110,7 +110,8 @@ impl Parts {
         }
     }
 
-    /// Lets what runs finish, and with `Drain::Ready` what is ready, until the grace period is over or `hurry` ends it.
+    /// Waits for running events to finish, with `Drain::Ready` for ready ones too, until the grace period is over or `hurry`
+    /// ends it.
     async fn drain(&self, mailboxes: &[Arc<Mailbox>], shutdown: Shutdown) {
         if shutdown.drain == Drain::InFlight {
             mailboxes
