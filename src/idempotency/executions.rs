@@ -119,36 +119,12 @@ impl Executions {
         now: Time,
     ) -> Acquisition {
         self.sweep(now);
-        match self.records.get(key) {
-            Some(Record {
-                owner,
-                state: ExecutionState::InProgress { until },
-                ..
-            }) if *until >= now => {
-                return Acquisition::InProgress {
-                    owner: *owner,
-                    until: *until,
-                };
-            }
-            Some(Record {
-                owner,
-                validated: first,
-                state: ExecutionState::Completed { result, expires },
-            }) if *expires >= now => {
-                if first.zip(validated).is_some_and(|(a, b)| a != b) {
-                    return Acquisition::Mismatch {
-                        first: owner.request_id,
-                    };
-                }
-                let result = result.clone();
-                return Acquisition::Completed { result };
-            }
-            Some(_) => {}
-            None => {
-                if let Some(full) = self.full() {
-                    return Acquisition::Full(full);
-                }
-            }
+        let unavailable = match self.records.get(key) {
+            Some(record) => record.outcome_for(validated, now),
+            None => self.full().map(Acquisition::Full),
+        };
+        if let Some(outcome) = unavailable {
+            return outcome;
         }
         let record = Record {
             owner,
@@ -266,6 +242,33 @@ impl Executions {
         if let Some((key, record)) = self.records.remove_entry(key) {
             self.bytes -= record.bytes();
             self.ends.remove(&(record.end(), key));
+        }
+    }
+}
+
+impl Record {
+    /// Returns the outcome for another attempt's request; `None` if the lease or the result has expired.
+    fn outcome_for(&self, validated: Option<Digest>, now: Time) -> Option<Acquisition> {
+        match &self.state {
+            ExecutionState::InProgress { until } if *until >= now => {
+                Some(Acquisition::InProgress {
+                    owner: self.owner,
+                    until: *until,
+                })
+            }
+            ExecutionState::Completed { result, expires } if *expires >= now => {
+                let differs = |(first, other)| first != other;
+                Some(if self.validated.zip(validated).is_some_and(differs) {
+                    Acquisition::Mismatch {
+                        first: self.owner.request_id,
+                    }
+                } else {
+                    Acquisition::Completed {
+                        result: result.clone(),
+                    }
+                })
+            }
+            _ => None,
         }
     }
 }

@@ -274,6 +274,118 @@ enum Plain {
     Done { by: u8, expires: u32 },
 }
 
+/// The table, and the model that it is compared with.
+struct Comparison {
+    executions: Executions,
+    records_max: usize,
+    plain: BTreeMap<u8, Plain>,
+    completed: Vec<Completed>,
+    now: u32,
+}
+
+impl Comparison {
+    fn acquire(&mut self, n: u8, by: u8, until: u32) -> Result<(), TestCaseError> {
+        let (now, known) = (self.now, self.plain.get(&n).copied());
+        match (self.executions.acquires(n, by, until, now), known) {
+            (Acquisition::Leased, known) => {
+                let free = match known {
+                    None => true,
+                    Some(Plain::Running { until, .. }) => until < now,
+                    Some(Plain::Done { expires, .. }) => expires < now,
+                };
+                prop_assert!(free, "{known:?} at {now}");
+                self.plain.insert(n, Plain::Running { by, until });
+            }
+            (
+                Acquisition::InProgress { owner: o, until: u },
+                Some(Plain::Running { by, until }),
+            ) => {
+                prop_assert_eq!((o, u), (owner(by), at(until)));
+                prop_assert!(until >= now);
+            }
+            (Acquisition::Completed { result }, Some(Plain::Done { by, expires })) => {
+                prop_assert_eq!(result.unwrap().read::<u8>().unwrap(), by);
+                prop_assert!(expires >= now);
+            }
+            (Acquisition::Full(_), _) => {
+                let live = self.plain.values().filter(|p| match p {
+                    Plain::Running { until, .. } => until + 3_600 >= now,
+                    Plain::Done { expires, .. } => *expires >= now,
+                });
+                prop_assert!(live.count() >= self.records_max);
+            }
+            other => prop_assert!(false, "{other:?} at {now}"),
+        }
+        Ok(())
+    }
+
+    /// Renews, completes or releases.
+    fn change(&mut self, op: Op, n: u8, by: u8, until: u32) -> Result<(), TestCaseError> {
+        let (now, known) = (self.now, self.plain.get(&n).copied());
+        let before = self.executions.all();
+        // The table evicts a record an hour after its lease; the model never does, so they can't be compared then.
+        let evicted = matches!(known, Some(Plain::Running { until, .. }) if until + 3_600 < now);
+        let owned = matches!(known, Some(Plain::Running { by: b, .. }) if b == by);
+        let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
+        let table = &mut self.executions;
+        let changed = match op {
+            Op::Renew => table.renew(&key(n), owner(by), at(until)).map(|()| None),
+            Op::Complete => table.completes(n, by, until),
+            _ => table.release(&key(n), owner(by)).map(|()| None),
+        };
+        match (changed, known) {
+            (Ok(completed), Some(Plain::Running { until: had, .. })) => {
+                prop_assert!(owned);
+                prop_assert_eq!(completed.is_some(), matches!(op, Op::Complete));
+                self.completed.extend(completed);
+                let until_max = had.max(until);
+                match op {
+                    Op::Renew => self.plain.insert(
+                        n,
+                        Plain::Running {
+                            by,
+                            until: until_max,
+                        },
+                    ),
+                    Op::Complete => self.plain.insert(n, Plain::Done { by, expires: until }),
+                    _ => self.plain.remove(&n),
+                };
+            }
+            (Ok(completed), _) => {
+                prop_assert!(completed.is_none());
+                prop_assert!(done && matches!(op, Op::Complete));
+                prop_assert_eq!(&self.executions.all(), &before);
+            }
+            (Err(Fenced), _) => {
+                let late = evicted || (done && !matches!(op, Op::Complete));
+                // An expired result may have been evicted.
+                let expired = matches!(known, Some(Plain::Done { expires, .. }) if expires < now);
+                prop_assert!(!owned && !done || late || expired, "{known:?} at {now}");
+                prop_assert_eq!(&self.executions.all(), &before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores the completed executions in a new table, which must have all results.
+    fn restore(self) -> Result<(), TestCaseError> {
+        let mut again = table(self.records_max, 1_000);
+        self.completed
+            .into_iter()
+            .for_each(|completed| again.restore(completed));
+        again.check();
+        for (n, known) in self.plain {
+            if let Plain::Done { by, expires } = known
+                && expires >= self.now
+            {
+                let acquired = again.acquires(n, 9, self.now, self.now);
+                prop_assert_eq!(reads(&acquired), Some(by));
+            }
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     /// A key has at most one owner at any time, a result stays the same until it expires, a fenced attempt changes nothing,
     /// and restoring the completed executions gives all results again.
@@ -282,88 +394,22 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..80),
         records_max in 1..6_usize,
     ) {
-        let mut executions = table(records_max, 1_000);
-        let mut plain: BTreeMap<u8, Plain> = BTreeMap::new();
-        let mut kept = Vec::new();
-        let mut now = 0;
+        let mut comparison = Comparison {
+            executions: table(records_max, 1_000),
+            records_max,
+            plain: BTreeMap::new(),
+            completed: Vec::new(),
+            now: 0,
+        };
         for (op, n, by, span, wait) in ops {
-            now += wait;
-            let known = plain.get(&n).copied();
-            let until = now + span;
-            let before = executions.all();
-            // The table evicts a record an hour after its lease; the model never does, so they can't be compared then.
-            let forgotten = matches!(known, Some(Plain::Running { until, .. }) if until + 3_600 < now);
-            let owned = matches!(known, Some(Plain::Running { by: b, .. }) if b == by);
-            let done = matches!(known, Some(Plain::Done { by: b, .. }) if b == by);
+            comparison.now += wait;
+            let until = comparison.now + span;
             match op {
-                Op::Acquire => match (executions.acquires(n, by, until, now), known) {
-                    (Acquisition::Leased, known) => {
-                        let free = match known {
-                            None => true,
-                            Some(Plain::Running { until, .. }) => until < now,
-                            Some(Plain::Done { expires, .. }) => expires < now,
-                        };
-                        prop_assert!(free, "{known:?} at {now}");
-                        plain.insert(n, Plain::Running { by, until });
-                    }
-                    (Acquisition::InProgress { owner: o, until: u }, Some(Plain::Running { by, until })) => {
-                        prop_assert_eq!((o, u), (owner(by), at(until)));
-                        prop_assert!(until >= now);
-                    }
-                    (Acquisition::Completed { result }, Some(Plain::Done { by, expires })) => {
-                        prop_assert_eq!(result.unwrap().read::<u8>().unwrap(), by);
-                        prop_assert!(expires >= now);
-                    }
-                    (Acquisition::Full(_), _) => {
-                        let live = plain.values().filter(|p| match p {
-                            Plain::Running { until, .. } => until + 3_600 >= now,
-                            Plain::Done { expires, .. } => *expires >= now,
-                        });
-                        prop_assert!(live.count() >= records_max);
-                    }
-                    other => prop_assert!(false, "{other:?} at {now}"),
-                },
-                Op::Renew | Op::Complete | Op::Release => {
-                    let changed = match op {
-                        Op::Renew => executions.renew(&key(n), owner(by), at(until)).map(|()| None),
-                        Op::Complete => executions.completes(n, by, until),
-                        _ => executions.release(&key(n), owner(by)).map(|()| None),
-                    };
-                    match (changed, known) {
-                        (Ok(completed), Some(Plain::Running { until: had, .. })) => {
-                            prop_assert!(owned);
-                            prop_assert_eq!(completed.is_some(), matches!(op, Op::Complete));
-                            kept.extend(completed);
-                            match op {
-                                Op::Renew => plain.insert(n, Plain::Running { by, until: had.max(until) }),
-                                Op::Complete => plain.insert(n, Plain::Done { by, expires: until }),
-                                _ => plain.remove(&n),
-                            };
-                        }
-                        (Ok(completed), _) => {
-                            prop_assert!(completed.is_none());
-                            prop_assert!(done && matches!(op, Op::Complete));
-                            prop_assert_eq!(&executions.all(), &before);
-                        }
-                        (Err(Fenced), _) => {
-                            let late = forgotten || (done && !matches!(op, Op::Complete));
-                            // An expired result may have been evicted.
-                            let swept = matches!(known, Some(Plain::Done { expires, .. }) if expires < now);
-                            prop_assert!(!owned && !done || late || swept, "{known:?} at {now}");
-                            prop_assert_eq!(&executions.all(), &before);
-                        }
-                    }
-                }
+                Op::Acquire => comparison.acquire(n, by, until)?,
+                _ => comparison.change(op, n, by, until)?,
             }
-            executions.check();
+            comparison.executions.check();
         }
-        let mut again = table(records_max, 1_000);
-        kept.into_iter().for_each(|completed| again.restore(completed));
-        again.check();
-        for (n, known) in plain {
-            if let Plain::Done { by, expires } = known && expires >= now {
-                prop_assert_eq!(reads(&again.acquires(n, 9, now, now)), Some(by));
-            }
-        }
+        comparison.restore()?;
     }
 }
