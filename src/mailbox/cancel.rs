@@ -21,7 +21,7 @@ use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervision::Supervision;
 use crate::queue::entry::Ticket;
 
-/// An event that was cancelled, and what is left to do for it.
+/// An event that was cancelled, with the rest of the work for it.
 #[must_use = "a worker that was chosen to be woken is woken by `finish`"]
 pub(crate) struct Cancelled {
     /// If the store has the event: when it was accepted.

@@ -1,4 +1,4 @@
-//! What waits for the release of the mailbox's lock, because it runs code of others: a waker's, a `Drop`, a log subscriber's.
+//! Work that waits for the release of the mailbox's lock, because it runs foreign code: a waker, a `Drop`, a log subscriber.
 
 use tokio::sync::oneshot;
 

@@ -11,7 +11,7 @@ use crate::mailbox::wake;
 /// Most events that may arrive without the mailbox's lock, in a row. The intake holds that many slots.
 pub(super) const GRANT_MAX: u32 = 256;
 
-/// What becomes of the grant when arrivals are enqueued.
+/// The grant after arrivals are enqueued.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Grants {
     /// As many events as arrived may arrive again.

@@ -18,7 +18,7 @@ use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::queue::entry::Ticket;
 use crate::telemetry;
 
-/// What is reported of a function's crashes and threads, and what follows.
+/// Reports of a function's crashes and held threads, and their consequences.
 #[derive(Clone, Copy)]
 pub(crate) struct Health<'a> {
     mailbox: &'a Mailbox,

@@ -42,7 +42,7 @@ impl Drop for MailboxGuard<'_> {
 }
 
 impl Mailbox {
-    /// Takes the lock and enqueues what has arrived in the intake.
+    /// Takes the lock and enqueues the arrivals of the intake.
     pub(super) fn lock(&self) -> MailboxGuard<'_> {
         let mut inner = self.lock_as_is();
         self.enqueue_arrivals(&mut inner, Grants::Renew);

@@ -21,7 +21,7 @@ use crate::queue::entry::Ticket;
 use crate::telemetry;
 
 impl Supervision<'_> {
-    /// Settles a failed attempt. Returns what becomes of its event: a retry, a dead letter, or nothing because a later
+    /// Settles a failed attempt. Returns the consequence for its event: a retry, a dead letter, or nothing because a later
     /// attempt has begun or the event was cancelled.
     pub(crate) fn settle_failure(self, failed: FailedAttempt, now: Time) -> FailureOutcome {
         let mailbox = self.mailbox;

@@ -41,7 +41,7 @@ impl Mailbox {
 
 impl Supervision<'_> {
     /// Brings the workers in line with the work: wakes idle ones, reaps those that were idle for too long, and forgets
-    /// events beyond the retention. Returns what is left for the supervisor to do.
+    /// events beyond the retention. Returns the rest, which the supervisor does itself.
     pub(crate) fn reconcile(self, now: Time) -> SupervisorPlan {
         let mailbox = self.mailbox;
         let rules = mailbox.rules();

@@ -301,7 +301,7 @@ impl Workers {
             .is_some_and(|(_, since)| since.after(SEARCH_MAX) > now)
     }
 
-    /// Returns until when a worker can be relied upon to find what becomes ready; the beginning of time if none searches.
+    /// Returns until when a worker can be relied upon to find a new ready event; the beginning of time if none searches.
     #[inline]
     pub(super) fn searched_until(&self) -> Time {
         let relied = [self.searcher, self.fast].into_iter().flatten();

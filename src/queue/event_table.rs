@@ -45,7 +45,7 @@ impl EventTable {
         }
     }
 
-    /// Returns the stamp of the next event, which tells it from an earlier one with the same chosen id.
+    /// Returns the stamp of the next event, which distinguishes it from an earlier one with the same chosen id.
     pub(super) fn stamp(&mut self) -> u32 {
         self.stamps = self.stamps.wrapping_add(1);
         self.stamps

@@ -1,4 +1,4 @@
-//! Finished events: how long they are remembered, and what is left of them when they are forgotten.
+//! Finished events: how long they are remembered, and their remains after that.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -158,7 +158,7 @@ impl Queue {
         }
     }
 
-    /// Returns how much of the concurrency is in use: what runs, and the calls that are about to.
+    /// Returns how much of the concurrency is in use: running events and calls, and the calls that are ready.
     pub(crate) fn occupied(&self) -> u64 {
         self.counts.executing() + u64::from(self.table.calls.len)
     }
