@@ -20,17 +20,17 @@ use crate::telemetry;
 
 /// Reports of a function's crashes and held threads, and their consequences.
 #[derive(Clone, Copy)]
-pub(crate) struct Health<'a> {
+pub(crate) struct FunctionHealth<'a> {
     mailbox: &'a Mailbox,
 }
 
 impl Mailbox {
-    pub(crate) fn health(&self) -> Health<'_> {
-        Health { mailbox: self }
+    pub(crate) fn health(&self) -> FunctionHealth<'_> {
+        FunctionHealth { mailbox: self }
     }
 }
 
-impl Health<'_> {
+impl FunctionHealth<'_> {
     /// A worker of the function crashed. Decides at once whether the function is held back, so that no further attempt is
     /// spent meanwhile.
     pub(crate) fn crashed(self, crash: Crash, failure: &Failure, now: Time) {

@@ -21,7 +21,7 @@
 //! (`mailbox/deferred.rs`). The locks are always taken in the order mailbox, intake.
 //!
 //! The mailbox offers a separate view to each of its users: [`WorkerHandle`](worker_handle::WorkerHandle) to a worker,
-//! [`Supervision`](supervision::Supervision) and [`Health`](health::Health) to the supervisor,
+//! [`Supervision`](supervision::Supervision) and [`FunctionHealth`](health::FunctionHealth) to the supervisor,
 //! [`MailboxStorage`](overflow::MailboxStorage) to the persistence, [`Lifecycle`](lifecycle::Lifecycle) to the runtime,
 //! [`Inspection`](inspection::Inspection) to clients. Who is woken is decided in `mailbox/wake.rs` alone.
 

@@ -9,6 +9,7 @@ use crate::event::attempt::Attempt;
 use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
+use crate::function::live_settings::Rules;
 use crate::function::retry::{self, FailedEvent, RetryDecision};
 use crate::function::settings::Settings;
 use crate::mailbox::deferred::Deferred;
@@ -41,28 +42,8 @@ impl Supervision<'_> {
             telemetry::superseded(mailbox.name(), ticket.id, ticket.attempt);
             return FailureOutcome::Superseded;
         };
-        let (invocation, first_due) = (slot.kind, slot.first_due);
-        let removed = inner.removed;
-        let side = inner.queue.remember(ticket.slot, attempt.clone());
-        side.uncounted += u32::from(!attempt.failure.counts());
-        let uncounted = side.uncounted;
-        let meta = &side.meta;
-        let own = meta.retry.clone();
-        let facts = FailedEvent {
-            invocation,
-            policy: &own.unwrap_or_else(|| rules.retry(meta)),
-            kind: attempt.failure.kind,
-            directive: attempt.failure.directive,
-            counted: ticket.attempt - uncounted,
-            uncounted,
-            first_due,
-            age_max: meta
-                .event_age_max
-                .unwrap_or_else(|| rules.event_age_max(meta)),
-            removed,
-            chance,
-        };
-        let decision = retry::after_failure(&facts, now);
+        let first_due = slot.first_due;
+        let (decision, uncounted) = inner.decide_retry(ticket, &attempt, rules, chance, now);
         inner.count_failure(&attempt, first_due, started);
         let (outcome, payload) = match decision {
             RetryDecision::FailCall => {
@@ -136,6 +117,40 @@ impl Inner {
             self.report_outcome(ticket.id, || outcome.clone());
         }
         (Some(payload), self.survived(settings, name))
+    }
+
+    /// Adds the failed attempt to the event's history. Returns whether the event runs again, and how many of its failures
+    /// don't count.
+    fn decide_retry(
+        &mut self,
+        ticket: Ticket,
+        attempt: &Attempt,
+        rules: Rules<'_>,
+        chance: f64,
+        now: Time,
+    ) -> (RetryDecision, u32) {
+        let slot = &self.queue.table[ticket.slot];
+        let (invocation, first_due) = (slot.kind, slot.first_due);
+        let side = self.queue.remember(ticket.slot, attempt.clone());
+        side.uncounted += u32::from(!attempt.failure.counts());
+        let uncounted = side.uncounted;
+        let meta = &side.meta;
+        let own = meta.retry.clone();
+        let facts = FailedEvent {
+            invocation,
+            policy: &own.unwrap_or_else(|| rules.retry(meta)),
+            kind: attempt.failure.kind,
+            directive: attempt.failure.directive,
+            counted: ticket.attempt - uncounted,
+            uncounted,
+            first_due,
+            age_max: meta
+                .event_age_max
+                .unwrap_or_else(|| rules.event_age_max(meta)),
+            removed: self.removed,
+            chance,
+        };
+        (retry::after_failure(&facts, now), uncounted)
     }
 
     fn schedule_retry(
