@@ -116,7 +116,8 @@ impl Configuration {
     }
 
     /// Has AWS's API show another revision of the function itself from now on.
-    #[cfg(feature = "http")] // revisions are those of AWS's API
+    // Revisions are AWS's API's.
+    #[cfg(feature = "http")]
     pub(crate) fn revise(&mut self, now: SystemTime) {
         self.modified_at = Some(now);
         // A function with a policy has that one's revision.

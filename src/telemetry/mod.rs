@@ -1,6 +1,6 @@
 //! Every span, log line and figure, each under one name: the other folders log through the functions of this one.
 //!
-//! Log lines stand by theme in the `*_log.rs` files, figures in `stats.rs`. The logs that users read by request id, as AWS
+//! Log lines stand by theme in the files that end in `_log`, figures in `stats.rs`. The logs that users read by request id, as AWS
 //! shows them, are in `logs/mod.rs`.
 
 mod attempt_span;

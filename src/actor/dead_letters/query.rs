@@ -23,8 +23,8 @@ impl Handler<Get> for DeadLetterQueue {
     }
 }
 
-// The HTTP API alone finds by id and filter: what the caller may see.
 /// As [`Get`], among the letters of the id that the filter matches.
+// The HTTP API alone finds by id and filter: its callers may not see all letters.
 #[cfg(feature = "http")]
 #[derive(Debug, Message)]
 #[rtype(result = "Option<DeadLetter>")]

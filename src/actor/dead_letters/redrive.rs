@@ -57,8 +57,8 @@ impl Redrive {
         Self::of(RedriveTarget::All(filter))
     }
 
-    // The HTTP API alone redrives by id and filter: what the caller may redrive.
     /// One letter, among those of the id that the filter matches.
+    // The HTTP API alone redrives by id and filter: its callers may not redrive all letters.
     #[cfg(feature = "http")]
     pub(crate) fn one_of(id: RequestId, filter: Filter) -> Self {
         Self::of(RedriveTarget::One(id, filter))
