@@ -40,7 +40,7 @@ impl LossGuard {
 impl Drop for LossGuard {
     fn drop(&mut self) {
         // An orderly shutdown closes admission before it stops the actors.
-        if !self.released && self.admission.desert() {
+        if !self.released && self.admission.close_for_good() {
             telemetry::control_plane_lost(self.actor, self.function.as_ref());
         }
     }

@@ -267,7 +267,7 @@ impl Admission {
 
     /// Closes the door for good: no actor is behind it any more. Callers that wait for the end of an event learn that it
     /// won't come. Returns `false` if it was closed for good already.
-    pub(crate) fn desert(&self) -> bool {
+    pub(crate) fn close_for_good(&self) -> bool {
         let news = self.close(DoorState::Gone);
         if news {
             self.registry

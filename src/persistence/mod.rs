@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A store is foreign code. Its refusals are counted and logged. A panic in it counts as a refusal, and the thread that
-//! called it goes on. Which function has an event, and whether an event may still be accepted, admission decides.
+//! called it goes on. Admission decides which function has an event, and whether an event may still be accepted.
 
 pub(crate) mod append;
 mod configurations;

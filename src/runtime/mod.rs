@@ -92,7 +92,7 @@ impl Parts {
     }
 
     fn stop(&self) {
-        self.entrance.admission.desert();
+        self.entrance.admission.close_for_good();
         self.host.stop();
     }
 }
