@@ -136,7 +136,7 @@ impl Queue {
         })
     }
 
-    /// Returns how many events could be taken now, at least (due ones count as one).
+    /// Returns how many events could be taken now, at most: as soon as one delayed event is due, all of them count.
     pub(crate) fn takeable(&mut self, now: Time) -> u64 {
         if self.paused {
             return 0;
