@@ -152,7 +152,7 @@ pub enum ConfigureError {
         function: String,
     },
     /// Correct the settings that they name. All faults are listed.
-    #[error("{}", Faults(.0))]
+    #[error("{}", FaultList(.0))]
     Settings(Vec<Fault>),
     /// Reserve less, or raise [`Builder::concurrent_executions_max`](crate::Builder::concurrent_executions_max) (CFG-27).
     #[error(
@@ -232,7 +232,7 @@ pub enum BuildError {
     #[error("the machine has no thread for the runtime: {0}")]
     Thread(String),
     /// Correct each of them.
-    #[error("{}", Faults(.0))]
+    #[error("{}", FaultList(.0))]
     Settings(Vec<Fault>),
     /// The function to remove is not registered.
     #[error("function `{0}` is not registered")]
@@ -275,9 +275,9 @@ impl fmt::Display for Fault {
     }
 }
 
-struct Faults<'a>(&'a [Fault]);
+struct FaultList<'a>(&'a [Fault]);
 
-impl fmt::Display for Faults<'_> {
+impl fmt::Display for FaultList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} faulty settings", self.0.len())?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))

@@ -42,9 +42,9 @@ impl fmt::Debug for DataKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::aead::{NONCE_BYTES, TAG_BYTES, key_bytes};
-    use super::super::encoding;
     use super::*;
+    use crate::store::encryption::aead::{NONCE_BYTES, TAG_BYTES, key_bytes};
+    use crate::store::encryption::encoding;
 
     const PLAIN: &[u8] = br#"{"iban":"DE89 3704 0044 0532 0130 00"}"#;
 

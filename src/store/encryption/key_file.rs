@@ -159,9 +159,9 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KeyVariable;
-    use super::super::encoding;
     use super::*;
+    use crate::store::encryption::KeyVariable;
+    use crate::store::encryption::encoding;
 
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff";
     const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv8=";

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::atomic_file;
-use super::super::file_error;
-use super::super::files::{Files, Folder};
-use super::super::recovery;
-use super::super::settings::Disk;
-use super::super::verify::verify_files;
 use super::report::Salvage;
 use super::segment::SalvagedSegment;
 use super::source::SalvageSource;
 use crate::error::StoreError;
+use crate::store::disk::atomic_file;
+use crate::store::disk::file_error;
+use crate::store::disk::files::{Files, Folder};
+use crate::store::disk::recovery;
+use crate::store::disk::settings::Disk;
+use crate::store::disk::verify::verify_files;
 
 impl Disk {
     /// Saves the readable part of this folder into the folder `into`, and returns a report of both parts: the way out when

@@ -1,6 +1,6 @@
 //! The report of a salvage.
 
-use super::super::verify::Verification;
+use crate::store::disk::verify::Verification;
 
 /// The result of a [`Disk::salvage`](crate::Disk::salvage).
 #[derive(Clone, Debug, PartialEq, Eq)]

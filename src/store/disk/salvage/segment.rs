@@ -1,15 +1,15 @@
 //! One segment of a salvage: its readable frames, and the parts that are lost.
 
-use super::super::file_error;
-use super::super::files::Files;
-use super::super::frame::{self, FramePlace};
-use super::super::header::{self, HEADER};
-use super::super::loaded_segment::LoadedSegment;
-use super::super::record::{LogRecord, Opened, RecordError};
-use super::super::segment_file;
 use super::report::Lost;
 use super::source::SalvageSource;
 use crate::error::StoreError;
+use crate::store::disk::file_error;
+use crate::store::disk::files::Files;
+use crate::store::disk::frame::{self, FramePlace};
+use crate::store::disk::header::{self, HEADER};
+use crate::store::disk::loaded_segment::LoadedSegment;
+use crate::store::disk::record::{LogRecord, Opened, RecordError};
+use crate::store::disk::segment_file;
 
 /// A segment on its way into the copy.
 pub(super) struct SalvagedSegment {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::super::atomic_file;
-use super::super::cipher::{KEYS, Ring};
-use super::super::claimed_ring;
-use super::super::configuration;
-use super::super::files::Files;
-use super::super::loaded_segment::LoadedSegment;
-use super::super::record::Opened;
-use super::super::segment_file;
 use super::report::{Lost, lost_file};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::store::disk::atomic_file;
+use crate::store::disk::cipher::{KEYS, Ring};
+use crate::store::disk::claimed_ring;
+use crate::store::disk::configuration;
+use crate::store::disk::files::Files;
+use crate::store::disk::loaded_segment::LoadedSegment;
+use crate::store::disk::record::Opened;
+use crate::store::disk::segment_file;
 
 /// The damaged folder before its records are read.
 pub(super) struct SalvageSource {

@@ -98,7 +98,7 @@ fn emptied_segments_are_whole_and_salvaged_without_a_loss() {
     virtual_time(|| is_whole_and_salvaged(&tiny(4_096)));
 }
 
-#[cfg(feature = "encryption")]
+#[cfg(feature = "encryption")] // encrypts its folder
 #[test]
 fn emptied_segments_of_an_encrypted_folder_are_salvaged_too() {
     use crate::store::encryption::KeyFile;
@@ -110,7 +110,7 @@ fn emptied_segments_of_an_encrypted_folder_are_salvaged_too() {
     });
 }
 
-#[cfg(feature = "encryption")]
+#[cfg(feature = "encryption")] // encrypts its folder
 #[test]
 fn keys_can_be_rotated_on_a_full_disk() {
     use crate::store::encryption::KeyFile;

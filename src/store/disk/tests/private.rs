@@ -20,7 +20,7 @@ fn files_and_folder_are_private_to_their_owner() {
     fs::create_dir(parent.path().join("deep")).unwrap();
     let before = mode(&parent.path().join("deep"));
     let disk = Disk::new(&path).segment_bytes(1);
-    #[cfg(feature = "encryption")]
+    #[cfg(feature = "encryption")] // with it, the file `keys` is checked too
     let disk = {
         let key = parent.path().join("master.key");
         disk.encrypted_with(crate::store::encryption::KeyFile::generate(&key).unwrap())

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::super::{append, at, due, event, filler, settle_success};
 use super::fate::{GONE, fate, letter, mark, pending};
 use super::state::{FUNCTIONS, Story, World};
 use crate::error::StoreErrorKind;
@@ -16,6 +15,7 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::event::retry_policy::RetryPolicy;
 use crate::event::{Deduplicate, Durability};
+use crate::store::disk::tests::{append, at, due, event, filler, settle_success};
 use crate::store::{Appended, CRASH_MARK_EVENTS_MAX, EventStore, Settled, Settlement, StoredEvent};
 
 impl World {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 
-use super::super::{ask, at, event, fetch, keep, kill, open};
 use super::fate::{GONE, dead, deathless, known, mark, pending};
 use super::state::{After, FAR, FUNCTIONS, Story, World};
 use crate::error::StoreError;
@@ -12,6 +11,7 @@ use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::disk::DiskStore;
 use crate::store::disk::simulated::SimulatedFolder;
+use crate::store::disk::tests::{ask, at, event, fetch, keep, kill, open};
 use crate::store::{EventStore, KnownState};
 
 impl World {

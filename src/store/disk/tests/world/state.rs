@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::super::{ask, forgetful, open};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
 use crate::store::disk::simulated::SimulatedFolder;
+use crate::store::disk::tests::{ask, forgetful, open};
 use crate::store::disk::{Disk, DiskStore};
 use crate::store::{EventStore, Health, Reply, Retained, StoredEvent};
 
