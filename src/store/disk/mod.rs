@@ -43,6 +43,31 @@
 //! file, and an end that was not in order (`log.rs`). `verify.rs` inspects a folder that is refused, and `salvage/mod.rs` saves
 //! its readable events into another folder.
 //!
+//! # Why it is our own
+//!
+//! The same runtime ran on three stores behind the same trait in the same run: on this one, and on fjall (a log-structured
+//! merge tree) and redb (a B-tree) under a small store with group commit. Each receipt waits for a sync of the disk. The
+//! small store does less than this one (no retries, dead letters, results, keys, crash marks or recovery), so the rates of
+//! the databases are upper bounds. `cd benches/peers && cargo run --release --bin embedded` repeats it.
+//!
+//! Provisional medians of five interleaved rounds on a busy 2-core VM, payloads of 512 bytes, a backlog of 200,000 events:
+//!
+//! | work | this store | fjall 3.1 | redb 4.6 |
+//! |---|---:|---:|---:|
+//! | accept, run and settle, 1 caller: events/s | 640 | 595 | 454 |
+//! | the same, 64 callers | 17,093 | 11,782 | 17,956 |
+//! | the same, 1,024 callers | 74,573 | 26,830 | 50,107 |
+//! | backlog: accept, events/s | 82,357 | 66,433 | 53,939 |
+//! | backlog: fetch, run and settle, events/s | 227,175 | 82,594 | 131,572 |
+//! | bytes on disk for each waiting event | 579 | 872 | 598 |
+//! | bytes on disk for each settled event | 70 | 1,096 | 559 |
+//!
+//! With one caller, every store waits for the disk. With 1,024 callers, and when a backlog drains, this store is ahead of
+//! both; with 64 callers redb is level with it. A queue needs less than sorted keys give: this store writes an event once and
+//! its settlement as some 50 bytes, and reads a backlog in the order of the log. The databases also keep their keys in order,
+//! and delete each settled event by another write. The price of this store is the code in this folder, and its own tests of
+//! crashes, power cuts and damage.
+//!
 #![doc = include_str!("folder.md")]
 
 mod atomic_file;
