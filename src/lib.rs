@@ -6,7 +6,7 @@
 //!
 //! # The promise
 //!
-//! - An accepted event ends in exactly one way: succeeded, dead, cancelled, or still pending. The [`Ledger`] of a
+//! - An accepted event is in exactly one state: pending, succeeded, dead or cancelled. The [`Ledger`] of a
 //!   function counts them: `accepted = succeeded + dead + cancelled + pending`, at every moment.
 //! - All refusals happen before anything is kept, and each [`InvokeError`] says how to react.
 //! - Errors, panics, timeouts and crash loops stay inside their function.

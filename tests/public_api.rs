@@ -337,7 +337,5 @@ fn shown(tokens: &impl ToTokens) -> String {
     while text.contains("  ") {
         text = text.replace("  ", " ");
     }
-    text.replace(",)", ")")
-        .replace("-> (", "-> (")
-        .replace("|(", "| (")
+    text.replace(",)", ")").replace("|(", "| (")
 }

@@ -1,7 +1,7 @@
 //! The result of an attempt, passed on: the mailbox settles it, the store keeps it, the log reports it, the
 //! destination gets its record.
 //!
-//! A failure goes to the supervisor, which asks `function/retry.rs`; nothing is decided here.
+//! A failure goes to the supervisor, which asks `function/retry_decision.rs`; nothing is decided here.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The supervisor: the actor that owns a function's life. It starts workers on demand, gets every failure, and sends events
 //! without further retries to the dead-letter queue. It carries decisions out; they are made in pure files
-//! (`function/retry.rs`, `function/crash_loop.rs`) and under the mailbox's lock.
+//! (`function/retry_decision.rs`, `function/crash_loop.rs`) and under the mailbox's lock.
 //!
 //! All functions' supervisors share an arbiter, so each message does bounded work (`work_budget.rs`): many dead letters and many
 //! new workers come in pieces.

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::refusal::keys_full;
 use crate::base::expiring_map::ExpiringMap;
 use crate::base::time::Time;
+use crate::error::InvokeError;
 use crate::event::request_id::RequestId;
+use crate::event::{Deduplicate, Durability, Receipt};
+use crate::mailbox::Mailbox;
 
 #[derive(Debug, Default)]
 pub(crate) struct DedupKeys {
@@ -66,6 +70,25 @@ impl DedupKeys {
     pub(crate) fn forget(&mut self, function: u32) {
         self.counts.remove(&function);
         self.holders.retain(|(other, _)| *other != function);
+    }
+}
+
+/// Returns the result of an event that can't have its key: the receipt of the event that has the key, or an error. `None`
+/// if the key is free.
+pub(super) fn without_key(
+    keys: &mut DedupKeys,
+    mailbox: &Mailbox,
+    wanted: &Deduplicate,
+    now: Time,
+) -> Option<Result<Receipt, InvokeError>> {
+    let keys_max = mailbox.settings().deduplication_keys_max;
+    match keys.holder(mailbox.number, &wanted.key, keys_max, now) {
+        KeyHolder::Free => None,
+        KeyHolder::Event(first) => {
+            let receipt = Receipt::new(first, Durability::Memory, now);
+            Some(Ok(receipt.duplicate()))
+        }
+        KeyHolder::Full(next) => Some(Err(keys_full(mailbox, Some(next.since(now))))),
     }
 }
 

@@ -7,15 +7,14 @@ use tokio::sync::oneshot;
 
 use super::Admission;
 use super::checks::{check_call, serialisable};
-use super::dedup_keys::{DedupKeys, KeyHolder};
+use super::dedup_keys::without_key;
 use super::receipts::{AcceptedCall, Admitting, Receipts};
 use super::refusal::{keys_full, refusal, unknown};
-use crate::base::time::Time;
 use crate::error::InvokeError;
 use crate::event::dead_letter::Condition;
 use crate::event::meta::EventMeta;
 use crate::event::payload::{Payload, PayloadError};
-use crate::event::{Deduplicate, Durability, InvocationType, Invoke, Options, Receipt};
+use crate::event::{Durability, InvocationType, Invoke, Options, Receipt};
 use crate::mailbox::Mailbox;
 use crate::mailbox::supervisor_message::SupervisorMessage;
 use crate::persistence::append::{AppendResult, Few, NotAppended, StoreOptions};
@@ -288,24 +287,5 @@ impl Admission {
     fn function(&self, name: &str) -> Result<Arc<Mailbox>, InvokeError> {
         let mailbox = self.registry.named(name);
         mailbox.ok_or_else(|| unknown(name))
-    }
-}
-
-/// Returns the result of an event that can't have its key: the receipt of the event that has the key, or an error. `None`
-/// if the key is free.
-fn without_key(
-    keys: &mut DedupKeys,
-    mailbox: &Mailbox,
-    wanted: &Deduplicate,
-    now: Time,
-) -> Option<Result<Receipt, InvokeError>> {
-    let keys_max = mailbox.settings().deduplication_keys_max;
-    match keys.holder(mailbox.number, &wanted.key, keys_max, now) {
-        KeyHolder::Free => None,
-        KeyHolder::Event(first) => {
-            let receipt = Receipt::new(first, Durability::Memory, now);
-            Some(Ok(receipt.duplicate()))
-        }
-        KeyHolder::Full(next) => Some(Err(keys_full(mailbox, Some(next.since(now))))),
     }
 }

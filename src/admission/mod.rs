@@ -1,4 +1,5 @@
-//! The door: every refusal happens here, before anything of an event is kept. The router and every client share it.
+//! The door: an event is refused or kept. Checks are made here; the mailbox decides whether there is room, and the store
+//! whether it keeps the event. The router and every client share the door.
 //!
 //! ```text
 //!  invoke ─▶ door open? ─▶ function known? ─▶ checks ─▶ deduplication key ─▶ chosen request id ─▶ mailbox
@@ -7,26 +8,26 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | `admission/door.rs` | whether anything is still accepted |
+//! | `admission/shutdown_gate.rs` | whether anything is still accepted |
 //! | `admission/registry.rs` | which function has a name, a former name, a number |
 //! | `admission/checks.rs` | sizes, options, versions: what can be refused without asking the mailbox |
 //! | `admission/dedup_keys.rs` | which event has a deduplication key, for events in memory |
 //! | `admission/request_ids.rs` | which function has a chosen request id |
 //! | `admission/configurations.rs` | the functions' configurations, changed while they run |
 //!
-//! The mailbox decides whether it has room, and the store whether it keeps the event (`persistence/append.rs`).
+//! With a store, the store checks the deduplication key, after the request id (`persistence/append.rs`).
 
 mod cancel;
 pub(crate) mod checks;
 pub(crate) mod configurations;
 pub(crate) mod dedup_keys;
 pub(crate) mod destinations;
-pub(crate) mod door;
 mod invoke;
 pub(crate) mod receipts;
 mod refusal;
 pub(crate) mod registry;
 pub(crate) mod request_ids;
+pub(crate) mod shutdown_gate;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -36,10 +37,10 @@ use parking_lot::Mutex;
 use crate::admission::checks::{Checks, Limits};
 use crate::admission::configurations::Configurations;
 use crate::admission::dedup_keys::DedupKeys;
-use crate::admission::door::{Door, DoorState};
 use crate::admission::refusal::{not_registered, refusal};
 use crate::admission::registry::Registry;
 use crate::admission::request_ids::ChosenIds;
+use crate::admission::shutdown_gate::{Door, DoorState};
 use crate::base::clock::Clock;
 use crate::error::{BuildError, ConfigureError, InvokeError};
 use crate::event::function_name::FunctionName;

@@ -1,7 +1,8 @@
 //! The client: invokes functions, and sees and changes events and functions, from any thread.
 //!
 //! A client is a handle. Each file adds the methods of one theme: `client/invoke.rs`, `client/events.rs`,
-//! `client/functions.rs`, `client/dead_letters.rs`, `client/stats.rs`. The decisions are made in `admission/mod.rs`.
+//! `client/functions.rs`, `client/status.rs`, `client/call.rs`, `client/dead_letters.rs`, `client/stats.rs`. The decisions are
+//! made in `admission/`.
 
 mod call;
 pub(crate) mod dead_letters;
@@ -27,6 +28,7 @@ use crate::function::context::Context;
 
 pub use call::Call;
 pub use functions::{FunctionInfo, Unregistered};
+#[cfg(feature = "http")]
 pub(crate) use status::InvokedAs;
 pub use status::{EventPage, EventStatus, State, Status};
 

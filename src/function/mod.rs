@@ -9,7 +9,7 @@ pub(crate) mod destination;
 pub(crate) mod handler;
 pub(crate) mod idempotent;
 pub(crate) mod live_settings;
-pub(crate) mod retry;
+pub(crate) mod retry_decision;
 pub(crate) mod settings;
 pub(crate) mod versions;
 use std::fmt;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::auth::access_control::AccessControl;
+use super::auth::authentication::AccessControl;
 use crate::client::Client;
 use crate::telemetry::logs::Logs;
 

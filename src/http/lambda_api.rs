@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::api::{Api, BUFFERED_MAX, STOP_MAX};
 use super::auth;
-use super::auth::access_control::AccessControl;
+use super::auth::authentication::AccessControl;
 use super::error::ApiError;
 use super::request::Incoming;
 use super::sigv4::{Credentials, Verifier};

@@ -15,7 +15,7 @@
 //!                                           ▼
 //! ```
 //!
-//! The only shared mutable state on the hot path. A worker takes the lock once between two events (`mailbox/take.rs`). A
+//! This lock and the intake's guard all shared state of a function's hot path. A worker takes the lock once between two events (`mailbox/take.rs`). A
 //! caller takes it once for an event, or only the intake's lock as long as no worker must be woken (`mailbox/grant.rs`).
 //! No user code runs under the lock: wakers, dropped payloads and log subscribers wait for its release
 //! (`mailbox/deferred.rs`). The locks are always taken in the order mailbox, intake.

@@ -12,7 +12,7 @@ use crate::event::attempt::Attempt;
 use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::failure::{Failure, FailureKind};
 use crate::event::request_id::RequestId;
-use crate::function::retry;
+use crate::function::retry_decision;
 use crate::mailbox::dispatch::Wakeups;
 use crate::mailbox::snapshot::EventOutcome;
 use crate::mailbox::supervisor_message::SupervisorMessage;
@@ -143,7 +143,7 @@ impl MailboxStorage<'_> {
             // The attempt that the process died of is one more than those that failed.
             one.attempt += u32::from(deadly && !inner.removed);
             let slot = inner.queue.load(one, now);
-            let Some(condition) = retry::on_return(deadly, inner.removed) else {
+            let Some(condition) = retry_decision::on_return(deadly, inner.removed) else {
                 continue;
             };
             letters.extend(mailbox.letter_of_slot(&mut inner, slot, condition, now));

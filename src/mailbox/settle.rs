@@ -1,7 +1,7 @@
 //! How attempts end: success, failure, and the receipt of the dead-letter queue.
 //!
 //! Every transition names its event by a ticket or an id, so a late result changes nothing. Payloads that are no longer
-//! needed are dropped once the lock is released. Whether a failed event runs again is decided in `function/retry.rs`.
+//! needed are dropped once the lock is released. Whether a failed event runs again is decided in `function/retry_decision.rs`.
 
 use super::{Inner, Mailbox};
 use crate::base::time::Time;
@@ -10,7 +10,7 @@ use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::payload::Payload;
 use crate::function::live_settings::Rules;
-use crate::function::retry::{self, FailedEvent, RetryDecision};
+use crate::function::retry_decision::{self, FailedEvent, RetryDecision};
 use crate::function::settings::Settings;
 use crate::mailbox::deferred::Deferred;
 use crate::mailbox::snapshot::EventOutcome;
@@ -150,7 +150,7 @@ impl Inner {
             removed: self.removed,
             chance,
         };
-        (retry::after_failure(&facts, now), uncounted)
+        (retry_decision::after_failure(&facts, now), uncounted)
     }
 
     fn schedule_retry(

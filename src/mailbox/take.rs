@@ -9,7 +9,7 @@ use crate::event::dead_letter::{Condition, DeadLetter};
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::function::live_settings::Rules;
-use crate::function::retry::{self, DueEvent, EarlierFailures};
+use crate::function::retry_decision::{self, DueEvent, EarlierFailures};
 use crate::mailbox::deferred::Deferred;
 use crate::mailbox::dispatch::Wakeups;
 use crate::mailbox::grant::Grants;
@@ -183,7 +183,7 @@ impl Inner {
             own.unwrap_or_else(|| rules.event_age_max(&taken.meta))
         };
         let failures = || self.earlier_failures(taken.ticket, rules);
-        retry::before_attempt(&due, age_max, failures, now)
+        retry_decision::before_attempt(&due, age_max, failures, now)
     }
 
     fn earlier_failures(&self, ticket: Ticket, rules: Rules<'_>) -> Option<EarlierFailures> {

@@ -3,6 +3,8 @@
 //! A plain list under the mailbox's lock: it knows neither events nor settings, and wakes nothing, but returns the wakers. A
 //! worker counts as live exactly once, however it goes, even if its arbiter is blocked and it goes late or never.
 
+mod reap;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -204,21 +206,6 @@ impl Workers {
     }
 
     // --- stopping
-
-    /// Retires workers that have been idle for `keep_alive`, and adds their wakers to `wakers`.
-    pub(super) fn reap(&mut self, keep_alive: Duration, now: Time, wakers: &mut Vec<Waker>) {
-        let Self { idle, all, .. } = self;
-        idle.retain(|&worker| {
-            let record = &mut all[worker as usize];
-            let over =
-                matches!(record.state, WorkerState::Idle(since) if now.since(since) >= keep_alive);
-            if over {
-                record.retired = true;
-                wakers.extend(record.waker.clone());
-            }
-            !over
-        });
-    }
 
     /// Retires all workers. Their runs go on, or are given up if `abort`. Returns their wakers.
     pub(super) fn retire(&mut self, abort: bool) -> Vec<Waker> {

@@ -9,7 +9,7 @@ use crate::base::time::Time;
 use crate::error::StoreError;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;
-use crate::function::retry::{self, AfterDeaths};
+use crate::function::retry_decision::{self, AfterDeaths};
 use crate::mailbox::Mailbox;
 use crate::queue::entry::{Entry, LoadedEvent, Side};
 use crate::store::{Backlog, Fetch, Fetched, Reply, Retained, StoredEvent};
@@ -117,7 +117,7 @@ pub(crate) fn returning(event: StoredEvent, deaths_max: u32, clock: &Clock) -> L
     // The wall clock may have been set back since the event was stored.
     let due_by_wall = event.not_before.map(|wall| clock.time(wall));
     let first_due = Time::of(event.first_due_at).max(due_by_wall.unwrap_or_default());
-    let after_deaths = retry::after_process_deaths(event.deaths, deaths_max);
+    let after_deaths = retry_decision::after_process_deaths(event.deaths, deaths_max);
     let side = Side {
         meta: event.meta,
         not_before: event.not_before,

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, select};
 
 use super::Parts;
 use crate::actor::dead_letters::HandOver;
-use crate::admission::door::DoorState;
+use crate::admission::shutdown_gate::DoorState;
 use crate::event::dead_letter::DeadLetter;
 use crate::event::function_name::FunctionName;
 use crate::event::request_id::RequestId;

@@ -3,24 +3,22 @@
 //! Pure: it takes the time as an argument, and has no store, log or mailbox. The actor carries out what follows: a letter
 //! that is returned as dropped is logged, counted, and forgotten by the store.
 //!
-//! | a letter arrives | what follows |
-//! |---|---|
-//! | there is room | it is kept |
-//! | the queue is empty | it is kept, however large |
-//! | no room, `Hold` | it is held until there is room, behind those that are held already |
-//! | no room, `DropOldest` | the oldest letters are dropped, except those that are being sent; it is kept |
-//! | no room, `DropNewest` | it is dropped |
+//! `kept_letters/full_queue.rs` decides about a letter for which there is no room.
+
+mod full_queue;
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use super::bounds::{DeadLetterBounds, WhenFull};
 use super::filter::Filter;
 use super::letter_index::{CHECKS_MAX, LetterIndex, PlaceRange, Scan, size};
 use super::page::{List, Page};
+use super::settings::{DeadLetterBounds, WhenFull};
 use crate::event::dead_letter::DeadLetter;
 use crate::event::request_id::RequestId;
+
+pub(super) use full_queue::Room;
 
 /// An event that has died and is still pending in its mailbox, with its letter.
 pub(super) trait PendingLetter {
@@ -39,17 +37,6 @@ pub(super) struct KeptLetters<P> {
     arrivals: u64,
     /// Letters that arrived when the queue was full. Their places are higher than those of all kept letters.
     held: VecDeque<(u64, P)>,
-}
-
-/// The decision about a letter that arrives.
-#[derive(Debug)]
-pub(super) enum Room {
-    /// It can be kept, now that these were dropped.
-    Free(Vec<DeadLetter>),
-    /// It is to be held.
-    Hold,
-    /// It is to be dropped.
-    DropNewest,
 }
 
 /// Letters that have expired, and how far the queue looked.
@@ -97,28 +84,6 @@ impl<P: PendingLetter> KeptLetters<P> {
         self.arrivals
     }
 
-    /// Returns whether a letter that arrives can be kept, after dropping older ones if the bounds say so.
-    pub(super) fn make_room(&mut self, letter: &DeadLetter) -> Room {
-        // Held letters come first, so that places follow the order of arrival.
-        if self.held.is_empty() && self.has_room(letter) {
-            return Room::Free(Vec::new());
-        }
-        match self.bounds.when_full {
-            WhenFull::Hold => Room::Hold,
-            WhenFull::DropNewest => Room::DropNewest,
-            // While all others are being sent, there may be one too many.
-            WhenFull::DropOldest => {
-                let mut dropped = Vec::new();
-                while !self.has_room(letter)
-                    && let Some(oldest) = self.drop_oldest()
-                {
-                    dropped.push(oldest);
-                }
-                Room::Free(dropped)
-            }
-        }
-    }
-
     /// Keeps a letter, at a place after all others.
     pub(super) fn keep(&mut self, place: u64, letter: DeadLetter) {
         self.index.put(place, letter);
@@ -136,19 +101,6 @@ impl<P: PendingLetter> KeptLetters<P> {
             true => self.held.pop_front(),
             false => None,
         }
-    }
-
-    fn drop_oldest(&mut self) -> Option<DeadLetter> {
-        let mut oldest = None;
-        self.index
-            .scan(&Filter::new(), PlaceRange::ALL, |place, _| {
-                if self.sending.contains(&place) {
-                    return ControlFlow::Continue(());
-                }
-                oldest = Some(place);
-                ControlFlow::Break(())
-            });
-        self.index.remove(oldest?)
     }
 
     /// Drops the oldest letters that are too many, after some were loaded from the store; none if the bounds say `Hold`.

@@ -8,7 +8,6 @@
 //! `letter_index.rs`. `query.rs`, `purge.rs` and `redrive.rs` have the messages of users, `subscribers.rs` and
 //! `forwarder.rs` the way to subscribers.
 
-mod bounds;
 mod filter;
 mod forwarder;
 mod hand_over;
@@ -18,6 +17,7 @@ mod page;
 mod purge;
 mod query;
 mod redrive;
+mod settings;
 mod subscribers;
 mod subscription;
 
@@ -39,7 +39,6 @@ use crate::telemetry;
 use kept_letters::{KeptLetters, PendingLetter, Room};
 use subscribers::Subscribers;
 
-pub use bounds::{DeadLetterBounds, WhenFull};
 pub use filter::Filter;
 pub(crate) use hand_over::HandOver;
 pub use page::{List, Page};
@@ -48,6 +47,7 @@ pub use purge::Purge;
 pub(crate) use query::Find;
 pub use query::Get;
 pub use redrive::{Redrive, Redriven};
+pub use settings::{DeadLetterBounds, WhenFull};
 pub use subscription::{Subscribe, Unsubscribe};
 
 /// The actor that keeps dead letters. [`Runtime::dead_letters`](crate::Runtime::dead_letters) returns its address; send it

@@ -1,6 +1,7 @@
 //! Authentication and authorisation. Every request passes here before any of its effects.
 //!
-//! With credentials, a request must be signed, and allowed by the policies of its signer and of the function. Without, only
+//! With credentials, a request must be signed, except for the open ones (health), and the policies of its signer and of the
+//! function together must allow it (`policy/decision.rs`). Without, only
 //! loopback is served.
 //!
 //! ```text
@@ -8,8 +9,8 @@
 //!     ─▶ check, check_target, check_invoked: caller.rs (policies, with the values of condition_values.rs)
 //! ```
 
-pub(crate) mod access_control;
-mod caller;
+pub(crate) mod authentication;
+mod authorization;
 mod condition_values;
 mod loopback;
 mod policy_cache;
@@ -22,8 +23,8 @@ use super::error::ApiError;
 use super::request::Incoming;
 use super::sigv4::SignedRequest;
 use crate::client::InvokedAs;
-use access_control::AccessControl;
-use caller::AuthenticatedCaller;
+use authentication::AccessControl;
+use authorization::AuthenticatedCaller;
 
 /// The action of an invocation with the caller's payload. `InvokeAsync` has a separate action, as at AWS (IAM-07).
 pub(crate) const INVOKE: &str = "lambda:InvokeFunction";

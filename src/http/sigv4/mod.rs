@@ -42,8 +42,8 @@
 //!   same bytes again are refused for as long as their signature is valid. Equal calls that an SDK makes within a second have
 //!   one signature and differ in headers that botocore does not sign; such repetitions are accepted [for five
 //!   seconds](Verifier::repeat_window). A client without such headers, curl for instance, sends identical requests when it
-//!   makes the same call twice within a second, and the second is refused. Therefore it is not the default: AWS accepts a
-//!   signature again.
+//!   makes the same call twice within a second, and the second is refused. Refusing replays is therefore off by default;
+//!   AWS, too, accepts a signature again.
 //!
 //! # Limits
 //!

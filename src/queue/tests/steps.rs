@@ -57,7 +57,7 @@ impl<'a> Step<'a> {
             (22, _, Some(id)) => self.withdraw(id),
             (13..=22, ..) => {}
             (23, ..) => self.expire(),
-            (24, ..) => self.queue.paused = self.whom % 4 == 0,
+            (24, ..) => self.queue.paused = self.whom.is_multiple_of(4),
             (25, ..) => {
                 self.queue.allowance = match self.whom % 2 {
                     0 => u32::MAX,
@@ -219,7 +219,11 @@ impl<'a> Step<'a> {
     }
 
     fn expire(&mut self) {
-        let budget = if self.whom % 2 == 0 { u32::MAX } else { 1 };
+        let budget = if self.whom.is_multiple_of(2) {
+            u32::MAX
+        } else {
+            1
+        };
         self.queue.expire(self.now, budget);
         self.model.expire(budget.min(1_000));
     }

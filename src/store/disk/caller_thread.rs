@@ -8,8 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::disk_store::DiskStore;
-use super::engine::Engine;
 use super::files::Files;
+use super::group_commit::Engine;
 use super::op::Op;
 use super::settings::Disk;
 use super::writer::{Drive, Writer};

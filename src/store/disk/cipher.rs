@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::atomic_file;
+use super::encrypted_fields::SecretKind;
 use super::files::Files;
 use super::frame::FramePlace;
 use super::record::Blob;
@@ -153,15 +154,6 @@ pub(super) fn check(
         ),
     };
     Err(StoreError::of(StoreErrorKind::Damaged, message))
-}
-
-/// The kinds of secrets in blobs: a blob of one kind does not decrypt as another.
-#[derive(Clone, Copy)]
-pub(super) enum SecretKind {
-    Payload = 1,
-    Attempts = 2,
-    Result = 3,
-    Execution = 4,
 }
 
 #[derive(Default)]

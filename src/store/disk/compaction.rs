@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::batch::{Batch, EventEnd};
-use super::engine::Engine;
+use super::group_commit::Engine;
 use super::index::EntryState;
 use super::reader::Window;
 use super::reserve;

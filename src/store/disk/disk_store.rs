@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::crash_marks::{self, CrashMarks};
-use super::engine::Engine;
 use super::file_error::io_error;
 use super::files::{Files, Folder};
+use super::group_commit::Engine;
 use super::op::Op;
 use super::payloads::Payloads;
 use super::reader::Reader;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::engine::Engine;
+use super::group_commit::Engine;
 use super::op::{self, Op, ReadJob};
 use super::reserve;
 use crate::error::StoreError;

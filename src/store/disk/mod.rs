@@ -4,12 +4,12 @@
 //!  callers, any thread          writer thread                                       reader thread
 //!
 //!  append, settle, spill,       take the whole queue                    engine.rs
-//!  fetch, look, sync ──▶ queue ─▶ 1. ops ─▶ records and facts           batch.rs
+//!  fetch, look, sync ──▶ queue ─▶ 1. ops ─▶ records and facts           batch/
 //!            writer.rs          2. write the records in one piece       log.rs
 //!                               3. sync once, if an op waits for it     log.rs
 //!                               4. apply the facts                      index/
 //!  append's reply ◀──────────── 5. reply to appends
-//!  fetch's, look's, sync's reply ◀─ 6. hand over the reads ──────────────────────▶ reader.rs
+//!  fetch's, look's, sync's reply ◀─ 6. hand over the reads ──────────────────────▶ reader/
 //!                               7. one bounded step of compaction       compaction.rs
 //!
 //!  begin ──▶ crash_marks.rs: a write in the caller's thread, without a sync
@@ -26,7 +26,7 @@
 //! | the writer | one sync for all callers of a batch: group commit |
 //!
 //! The log is the only copy of the truth: the index is rebuilt from it, and holds in memory the state of each event and
-//! the order of the overflow, in some ten bytes an event.
+//! the order of the overflow, in 32 bytes an event, 40 in the overflow.
 //!
 //! | file | holds |
 //! |---|---|
@@ -85,16 +85,17 @@ mod compaction;
 mod configuration;
 mod crash_marks;
 mod disk_store;
+mod encrypted_fields;
 #[cfg(feature = "encryption")]
-mod encryption;
+mod encryption_setup;
 #[cfg(not(feature = "encryption"))]
 #[path = "no_encryption.rs"]
-mod encryption;
-mod engine;
+mod encryption_setup;
 mod file_error;
 pub(crate) mod files;
 mod frame;
 mod full_disk;
+mod group_commit;
 mod header;
 mod index;
 mod loaded_segment;

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-use super::engine::Engine;
+use super::group_commit::Engine;
 use super::op::ReadJob;
 use super::writer::{Drive, Writer};
 use crate::error::StoreError;

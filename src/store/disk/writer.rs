@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::engine::Engine;
+use super::group_commit::Engine;
 use super::op::{self, Op, ReadJob};
 use super::reader::Reader;
 use super::recovery::Lock;

@@ -12,7 +12,8 @@
 //! encrypted with. A new master key wraps a few data keys again and rewrites no event. Without the master key, no reader can
 //! decrypt anything: keep a copy of it where the store's backups are not.
 //!
-//! Two things are not hidden: the sizes of records, and that an old copy of a file took the place of a new one.
+//! Not hidden are request ids, function names, times, deduplication keys, trace headers and the sizes of records. An old copy
+//! of a file that takes the place of a new one is not noticed.
 //!
 //! ```text
 //! aead.rs          the cipher: encrypt, decrypt, fingerprint

@@ -7,7 +7,7 @@ use crate::base::time::Time;
 use crate::error::StoreError;
 use crate::event::request_id::RequestId;
 use crate::event::{Deduplicate, Durability};
-use crate::store::disk::cipher::SecretKind;
+use crate::store::disk::encrypted_fields::SecretKind;
 use crate::store::disk::frame::FramePlace;
 use crate::store::disk::index::{EventFact, Fact, Index};
 use crate::store::disk::payloads::Payloads;

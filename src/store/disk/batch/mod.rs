@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cipher::{Cipher, SecretKind};
+use super::cipher::Cipher;
+
+use super::encrypted_fields::SecretKind;
 use super::frame::{self, FramePlace};
 use super::index::{Fact, facts};
 use super::record::{Blob, LogRecord, write_attempts};

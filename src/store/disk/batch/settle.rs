@@ -9,7 +9,7 @@ use crate::event::attempt::Attempt;
 use crate::event::dead_letter::DeadLetter;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::store::disk::cipher::SecretKind;
+use crate::store::disk::encrypted_fields::SecretKind;
 use crate::store::disk::frame::FramePlace;
 use crate::store::disk::index::Index;
 use crate::store::disk::record::{self, ExecutedRecord, FinishedRecord, LogRecord, nanos};

@@ -10,7 +10,7 @@ use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
 use crate::event::{Deduplicate, Durability};
 use crate::store::StoredEvent;
-use crate::store::disk::cipher::SecretKind;
+use crate::store::disk::encrypted_fields::SecretKind;
 use crate::store::disk::frame::FramePlace;
 use crate::store::disk::index::{IndexEntry, Tail};
 use crate::store::disk::record::{self, EventRecord, FinishedRecord, LogRecord, Schedule, time};

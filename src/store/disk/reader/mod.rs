@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cipher::{Cipher, SecretKind};
+use super::cipher::Cipher;
+
 use super::configuration;
+use super::encrypted_fields::SecretKind;
 use super::files::Files;
 use super::frame::FramePlace;
 use super::index::{EntryState, Index, IndexEntry, Tail};

@@ -7,7 +7,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::event::attempt::Attempt;
 use crate::event::payload::Payload;
 use crate::event::request_id::RequestId;
-use crate::store::disk::cipher::SecretKind;
+use crate::store::disk::encrypted_fields::SecretKind;
 use crate::store::disk::file_error::io_error;
 use crate::store::disk::frame::{self, FramePlace};
 use crate::store::disk::record::{self, Blob, LogRecord};
