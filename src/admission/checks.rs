@@ -1,5 +1,5 @@
 //! The checks that come before a mailbox is asked: sizes, options, versions. A checked event becomes an entry for the
-//! mailbox.
+//! mailbox, which refuses it if it is full (`queue/admit.rs`).
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The deduplication keys of events that live in memory: which event has which key, and until when.
+//! The deduplication keys of events that live in memory: which event has which key, and until when;
+//! and the result of an invoke whose key is taken. For events in a store, the store has the keys (`store/disk/batch/append.rs`).
 
 use std::sync::Arc;
 

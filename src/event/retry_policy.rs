@@ -1,4 +1,5 @@
-//! Retry policies: how often a failed event runs again, and after which delays.
+//! Retry policies: how often a failed event runs again, and after which delays. Whether and when a failed event runs
+//! again is decided in `function/retry_decision.rs`, which asks the policy for its delay.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Error responses: AWS's status, error code and body, by AWS's rules (ERR-01 to ERR-06).
 //!
-//! `lambda/` and `admin/` make their own refusals; the errors of the runtime become AWS's errors here.
+//! The errors of the runtime become AWS's errors here. Elsewhere are the codes of signatures (`http/sigv4/error.rs`), of
+//! unreadable requests (`http/server/refusal.rs`), and those of single operations, in `lambda/` and `admin/`.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! An authenticated caller, and the decisions on its rights: to the account, to a function, and to events that were invoked
-//! under a qualifier.
+//! under a qualifier. A redrive also needs the right to each letter (`http/admin/dead_letter_filter.rs`).
 
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! Authentication and authorisation. Every request passes here before any of its effects.
 //!
 //! With credentials, a request must be signed, except for the open ones (health), and the policies of its signer and of the
-//! function together must allow it (`policy/decision.rs`). Without, only
+//! function together must allow it (`policy/decision.rs`). Without credentials, only
 //! loopback is served.
 //!
 //! ```text
-//! check_caller: loopback.rs, or access_control.rs (signature, replay)
-//!     ─▶ check, check_target, check_invoked: caller.rs (policies, with the values of condition_values.rs)
+//! check_caller: loopback.rs, or authentication.rs (signature, replay)
+//!     ─▶ check, check_target, check_invoked: authorization.rs (policies, with the values of condition_values.rs)
 //! ```
 
 pub(crate) mod authentication;

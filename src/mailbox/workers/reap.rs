@@ -1,4 +1,5 @@
-//! Which idle workers are reaped: those that have been idle for the function's `keep_alive`. The supervisor's timer asks.
+//! Which idle workers are reaped: those that have been idle for the function's `keep_alive`. The supervisor asks when its
+//! timer fires (`mailbox/supervision.rs`).
 
 use std::task::Waker;
 use std::time::Duration;

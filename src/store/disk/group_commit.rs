@@ -1,5 +1,5 @@
-//! The engine: commits operations. It writes them in one piece, syncs once, and only then applies them to the index and
-//! replies.
+//! Group commit: the engine writes the operations of a batch in one piece, syncs once, and only then applies them to the
+//! index and replies. `store/disk/writer.rs` gathers the batch.
 //!
 //! The writer's thread owns it. On a failure each operation is either on the disk, or refused, or kept in memory to be
 //! written later:

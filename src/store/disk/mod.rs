@@ -3,7 +3,7 @@
 //! ```text
 //!  callers, any thread          writer thread                                       reader thread
 //!
-//!  append, settle, spill,       take the whole queue                    engine.rs
+//!  append, settle, spill,       take the whole queue                    group_commit.rs
 //!  fetch, look, sync ──▶ queue ─▶ 1. ops ─▶ records and facts           batch/
 //!            writer.rs          2. write the records in one piece       log.rs
 //!                               3. sync once, if an op waits for it     log.rs
