@@ -50,7 +50,7 @@
 //! small store does less than this one (no retries, dead letters, results, keys, crash marks or recovery), so the rates of
 //! the databases are upper bounds. `cd benches/peers && cargo run --release --bin embedded` repeats it.
 //!
-//! Provisional medians of five interleaved rounds on a busy 2-core VM, payloads of 512 bytes, a backlog of 200,000 events:
+//! Medians of five interleaved rounds on a busy 2-core VM, payloads of 512 bytes, a backlog of 200,000 events:
 //!
 //! | work | this store | fjall 3.1 | redb 4.6 |
 //! |---|---:|---:|---:|
