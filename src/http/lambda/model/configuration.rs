@@ -82,7 +82,7 @@ pub(in crate::http::lambda) static UPDATE_FUNCTION_CONFIGURATION: [Member; 34] =
         "snapStart.applyOn",
         Rule::Enum(&["PublishedVersions", "None"]),
     ),
-    body("loggingConfig.logFormat", Rule::Enum(&["JSON", "TextRule"])),
+    body("loggingConfig.logFormat", Rule::Enum(&["JSON", "Text"])),
     body(
         "loggingConfig.applicationLogLevel",
         Rule::Enum(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]),
