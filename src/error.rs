@@ -217,7 +217,7 @@ pub enum CallError {
         function: String,
     },
     /// The runtime ended while the call waited. Call the next process.
-    #[error("the runtime ended before the call")]
+    #[error("the runtime ended before the call did")]
     Gone,
 }
 

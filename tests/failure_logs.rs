@@ -198,7 +198,7 @@ async fn a_log_contains_one_event_of_one_function() {
         assert_eq!(logs.of(function, id), None);
     }
     for (function, lines) in [("fine", 3), ("long", 4), ("fine", 3)] {
-        propose(&client, function, id).await;
+        invoke_with_id(&client, function, id).await;
         let log = logs.of(function, id).unwrap();
         assert_eq!(log.lines().count(), lines, "{log}");
         assert!(!log.contains("Declined"), "{log}");
@@ -207,7 +207,7 @@ async fn a_log_contains_one_event_of_one_function() {
 }
 
 /// Invokes a function under an id, as soon as the last event that had it is forgotten, and waits for the end.
-async fn propose(client: &Client, function: &'static str, id: RequestId) {
+async fn invoke_with_id(client: &Client, function: &'static str, id: RequestId) {
     loop {
         let event = Invoke::event(function, 1_u32).request_id(id);
         match client.send(event).await {

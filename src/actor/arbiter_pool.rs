@@ -20,7 +20,7 @@ use crate::base::time::Time;
 use crate::telemetry;
 
 /// Most dedicated arbiters of all functions together; beyond, functions share these.
-const OWN_MAX: usize = 64;
+const DEDICATED_MAX: usize = 64;
 
 /// Where workers live.
 pub(crate) struct Pool {
@@ -55,7 +55,7 @@ pub(crate) struct ThreadHold {
 struct Arbiters {
     shared: Vec<Arc<PoolArbiter>>,
     /// By the function's number.
-    own: HashMap<u32, Vec<Arc<PoolArbiter>>>,
+    dedicated: HashMap<u32, Vec<Arc<PoolArbiter>>>,
 }
 
 /// Where the workers of a function are to live.
@@ -247,7 +247,7 @@ impl Pool {
         if let Home::Dedicated(most) = home
             && !self.single
         {
-            return self.place_alone(&mut arbiters.own, function, most);
+            return self.place_alone(&mut arbiters.dedicated, function, most);
         }
         let refilled = self.refill(&mut arbiters.shared);
         fewest(arbiters.shared.iter()).ok_or_else(|| no_arbiter(refilled.err()))
@@ -257,22 +257,22 @@ impl Pool {
     /// one, which the function held.
     fn place_alone(
         &self,
-        own: &mut HashMap<u32, Vec<Arc<PoolArbiter>>>,
+        dedicated: &mut HashMap<u32, Vec<Arc<PoolArbiter>>>,
         function: u32,
         most: u32,
     ) -> io::Result<Placement> {
-        own.retain(|_, arbiters| {
+        dedicated.retain(|_, arbiters| {
             arbiters.retain(|arbiter| arbiter.handle.alive() && arbiter.load() > 0);
             !arbiters.is_empty()
         });
-        let all: usize = own.values().map(Vec::len).sum();
-        let theirs = own.get(&function).map_or(0, Vec::len);
+        let all: usize = dedicated.values().map(Vec::len).sum();
+        let theirs = dedicated.get(&function).map_or(0, Vec::len);
         let mut refused = None;
-        if theirs < self.size.min(most as usize) && all < OWN_MAX {
+        if theirs < self.size.min(most as usize) && all < DEDICATED_MAX {
             match self.start() {
                 Ok(arbiter) => {
                     arbiter.handle.spawn_fn(step_back);
-                    own.entry(function).or_default().push(arbiter.clone());
+                    dedicated.entry(function).or_default().push(arbiter.clone());
                     let placement = arbiter.join();
                     arbiter.closing.store(true, Ordering::SeqCst);
                     return placement.ok_or_else(|| no_arbiter(None));
@@ -280,8 +280,8 @@ impl Pool {
                 Err(error) => refused = Some(error),
             }
         }
-        fewest(own.get(&function).into_iter().flatten())
-            .or_else(|| fewest(own.values().flatten()))
+        fewest(dedicated.get(&function).into_iter().flatten())
+            .or_else(|| fewest(dedicated.values().flatten()))
             .ok_or_else(|| no_arbiter(refused))
     }
 
@@ -289,8 +289,8 @@ impl Pool {
     /// its place, now or, if no thread can be had, as soon as one can.
     pub(crate) fn replace(&self, blocked: &Arc<PoolArbiter>) {
         let mut arbiters = self.arbiters.lock();
-        let Arbiters { shared, own } = &mut *arbiters;
-        for group in own.values_mut().chain([&mut *shared]) {
+        let Arbiters { shared, dedicated } = &mut *arbiters;
+        for group in dedicated.values_mut().chain([&mut *shared]) {
             group.retain(|arbiter| arbiter.serial != blocked.serial);
         }
         blocked.closing.store(true, Ordering::SeqCst);
@@ -328,10 +328,10 @@ impl Pool {
     pub(crate) fn all(&self) -> Vec<Arc<PoolArbiter>> {
         let mut arbiters = self.arbiters.lock();
         let _ = self.refill(&mut arbiters.shared); // as above
-        let Arbiters { shared, own } = &*arbiters;
+        let Arbiters { shared, dedicated } = &*arbiters;
         shared
             .iter()
-            .chain(own.values().flatten())
+            .chain(dedicated.values().flatten())
             .cloned()
             .collect()
     }

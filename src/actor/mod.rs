@@ -3,7 +3,7 @@
 //! ```text
 //!  Invoke ──▶ Router ──▶ admission ──▶ mailbox ◀── pull ── Worker   (arbiters of the pool)
 //!                                        │  ▲                │
-//!                                        Reconcile │ wake           │ Failed
+//!                              Reconcile │  │ wake           │ Failed
 //!                                        ▼  │                ▼
 //!                                       Supervisor ◀─────────┘
 //!                                        │      ▲ Removed

@@ -73,7 +73,7 @@ impl Supervisor {
     }
 
     /// Returns the connection through which a mailbox reaches the supervisor at `addr`.
-    pub(crate) fn line(addr: Addr<Self>) -> Box<dyn SupervisorSender> {
+    pub(crate) fn link(addr: Addr<Self>) -> Box<dyn SupervisorSender> {
         Box::new(SupervisorLink(addr))
     }
 
@@ -81,7 +81,7 @@ impl Supervisor {
         self.mailbox.clock.now()
     }
 
-    fn attend(&mut self, ctx: &mut Context<Self>) {
+    fn reconcile(&mut self, ctx: &mut Context<Self>) {
         let mut again = self
             .mailbox
             .supervision()
@@ -110,11 +110,11 @@ impl Supervisor {
 
     /// Dead-letters the due events of a function that may run nothing. Returns whether more are due.
     fn dead_letter_due(&mut self, ctx: &mut Context<Self>) -> bool {
-        let (doomed, again) = self
+        let (letters, again) = self
             .mailbox
             .supervision()
             .dead_letter_due(AT_ONCE, self.now());
-        self.bury_some(doomed.into_iter(), ctx);
+        self.bury_all(letters.into_iter(), ctx);
         again
     }
 
@@ -188,7 +188,7 @@ impl Supervisor {
         })
     }
 
-    fn judge(&mut self, failed: FailedAttempt) {
+    fn settle_failure(&mut self, failed: FailedAttempt) {
         let ticket = failed.ticket;
         if !failed.logged {
             self.log(&failed);
@@ -257,13 +257,13 @@ impl Supervisor {
     }
 
     /// Dead-letters the first of these, and the others in later turns.
-    fn bury_some(&mut self, mut doomed: Doomed, ctx: &mut Context<Self>) {
-        for (ticket, letter) in doomed.by_ref().take(AT_ONCE) {
+    fn bury_all(&mut self, mut letters: DueLetters, ctx: &mut Context<Self>) {
+        for (ticket, letter) in letters.by_ref().take(AT_ONCE) {
             self.bury(ticket, letter);
             self.budget.spend(0, ctx);
         }
-        if doomed.len() > 0 {
-            ctx.address().do_send(BuryRest(doomed));
+        if letters.len() > 0 {
+            ctx.address().do_send(BuryRest(letters));
         }
     }
 
@@ -364,7 +364,7 @@ impl Supervisor {
                 }))
             });
         }
-        self.attend(ctx);
+        self.reconcile(ctx);
     }
 }
 
@@ -375,12 +375,12 @@ impl Actor for Supervisor {
 impl Handler<SupervisorMessage> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, notice: SupervisorMessage, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: SupervisorMessage, ctx: &mut Self::Context) {
         self.budget.spend(0, ctx);
-        match notice {
-            SupervisorMessage::Reconcile => self.attend(ctx),
-            SupervisorMessage::Failed(failed) => self.judge(*failed),
-            SupervisorMessage::DeadLetters(doomed) => self.bury_some(doomed.into_iter(), ctx),
+        match message {
+            SupervisorMessage::Reconcile => self.reconcile(ctx),
+            SupervisorMessage::Failed(failed) => self.settle_failure(*failed),
+            SupervisorMessage::DeadLetters(letters) => self.bury_all(letters.into_iter(), ctx),
             SupervisorMessage::Spilled(events) => {
                 self.admission.store.spill(&self.mailbox, &events)
             }
@@ -400,18 +400,18 @@ const AT_ONCE: usize = 100;
 const STARTS_AT_ONCE: u32 = 50;
 
 /// Events that will not be tried again, the first one first.
-type Doomed = std::vec::IntoIter<(Ticket, DeadLetter)>;
+type DueLetters = std::vec::IntoIter<(Ticket, DeadLetter)>;
 
 /// Supervisor to itself: dead-letter these too.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct BuryRest(Doomed);
+struct BuryRest(DueLetters);
 
 impl Handler<BuryRest> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, BuryRest(doomed): BuryRest, ctx: &mut Self::Context) {
-        self.bury_some(doomed, ctx);
+    fn handle(&mut self, BuryRest(letters): BuryRest, ctx: &mut Self::Context) {
+        self.bury_all(letters, ctx);
     }
 }
 
@@ -426,7 +426,7 @@ impl Handler<TimerDue> for Supervisor {
     fn handle(&mut self, _: TimerDue, ctx: &mut Self::Context) {
         self.budget.spend(0, ctx);
         self.stop_timer();
-        self.attend(ctx);
+        self.reconcile(ctx);
     }
 }
 
@@ -435,11 +435,11 @@ impl Handler<Removed> for Supervisor {
 
     fn handle(&mut self, removed: Removed, ctx: &mut Self::Context) {
         self.budget.spend(AT_ONCE, ctx);
-        let (doomed, more) = self.mailbox.supervision().remove(AT_ONCE);
-        self.bury_some(doomed.into_iter(), ctx);
+        let (letters, more) = self.mailbox.supervision().remove(AT_ONCE);
+        self.bury_all(letters.into_iter(), ctx);
         if !more {
             // Events in overflow are loaded and become dead letters then.
-            self.attend(ctx);
+            self.reconcile(ctx);
             // Running attempts may end; their failures become dead letters, because the mailbox is removed.
             self.mailbox.lifecycle().retire(false);
             let (mailbox, supervisor) = (self.mailbox.clone(), ctx.address().downgrade());

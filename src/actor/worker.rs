@@ -340,12 +340,12 @@ async fn wait_once(before: impl Fn(&mut TaskContext<'_>)) {
     .await;
 }
 
-/// The worker_context of a new worker.
+/// Returns the context of a new worker.
 pub(crate) fn worker_context(entrance: &Arc<Entrance>, mailbox: &Mailbox) -> Arc<WorkerContext> {
     Arc::new(WorkerContext {
         function: mailbox.name().clone(),
         clock: mailbox.clock.clone(),
-        home: entrance.clone(),
+        entrance: entrance.clone(),
         abort: std::sync::atomic::AtomicU64::new(0),
         leases: entrance.admission.leases.clone(),
         threads: mailbox.threads.clone(),

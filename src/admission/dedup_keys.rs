@@ -118,6 +118,7 @@ mod tests {
             KeyHolder::Free
         );
         keys.take(3, "other".into(), id(2), Time(40));
+        assert_eq!(keys.holders.sizes(), (1, 1), "expired keys are gone");
     }
 
     #[test]
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(holder(&mut keys, "four", 10), KeyHolder::Full(Time(20)));
         keys.forget(3);
         assert_eq!(holder(&mut keys, "four", 10), KeyHolder::Free);
+        assert_eq!(keys.holders.sizes().0, 0);
         assert!(keys.holders.next_expiry().is_none() && keys.counts.is_empty());
     }
 }

@@ -14,6 +14,7 @@ use crate::error::InvokeError;
 use crate::event::dead_letter::Condition;
 use crate::event::meta::EventMeta;
 use crate::event::payload::{Payload, PayloadError};
+use crate::event::request_id::RequestId;
 use crate::event::{Durability, InvocationType, Invoke, Options, Receipt};
 use crate::mailbox::Mailbox;
 use crate::mailbox::supervisor_message::SupervisorMessage;
@@ -167,15 +168,15 @@ impl Admission {
         }
         let (sender, receiver) = oneshot::channel();
         let (admission, receiving) = (self.clone(), mailbox.clone());
-        let done = move |AppendResult { receipts, unkept }| {
-            admission.chosen_ids.give_back(unkept);
-            let receipts = receipts.map_err(|why| match why {
+        let unkept = move |id: Option<RequestId>| admission.chosen_ids.give_back(id);
+        let done = move |result: AppendResult| {
+            let receipts = result.map_err(|why| match why {
                 NotAppended::Store(error) => InvokeError::Store(error),
                 NotAppended::KeysFull => keys_full(&receiving, None),
             });
             let _ = sender.send(receipts); // the caller may have stopped waiting
         };
-        self.store.append(mailbox, wanted, accepted, done);
+        self.store.append(mailbox, wanted, accepted, unkept, done);
         Ok(Receipts::new(receiver))
     }
 

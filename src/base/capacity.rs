@@ -47,7 +47,7 @@ impl Capacity {
         self.items.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Some(Permit {
-            backlog: self.clone(),
+            capacity: self.clone(),
             bytes,
         })
     }
@@ -55,15 +55,15 @@ impl Capacity {
 
 /// The room of one item in a backlog. Dropping it frees the room.
 pub(crate) struct Permit {
-    backlog: Arc<Capacity>,
+    capacity: Arc<Capacity>,
     bytes: u64,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.backlog.items.fetch_sub(1, Ordering::AcqRel);
-        self.backlog.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-        self.backlog.left.fetch_add(1, Ordering::AcqRel);
+        self.capacity.items.fetch_sub(1, Ordering::AcqRel);
+        self.capacity.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.capacity.left.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -27,6 +27,12 @@ impl<K: Clone + Eq + Hash + Ord, V, T: Copy + Ord> ExpiringMap<K, V, T> {
         self.entries.get(key).map(|(value, until)| (value, *until))
     }
 
+    /// Returns how many entries and how many expiries there are.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.entries.len(), self.expiries.len())
+    }
+
     /// Returns all values, in no particular order.
     #[cfg_attr(
         not(feature = "disk"),

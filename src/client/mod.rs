@@ -67,7 +67,7 @@ impl Context {
     /// # Panics
     /// Never for a context that a runtime made.
     pub fn client(&self) -> Client {
-        let entrance = self.worker_context.home.clone().downcast::<Entrance>();
+        let entrance = self.worker_context.entrance.clone().downcast::<Entrance>();
         let entrance = entrance
             .unwrap_or_else(|_| unreachable!("every worker has the entrance of its runtime"));
         let chain = Chain {

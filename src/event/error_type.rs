@@ -14,6 +14,7 @@ const NAME_MAX: usize = 256;
 pub(crate) fn is_open(type_name: &str) -> bool {
     type_name.starts_with("alloc::boxed::Box<dyn ")
         || type_name.starts_with("redrive::event::directive::")
+        || type_name == "redrive::event::failure::Failure" // that of a call, handed on
         || ["anyhow::Error", "eyre::Report"].contains(&type_name)
 }
 
@@ -64,6 +65,23 @@ fn is_type_name(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_of_this_crate_that_hold_any_error_are_open() {
+        use crate::event::directive::{Coded, Final, RetryAfter, Throttled};
+        use crate::event::failure::Failure;
+        use std::any::type_name;
+        for name in [
+            type_name::<Failure>(),
+            type_name::<Final>(),
+            type_name::<RetryAfter>(),
+            type_name::<Throttled>(),
+            type_name::<Coded>(),
+        ] {
+            assert!(is_open(name), "{name}");
+        }
+        assert!(!is_open(type_name::<crate::event::payload::PayloadError>()));
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("the card was declined")]

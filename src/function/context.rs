@@ -76,12 +76,27 @@ pub(crate) struct WorkerContext {
     pub(crate) clock: Clock,
     /// The way into the runtime for a client of the context. `client/mod.rs` knows its type, which holds mailboxes and so
     /// functions and so contexts: naming it here would close that circle.
-    pub(crate) home: Arc<dyn Any + Send + Sync>,
+    pub(crate) entrance: Arc<dyn Any + Send + Sync>,
     /// The number of the run that is to be given up, if it is still going on.
     pub(crate) abort: AtomicU64,
     pub(crate) leases: Arc<ExecutionLeases>,
     /// For a function that blocks.
     pub(crate) threads: Arc<Threads>,
+}
+
+#[cfg(test)]
+impl WorkerContext {
+    /// Returns a context without a runtime.
+    pub(crate) fn for_test() -> Arc<Self> {
+        Arc::new(Self {
+            function: FunctionName::new("f"),
+            clock: Clock::real(),
+            entrance: Arc::new(()),
+            abort: AtomicU64::default(),
+            leases: Arc::new(ExecutionLeases::new(Default::default())),
+            threads: Arc::default(),
+        })
+    }
 }
 
 impl Context {

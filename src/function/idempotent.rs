@@ -1,5 +1,5 @@
-//! A worker's instance of an idempotent function: it claims an event's key before the handler runs and keeps the result
-//! after.
+//! A worker's instance of an idempotent function: it leases an event's key before the handler runs, and stores the
+//! result afterwards.
 //!
 //! It stands around the handler's own instance, so a function that is not idempotent knows nothing of it. Like all of an
 //! instance it runs under the worker's guard: a panic in a closure of an [`Idempotency`] fails the attempt.
@@ -26,15 +26,15 @@ pub(crate) async fn idempotent(
     Ok(Box::new(Idempotent {
         inner: building.await?,
         by,
-        attempt: KeyState::Unclaimed,
+        key: KeyState::NoKey,
         warned: false,
     }))
 }
 
 struct Idempotent {
-    // Dropped before the attempt's claim: when the key is free, nothing of the handler is left.
+    // Dropped before the attempt's lease: when the key is free, nothing of the handler is left.
     inner: Box<dyn Instance>,
-    attempt: KeyState,
+    key: KeyState,
     by: Idempotency,
     /// It was logged that there are events without a key.
     warned: bool,
@@ -42,9 +42,9 @@ struct Idempotent {
 
 enum KeyState {
     /// The event has no key, or nothing runs.
-    Unclaimed,
+    NoKey,
     /// The handler runs.
-    Claimed(Lease),
+    Leased(Lease),
     /// There is a result already.
     Done(Option<Payload>),
 }
@@ -69,12 +69,12 @@ impl Lease {
 
 impl Idempotent {
     /// Leases the key of the event, if it has one.
-    fn claim(&mut self, payload: &Payload, context: &Context) -> Result<KeyState, Failure> {
+    fn lease(&mut self, payload: &Payload, context: &Context) -> Result<KeyState, Failure> {
         let Some(key) = self.by.key(context.function(), payload)? else {
             if !std::mem::replace(&mut self.warned, true) {
                 telemetry::no_idempotency_key(context.function(), context.request_id);
             }
-            return Ok(KeyState::Unclaimed);
+            return Ok(KeyState::NoKey);
         };
         let worker_context = &context.worker_context;
         let owner = Owner {
@@ -96,7 +96,7 @@ impl Idempotent {
                 .acquire(request, &worker_context.clock)?
             {
                 Acquired::Result(result) => KeyState::Done(result),
-                Acquired::Lease(execution) => KeyState::Claimed(Lease {
+                Acquired::Lease(execution) => KeyState::Leased(Lease {
                     execution,
                     worker_context: worker_context.clone(),
                     until,
@@ -108,34 +108,32 @@ impl Idempotent {
 
 impl Instance for Idempotent {
     fn begin(&mut self, payload: Payload, mut context: Context) -> Result<(), Failure> {
-        self.attempt = self.claim(&payload, &context)?;
-        match &self.attempt {
+        self.key = self.lease(&payload, &context)?;
+        match &self.key {
             KeyState::Done(_) => return Ok(()),
-            KeyState::Claimed(lease) => context.lease = Some(Arc::downgrade(&lease.execution)),
-            KeyState::Unclaimed => {}
+            KeyState::Leased(lease) => context.lease = Some(Arc::downgrade(&lease.execution)),
+            KeyState::NoKey => {}
         }
         self.inner.begin(payload, context)
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
-        if let KeyState::Claimed(lease) = &mut self.attempt {
+        if let KeyState::Leased(lease) = &mut self.key {
             lease.check()?;
         }
-        if let KeyState::Done(result) = &mut self.attempt {
+        if let KeyState::Done(result) = &mut self.key {
             return Poll::Ready(Ok(result.take()));
         }
         let outcome = std::task::ready!(self.inner.poll(cx));
-        Poll::Ready(
-            match std::mem::replace(&mut self.attempt, KeyState::Unclaimed) {
-                KeyState::Claimed(lease) => lease.execution.settle(outcome),
-                _ => outcome,
-            },
-        )
+        Poll::Ready(match std::mem::replace(&mut self.key, KeyState::NoKey) {
+            KeyState::Leased(lease) => lease.execution.settle(outcome),
+            _ => outcome,
+        })
     }
 
     fn end(&mut self) {
         self.inner.end();
-        self.attempt = KeyState::Unclaimed;
+        self.key = KeyState::NoKey;
     }
 
     fn is_whole(&self) -> bool {
@@ -153,12 +151,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::base::clock::Clock;
     use crate::event::failure::FailureKind;
-    use crate::event::function_name::FunctionName;
     use crate::event::request_id::RequestId;
-    use crate::idempotency::Bounds;
-    use crate::idempotency::lease::ExecutionLeases;
 
     /// A handler that waits for ever and counts how often it is asked.
     #[derive(Clone, Default)]
@@ -179,17 +173,6 @@ mod tests {
         fn is_whole(&self) -> bool {
             true
         }
-    }
-
-    fn worker_context() -> Arc<WorkerContext> {
-        Arc::new(WorkerContext {
-            function: FunctionName::new("f"),
-            clock: Clock::real(),
-            home: Arc::new(()),
-            abort: Default::default(),
-            leases: Arc::new(ExecutionLeases::new(Bounds::default())),
-            threads: Arc::default(),
-        })
     }
 
     /// An attempt that has three seconds; all of them have one key.
@@ -223,7 +206,7 @@ mod tests {
     /// BYD-15, GAP-12
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_lost_its_key_does_not_take_another_step() {
-        let worker_context = worker_context();
+        let worker_context = WorkerContext::for_test();
         let (mut first, handler, _) = attempt(1, &worker_context).await;
         assert!(poll(&mut first).is_pending());
         tokio::time::advance(Duration::from_secs(5)).await;
@@ -240,7 +223,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_beyond_its_lease_that_still_has_its_key_goes_on_with_it() {
-        let worker_context = worker_context();
+        let worker_context = WorkerContext::for_test();
         let (mut first, handler, _) = attempt(1, &worker_context).await;
         assert!(poll(&mut first).is_pending());
         tokio::time::advance(Duration::from_secs(5)).await;

@@ -12,6 +12,7 @@ pub(crate) mod live_settings;
 pub(crate) mod retry_decision;
 pub(crate) mod settings;
 pub(crate) mod versions;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //!
 //! Pure functions of the event's history and the present time. Actors and the mailbox collect the facts, ask here, and carry
 //! the decision out. Events that an operator ends (a removed function, a cancellation, reserved concurrency 0) are not
-//! decided here, except where a retry meets a removed function.
+//! decided here, except where a retry or an event from the store meets a removed function. A wall clock that was set back
+//! puts events off in `mailbox/take.rs`; a chain with too many hops ends in `admission/invoke.rs`.
 //!
 //! | event | decision | function |
 //! |---|---|---|

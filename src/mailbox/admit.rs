@@ -9,6 +9,7 @@ use crate::base::time::Time;
 use crate::event::request_id::RequestId;
 use crate::function::crash_loop::Gate;
 use crate::mailbox::snapshot::EventOutcome;
+use crate::mailbox::wake;
 use crate::queue::entry::Entry;
 use crate::queue::{RefusalReason, RefusedEntry};
 
@@ -82,9 +83,9 @@ impl Mailbox {
         let id = inner.queue.admit(entry, random, now)?;
         inner.watchers.add(id, sender);
         let mut wakeups = inner.wake_for_event(self.rules(), now);
-        // A function that backs off, or is out of threads, fails its callers at once rather than keep them waiting.
-        wakeups.supervisor |= matches!(inner.restarts.gate(), Gate::BackingOff(_))
-            || inner.is_out_of_threads(self.settings());
+        let backs_off = matches!(inner.restarts.gate(), Gate::BackingOff(_));
+        let out_of_threads = inner.is_out_of_threads(self.settings());
+        wakeups.supervisor |= wake::calls_supervisor_for_call(backs_off, out_of_threads);
         drop(inner);
         self.wake(wakeups);
         Ok((id, receiver))

@@ -71,16 +71,14 @@ impl Inner {
 
     /// After something became ready or delayed: marks who is woken for it.
     pub(super) fn wake_for_event(&mut self, rules: Rules<'_>, now: Time) -> Wakeups {
-        if self.is_held() {
-            return Wakeups::default();
-        }
         let mut wakeups = Wakeups::default();
         if self.queue.table.has_ready() {
             let target = wake::for_ready(self.wake_state(rules), now);
             wakeups = self.mark(target, now);
         }
-        let supervisor = wakeups.supervisor || self.needs_recheck(now) || self.needs_timer();
-        wakeups.supervisor = self.call_supervisor(supervisor);
+        let is_due = self.needs_recheck(now) || self.needs_timer();
+        let wanted = wake::calls_supervisor(self.is_held(), wakeups.supervisor, is_due);
+        wakeups.supervisor = self.call_supervisor(wanted);
         wakeups
     }
 

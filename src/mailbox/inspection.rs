@@ -1,4 +1,5 @@
-//! The clients' view of a mailbox: read-only snapshots of its events, its figures, and watching for an outcome.
+//! The clients' view of a mailbox: snapshots of its events, its figures, watching for an outcome, and the ids of forgotten
+//! events, which are taken out once.
 
 use std::time::Duration;
 

@@ -15,15 +15,17 @@
 //!                                           ▼
 //! ```
 //!
-//! This lock and the intake's guard all shared state of a function's hot path. A worker takes the lock once between two events (`mailbox/take.rs`). A
-//! caller takes it once for an event, or only the intake's lock as long as no worker must be woken (`mailbox/grant.rs`).
+//! This lock and the intake's guard all shared state of a function's hot path. A worker takes the lock once between two
+//! events (`mailbox/take.rs`). A caller takes it once for an event, or only the intake's lock as long as no worker must be
+//! woken (`mailbox/grant.rs`).
 //! No user code runs under the lock: wakers, dropped payloads and log subscribers wait for its release
 //! (`mailbox/deferred.rs`). The locks are always taken in the order mailbox, intake.
 //!
-//! The mailbox offers a separate view to each of its users: [`WorkerHandle`](worker_handle::WorkerHandle) to a worker,
-//! [`Supervision`](supervision::Supervision) and [`FunctionHealth`](health::FunctionHealth) to the supervisor,
-//! [`MailboxStorage`](overflow::MailboxStorage) to the persistence, [`Lifecycle`](lifecycle::Lifecycle) to the runtime,
-//! [`Inspection`](inspection::Inspection) to clients. Who is woken is decided in `mailbox/wake.rs` alone.
+//! The methods are grouped by topic: [`WorkerHandle`](worker_handle::WorkerHandle) for a worker's turns,
+//! [`Supervision`](supervision::Supervision) for the supervisor's, [`FunctionHealth`](health::FunctionHealth) for crashes and
+//! blocked threads, [`MailboxStorage`](overflow::MailboxStorage) for the store, [`Lifecycle`](lifecycle::Lifecycle) for pause,
+//! drain and end, [`Inspection`](inspection::Inspection) for status and figures. Who is woken for work is decided in
+//! `mailbox/wake.rs` alone.
 
 mod admit;
 mod cancel;

@@ -139,14 +139,13 @@ impl MailboxStorage<'_> {
         let mut inner = mailbox.lock();
         inner.queue.volume.overflow.end_load(next);
         for mut one in loaded {
-            let deadly = one.deadly;
+            let condition = retry_decision::on_return(one.deadly, inner.removed);
             // The attempt that the process died of is one more than those that failed.
-            one.attempt += u32::from(deadly && !inner.removed);
+            one.attempt += u32::from(condition == Some(Condition::ProcessCrash));
             let slot = inner.queue.load(one, now);
-            let Some(condition) = retry_decision::on_return(deadly, inner.removed) else {
-                continue;
-            };
-            letters.extend(mailbox.letter_of_slot(&mut inner, slot, condition, now));
+            if let Some(condition) = condition {
+                letters.extend(mailbox.letter_of_slot(&mut inner, slot, condition, now));
+            }
         }
         let wakeups = inner.wake_for_event(mailbox.rules(), now);
         // Many events may run now, and only the supervisor wakes many workers.

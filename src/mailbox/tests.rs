@@ -34,7 +34,7 @@ fn worker(mailbox: &Arc<Mailbox>) -> WorkerHandle {
     let worker_context = WorkerContext {
         function: mailbox.name().clone(),
         clock: mailbox.clock.clone(),
-        home: Arc::new(()),
+        entrance: Arc::new(()),
         abort: Default::default(),
         leases: Arc::new(crate::idempotency::lease::ExecutionLeases::new(
             Default::default(),
@@ -191,11 +191,11 @@ fn a_worker_that_is_no_longer_fast_wakes_another_for_the_events_it_leaves() {
     let woken = Arc::new(Woken::default());
     other.set_waker(&Waker::from(woken.clone()));
     let mut done = None;
-    for (pace, time) in [(WorkerMode::Fast, 0), (WorkerMode::Normal, 50)] {
+    for (mode, time) in [(WorkerMode::Fast, 0), (WorkerMode::Normal, 50)] {
         admit_at(&mailbox, at(time)).expect("there is room");
         admit_at(&mailbox, at(time)).expect("there is room");
         assert!(!woken.0.load(Ordering::SeqCst));
-        let Turn::Run { taken, .. } = quick.turn(done.take(), pace, at(time)).0 else {
+        let Turn::Run { taken, .. } = quick.turn(done.take(), mode, at(time)).0 else {
             panic!("there is something to run")
         };
         done = Some(done_with(&taken, at(time)));

@@ -1,4 +1,6 @@
-//! Who is woken. This file alone decides it, and it is pure; `mailbox/dispatch.rs` reads the state and carries the decision out.
+//! Who is woken for work: this file alone decides it, and it is pure; `mailbox/dispatch.rs` reads the state and carries the
+//! decision out. Wake-ups for other reasons are not decided here: workers that must stop (`mailbox/workers.rs`), and the
+//! supervisor after a worker's end, a crash, a loaded overflow or a change of settings.
 //!
 //! A worker *searches* when it is awake and about to look for work: it was just woken, it polls, or it runs one quick event
 //! after the other. While one searches, no other worker is woken for a new event: the searching one finds it, and wakes the
@@ -12,11 +14,13 @@
 //! | | none is idle, one more may start | the supervisor, which starts it |
 //! | | none is idle, none may start, concurrency 0 is reserved | the supervisor, which dead-letters the event |
 //! | | all are busy, none may start | none: the next worker that is done takes the event |
-//! | a worker took an event and left others | it had not searched | none |
+//! | a call came in | the function backs off, or is out of threads | the supervisor too, which fails the call at once |
+//! | a worker took an event and left others | it had not searched, and is not fast | none |
 //! | | it had searched, or it is fast and left more than 1,024; no other searches | an idle worker, otherwise the supervisor if one more may start |
 //! | | another one searches, or a fast worker left fewer | none |
 //! | the supervisor reconciles | any | as many idle workers as there is work, less those that will look anyway; it starts the rest |
-//! | an event became delayed, or the overflow has one | it is due before the supervisor reconciles next | the supervisor, which sets its timer |
+//! | an event became delayed, or the overflow has one | the function is paused or backs off | none |
+//! | | it is due before the supervisor reconciles next | the supervisor, which sets its timer |
 //! | any of these | one is relied upon, and the supervisor does not reconcile within 10 ms | the supervisor: that worker's thread may be busy with something else |
 //!
 //! The supervisor is called once until it reconciles. Until a point in time that these rules give (`quiet_until`), an event
@@ -91,6 +95,19 @@ pub(super) fn for_ready(state: WakeState, now: Time) -> Target {
     } else {
         Target::Nothing
     }
+}
+
+/// Returns whether the supervisor is called after something became ready or delayed: it was `chosen` for the ready event, or
+/// something `is_due` before it reconciles by itself.
+#[inline]
+pub(super) fn calls_supervisor(held: bool, chosen: bool, is_due: bool) -> bool {
+    !held && (chosen || is_due)
+}
+
+/// Returns whether the supervisor is called for a call that came in, whether or not it was called before: it fails the calls
+/// of a function that `backs_off` or is `out_of_threads` rather than keep their callers waiting.
+pub(super) fn calls_supervisor_for_call(backs_off: bool, out_of_threads: bool) -> bool {
+    backs_off || out_of_threads
 }
 
 /// Returns whether a worker that just took an event needs help with the `ready` ones that it leaves; `searched` is whether
@@ -191,6 +208,21 @@ mod tests {
             may_start: bits & 16 > 0,
             supervisor_called: bits & 32 > 0,
         })
+    }
+
+    #[test]
+    fn the_supervisor_is_not_called_while_its_function_is_paused() {
+        assert!(!calls_supervisor(true, true, true));
+        assert!(calls_supervisor(false, true, false));
+        assert!(calls_supervisor(false, false, true));
+        assert!(!calls_supervisor(false, false, false));
+    }
+
+    #[test]
+    fn a_call_that_can_not_run_soon_calls_the_supervisor() {
+        assert!(!calls_supervisor_for_call(false, false));
+        assert!(calls_supervisor_for_call(true, false));
+        assert!(calls_supervisor_for_call(false, true));
     }
 
     #[test]

@@ -38,13 +38,8 @@ impl StoreOptions {
     }
 }
 
-/// The result of appending some events.
-pub(crate) struct AppendResult {
-    /// The receipts of all events, in their order.
-    pub(crate) receipts: Result<Few<Receipt>, NotAppended>,
-    /// The request ids of events that were not kept, as far as they had one before.
-    pub(crate) unkept: Few<RequestId>,
-}
+/// The receipts of all events, in their order.
+pub(crate) type AppendResult = Result<Few<Receipt>, NotAppended>;
 
 /// Why events were not kept.
 pub(crate) enum NotAppended {
@@ -63,12 +58,14 @@ struct Appending {
 
 impl StoreLink {
     /// Appends events whose places are reserved, `accepted` now. Once the store has replied, the kept ones are in the mailbox,
-    /// `done` is called, and then workers are woken. Without a store, `done` is dropped.
+    /// `done` is called, and then workers are woken. `unkept` is called before, for the request ids of events that were not
+    /// kept, as far as they had one before. Without a store, both are dropped.
     pub(crate) fn append(
         &self,
         mailbox: Arc<Mailbox>,
         wanted: Few<(Entry, StoreOptions)>,
         accepted: Time,
+        unkept: impl Fn(Option<RequestId>) + Send + 'static,
         done: impl FnOnce(AppendResult) + Send + 'static,
     ) {
         let Some(link) = &self.link else {
@@ -87,7 +84,7 @@ impl StoreLink {
             mailbox,
             accepted,
         };
-        let reply = Reply::new(move |appended| appending.conclude(appended, done));
+        let reply = Reply::new(move |appended| appending.conclude(appended, unkept, done));
         // A panic drops the reply, which counts as a refusal.
         link.tell(|store| store.append(events, reply));
     }
@@ -129,17 +126,29 @@ impl Appending {
     fn conclude(
         self,
         appended: Result<Vec<Appended>, StoreError>,
+        unkept: impl Fn(Option<RequestId>),
         done: impl FnOnce(AppendResult),
     ) {
         match appended {
-            Ok(appended) if appended.len() == self.entries.len() => self.take_in(appended, done),
-            Ok(_) => self.refuse(StoreError::new("the store answered for other events"), done),
-            Err(error) => self.refuse(error, done),
+            Ok(appended) if appended.len() == self.entries.len() => {
+                self.take_in(appended, unkept, done);
+            }
+            Ok(_) => {
+                let error = StoreError::new("the store answered for other events");
+                self.refuse(error, unkept, done);
+            }
+            Err(error) => self.refuse(error, unkept, done),
         }
     }
 
-    /// Gives all places back: the store keeps none of the events.
-    fn refuse(self, error: StoreError, done: impl FnOnce(AppendResult)) {
+    /// Gives all places and ids back: the store keeps none of the events. The log comes after that, because its subscribers
+    /// are foreign code.
+    fn refuse(
+        self,
+        error: StoreError,
+        unkept: impl Fn(Option<RequestId>),
+        done: impl FnOnce(AppendResult),
+    ) {
         let Self {
             link,
             mailbox,
@@ -148,6 +157,9 @@ impl Appending {
         } = self;
         let payloads = entries.iter().map(|(entry, _)| entry.payload.size() as u64);
         mailbox.storage().release(entries.len(), payloads.sum());
+        entries
+            .iter()
+            .for_each(|(entry, _)| unkept(entry.request_id));
         mailbox.meter(|meters| meters.store_errors += 1);
         telemetry::append_failed(
             &link.refused_appends,
@@ -156,18 +168,19 @@ impl Appending {
             entries.len(),
             &error.to_string(),
         );
-        let ids = entries.iter().filter_map(|(entry, _)| entry.request_id);
-        done(AppendResult {
-            unkept: ids.collect(),
-            receipts: Err(NotAppended::Store(error)),
-        });
+        done(Err(NotAppended::Store(error)));
     }
 
     /// Puts the kept events into the mailbox. The caller gets its receipts before a worker is woken: it has waited for the
     /// store already.
-    fn take_in(mut self, appended: Vec<Appended>, done: impl FnOnce(AppendResult)) {
+    fn take_in(
+        mut self,
+        appended: Vec<Appended>,
+        unkept: impl Fn(Option<RequestId>),
+        done: impl FnOnce(AppendResult),
+    ) {
         telemetry::append_succeeded(&self.link.refused_appends, || self.link.clock.now());
-        let (kept, result) = self.distribute(appended);
+        let (kept, result) = self.distribute(appended, unkept);
         let Self {
             link,
             mailbox,
@@ -176,7 +189,7 @@ impl Appending {
         } = self;
         let (spilled, wake) = mailbox.storage().admit(kept, accepted, link.clock.now());
         link.spill(&mailbox, &spilled);
-        let receipts = result.receipts.iter().flatten();
+        let receipts = result.iter().flatten();
         let new = receipts.filter(|receipt| !receipt.duplicate);
         let ids: Few<_> = new.map(|receipt| receipt.request_id).collect();
         // `done` runs the caller's waker, and `accepted` the log's subscribers: the events run even if those panic.
@@ -192,9 +205,13 @@ impl Appending {
     }
 
     /// Returns the entries that the store keeps, and gives the places of the others back.
-    fn distribute(&mut self, appended: Vec<Appended>) -> (Few<Entry>, AppendResult) {
+    fn distribute(
+        &mut self,
+        appended: Vec<Appended>,
+        unkept: impl Fn(Option<RequestId>),
+    ) -> (Few<Entry>, AppendResult) {
         let mut receipts = Few::with_capacity(appended.len());
-        let (mut kept, mut unkept, mut keys_full) = (Few::new(), Few::new(), false);
+        let (mut kept, mut keys_full) = (Few::new(), false);
         let entries = std::mem::take(&mut self.entries);
         for (appended, (mut entry, durability)) in appended.into_iter().zip(entries) {
             match appended {
@@ -214,12 +231,12 @@ impl Appending {
             self.mailbox
                 .storage()
                 .release(1, entry.payload.size() as u64);
-            unkept.extend(entry.request_id);
+            unkept(entry.request_id);
         }
         let receipts = match keys_full {
             true => Err(NotAppended::KeysFull),
             false => Ok(receipts),
         };
-        (kept, AppendResult { receipts, unkept })
+        (kept, receipts)
     }
 }

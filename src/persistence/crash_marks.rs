@@ -55,9 +55,9 @@ impl CrashMarkNumbers {
 }
 
 impl CrashMark {
-    /// Marks an event that is about to run. For a `brisk` worker it marks those that come next too, so that not each run costs
+    /// Marks an event that is about to run. For a `fast` worker it marks those that come next too, so that not each run costs
     /// a record.
-    pub(crate) fn run(&mut self, taken: &Taken, brisk: bool, mailbox: &Mailbox) {
+    pub(crate) fn run(&mut self, taken: &Taken, fast: bool, mailbox: &Mailbox) {
         let id = taken.ticket.id;
         if !taken.ticket.stored {
             return self.rest();
@@ -67,7 +67,7 @@ impl CrashMark {
         }
         self.marked.clear();
         self.marked.push(id);
-        if brisk && self.ahead && !taken.suspect {
+        if fast && self.ahead && !taken.suspect {
             mailbox
                 .storage()
                 .upcoming(&mut self.marked, CRASH_MARK_EVENTS_MAX - 1);

@@ -49,13 +49,15 @@ impl Policies {
         self
     }
 
-    /// Sets the permissions boundary. It limits all grants but those of a function to this caller by name.
+    /// Sets the permissions boundary. It limits all grants except one that a function of the same account gives
+    /// to this caller by name.
     pub fn boundary(mut self, policy: Policy) -> Self {
         self.boundary = Some(policy);
         self
     }
 
-    /// Adds a policy of the session. A grant holds only if one of these allows the action too.
+    /// Adds a policy of the session. A grant holds only if one of these allows the action too, except a grant that a
+    /// function of the same account gives to this caller by name.
     pub fn session(mut self, policy: Policy) -> Self {
         self.session.push(policy);
         self

@@ -10,7 +10,7 @@
 //! # Why it is our own
 //!
 //! No crate both decides as AWS does and refuses the policies that it does not understand. `iam-rs` was run on the tables of
-//! this folder's tests: 78 decisions by 26 operators (`policy/tests/conditions.rs`), and 27 faulty policies
+//! this folder's tests: 78 decisions in 26 rows (`policy/tests/conditions.rs`), and 27 faulty policies
 //! (`policy/tests/faults.rs`). The other two were read.
 //!
 //! | crate | operators as AWS | faulty policies refused | crates in its tree |

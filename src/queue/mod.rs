@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Beyond a window, events that a store has are not here: they overflow, are counted here (`queue/overflow.rs`), and are
-//! loaded when there is room.
+//! loaded when there is room (`queue/admit.rs` decides both).
 //!
 //! Pure: no locks, no clock, no actors. A method takes O(1) per event, or O(log n) in the number of delayed events.
 //! `accepted = succeeded + dead + cancelled + pending` holds after every method. How events come in is in

@@ -83,7 +83,7 @@ impl Parts {
             let supervisor = self
                 .host
                 .start(move || Supervisor::new(supervised, entrance, pool));
-            mailbox.set_supervisor(Supervisor::line(supervisor.clone()));
+            mailbox.set_supervisor(Supervisor::link(supervisor.clone()));
             if mailbox.storage().has_overflow() {
                 mailbox.notify(SupervisorMessage::Reconcile);
             }

@@ -89,12 +89,12 @@ pub(super) fn check_letter(
     action: &str,
     letter: &DeadLetter,
 ) -> Result<(), ApiError> {
-    let (heir, invoked_as) = (
+    let (current, invoked_as) = (
         incoming.api.client.current_name(&letter.function),
         invoked_as(letter),
     );
     auth::check_invoked(incoming, action, letter.function.as_str(), &invoked_as)?;
-    auth::check_invoked(incoming, action, heir.as_str(), &invoked_as)
+    auth::check_invoked(incoming, action, current.as_str(), &invoked_as)
 }
 
 fn invoked_as(letter: &DeadLetter) -> InvokedAs {

@@ -5,7 +5,7 @@ use super::{dead_letters, events, functions, health};
 use crate::http::path::{PathVariables, parts};
 use crate::http::route::RouteHandler::{self, Sync};
 use crate::http::route::waits;
-use Access::{Action, Open};
+use Access::Action;
 
 pub(super) struct AdminOperation {
     method: &'static str,
@@ -31,9 +31,9 @@ pub(super) enum Access {
 /// Method, path, IAM action, access and handler.
 #[rustfmt::skip]
 static OPERATIONS: &[AdminOperation] = &[
-    row("GET", "health/live", "", Open, Sync(health::live)),
-    row("GET", "health/ready", "", Open, Sync(health::ready)),
-    row("GET", "openapi.json", "", Open, Sync(health::openapi)),
+    open("GET", "health/live", Sync(health::live)),
+    open("GET", "health/ready", Sync(health::ready)),
+    open("GET", "openapi.json", Sync(health::openapi)),
     row("GET", "stats", "redrive:GetStats", Action, Sync(functions::all_stats)),
     row("GET", "functions", "redrive:ListFunctions", Action, Sync(functions::list)),
     row("GET", "unregistered", "redrive:ListFunctions", Action, Sync(functions::unregistered)),
@@ -65,6 +65,11 @@ const fn row(
         has_payload: false,
         handler,
     }
+}
+
+/// A row that everyone may do who can reach the server.
+const fn open(method: &'static str, path: &'static str, handler: RouteHandler) -> AdminOperation {
+    row(method, path, "", Access::Open, handler)
 }
 
 impl AdminOperation {
@@ -118,7 +123,7 @@ mod tests {
         for row in OPERATIONS {
             let named = OPENAPI.contains(&format!("\"{}\"", row.action));
             assert!(named || row.action.is_empty(), "{}", row.action);
-            assert_eq!(row.action.is_empty(), matches!(row.access, Open));
+            assert_eq!(row.action.is_empty(), matches!(row.access, Access::Open));
         }
     }
 }

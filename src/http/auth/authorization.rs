@@ -20,7 +20,8 @@ pub(super) struct AuthenticatedCaller {
     values: ConditionValues,
 }
 
-/// A refusal, and whether only a missing permission caused it: then another resource's policy may still allow.
+/// A refusal, and whether only a missing permission caused it: `check_invoked` passes over
+/// such a refusal under a qualifier, since the function itself is allowed.
 struct Denied {
     error: ApiError,
     is_implicit: bool,

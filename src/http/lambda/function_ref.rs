@@ -23,9 +23,47 @@ const PARTITION: &str = "aws";
 pub(super) const PUBLISHED: &str = "$LATEST.PUBLISHED";
 
 impl<'a> FunctionRef<'a> {
-    /// Takes a name or ARN apart. Returns `None` if it is neither.
+    /// Takes a name or ARN apart. Returns `None` if it is neither. Every part but the name may be missing, and the longest
+    /// reading counts (NAM-02).
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        parse(text)
+        let (partition, rest) = match text.strip_prefix("arn:") {
+            None => (None, text),
+            Some(rest) => {
+                let (partition, rest) = rest.split_once(':')?;
+                if !is_partition(partition) {
+                    return None;
+                }
+                (Some(partition), rest.strip_prefix("lambda:")?)
+            }
+        };
+        // AWS's model lets it be empty.
+        let partition = partition.filter(|partition| !partition.is_empty());
+        let options = |part: bool| match part {
+            true => [true, false].as_slice(),
+            false => [false].as_slice(),
+        };
+        let (with_region, after_region) = leading(rest, is_region);
+        for &region in options(with_region.is_some()) {
+            let rest = if region { after_region } else { rest };
+            let (with_account, after_account) = leading(rest, is_account);
+            for &account in options(with_account.is_some()) {
+                let rest = if account { after_account } else { rest };
+                let (word, after_word) = leading(rest, |part| part == "function");
+                for &function in options(word.is_some()) {
+                    let rest = if function { after_word } else { rest };
+                    if let Some((name, qualifier)) = name(rest) {
+                        return Some(FunctionRef {
+                            name,
+                            qualifier: qualifier.map(Cow::Borrowed),
+                            partition,
+                            region: with_region.filter(|_| region),
+                            account: with_account.filter(|_| account),
+                        });
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// Returns the function itself, without the qualifier.
@@ -63,48 +101,6 @@ impl<'a> FunctionRef<'a> {
             self.name
         )
     }
-}
-
-/// NAM-02: every part but the name may be missing, and the longest reading counts.
-fn parse(text: &str) -> Option<FunctionRef<'_>> {
-    let (partition, rest) = match text.strip_prefix("arn:") {
-        None => (None, text),
-        Some(rest) => {
-            let (partition, rest) = rest.split_once(':')?;
-            if !is_partition(partition) {
-                return None;
-            }
-            (Some(partition), rest.strip_prefix("lambda:")?)
-        }
-    };
-    // AWS's model lets it be empty.
-    let partition = partition.filter(|partition| !partition.is_empty());
-    let options = |part: bool| match part {
-        true => [true, false].as_slice(),
-        false => [false].as_slice(),
-    };
-    let (with_region, after_region) = leading(rest, is_region);
-    for &region in options(with_region.is_some()) {
-        let rest = if region { after_region } else { rest };
-        let (with_account, after_account) = leading(rest, is_account);
-        for &account in options(with_account.is_some()) {
-            let rest = if account { after_account } else { rest };
-            let (word, after_word) = leading(rest, |part| part == "function");
-            for &function in options(word.is_some()) {
-                let rest = if function { after_word } else { rest };
-                if let Some((name, qualifier)) = name(rest) {
-                    return Some(FunctionRef {
-                        name,
-                        qualifier: qualifier.map(Cow::Borrowed),
-                        partition,
-                        region: with_region.filter(|_| region),
-                        account: with_account.filter(|_| account),
-                    });
-                }
-            }
-        }
-    }
-    None
 }
 
 /// Returns the part before the first colon if it is one of `those`, and the rest.

@@ -28,3 +28,28 @@ impl Workers {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function::context::WorkerContext;
+
+    #[test]
+    fn a_worker_is_reaped_once_it_has_been_idle_for_keep_alive() {
+        let keep_alive = Duration::from_secs(60);
+        let idle_since = Time(1_000);
+        let mut workers = Workers::default();
+        let worker = workers.add(WorkerContext::for_test(), 0);
+        workers.set_waker(worker, Waker::noop().clone());
+        workers.begin_turn(worker);
+        workers.begin_idle(worker, idle_since);
+
+        let mut wakers = Vec::new();
+        let almost = idle_since.after(keep_alive - Duration::from_nanos(1));
+        workers.reap(keep_alive, almost, &mut wakers);
+        assert!(wakers.is_empty());
+        workers.reap(keep_alive, idle_since.after(keep_alive), &mut wakers);
+        assert_eq!(wakers.len(), 1);
+        assert!(workers.begin_turn(worker).retired);
+    }
+}

@@ -20,7 +20,7 @@ pub(super) struct Known {
     pub(super) order: u64,
     pub(super) attempt: u32,
     pub(super) bytes: u64,
-    pub(super) foreign: bool,
+    pub(super) chosen: bool,
 }
 
 /// The queue's behaviour, written for clarity and not for speed.

@@ -99,7 +99,7 @@ impl<'a> Step<'a> {
             order: 0,
             attempt: 0,
             bytes,
-            foreign: request_id.is_some(),
+            chosen: request_id.is_some(),
         });
         model.accepted[kind as usize] += 1;
         model.set(id, Phase::Ready, start);
@@ -272,7 +272,7 @@ fn agree(queue: &mut Queue, model: &Model) {
     );
     assert_eq!(
         queue.table.by_id.len(),
-        model.known.iter().filter(|known| known.foreign).count()
+        model.known.iter().filter(|known| known.chosen).count()
     );
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read(files: &dyn Files) -> Result<Option<String>, StoreError> {
         .and_then(|text| document(&text));
     document.map(Some).ok_or_else(|| {
         let message = format!(
-            "`{}` is damaged: it changed after it was written. {GO_ON}",
+            "`{}` is damaged: its content is not what was written. {GO_ON}",
             files.path(NAME)
         );
         StoreError::of(StoreErrorKind::Damaged, message)

@@ -54,12 +54,12 @@ impl CrashMarks {
         let ran = bytes[..read]
             .chunks(MARK)
             .flat_map(|mark| events(mark, &before));
-        let running = Self {
+        let marks = Self {
             file,
             incarnation: before.end,
             closed: AtomicBool::new(false),
         };
-        Ok((running, ran.collect()))
+        Ok((marks, ran.collect()))
     }
 
     /// Counts the coming marks to this incarnation.

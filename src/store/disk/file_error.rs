@@ -23,7 +23,7 @@ pub(super) fn io_error(files: &dyn Files, name: &str, what: &str, error: &io::Er
 /// Returns the error for a file whose bytes from `offset` on are not the ones that were written.
 pub(super) fn damaged(files: &dyn Files, name: &str, offset: usize) -> StoreError {
     let message = format!(
-        "`{}` is damaged at byte {offset}: what is there isn't what was written. Nothing was changed. Restore the folder from \
+        "`{}` is damaged at byte {offset}: its content is not what was written. Nothing was changed. Restore the folder from \
          a backup, see what is readable with `redrive::store::disk::verify`, or save that with `Disk::salvage`",
         files.path(name)
     );

@@ -214,7 +214,7 @@ impl LogWriter {
         Ok(next)
     }
 
-    /// Removes the oldest segment, which has no live record.
+    /// Removes the oldest segment, which has no needed record.
     pub(super) fn remove(&mut self, number: u32) -> Result<(), StoreError> {
         let next = self.lengths.range(number + 1..).next();
         let next = next.map_or(self.number, |(&next, _)| next);
@@ -227,7 +227,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Takes the records out of a segment without live records that can't be removed because older ones must stay. The file is
+    /// Takes the records out of a segment without needed records that can't be removed because older ones must stay. The file is
     /// replaced as a whole, so that a crash leaves the old one or the new one.
     pub(super) fn empty(&mut self, number: u32) -> Result<(), StoreError> {
         let mut bytes = segment_file::read_start(&*self.files, number, HEADER)?;

@@ -20,7 +20,8 @@
 //! |---|---|
 //! | `append` | the write of its batch, and the sync unless its durability is an interval |
 //! | `fetch`, `look`, pages | the commit of all earlier calls, then a read |
-//! | `sync`, `close`, `configure` | the sync of all earlier calls |
+//! | `sync`, `close` | the sync of all earlier calls |
+//! | `configure` | the commit of all earlier calls, and the durable write of the file `configuration` |
 //! | `settle`, `remember`, `spill` | nothing: they ride along with the next batch, at the latest after 2 ms |
 //! | `begin` | a write to the operating system |
 //! | the writer | one sync for all callers of a batch: group commit |
@@ -48,7 +49,8 @@
 //! The same runtime ran on three stores behind the same trait in the same run: on this one, and on fjall (a log-structured
 //! merge tree) and redb (a B-tree) under a small store with group commit. Each receipt waits for a sync of the disk. The
 //! small store does less than this one (no retries, dead letters, results, keys, crash marks or recovery), so the rates of
-//! the databases are upper bounds. `cd benches/peers && cargo run --release --bin embedded` repeats it.
+//! the databases are upper bounds. `cd benches/peers && cargo run --release --bin embedded -- 5 5 200000`
+//! repeats it.
 //!
 //! Medians of five interleaved rounds on a busy 2-core VM, payloads of 512 bytes, a backlog of 200,000 events:
 //!

@@ -1,9 +1,9 @@
 //! The reserve: a file that holds room back. A disk full of events must take their settlements before any of them can go.
 //!
 //! ```text
-//!  whole ── the disk is full ──▶ given up: settlements take its room, dead segments go ──▶ whole again: events are taken
+//!  whole ── the disk is full ──▶ given up: settlements take its room, unneeded segments go ──▶ whole again: events are taken
 //!                                  └─ the last part of it is for the next opening, which has to begin a segment,
-//!                                     and for moving live records out of segments that could go
+//!                                     and for moving needed records out of segments that could go
 //! ```
 
 use std::io;

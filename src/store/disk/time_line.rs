@@ -30,7 +30,16 @@ impl TimeLine {
             LogRecord::Finished(end) => self.saw(end.at),
             LogRecord::Buried { at, .. } => self.saw(*at),
             LogRecord::Died { .. } => self.counted = self.incarnation,
-            _ => {}
+            LogRecord::Opened(_)
+            | LogRecord::Synced { .. }
+            | LogRecord::Rescheduled { .. }
+            | LogRecord::Forgotten { .. }
+            | LogRecord::Key { .. }
+            | LogRecord::Executed(_)
+            | LogRecord::Closed
+            | LogRecord::Oldest
+            | LogRecord::Lost
+            | LogRecord::Emptied => {}
         }
     }
 

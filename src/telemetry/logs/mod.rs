@@ -1,8 +1,8 @@
 //! The logs of invocations, by function and request id: AWS's START, END and REPORT lines, and between them the lines that
 //! the function logged.
 //!
-//! They are kept in memory, within bounds: of one event the last lines, of all events the latest logs. Without a [`Logs`] in
-//! the builder, no event touches any of this.
+//! They are kept in memory, within bounds: of one event the last lines, of all events the latest logs. Unless logs
+//! are kept (`Builder::logs`, or the HTTP API), no event touches any of this.
 
 #[cfg(feature = "http")]
 mod layer;

@@ -15,7 +15,7 @@ from server import ROOT, arn
 from signing import Person, Request, allow, guarded
 
 MODEL = Path(botocore.__file__).parent / "data/lambda/2015-03-31/service-2.json.gz"
-# CON-06: the model's 5,400 s are for functions on instances of one's own.
+# CON-06: the model's 5,400 s are for functions on managed instances.
 MODEL_MAX = {("UpdateFunctionConfiguration", "timeout"): 900}
 # AWS names these in an order of its own (CFG-29).
 ENUM_ORDER = {"RecursiveLoop": ["Terminate", "Allow"]}

@@ -78,6 +78,7 @@ fn text<'v, 'p: 'v>(
             let value = incoming.http.headers().get(header);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()))
         }
+        MemberLocation::Query if query.is_empty() => None,
         MemberLocation::Query => {
             let value = query.get(&wire_name(member.name));
             value.map(|value| Cow::Borrowed(&**value))

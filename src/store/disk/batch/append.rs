@@ -178,7 +178,9 @@ impl Batch<'_> {
     ) -> Result<Option<Box<SideRecord<'e>>>, StoreError> {
         let meta = SideRecord::of(&event.meta);
         let key = event.deduplicate.as_ref();
-        if meta.is_none() && key.is_none() && !event.id_is_chosen && !identity.moved {
+        let has_history = event.attempt_count > 0 || event.uncounted > 0 || event.deaths > 0;
+        let is_plain = meta.is_none() && key.is_none() && !event.id_is_chosen && !has_history;
+        if is_plain && !identity.moved {
             return Ok(None);
         }
         let (function, due) = (event.function.as_str(), nanos(event.due_at));

@@ -124,7 +124,16 @@ pub(in crate::store::disk) fn facts<N: FnOnce(&str) -> u32>(
             key: (number(executed.function), executed.key),
             until: executed.until,
         }),
-        other => without_function(other),
+        LogRecord::Rescheduled { .. }
+        | LogRecord::Buried { .. }
+        | LogRecord::Forgotten { .. }
+        | LogRecord::Died { .. }
+        | LogRecord::Lost => without_function(record),
+        LogRecord::Opened(_)
+        | LogRecord::Synced { .. }
+        | LogRecord::Closed
+        | LogRecord::Oldest
+        | LogRecord::Emptied => None,
     };
     fact.into_iter().chain(key)
 }

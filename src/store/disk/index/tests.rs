@@ -123,7 +123,7 @@ fn cancelled_events_do_not_pile_up_in_the_overflow_order() {
 }
 
 #[test]
-fn a_key_that_moved_many_times_expires_once() {
+fn a_key_that_moved_many_times_expires_and_leaves_no_bytes() {
     let mut index = index();
     for segment in 2..100 {
         index.begin_segment(segment, 1);

@@ -65,7 +65,7 @@ impl Reader {
     /// Returns the error for a damaged record.
     pub(super) fn damaged(&self, place: FramePlace) -> StoreError {
         let message = format!(
-            "`{}` is damaged at byte {}: it changed after it was written. The event there stays in its place. Restore the folder \
+            "`{}` is damaged at byte {}: its content is not what was written. The event there stays in its place. Restore the folder \
              from a backup, list the readable files with `redrive::store::disk::verify`, or save the readable events with \
              `Disk::salvage`",
             self.files.path(&segment_file::name(place.segment)),

@@ -107,6 +107,24 @@ fn opening_and_closing_leaves_no_files_behind() {
     });
 }
 
+/// A store also takes events that another one gave back.
+#[test]
+fn a_plain_event_with_a_history_keeps_it() {
+    virtual_time(|| {
+        let files = SimulatedFolder::new(1);
+        let store = open(&files, &tiny(4_096), 0).unwrap();
+        let mut event = filler(1);
+        (event.attempt_count, event.deaths) = (2, 1);
+        keep(&store, event);
+        let left = kill(store, &files);
+        let history = |store: &DiskStore| {
+            let fetched = fetch(store, "fill", at(0)).unwrap();
+            (fetched.events[0].attempt_count, fetched.events[0].deaths)
+        };
+        assert_eq!(history(&open(&left, &tiny(4_096), 0).unwrap()), (2, 1));
+    });
+}
+
 #[test]
 fn a_chosen_id_is_accepted_once() {
     virtual_time(|| {
@@ -114,16 +132,16 @@ fn a_chosen_id_is_accepted_once() {
         let store = open(&files, &tiny(4_096), 0).unwrap();
         let given = keep(&store, filler(1));
         let chosen = RequestId::from(uuid::Uuid::from_u128(1));
-        let propose = |id| {
+        let with_id = |id| {
             let mut event = filler(1);
             (event.request_id, event.id_is_chosen) = (id, true);
             event
         };
         // Twice in one batch, and the id of an event that the store gave it.
-        assert!(append(&store, vec![propose(chosen), propose(chosen)]).is_err());
-        assert!(append(&store, vec![propose(given)]).is_err());
-        assert!(append(&store, vec![propose(chosen)]).is_ok());
-        assert!(append(&store, vec![propose(chosen)]).is_err());
+        assert!(append(&store, vec![with_id(chosen), with_id(chosen)]).is_err());
+        assert!(append(&store, vec![with_id(given)]).is_err());
+        assert!(append(&store, vec![with_id(chosen)]).is_ok());
+        assert!(append(&store, vec![with_id(chosen)]).is_err());
     });
 }
 
