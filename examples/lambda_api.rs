@@ -240,15 +240,15 @@ const FUNCTIONS: &str = r#"AWS Lambda's API over a handful of functions:
   big         {"bytes":1000}         returns so many
   log         {"lines":3}            logs so many
   chain       any JSON               invokes itself until it is stopped
-  context     any JSON               returns what it knows of its attempt and its payload
+  context     any JSON               returns the context of its attempt, and its payload
   init-fails  any JSON               its workers can't start
 
 Versions and aliases: `echo` has version 1, called `live`; `context` has versions 1, called `live`, and 2, and as `weighted`
-either of them is asked for, half of the time each.
+either of them, each half of the time.
 
 "#;
 
-const AUTH: &str = r#"The file of --auth names whose signatures are accepted, and what they may do:
+const AUTH: &str = r#"The file of --auth lists the accepted credentials and their policies:
 
   {"credentials": [{
     "access_key_id": "AKIDADA", "secret_access_key": "…", "principal": "arn:aws:iam::000000000000:user/ada",
@@ -275,7 +275,7 @@ fn flags() -> Result<HashMap<String, String>, String> {
     while let Some(word) = words.next() {
         let name = word.strip_prefix("--");
         let known = name.filter(|name| FLAGS.iter().any(|(known, ..)| known == name));
-        let name = known.ok_or_else(|| format!("{word} is no flag\n\n{}", help()))?;
+        let name = known.ok_or_else(|| format!("{word} is not a flag\n\n{}", help()))?;
         let value = words.next().ok_or(format!("--{name} has no value"))?;
         flags.insert(name.to_owned(), value);
     }

@@ -213,7 +213,7 @@ fn lambda_api_prints_its_flags() {
         assert!(help.contains(function), "{help}");
     }
     for (words, told) in [
-        (&["--prot", "9000"][..], "--prot is no flag"),
+        (&["--prot", "9000"][..], "--prot is not a flag"),
         (&["--port"], "--port has no value"),
         (&["--cert", "x"], "--cert and --key need each other"),
     ] {
