@@ -17,7 +17,7 @@ use redrive::testing::{
     FaultyStore, RecordingStore, Script, Simulation, Step, StoreCall, StoreFault, scripted,
 };
 use redrive::{
-    Condition, DeadLetterBounds, Durability, Event, Function, Invoke, InvokeError, Payload,
+    Bound, Condition, DeadLetterBounds, Durability, Event, Function, Invoke, InvokeError, Payload,
     RequestId, RetryPolicy, Runtime, Status, WhenFull,
 };
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
@@ -196,6 +196,30 @@ fn an_event_that_is_being_stored_counts_against_the_mailbox() {
         first.await.unwrap().unwrap();
         s.settle().await;
         s.client().invoke("f", Script::succeeds()).await.unwrap();
+    });
+}
+
+#[test]
+fn the_bytes_of_an_event_that_is_being_stored_count_against_the_mailbox() {
+    let store = RecordingStore::new();
+    let handler = |_: Event<String>| async { Ok::<_, String>(()) };
+    let small = Function::new("f", handler).mailbox_bytes_max(100);
+    let builder = Runtime::builder().function(small).store(store.clone());
+    simulate_with(builder, |s| async move {
+        let payload = |bytes: usize| Payload::new("x".repeat(bytes - 2)).unwrap();
+        store.hang_append(1);
+        let client = s.client();
+        let first = tokio::task::spawn_local(async move { client.invoke("f", payload(60)).await });
+        s.settle().await;
+        let refused = s.client().invoke("f", payload(41)).await.unwrap_err();
+        let InvokeError::MailboxFull { bound, .. } = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(bound, Bound::Bytes(100));
+        store.release();
+        first.await.unwrap().unwrap();
+        s.settle().await;
+        s.client().invoke("f", payload(100)).await.unwrap();
     });
 }
 

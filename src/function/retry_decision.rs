@@ -373,6 +373,11 @@ mod tests {
             after_failure(&event, at(0)),
             give_up(Condition::FunctionRemoved)
         );
+        let too_late = at(21_600);
+        assert_eq!(
+            after_failure(&event, too_late),
+            give_up(Condition::EventAgeExceeded)
+        );
         event.counted = 2;
         assert_eq!(
             after_failure(&event, at(0)),
